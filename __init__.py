@@ -1,0 +1,1 @@
+"""Worlds in which neural networks learn from each other."""

@@ -1,0 +1,1 @@
+"""Worlds, and everything a world is made of."""

@@ -1,0 +1,1 @@
+"""Data sets, and the order and shares in which a world hands them out."""

@@ -1,0 +1,1 @@
+"""Policies: who acts in a world."""

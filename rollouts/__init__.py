@@ -1,0 +1,1 @@
+"""Rollouts: run, record and report."""
