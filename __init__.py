@@ -1,1 +1,17 @@
 """Worlds in which neural networks learn from each other."""
+
+from .envs import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EnvSpec",
+    "__version__",
+    "make_aec",
+    "make_env",
+    "make_vec",
+    "make_world",
+    "register",
+    "registry",
+    "spec",
+]

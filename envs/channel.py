@@ -1,0 +1,344 @@
+"""The channel: who hears whom, what goes wrong on the way, and what it costs in bytes.
+
+Agents publish; the channel carries. Edges are ``[W, N, N]`` with receivers in rows and senders in
+columns. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
+does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
+(per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
+
+The ledger charges the sender for every edge sent on, dropped or not: rows × classes × bits / 8 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import rng
+from .errors import ConfigError, unknown
+
+TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
+MODES = ("open", "mute", "shuffled", "isolated")
+LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
+
+
+class Delivery(NamedTuple):
+    """What the channel did with one step's publications."""
+
+    published: Tensor  # [W, N, B, C] as it went on the air: after liars, noise, quantisation, shuffling
+    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
+    sent_bytes: Tensor  # float32 [W, N]: charged to the sender
+
+
+@dataclass(frozen=True)
+class DelayLine:
+    """Holds what was put in for a number of steps; functional, so gradients and forks pass through.
+
+    Args:
+        steps: Steps between going in and coming out; 0 hands items through.
+    """
+
+    steps: int
+
+    def start(self, empty: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A line of ``empty`` items ``[W, …]``: what comes out before anything has arrived."""
+        if not self.steps:
+            return {}
+        return {k: torch.stack([v] * self.steps, dim=1) for k, v in empty.items()}
+
+    def push(
+        self, line: dict[str, Tensor], item: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Put an item in; returns the new line and the item that comes out."""
+        if not self.steps:
+            return line, item
+        moved = {k: torch.cat([line[k][:, 1:], v[:, None]], dim=1) for k, v in item.items()}
+        return moved, {k: line[k][:, 0] for k in item}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Topology, faults, modes and the ledger of one world's channel.
+
+    Args:
+        num_agents: N.
+        num_worlds: W.
+        topology: One of :data:`TOPOLOGIES`, or a bool matrix ``[N, N]`` (rows hear columns).
+        degree: Neighbours of an agent in ``k_regular`` and ``small_world``; even, below N.
+        rewire: ``small_world``: chance that an edge of the ring lattice is moved (Watts & Strogatz 1998).
+        edge_probability: ``random``: chance of each directed edge, drawn anew at each step.
+        drop: Chance that a message is lost on an edge.
+        delay: Steps by which feedback about a slice comes late.
+        churn: Chance per step that a present agent leaves.
+        rejoin: Chance per step that an absent agent comes back.
+        liars: Number of liars per world; who lies is hidden and new each episode.
+        liar_kinds: Kinds a world's liars are drawn from, of :data:`LIAR_KINDS`.
+        wake: Step at which a ``sleeper`` starts to lie.
+        noise: Standard deviation of Gaussian noise on published probabilities.
+        bits: Bits per published number, 1 to 32; below 32 the numbers are quantised.
+        cap: Bytes an agent may send per step, over all its edges; a message above it is not sent.
+        mode: One of :data:`MODES` for all worlds, or one per world. ``mute`` delivers nothing,
+            ``shuffled`` permutes messages over the rows of the slice, ``isolated`` has no peers at all.
+    """
+
+    num_agents: int
+    num_worlds: int = 1
+    topology: str | Sequence[Sequence[bool]] | Tensor = "complete"
+    degree: int = 2
+    rewire: float = 0.1
+    edge_probability: float = 0.5
+    drop: float = 0.0
+    delay: int = 0
+    churn: float = 0.0
+    rejoin: float = 0.1
+    liars: int = 0
+    liar_kinds: Sequence[str] = ("sharp",)
+    wake: int = 100
+    noise: float = 0.0
+    bits: int = 32
+    cap: float | None = None
+    mode: str | Sequence[str] = "open"
+    _matrix: Tensor | None = field(init=False, default=None, repr=False, compare=False)
+    _mode: Tensor = field(init=False, default=torch.empty(0), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("rewire", "edge_probability", "drop", "churn", "rejoin"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} is a probability between 0 and 1, got {value!r}")
+        if not 1 <= self.bits <= 32:
+            raise ConfigError(f"bits must lie between 1 and 32, got {self.bits!r}")
+        for name in ("delay", "noise", "wake"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)!r}")
+        if self.cap is not None and self.cap < 0:
+            raise ConfigError(f"cap (bytes per agent and step) cannot be negative, got {self.cap!r}")
+        if not 0 <= self.liars <= self.num_agents:
+            raise ConfigError(f"liars must lie between 0 and the {self.num_agents} agents, got {self.liars!r}")
+        for kind in self.liar_kinds:
+            if kind not in LIAR_KINDS:
+                raise unknown("kind of liar", kind, LIAR_KINDS)
+        modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
+        if len(modes) != self.num_worlds:
+            raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
+        for mode in modes:
+            if mode not in MODES:
+                raise unknown("channel mode", mode, MODES)
+        object.__setattr__(self, "_mode", torch.tensor([MODES.index(mode) for mode in modes]))
+        if isinstance(self.topology, str):
+            if self.topology not in TOPOLOGIES:
+                raise unknown("topology", self.topology, TOPOLOGIES)
+            lattice = self.topology in ("k_regular", "small_world")
+            if lattice and (self.degree < 2 or self.degree % 2 or self.degree >= self.num_agents):
+                raise ConfigError(
+                    f"degree must be even, at least 2 and below the {self.num_agents} agents, got {self.degree}"
+                )
+        else:
+            matrix = torch.as_tensor(self.topology).bool()
+            if matrix.shape != (self.num_agents, self.num_agents):
+                raise ConfigError(
+                    f"a topology matrix must be {self.num_agents} × {self.num_agents}, got {tuple(matrix.shape)}"
+                )
+            object.__setattr__(self, "_matrix", matrix)
+
+    # ---- what is drawn ------------------------------------------------------------------------------
+
+    def reset_draws(self) -> dict[str, tuple[int, ...]]:
+        """Draws at the start of an episode."""
+        n = self.num_agents
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.topology == "k_regular":
+            shapes["channel/order"] = (n,)
+        if self.topology == "small_world":
+            shapes |= {"channel/rewire": (n, self.degree // 2), "channel/target": (n, self.degree // 2)}
+        if self.liars:
+            shapes |= {"channel/liar": (n,), "channel/kind": (1,), "channel/shift": (1,)}
+        return shapes
+
+    def step_draws(self, rows: int, classes: int) -> dict[str, tuple[int, ...]]:
+        """Draws of one step, for publications ``[rows, classes]``."""
+        n = self.num_agents
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.topology == "random":
+            shapes["channel/edge"] = (n, n)
+        if self.drop:
+            shapes["channel/drop"] = (n, n)
+        if self.churn:
+            shapes["channel/churn"] = (n,)
+        if self.noise:
+            shapes["channel/noise"] = (n, rows, classes)
+        if self._has_mode("shuffled"):
+            shapes["channel/shuffle"] = (rows,)
+        if self.liars and "noise" in self.liar_kinds:
+            shapes["channel/lie"] = (n, rows, classes)
+        if self.liars and "modest" in self.liar_kinds:
+            shapes["channel/wrong"] = (n, rows)
+        return shapes
+
+    # ---- the episode's fixed part -------------------------------------------------------------------
+
+    def start(self, draws: dict[str, Tensor], classes: int, device: torch.device) -> dict[str, Tensor]:
+        """The channel's part of a world's state.
+
+        Returns:
+            ``edges`` bool ``[W, N, N]``, ``present`` bool ``[W, N]`` and, where there are liars,
+            ``liar`` int64 ``[W, N]`` (an index into :data:`LIAR_KINDS`, 0 = honest) and ``shift`` ``[W]``.
+        """
+        w, n = self.num_worlds, self.num_agents
+        state = {
+            "edges": self._edges(draws, device).expand(w, n, n).contiguous(),
+            "present": torch.ones(w, n, dtype=torch.bool, device=device),
+        }
+        if self.liars:
+            rank = rng.permutation(draws["channel/liar"]).argsort(dim=-1)
+            codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=device)
+            kind = codes[rng.integers(draws["channel/kind"], len(codes))]
+            state["liar"] = torch.where(rank < self.liars, kind, 0)
+            state["shift"] = 1 + rng.integers(draws["channel/shift"][:, 0], max(1, classes - 1))
+        return state
+
+    def _edges(self, draws: dict[str, Tensor], device: torch.device) -> Tensor:
+        n = self.num_agents
+        one_hot = torch.eye(n, dtype=torch.bool, device=device)
+        everyone = ~one_hot
+        if self._matrix is not None:
+            edges = self._matrix.to(device)
+        elif self.topology == "ring":
+            edges = self._lattice(2, device)
+        elif self.topology == "star":  # agent 0 hears and is heard by all
+            hub = torch.arange(n, device=device) == 0
+            edges = hub[:, None] | hub
+        elif self.topology == "k_regular":  # a ring lattice under a random relabelling
+            order = rng.permutation(draws["channel/order"])
+            lattice = self._lattice(self.degree, device)
+            edges = lattice[order[:, :, None], order[:, None, :]]
+        elif self.topology == "small_world":
+            edges = self._small_world(draws, device)
+        else:
+            edges = everyone
+        return edges & everyone
+
+    def _lattice(self, degree: int, device: torch.device) -> Tensor:
+        n = self.num_agents
+        index = torch.arange(n, device=device)
+        gap = (index[:, None] - index) % n
+        return torch.minimum(gap, n - gap) <= degree // 2
+
+    def _small_world(self, draws: dict[str, Tensor], device: torch.device) -> Tensor:
+        """Watts–Strogatz: each clockwise lattice edge keeps its place or gets a random far end."""
+        n, half = self.num_agents, self.degree // 2
+        start = torch.arange(n, device=device)[:, None].expand(n, half)
+        lattice = (start + torch.arange(1, half + 1, device=device)) % n
+        elsewhere = (start + 1 + rng.integers(draws["channel/target"], n - 1)) % n
+        moved = rng.uniform(draws["channel/rewire"]) < self.rewire
+        end = torch.where(moved, elsewhere, lattice)  # [W, N, half]
+        edges = F.one_hot(end, n).sum(-2) > 0
+        return edges | edges.transpose(1, 2)
+
+    # ---- one step -----------------------------------------------------------------------------------
+
+    def presence(self, present: Tensor, draws: dict[str, Tensor]) -> Tensor:
+        """Who is in the room next step, bool ``[W, N]``: a two-state Markov chain per agent."""
+        if not self.churn:
+            return present
+        u = rng.uniform(draws["channel/churn"])
+        return torch.where(present, u >= self.churn, u < self.rejoin)
+
+    def carry(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> Delivery:
+        """Send one step's publications.
+
+        Args:
+            published: float32 ``[W, N, B, C]``; an all-zero row abstains and is free.
+            state: The world's state, with :meth:`start`'s entries.
+            draws: This step's draws.
+            clock: int64 ``[W]``.
+        """
+        w, _, rows, classes = published.shape
+        present = state["present"]
+        published = published * present[:, :, None, None]
+        silent = published.sum(-1, keepdim=True) == 0
+        on_air = self._distort(published, state, draws, clock)
+        if self.bits < 32:
+            levels = float(2**self.bits - 1)
+            on_air = (on_air * levels).round() / levels
+        if self.noise or self.bits < 32 or self.liars:
+            total = on_air.sum(-1, keepdim=True)
+            on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
+        mode = self._mode.to(published.device)
+        if self._has_mode("shuffled"):
+            order = rng.permutation(draws["channel/shuffle"])[:, None, :, None].expand_as(on_air)
+            shuffled = (mode == MODES.index("shuffled"))[:, None, None, None]
+            on_air = torch.where(shuffled, on_air.gather(2, order), on_air)
+        edges = state["edges"]
+        if self.topology == "random":
+            chance = rng.uniform(draws["channel/edge"]) < self.edge_probability
+            edges = edges & chance
+        if self._has_mode("isolated"):
+            edges = edges & (mode != MODES.index("isolated"))[:, None, None]
+        row_count = (~silent[..., 0]).sum(-1)  # [W, N]
+        sending = edges & present[:, :, None] & (row_count > 0)[:, None, :]
+        sent_bytes = sending.sum(1) * row_count * (classes * self.bits / 8)
+        if self.cap is not None:
+            within = sent_bytes <= self.cap
+            sending, sent_bytes = sending & within[:, None, :], sent_bytes * within
+        heard = sending
+        if self.drop:
+            heard = heard & (rng.uniform(draws["channel/drop"]) >= self.drop)
+        if self._has_mode("mute"):
+            heard = heard & (mode != MODES.index("mute"))[:, None, None]
+        return Delivery(on_air, heard, sent_bytes.float())
+
+    def _distort(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> Tensor:
+        """Lies and noise, at the sender."""
+        if self.liars:
+            kinds = set(self.liar_kinds) - {"none"}
+            for kind in sorted(kinds):
+                lying = state["liar"] == LIAR_KINDS.index(kind)
+                if kind == "sleeper":
+                    lying = lying & (clock > self.wake)[:, None]
+                lie = self._lie(kind, published, state, draws)
+                published = torch.where(lying[:, :, None, None], lie, published)
+        if self.noise:
+            published = (published + self.noise * rng.normal(draws["channel/noise"])).clamp_min(0.0)
+        return published
+
+    def _lie(
+        self, kind: str, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]
+    ) -> Tensor:
+        """What a liar of one kind puts on the air instead of ``published [W, N, B, C]``.
+
+        roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
+        the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
+        random distribution. collude: like sharp, but all say the shift of the first liar's best class.
+        """
+        classes = published.shape[-1]
+        shift = state["shift"][:, None, None]
+        if kind == "noise":
+            return -torch.log1p(-rng.uniform(draws["channel/lie"]))  # normalised below: Dirichlet(1)
+        if kind == "roll":
+            source = (torch.arange(classes, device=published.device) - state["shift"][:, None]) % classes
+            return published.gather(-1, source[:, None, None, :].expand_as(published))
+        if kind == "modest":
+            confidence = published.amax(-1, keepdim=True)
+            wrong = F.one_hot(rng.integers(draws["channel/wrong"], classes), classes).float()
+            return wrong * confidence + (1 - wrong) * (1 - confidence) / max(1, classes - 1)
+        best = published.argmax(-1)  # [W, N, B]
+        if kind == "collude":
+            first = (state["liar"] > 0).float().argmax(-1)
+            best = best.gather(1, first[:, None, None].expand_as(best[:, :1])).expand_as(best)
+        return F.one_hot((best + shift) % classes, classes).float()
+
+    def isolated(self, device: torch.device) -> Tensor:
+        """Which worlds are in isolated mode, bool ``[W]``."""
+        return (self._mode == MODES.index("isolated")).to(device)
+
+    def _has_mode(self, name: str) -> bool:
+        return bool((self._mode == MODES.index(name)).any())

@@ -1,0 +1,437 @@
+"""classroom-v0: students learn from one stream, a teacher on a budget, and each other.
+
+## Description
+N students see slices of a data stream. Each publishes *soft targets* (a class distribution per row of the
+slice) that the others may hear, may ask a teacher whose labels are budgeted, and answers a fixed exam.
+What was published and labelled on a slice comes back as feedback one step later; learning from it is the
+agent's own business: **you bring the learner**. Reward is progress on the exam. The world generalises the
+collaborative classroom, in which a teacher labels the first part of the stream and the best student then
+teaches the others.
+
+## Observation Space
+Flat `Dict`, the same for every agent. N students, B rows of a slice, E exam items, C classes, D… shape of
+an input (e.g. `1×28×28`).
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `slice` | `B, D…` float32 | ℝ | the inputs now |
+| `public` | `B, D…` float32 | ℝ | only where slices are private (`share` ≠ "shared"): an unlabelled slice all see; soft targets are about it |
+| `exam` | `E, D…` float32 | ℝ | the exam, fixed for the episode, unlabelled |
+| `fb_slice` | `B, D…` float32 | ℝ | the slice that feedback is about; zeros before there is any |
+| `fb_public` | `B, D…` float32 | ℝ | likewise, only with `public` |
+| `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
+| `fb_targets` | `N, B, C` float32 | [0, 1] | what each student published on it; zero where not heard; one's own row is one's own |
+| `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
+| `present` | `N` int8 | {0, 1} | who is in the room |
+| `report` | `N + 1` float32 | [0, 1] | report cards of all students, then the fraction of the teacher's budget left |
+| `self` | `N` int8 | {0, 1} | one-hot: which student one is |
+| `time` | `1` float32 | [0, 1] | steps made / horizon |
+
+## Action Space
+Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains.
+
+| key | space | meaning |
+|---|---|---|
+| `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends nothing and costs nothing |
+| `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform |
+| `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
+
+An answer at step t is given before learning from slice t.
+
+## Rewards
+`reward_scale · ((1 − cooperation)·own + cooperation·class mean) − byte_price·KiB sent − label_price·labels`,
+where own progress is the change of the smoothed exam score (see `exam.py`). Without prices the return is
+`reward_scale` × what was learnt. An absent student's reward is 0.
+
+## Starting State
+A stratified exam drawn from the exam split, the first slice, no feedback, report cards at 0.
+
+## Episode End
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out.
+
+## Channel
+A message is a slice's soft targets: B·C·bits/8 bytes on every edge it is sent on, dropped ones included,
+charged to the sender. Labels are charged by the label. Topologies, faults and modes: see `channel.py`.
+With `delay` d all feedback about a slice comes d steps later, as a whole.
+
+## Assumptions
+Slices are iid draws unless `order` says otherwise; no task boundary is announced. Labels of the stream are
+seen by those who asked and were served; exam and test labels never leave the world. Liars are not told
+apart: a liar's own feedback row is what went on the air in its name.
+
+## Metrics
+Per student: `score` (smoothed exam score), `exam_accuracy`, `prequential` (accuracy of the soft targets
+published in this step, before learning; reported, never rewarded), `bytes`, `labels`. Per world: `calls`.
+
+## Arguments
+| argument | default | meaning |
+|---|---|---|
+| `students` | 8 | N |
+| `data` | "digits" | data set: a name, arrays, a torch or HF data set, a folder of pictures |
+| `data_dir` | None | folder of parquet files for named data (else `STUDYHALL_DATA`, else the hub) |
+| `exam_items` | None | items of the data set kept for exams (None: a fifth of its training part) |
+| `slice_size` | 32 | B |
+| `exam_size` | 64 | E |
+| `horizon` | 400 | steps of an episode |
+| `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental" (`streams/schedule.py`) |
+| `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
+| `topic_steps`, `topic_classes` | 20, 2 | of topical order |
+| `task_classes` | 2 | of class-incremental order |
+| `expert_classes` | None | classes of an expert (None: C/N) |
+| `alpha` | 0.5 | of a Dirichlet share |
+| `teacher_budget` | 100 | calls or labels; None is unlimited |
+| `teacher_unit` | "calls" | or "labels" |
+| `topology` | "complete" | "complete", "ring", "star", "k_regular", "small_world", "random", or a matrix |
+| `degree`, `rewire`, `edge_probability` | 2, .1, .5 | of k-regular, small-world and random topologies |
+| `drop`, `delay`, `churn`, `rejoin` | 0, 0, 0, .1 | losses per edge, late feedback, leaving and coming back |
+| `liars`, `liar_kinds`, `wake` | 0, ("sharp",), 100 | hidden liars |
+| `noise`, `bits`, `cap` | 0, 32, None | Gaussian noise, quantisation, bytes per student and step |
+| `mode` | "open" | "open", "mute", "shuffled", "isolated"; or one per world, as controls |
+| `byte_price`, `label_price` | 0, 0 | reward per KiB sent and per label received |
+| `reward_scale`, `cooperation` | 10, 0 | see Rewards |
+| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards |
+
+## Version History
+* v0: first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from . import rng
+from .channel import Channel, DelayLine
+from .errors import ConfigError
+from .exam import Exam, distributions, progress_reward
+from .streams import load_dataset
+from .streams.schedule import Schedule
+from .teacher import Teacher
+from .world import Outcome, TensorDict, World
+
+
+class Classroom(World):
+    """The batched world behind ``classroom-v0``; this module's page documents every argument."""
+
+    agent_noun = "student"
+
+    def __init__(
+        self,
+        *,
+        num_worlds: int = 1,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+        students: int = 8,
+        data: Any = "digits",
+        data_dir: str | None = None,
+        exam_items: int | None = None,
+        slice_size: int = 32,
+        exam_size: int = 64,
+        horizon: int = 400,
+        order: str = "iid",
+        share: str = "shared",
+        topic_steps: int = 20,
+        topic_classes: int = 2,
+        task_classes: int = 2,
+        expert_classes: int | None = None,
+        alpha: float = 0.5,
+        teacher_budget: int | None = 100,
+        teacher_unit: str = "calls",
+        topology: str | Sequence[Sequence[bool]] = "complete",
+        degree: int = 2,
+        rewire: float = 0.1,
+        edge_probability: float = 0.5,
+        drop: float = 0.0,
+        delay: int = 0,
+        churn: float = 0.0,
+        rejoin: float = 0.1,
+        liars: int = 0,
+        liar_kinds: Sequence[str] = ("sharp",),
+        wake: int = 100,
+        noise: float = 0.0,
+        bits: int = 32,
+        cap: float | None = None,
+        mode: str | Sequence[str] = "open",
+        byte_price: float = 0.0,
+        label_price: float = 0.0,
+        reward_scale: float = 10.0,
+        cooperation: float = 0.0,
+        exam_smoothing: float = 0.2,
+        card_every: int = 10,
+    ) -> None:
+        super().__init__(
+            num_worlds=num_worlds,
+            num_agents=students,
+            horizon=horizon,
+            device=device,
+            autoreset=autoreset,
+            validate=validate,
+        )
+        if not 0 <= cooperation <= 1:
+            raise ConfigError(f"cooperation must lie between 0 and 1, got {cooperation!r}")
+        if byte_price < 0 or label_price < 0:
+            raise ConfigError(f"prices cannot be negative, got {byte_price!r} per KiB, {label_price!r} per label")
+        self.reward_scale, self.cooperation = reward_scale, cooperation
+        self.byte_price, self.label_price = byte_price, label_price
+        self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
+        self.schedule = Schedule(
+            self.dataset.stream,
+            students,
+            slice_size,
+            horizon,
+            order=order,
+            share=share,
+            topic_steps=topic_steps,
+            topic_classes=topic_classes,
+            task_classes=task_classes,
+            expert_classes=expert_classes,
+            alpha=alpha,
+        )
+        self.private = share != "shared"
+        self.public_schedule = Schedule(
+            self.dataset.stream, students, slice_size, horizon, name="public"
+        )
+        self.exam = Exam(exam_size, exam_smoothing, card_every)
+        self.exam.check(self.dataset.exam)
+        self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
+        self.channel = Channel(
+            students,
+            num_worlds,
+            topology=topology,
+            degree=degree,
+            rewire=rewire,
+            edge_probability=edge_probability,
+            drop=drop,
+            delay=delay,
+            churn=churn,
+            rejoin=rejoin,
+            liars=liars,
+            liar_kinds=liar_kinds,
+            wake=wake,
+            noise=noise,
+            bits=bits,
+            cap=cap,
+            mode=mode,
+        )
+        self.line = DelayLine(delay)
+        self._declare(slice_size, exam_size)
+
+    def _declare(self, rows: int, exam_size: int) -> None:
+        """Spaces and draws."""
+        n, c, shape = self.num_agents, self.dataset.num_classes, self.dataset.shape
+        inputs = spaces.Box(-np.inf, np.inf, (rows, *shape), np.float32)
+        flags = spaces.Box(0, 1, (n,), np.int8)
+        observed: dict[str, spaces.Space] = {
+            "slice": inputs,
+            "exam": spaces.Box(-np.inf, np.inf, (exam_size, *shape), np.float32),
+            "fb_slice": inputs,
+            "fb_labels": spaces.Box(-1, c - 1, (rows,), np.int64),
+            "fb_targets": spaces.Box(0, 1, (n, rows, c), np.float32),
+            "heard": flags,
+            "present": flags,
+            "report": spaces.Box(0, 1, (n + 1,), np.float32),
+            "self": flags,
+            "time": spaces.Box(0, 1, (1,), np.float32),
+        }
+        if self.private:
+            observed |= {"public": inputs, "fb_public": inputs}
+        self.observation_space = spaces.Dict(observed)
+        self.action_space = spaces.Dict(
+            {
+                "soft_targets": spaces.Box(0, np.inf, (rows, c), np.float32),
+                "answers": spaces.Box(0, np.inf, (exam_size, c), np.float32),
+                "ask": spaces.Discrete(2),
+            }
+        )
+        public_reset = self.public_schedule.reset_draws() if self.private else {}
+        public_step = self.public_schedule.step_draws() if self.private else {}
+        self.reset_draws = rng.Draws(
+            self.schedule.reset_draws()
+            | public_reset
+            | self.exam.draws(self.dataset.exam)
+            | self.channel.reset_draws()
+        )
+        self.step_draws = rng.Draws(
+            self.schedule.step_draws()
+            | public_step
+            | self.teacher.draws(n)
+            | self.channel.step_draws(rows, c)
+        )
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """A fresh exam, a first slice, full budget, nothing heard."""
+        w, n, c = self.num_worlds, self.num_agents, self.dataset.num_classes
+        clock = state["clock"]
+        zeros = torch.zeros(w, n, device=self.device)
+        fresh = _prefixed("stream/", self.schedule.start(draws, clock))
+        if self.private:
+            fresh |= _prefixed("public/", self.public_schedule.start(draws, clock))
+        feedback = {
+            "slice": torch.full_like(fresh["stream/slice"], -1),
+            "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
+            "published": torch.zeros(w, n, self.schedule.rows, c, device=self.device),
+            "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
+        }
+        if self.private:
+            feedback["public"] = torch.full_like(fresh["public/slice"], -1)
+        fresh |= _prefixed("fb/", feedback) | _prefixed("line/", self.line.start(feedback))
+        fresh |= self.channel.start(draws, c, self.device)
+        fresh |= self.teacher.start(w, n, self.device)
+        fresh["exam"] = self.exam.draw(self.dataset.exam, draws)
+        fresh["score"] = torch.full_like(zeros, self.exam.chance(c))
+        for name in ("card", "accuracy", "bytes", "labels"):
+            fresh[name] = zeros
+        fresh["calls"] = torch.zeros(w, device=self.device)
+        return fresh
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Score the answers, carry the messages, ask the teacher, deal the next slice."""
+        clock, present = state["clock"], state["present"]
+        rows = self.schedule.rows
+        targets, silent = distributions(actions["soft_targets"])
+        sent = self.channel.carry(targets, state, draws, clock)
+        answer = self.teacher.answer(
+            (actions["ask"] == 1) & present,
+            state["left"],
+            state["own_left"],
+            self.channel.isolated(self.device),
+            draws,
+        )
+        score, accuracy = self.exam.score(
+            *distributions(actions["answers"]), self.dataset.labels("exam", state["exam"])
+        )
+        smoothed = torch.where(present, self.exam.smooth(state["score"], score), state["score"])
+        accuracy = torch.where(present, accuracy, state["accuracy"])
+        labels = answer.served * rows
+        reward = progress_reward(
+            state["score"], smoothed, scale=self.reward_scale, cooperation=self.cooperation
+        )
+        reward = (reward - self.byte_price * sent.sent_bytes / 1024 - self.label_price * labels) * present
+        shown = state["public/slice" if self.private else "stream/slice"]
+        correct = (targets.argmax(-1) == self._labels(shown)) & ~silent
+        info = {
+            "score": smoothed,
+            "exam_accuracy": accuracy,
+            "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
+            "bytes": sent.sent_bytes,
+            "labels": labels.float(),
+            "refused": answer.refused,
+            "calls": answer.calls,
+        }
+        happened = {
+            "slice": state["stream/slice"],
+            "served": answer.served,
+            "published": sent.published,
+            "heard": sent.heard,
+        }
+        if self.private:
+            happened["public"] = shown
+        line, feedback = self.line.push(_sub(state, "line/"), happened)
+        new = {
+            **state,
+            **_prefixed("line/", line),
+            **_prefixed("fb/", feedback),
+            **self._deal(state, draws),
+            "present": self.channel.presence(present, draws),
+            "left": answer.left,
+            "own_left": answer.own_left,
+            "score": smoothed,
+            "accuracy": accuracy,
+            "card": self.exam.cards(state["card"], accuracy, clock),
+            "bytes": state["bytes"] + sent.sent_bytes,
+            "labels": state["labels"] + labels,
+            "calls": state["calls"] + answer.calls,
+        }
+        return Outcome(new, reward, info)
+
+    def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
+        """The next slices."""
+        clock, stream = state["clock"], _sub(state, "stream/")
+        if self.schedule.begins_pass(self._clock + 1):
+            stream = self.schedule.shuffle(stream, clock, state["key"])
+        new = _prefixed("stream/", self.schedule.advance(stream, draws, clock))
+        if self.private:
+            public = self.public_schedule.advance(_sub(state, "public/"), draws, clock)
+            new |= _prefixed("public/", public)
+        return new
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """A single-pass stream ends when it has been dealt out."""
+        return self.schedule.exhausted(clock)
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The tables of this module's page, ``[W, N, …]``."""
+        w, n = self.num_worlds, self.num_agents
+        exam = self.dataset.inputs("exam", state["exam"])
+        heard, published = state["fb/heard"], state["fb/published"]
+        own = torch.eye(n, dtype=torch.bool, device=self.device)
+        arrived = (heard | own)[..., None, None]
+        report = torch.cat([state["card"], self.teacher.fraction_left(state["left"])[:, None]], dim=1)
+        labels = self._labels(state["fb/slice"]).expand(w, n, -1)
+        obs = {
+            "slice": self._inputs(state["stream/slice"]),
+            "exam": exam[:, None].expand(w, n, *exam.shape[1:]),
+            "fb_slice": self._inputs(state["fb/slice"]),
+            "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
+            "fb_targets": published[:, None] * arrived,
+            "heard": heard.to(torch.int8),
+            "present": state["present"][:, None].expand(w, n, n).to(torch.int8),
+            "report": report[:, None].expand(w, n, n + 1),
+            "self": own.to(torch.int8).expand(w, n, n),
+            "time": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+        }
+        if self.private:
+            obs["public"] = self._inputs(state["public/slice"])
+            obs["fb_public"] = self._inputs(state["fb/public"])
+        return obs
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""
+        x = self.dataset.inputs("stream", index.clamp_min(0))
+        x = x * (index >= 0).view(*index.shape, *[1] * len(self.dataset.shape))
+        return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
+
+    def _labels(self, index: Tensor) -> Tensor:
+        """Stream labels of ``index [W, A, B]``; −1 where −1."""
+        return torch.where(index >= 0, self.dataset.labels("stream", index.clamp_min(0)), -1)
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        return {
+            "score": state["score"],
+            "exam_accuracy": state["accuracy"],
+            "bytes": state["bytes"],
+            "labels": state["labels"],
+            "calls": state["calls"],
+        }
+
+    def state(self) -> Tensor:
+        """float32 ``[W, 3N + N² + 2]``: scores, cards, presence, who heard whom, budget, time."""
+        s = self._state
+        parts = [s["score"], s["card"], s["present"], s["fb/heard"].flatten(1)]
+        ends = [self.teacher.fraction_left(s["left"])[:, None], (s["clock"] / self.horizon)[:, None]]
+        return torch.cat([part.float() for part in parts + ends], dim=1)
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Who heard whom, accuracies, budget, and the slice's pictures."""
+        from .classroom_picture import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
+
+
+def _prefixed(prefix: str, part: TensorDict) -> TensorDict:
+    return {prefix + k: v for k, v in part.items()}
+
+
+def _sub(state: TensorDict, prefix: str) -> TensorDict:
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}

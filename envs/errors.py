@@ -1,0 +1,53 @@
+"""What a user can get wrong, as exceptions whose message is one line that says what to do.
+
+The command line prints such a message without a traceback; everything else that escapes is a fault of ours.
+Each class is also the built-in exception a caller would expect (``ValueError``, ``LookupError``, …).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StudyhallError(Exception):
+    """A user's mistake, said in one line. The base of all the others."""
+
+
+class ActionError(StudyhallError, ValueError):
+    """An action that a world cannot take: names the agent, the key and the fault."""
+
+
+class ConfigError(StudyhallError, ValueError):
+    """Arguments of a world, policy or run that contradict each other or are out of range."""
+
+
+class DataError(StudyhallError, ValueError):
+    """Data that cannot be had or used: missing, corrupt, of the wrong type, or too little of it."""
+
+
+class EpisodeEnded(StudyhallError, RuntimeError):  # noqa: N818  # a state of the world, told apart by name
+    """A step was asked of a world whose episode has ended and that waits for a reset."""
+
+
+class UnknownName(StudyhallError, LookupError):  # noqa: N818
+    """A name that no registry knows; see :func:`unknown`."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The exception for a name that is not among the known ones.
+
+    Args:
+        kind: What the name stands for, e.g. ``"data set"``.
+        name: The name asked for.
+        known: The names there are.
+
+    Returns:
+        An :class:`UnknownName` (to be raised by the caller) that lists the near names, or all of them where
+        none is near.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return UnknownName(f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?")
+    return UnknownName(f"unknown {kind} {name!r}: known are {', '.join(names) if names else 'none'}")

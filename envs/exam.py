@@ -1,0 +1,133 @@
+"""Exams, scores and learning-progress rewards.
+
+One exam per world and episode, stratified over classes and drawn without replacement from the exam split.
+A fresh exam at every step would make the reward mostly noise.
+
+Formulas, for an answer p on an item of class y, C classes:
+
+* score s = 1 − ½·Σ_c (p_c − 1[c = y])², the Brier score (Brier 1950) turned so that 1 is perfect;
+  uniform answers score ½ + 1/(2C);
+* smoothed score s̄ₜ = s̄ₜ₋₁ + α(sₜ − s̄ₜ₋₁);
+* own progress pₜ = s̄ₜ − s̄ₜ₋₁, which telescopes: its sum over an episode is what was learnt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import rng
+from .errors import ConfigError
+from .streams import Split
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Draws exams from a class-sorted split and scores answers.
+
+    Args:
+        size: E, items of an exam.
+        smoothing: α of the smoothed score.
+        card_every: Steps between two refreshes of the report cards.
+    """
+
+    size: int = 64
+    smoothing: float = 0.2
+    card_every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.card_every < 1 or not 0 < self.smoothing <= 1:
+            raise ConfigError(
+                "an exam needs exam_size ≥ 1, card_every ≥ 1 and 0 < exam_smoothing ≤ 1, got "
+                f"{self.size}, {self.card_every} and {self.smoothing}"
+            )
+
+    def check(self, split: Split) -> None:
+        """Raise where the exam split is too small for a stratified exam of this size."""
+        quota = -(-self.size // len(split.counts))
+        if int(split.counts.min()) < quota:
+            raise ConfigError(
+                f"an exam of {self.size} items over {len(split.counts)} classes needs {quota} of each in the exam "
+                f"split, one class has {int(split.counts.min())}: lower exam_size or give more data"
+            )
+
+    def draws(self, split: Split) -> dict[str, tuple[int, ...]]:
+        """Draws at the start of an episode."""
+        return {"exam/items": (len(split.y),), "exam/classes": (len(split.counts),)}
+
+    def draw(self, split: Split, draws: dict[str, Tensor]) -> Tensor:
+        """Indices of an exam into the exam split, int64 ``[W, E]``: stratified, without replacement.
+
+        Every class gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes.
+        """
+        bits = draws["exam/items"]
+        device = bits.device
+        items, classes = len(split.y), len(split.counts)
+        low = max(1, (items - 1).bit_length())
+        index = torch.arange(items, device=device)
+        # Class above random bits above the index: sorting keeps the classes' blocks and shuffles inside.
+        random = (bits >> (low + 24)) & ((1 << (40 - low)) - 1)
+        keys = (split.y << 40) | (random << low) | index
+        shuffled = keys.sort(dim=-1).values & ((1 << low) - 1)  # [W, items]
+        quota = -(-self.size // classes)
+        offered = (split.offsets[:, None] + torch.arange(quota, device=device)).flatten()  # [C * quota]
+        extra = self.size - (quota - 1) * classes  # classes that give one item more
+        rank = rng.permutation(draws["exam/classes"]).argsort(dim=-1)  # [W, C]
+        last = torch.arange(quota, device=device) == quota - 1
+        skipped = (last & (rank >= extra)[..., None]).flatten(1)  # [W, C * quota]
+        chosen = skipped.long().argsort(dim=-1, stable=True)[:, : self.size]
+        return shuffled[:, offered].gather(1, chosen)
+
+    def chance(self, classes: int) -> float:
+        """The score of uniform answers."""
+        return 0.5 + 0.5 / classes
+
+    def score(self, answers: Tensor, abstained: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Score answers.
+
+        Args:
+            answers: Distributions, float32 ``[W, N, E, C]``.
+            abstained: bool ``[W, N, E]``: scored as uniform, and wrong where accuracy counts.
+            labels: int64 ``[W, E]``.
+
+        Returns:
+            Score and accuracy, float32 ``[W, N]``.
+        """
+        right = answers.gather(-1, labels[:, None, :, None].expand(*answers.shape[:3], 1)).squeeze(-1)
+        score = 0.5 + right - 0.5 * answers.square().sum(-1)
+        score = torch.where(abstained, self.chance(answers.shape[-1]), score)
+        correct = (answers.argmax(-1) == labels[:, None, :]) & ~abstained
+        return score.mean(-1), correct.float().mean(-1)
+
+    def smooth(self, before: Tensor, score: Tensor) -> Tensor:
+        """The smoothed score after one more exam."""
+        return before + self.smoothing * (score - before)
+
+    def cards(self, before: Tensor, accuracy: Tensor, clock: Tensor) -> Tensor:
+        """Report cards ``[W, N]``: accuracy to 1/100, refreshed in steps 0, ``card_every``, … (clock 1, …)."""
+        due = (clock - 1) % self.card_every == 0
+        return torch.where(due[:, None], (accuracy * 100).round() / 100, before)
+
+
+def progress_reward(before: Tensor, after: Tensor, *, scale: float, cooperation: float) -> Tensor:
+    """scale · ((1 − c)·own progress + c·mean progress of the class), ``[W, N]``."""
+    own = after - before
+    return scale * ((1 - cooperation) * own + cooperation * own.mean(-1, keepdim=True))
+
+
+def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of weights as distributions.
+
+    Args:
+        weights: ``[…, C]``.
+
+    Returns:
+        The rows divided by their sums, all zero where a row abstains, and bool ``[…]``: which do. A row
+        abstains if it is all zero, or holds anything not finite or negative.
+    """
+    total = weights.sum(-1)
+    abstained = ~(torch.isfinite(total) & (total > 0) & (weights.amin(-1) >= 0))
+    share = weights / torch.where(abstained, 1.0, total)[..., None]
+    return torch.where(abstained[..., None], 0.0, share), abstained

@@ -1,0 +1,147 @@
+"""Names of worlds: ids like ``"classroom-v0"``, what they stand for, and how to make them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    import gymnasium
+    from pettingzoo import AECEnv, ParallelEnv
+
+    from .bridges.gymnasium import WorldVectorEnv
+    from .world import World
+
+NAMESPACE = "studyhall"
+"""Gymnasium and PettingZoo know the worlds as ``studyhall/<id>``."""
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What an id stands for; JSON-able.
+
+    Args:
+        id: ``"name-v0"``.
+        entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.world.World`.
+        summary: One line.
+        kwargs: Arguments that differ from the class's defaults.
+    """
+
+    id: str
+    entry_point: str
+    summary: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9-]+-v\d+", self.id):
+            raise ConfigError(f"an environment id looks like 'name-v0', got {self.id!r}")
+
+    def load(self) -> type[World]:
+        """The world's class, imported now."""
+        module, name = self.entry_point.split(":")
+        return getattr(importlib.import_module(module), name)
+
+    def page(self) -> str:
+        """The world's documentation page."""
+        return inspect.getdoc(importlib.import_module(self.entry_point.split(":")[0])) or ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Its arguments and their defaults."""
+        parameters = inspect.signature(self.load().__init__).parameters.values()
+        return {p.name: self.kwargs.get(p.name, p.default) for p in parameters if p.name != "self"}
+
+
+registry: dict[str, EnvSpec] = {}
+"""All worlds by id."""
+
+
+def register(spec: EnvSpec) -> None:
+    """Add a world, here and in Gymnasium's and PettingZoo's registries (as ``studyhall/<id>``)."""
+    import gymnasium
+    from pettingzoo.env_registry import registration as pettingzoo_registry
+
+    if spec.id in registry:
+        raise ConfigError(f"{spec.id!r} is registered already: choose another name or raise its version")
+    registry[spec.id] = spec
+    full = f"{NAMESPACE}/{spec.id}"
+    gymnasium.register(
+        full,
+        entry_point=lambda **kw: make_joint(spec.id, **kw),
+        vector_entry_point=lambda **kw: make_vec(spec.id, **kw),
+    )
+    pettingzoo_registry.register("parallel", full, entry_point=lambda **kw: make_env(spec.id, **kw))
+    pettingzoo_registry.register("aec", full, entry_point=lambda **kw: make_aec(spec.id, **kw))
+
+
+def spec(id: str) -> EnvSpec:
+    """The spec of an id, with or without the namespace.
+
+    Raises:
+        UnknownName: Lists the near ones.
+    """
+    name = id.removeprefix(f"{NAMESPACE}/")
+    if name not in registry:
+        raise unknown("environment", id, sorted(registry))
+    return registry[name]
+
+
+def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: Any) -> World:
+    """The batched engine: W worlds as tensors on one device.
+
+    Args:
+        id: E.g. ``"classroom-v0"``.
+        num_worlds: W.
+        device: E.g. ``"cuda"``.
+        **kwargs: The world's own arguments; see its page.
+
+    Raises:
+        UnknownName: The id or an argument is not known; lists the near ones.
+    """
+    found = spec(id)
+    known = found.arguments()
+    for name in kwargs:
+        if name not in known:
+            raise unknown(f"argument of {found.id}", name, sorted(known))
+    return found.load()(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
+
+
+def make_env(id: str, *, render_mode: str | None = None, **kwargs: Any) -> ParallelEnv:
+    """A PettingZoo ``ParallelEnv`` over one world; observations and actions are numpy."""
+    from .bridges.pettingzoo import WorldParallelEnv
+
+    return WorldParallelEnv(make_world(id, autoreset=False, validate=True, **kwargs), spec(id).id, render_mode)
+
+
+def make_aec(id: str, *, render_mode: str | None = None, **kwargs: Any) -> AECEnv:
+    """A PettingZoo ``AECEnv``: PettingZoo's own conversion of :func:`make_env`."""
+    from pettingzoo.utils.conversions import parallel_to_aec
+
+    return parallel_to_aec(make_env(id, render_mode=render_mode, **kwargs))
+
+
+def make_vec(
+    id: str,
+    num_envs: int = 1,
+    *,
+    autoreset_mode: str | gymnasium.vector.AutoresetMode = "NextStep",
+    render_mode: str | None = None,
+    **kwargs: Any,
+) -> WorldVectorEnv:
+    """A Gymnasium ``VectorEnv`` over W worlds, with joint actions and the mean reward of the agents."""
+    from .bridges.gymnasium import WorldVectorEnv
+
+    world = make_world(id, num_worlds=num_envs, autoreset=False, validate=True, **kwargs)
+    return WorldVectorEnv(world, autoreset_mode=autoreset_mode, render_mode=render_mode)
+
+
+def make_joint(id: str, *, render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env:
+    """A Gymnasium ``Env`` over one world: one controller acts for all agents."""
+    from .bridges.gymnasium import WorldEnv
+
+    return WorldEnv(make_world(id, autoreset=False, validate=True, **kwargs), render_mode=render_mode)

@@ -1,0 +1,163 @@
+"""A data set in memory: three splits that never mix, class-sorted, raw until an item is asked for.
+
+Items stay as they came (uint8 pictures, float32 arrays) and are converted and normalised after the gather, so
+a slice costs only the bytes it holds. Inside a split the items of class ``c`` are
+``offsets[c] … offsets[c] + counts[c] - 1``; with these two tensors a schedule or an exam draws from any class
+by integer arithmetic alone, alike on every device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..errors import unknown
+
+SplitName = Literal["stream", "exam", "test"]
+"""*stream*: learners see it; *exam*: the world scores with it; *test*: reports and claims only."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """One split of a data set, its items sorted by class (and within a class in their original order).
+
+    Attributes:
+        x: Raw items, uint8 or float32 ``[n, *shape]``.
+        y: Classes, int64 ``[n]``, ascending.
+        counts: Items of each class, int64 ``[C]``, none of them 0.
+        offsets: Index of the first item of each class, int64 ``[C]``.
+    """
+
+    x: Tensor
+    y: Tensor
+    counts: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def sort(cls, x: Tensor, y: Tensor, num_classes: int) -> Split:
+        """The split of items ``x`` ``[n, *shape]`` with classes ``y`` int64 ``[n]`` in any order."""
+        order = y.argsort(stable=True)
+        counts = torch.bincount(y, minlength=num_classes)
+        return cls(x[order], y[order], counts, counts.cumsum(0) - counts)
+
+    def __len__(self) -> int:
+        return self.y.shape[0]
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} items of {len(self.counts)} classes)"
+
+    def to(self, device: torch.device | str) -> Split:
+        """This split on another device."""
+        return Split(self.x.to(device), self.y.to(device), self.counts.to(device), self.offsets.to(device))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Three disjoint splits and how to read them; made by :func:`studyhall.envs.streams.load_dataset`.
+
+    Attributes:
+        name: Its name, for reports.
+        stream: What learners see.
+        exam: What the world scores with.
+        test: What reports and claims are measured on.
+        classes: Names of the C classes.
+        mean: Mean of the inputs before normalisation, float32, ``[]`` or per channel ``[channels, 1, 1]``.
+        std: Their standard deviation, same shape.
+        scale: Raw items are divided by this first (255 for pictures, 1 for float arrays).
+        span: Raw values drawn black and white by :meth:`pixels`.
+    """
+
+    name: str
+    stream: Split
+    exam: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: Tensor
+    std: Tensor
+    scale: float = 1.0
+    span: tuple[float, float] = (0.0, 1.0)
+    _centre: Tensor = field(init=False)
+    _gain: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        # (raw/scale - mean)/std as one subtraction and one product by tensors: both are rounded alike on
+        # every device, where a division by a number is not.
+        device = self.stream.x.device
+        mean, std = self.mean.cpu().double(), self.std.cpu().double()
+        object.__setattr__(self, "_centre", (mean * self.scale).float().to(device))
+        object.__setattr__(self, "_gain", (1.0 / (std * self.scale)).float().to(device))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item: channels first for pictures (``(1, 28, 28)``), else the rows as they came."""
+        return tuple(self.stream.x.shape[1:])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.classes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.stream.x.device
+
+    def split(self, name: SplitName) -> Split:
+        """A split by its name.
+
+        Raises:
+            UnknownName: There are only *stream*, *exam* and *test*.
+        """
+        if name not in get_args(SplitName):
+            raise unknown("split", name, get_args(SplitName))
+        return getattr(self, name)
+
+    def inputs(self, split: SplitName, index: Tensor) -> Tensor:
+        """Items as a network reads them.
+
+        Args:
+            split: Which split.
+            index: int64 ``[...]``, positions in that split.
+
+        Returns:
+            float32 ``[..., *shape]``, scaled and normalised.
+        """
+        return (self._gather(split, index).to(torch.float32) - self._centre) * self._gain
+
+    def labels(self, split: SplitName, index: Tensor) -> Tensor:
+        """Classes of the items at ``index``: int64, shaped like ``index``."""
+        return self.split(split).y[index]
+
+    def pixels(self, split: SplitName, index: Tensor) -> Tensor:
+        """Items for the eye: float32 ``[..., *shape]`` in [0, 1]."""
+        low, high = self.span
+        drawn = (self._gather(split, index).to(torch.float32) - low) / (high - low)
+        return drawn.clamp(0.0, 1.0)
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """This data set on another device (itself where it is there already)."""
+        target = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0", as the tensors say it
+        if target == self.device:
+            return self
+        return replace(
+            self,
+            stream=self.stream.to(target),
+            exam=self.exam.to(target),
+            test=self.test.to(target),
+            mean=self.mean.to(target),
+            std=self.std.to(target),
+        )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}={len(self.split(name))}" for name in get_args(SplitName))
+        return f"Dataset({self.name!r}, shape={self.shape}, classes={self.num_classes}, {sizes})"
+
+    def _gather(self, split: SplitName, index: Tensor) -> Tensor:
+        x = self.split(split).x
+        # One row copy per item; advanced indexing walks element by element on the CPU.
+        rows = x.reshape(len(x), math.prod(self.shape)).index_select(0, index.reshape(-1))
+        return rows.view(*index.shape, *self.shape)

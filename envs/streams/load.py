@@ -1,0 +1,93 @@
+"""One way in for all data: a name, or the user's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, unknown
+from .dataset import Dataset
+from .division import divide
+from .named import DATASETS, HUB_SETS, load_digits, load_hub_set
+from .own import load_own
+from .pictures import image_hw
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import datasets
+    import torch
+
+    Data: TypeAlias = (
+        str
+        | os.PathLike[str]
+        | Sequence[Any]
+        | Mapping[str, Any]
+        | torch.utils.data.Dataset[Any]
+        | datasets.Dataset
+        | Dataset
+    )
+
+
+def load_dataset(
+    data: Data,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    stream_size: int | None = None,
+    exam_size: int | None = None,
+    test_size: int | None = None,
+) -> Dataset:
+    """Load a data set and divide it into stream, exam and test.
+
+    The division is stratified, pseudo-random with a fixed key, and so the same on every machine. An exam that
+    is not given takes a fifth of the training part (MNIST: 48,000 + 12,000, and its 10,000 test items); a
+    test that is not given takes another fifth (``digits``: 1,079 + 359 + 359).
+
+    Args:
+        data: One of
+
+            - a name of :data:`DATASETS`;
+            - arrays ``(x, y)`` or ``{"x": x, "y": y}``: ``x [n, ...]`` uint8 (divided by 255 and normalised
+              by the stream's own mean and deviation) or other numbers (taken as they are, in float32),
+              ``y [n]`` integers 0 to C−1;
+            - a map-style torch data set of items ``(x, y)``, ``x`` an array or a picture;
+            - a Hugging Face data set with one image (or array) column and one label column;
+            - a dict with ``"train"`` and perhaps ``"exam"`` (or ``"validation"``) and ``"test"``, each of the
+              above;
+            - a path to a folder of pictures with a sub-folder for each class (or ``train/`` and ``test/``
+              with such sub-folders);
+            - a :class:`Dataset`, which is returned as it is.
+        data_dir: Folder of local parquet files, ``<data_dir>/<name>/train*.parquet`` and ``test*.parquet``,
+            with the hub's column names; by default the environment's ``STUDYHALL_DATA``. Where one of them is
+            set the hub is not asked.
+        image_size: Side, or (height, width), that the user's own pictures are resized to.
+        stream_size: Items kept in the stream (default: all that are left).
+        exam_size: Items in the exam (default: a fifth of the training part, or all of an exam part given).
+        test_size: Items in the test (default: all of the test part, or a fifth of the training part).
+
+    Returns:
+        The data set, on the CPU.
+
+    Raises:
+        UnknownName: ``data`` is neither a known name nor a folder.
+        DataError: The data cannot be had or used; the message says what to do.
+    """
+    sizes = {"stream_size": stream_size, "exam_size": exam_size, "test_size": test_size}
+    if isinstance(data, Dataset):
+        if any(size is not None for size in sizes.values()):
+            raise DataError(
+                "a Dataset is divided already: give stream_size, exam_size, test_size when loading it"
+            )
+        return data
+    if isinstance(data, str) and data == "digits":
+        source = load_digits()
+    elif isinstance(data, str) and data in HUB_SETS:
+        source = load_hub_set(data, data_dir)
+    elif isinstance(data, str) and Path(data).name == data and not Path(data).is_dir():  # no path, then
+        raise unknown("data set", data, DATASETS)
+    else:
+        source = load_own(data, image_hw(image_size))
+    return divide(source, **sizes)

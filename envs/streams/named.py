@@ -1,0 +1,340 @@
+"""The data sets known by name: one embedded, the others through Hugging Face ``datasets``.
+
+A local folder of parquet files and the hub give the same columns, so the same code decodes both.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..errors import DataError
+from . import cache, pictures
+from .division import Part, Source
+
+if TYPE_CHECKING:
+    import pyarrow
+    from rich.progress import Progress, TaskID
+
+_ROWS = 1000  # decoded at a time
+_PARTS = ("train", "test")
+_PATIENCE = 5.0  # seconds for the hub to answer at all
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """A picture set on the hub: where it is, its columns, what it holds and how it is normalised."""
+
+    hub: str
+    image: str
+    label: str
+    shape: tuple[int, int, int]
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    summary: str
+
+
+HUB_SETS = {
+    "mnist": HubSet(
+        hub="ylecun/mnist",
+        image="image",
+        label="label",
+        shape=(1, 28, 28),
+        num_classes=10,
+        mean=(0.1307,),
+        std=(0.3081,),
+        summary="handwritten digits, 60,000 + 10,000",
+    ),
+    "fashion_mnist": HubSet(
+        hub="zalando-datasets/fashion_mnist",
+        image="image",
+        label="label",
+        shape=(1, 28, 28),
+        num_classes=10,
+        mean=(0.2860,),
+        std=(0.3530,),
+        summary="articles of clothing, 60,000 + 10,000",
+    ),
+    "cifar10": HubSet(
+        hub="uoft-cs/cifar10",
+        image="img",
+        label="label",
+        shape=(3, 32, 32),
+        num_classes=10,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        summary="small photographs, 50,000 + 10,000",
+    ),
+    "cifar100": HubSet(
+        hub="uoft-cs/cifar100",
+        image="img",
+        label="fine_label",
+        shape=(3, 32, 32),
+        num_classes=100,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        summary="small photographs, 50,000 + 10,000",
+    ),
+}
+
+
+def _line(known: HubSet) -> str:
+    shape = "×".join(map(str, known.shape))
+    return f"{shape}, {known.num_classes} classes: {known.summary} (train + test), hub {known.hub}"
+
+
+DATASETS: dict[str, str] = {
+    "digits": "1×8×8, 10 classes: handwritten digits of scikit-learn, 1,797 in all, embedded",
+    **{name: _line(known) for name, known in HUB_SETS.items()},
+}
+"""Every data set known by name, with one line about it."""
+
+
+def load_digits() -> Source:
+    """The 8×8 digits that come with scikit-learn; no network, values 0 to 16."""
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()
+    x = torch.from_numpy(bunch.images.astype(np.uint8)[:, None])
+    y = torch.from_numpy(bunch.target.astype(np.int64))
+    classes = tuple(str(c) for c in range(10))
+    return Source(
+        "digits", classes, Part(x, y), scale=16.0, mean=torch.tensor(0.3053), std=torch.tensor(0.3760)
+    )
+
+
+def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
+    """A picture set from ``data_dir`` or ``$STUDYHALL_DATA`` where one is given, else from the hub.
+
+    Decoded pictures are kept in the cache: a local folder is recognised by its files' contents, the hub by
+    its name, so that a set fetched once needs no network.
+
+    Raises:
+        DataError: The data cannot be had, or are not what they should be.
+    """
+    known = HUB_SETS[name]
+    folder = _local_folder(name, data_dir)
+    files = {} if folder is None else {part: _local_files(name, folder, part) for part in _PARTS}
+    digest = cache.fingerprint(
+        (file for part in files.values() for file in part),
+        text=f"{known.hub} {known.image} {known.label} {[len(part) for part in files.values()]}",
+    )
+    entry = cache.folder() / f"{name}-{digest}"
+    stored = cache.read(entry)
+    if stored is None:
+        with pictures.progress_bar() as progress:
+            reader = _Reader(known, progress)
+            if files:
+                arrays = {part: reader.files(part, paths) for part, paths in files.items()}
+            else:
+                arrays = reader.hub()
+        flat = {f"{part}_{key}": array for part, pair in arrays.items() for key, array in pair.items()}
+        stored = flat, {"classes": reader.classes}
+        cache.write(entry, *stored)
+    flat, notes = stored
+    train, test = (
+        Part(torch.from_numpy(flat[f"{part}_x"]), torch.from_numpy(flat[f"{part}_y"])) for part in _PARTS
+    )
+    shape = (-1, 1, 1) if len(known.mean) > 1 else ()
+    return Source(
+        name,
+        tuple(notes["classes"]),
+        train,
+        test=test,
+        mean=torch.tensor(known.mean).view(shape),
+        std=torch.tensor(known.std).view(shape),
+    )
+
+
+def _local_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of a local copy; None where none was asked for. Never silently the hub instead."""
+    asked = data_dir or os.environ.get("STUDYHALL_DATA")
+    if not asked:
+        return None
+    said, root = ("data_dir" if data_dir else "STUDYHALL_DATA"), Path(asked).expanduser()
+    if not root.is_dir():
+        raise DataError(
+            f"{said} is {str(root)!r}, which is no folder: point it to one that holds {name}/*.parquet"
+        )
+    if not (root / name).is_dir():
+        held = sorted(path.parent.name for path in root.glob("*/*.parquet"))
+        there = f"it holds {', '.join(dict.fromkeys(held))}" if held else "it holds no data sets"
+        raise DataError(
+            f"{said} {str(root)!r} has no folder {name!r} ({there}): add {name}/train.parquet and "
+            f"{name}/test.parquet, or leave {said} unset to use the hub"
+        )
+    return root / name
+
+
+def _local_files(name: str, folder: Path, part: str) -> list[Path]:
+    """``train.parquet``, ``train-0.parquet``, ``train-00000-of-00001.parquet``, …, in the order of names."""
+    pattern = re.compile(rf"{part}(?![a-z]).*\.parquet", re.IGNORECASE)
+    files = sorted(path for path in folder.rglob("*.parquet") if pattern.fullmatch(path.name))
+    if not files:
+        raise DataError(f"{str(folder)!r} has no {part}*.parquet: {name} needs train and test files")
+    return files
+
+
+class _Reader:
+    """Reads the parts of one picture set, from parquet files or from the hub."""
+
+    def __init__(self, known: HubSet, progress: Progress) -> None:
+        self.known = known
+        self.progress = progress
+        self.classes = [str(c) for c in range(known.num_classes)]
+
+    def files(self, part: str, paths: list[Path]) -> dict[str, cache.Array]:
+        """A part from its files: ``x`` uint8 ``[n, *shape]`` and ``y`` int64 ``[n]``."""
+        import datasets
+        import pyarrow
+        from pyarrow import parquet
+
+        rows = 0
+        for path in paths:  # look at every footer first: faults are named before the long work
+            try:
+                metadata = parquet.read_metadata(path)
+            except (OSError, pyarrow.ArrowException) as fault:
+                raise _corrupt(path, fault) from fault
+            self._check_columns(metadata.schema.to_arrow_schema().names, str(path))
+            rows += metadata.num_rows
+        bar = self.progress.add_task(f"decoding {part}", total=rows)
+        blocks = []
+        for path in paths:
+            try:
+                # Streaming reads the file where it lies; otherwise `datasets` would first copy all of it.
+                # The name is escaped because `datasets` takes it for a pattern.
+                opened = datasets.load_dataset(
+                    "parquet", data_files=glob.escape(str(path)), split="train", streaming=True
+                )
+                blocks += list(self._decode(opened, str(path), bar))
+            except (OSError, pyarrow.ArrowException) as fault:
+                raise _corrupt(path, fault) from fault
+        return _join(blocks, f"the {part} part of {self.known.hub}")
+
+    def hub(self) -> dict[str, dict[str, cache.Array]]:
+        """All parts from the hub, or from what `datasets` fetched from there before."""
+        opened = _open_hub(self.known.hub)
+        arrays = {}
+        for part in _PARTS:
+            where = f"{self.known.hub} ({part})"
+            if part not in opened:
+                raise DataError(f"{self.known.hub} has no part {part!r}, only {', '.join(opened)}")
+            self._check_columns(opened[part].column_names, where)
+            bar = self.progress.add_task(f"decoding {part}", total=len(opened[part]))
+            arrays[part] = _join(list(self._decode(opened[part], where, bar)), where)
+        return arrays
+
+    def _check_columns(self, columns: list[str], where: str) -> None:
+        for column in (self.known.image, self.known.label):
+            if column not in columns:
+                raise DataError(f"{where} has no column {column!r}, only {', '.join(columns)}")
+
+    def _decode(self, opened: Any, where: str, bar: TaskID) -> Iterator[tuple[cache.Array, cache.Array]]:
+        names = getattr((opened.features or {}).get(self.known.label), "names", None)
+        if names is not None and len(names) == self.known.num_classes:
+            self.classes = list(names)
+        done = 0
+        for table in opened.with_format("arrow").iter(batch_size=_ROWS):
+            yield self._images(table, where, done), self._labels(table, where, done)
+            done += table.num_rows
+            self.progress.advance(bar, table.num_rows)
+
+    def _images(self, table: pyarrow.Table, where: str, first: int) -> cache.Array:
+        """Encoded pictures to uint8 ``[rows, *shape]``."""
+        import pyarrow
+
+        column = table[self.known.image].combine_chunks()
+        if pyarrow.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            column = column.field("bytes")
+        if not (pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type)):
+            raise DataError(
+                f"column {self.known.image!r} of {where} holds {column.type}, not encoded pictures (bytes)"
+            )
+        channels, *size = self.known.shape
+        decoded = []
+        for row, raw in enumerate(column.to_pylist(), start=first):
+            try:
+                picture = pictures.decode(b"" if raw is None else raw)
+                if list(picture.shape[:2]) != size:
+                    raise pictures.PictureError(
+                        f"is {picture.shape[0]}x{picture.shape[1]} pixels, expected {size[0]}x{size[1]}"
+                    )
+                decoded.append(pictures.stack([picture], channels)[0])
+            except pictures.PictureError as fault:
+                raise DataError(f"row {row} of {where} {fault}") from fault
+        return np.stack(decoded)
+
+    def _labels(self, table: pyarrow.Table, where: str, first: int) -> cache.Array:
+        """Classes as int64 ``[rows]``."""
+        import pyarrow
+
+        column, name = table[self.known.label].combine_chunks(), self.known.label
+        if not pyarrow.types.is_integer(column.type) or column.null_count:
+            fault = "gaps" if pyarrow.types.is_integer(column.type) else str(column.type)
+            raise DataError(f"column {name!r} of {where} holds {fault}, expected a whole number in every row")
+        y = column.to_numpy(zero_copy_only=False).astype(np.int64)
+        wrong = np.flatnonzero((y < 0) | (y >= self.known.num_classes))
+        if len(wrong):
+            raise DataError(
+                f"row {first + wrong[0]} of {where} has {name} {y[wrong[0]]}, "
+                f"expected 0 to {self.known.num_classes - 1}"
+            )
+        return y
+
+
+def _join(blocks: list[tuple[cache.Array, cache.Array]], where: str) -> dict[str, cache.Array]:
+    if not blocks:
+        raise DataError(f"{where} has no rows")
+    x, y = zip(*blocks, strict=True)
+    return {"x": np.concatenate(x), "y": np.concatenate(y)}
+
+
+def _corrupt(path: Path, fault: Exception) -> DataError:
+    return DataError(f"{str(path)!r} cannot be read as parquet ({fault}): fetch it again")
+
+
+def _open_hub(repository: str) -> Any:
+    """The parts of a hub repository, by name."""
+    import datasets
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # `datasets` asks an absent network for half a minute before it looks at what it has fetched before. Where
+    # the hub does not answer it is told that it is offline, as HF_HUB_OFFLINE=1 would when it was imported.
+    config = datasets.config
+    before = config.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = before or not _answers(config.HF_ENDPOINT)
+    try:
+        return datasets.load_dataset(repository)
+    except (OSError, datasets.exceptions.DatasetsError, HfHubHTTPError) as fault:
+        reason = str(fault).strip().partition("\n")[0]
+        raise DataError(
+            f"cannot get {repository} from the Hugging Face hub ({reason}): set STUDYHALL_DATA or data_dir "
+            "to a folder of parquet files, or pass arrays"
+        ) from fault
+    finally:
+        config.HF_HUB_OFFLINE = before
+
+
+def _answers(url: str) -> bool:
+    """Whether anything answers there (through proxies where the environment names them)."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PATIENCE).close()
+    except urllib.error.HTTPError:
+        return True  # an answer, if not a friendly one: `datasets` may know better what to ask
+    except urllib.error.URLError as fault:
+        return isinstance(fault.reason, ssl.SSLError)  # certificates: `datasets` brings its own
+    except OSError:
+        return False
+    return True

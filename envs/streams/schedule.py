@@ -1,0 +1,273 @@
+"""Order and shares: which items of the stream split an agent sees, and when.
+
+A schedule hands out indices, never data: int64 ``[W, A, B]`` into the class-sorted stream split, with
+A = 1 where one slice serves all agents and A = N where slices are their own; −1 means "nothing left".
+
+=====================  ===========================================================================
+order                  items of a slice
+=====================  ===========================================================================
+``iid``                drawn independently from the whole split
+``passes``             dealt from a shuffled pass; when it is used up, a new one is shuffled
+``single_pass``        dealt from one shuffled pass; the episode ends when it is used up
+``topical``            drawn from a few classes, which change every ``topic_steps`` steps
+``class_incremental``  drawn from ``task_classes`` classes at a time, each set once, over the horizon
+=====================  ===========================================================================
+
+=====================  ===========================================================================
+share                  whose items
+=====================  ===========================================================================
+``shared``             one slice for all
+``own``                each agent its own slice, of the same distribution
+``class_experts``      each agent only items of ``expert_classes`` classes, dealt out anew each episode
+``dirichlet``          each agent's class frequencies are skewed by weights drawn from Dirichlet(α)
+=====================  ===========================================================================
+
+``single_pass`` and ``passes`` deal in random order and so allow the shares ``shared`` and ``own`` (disjoint
+parts of the pass) only. Where none of a class expert's classes is on now, it studies its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import rng
+from ..errors import ConfigError, unknown
+from .dataset import Split
+
+ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
+SHARES = ("shared", "own", "class_experts", "dirichlet")
+
+_SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
+_GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Deals slices from a class-sorted split.
+
+    Args:
+        split: The stream split.
+        num_agents: N.
+        rows: B, rows of a slice.
+        horizon: Steps of an episode; ``class_incremental`` divides it among its tasks.
+        order: One of :data:`ORDERS`.
+        share: One of :data:`SHARES`.
+        topic_steps: ``topical``: steps until the topic changes.
+        topic_classes: ``topical``: classes of a topic.
+        task_classes: ``class_incremental``: classes of a task.
+        expert_classes: ``class_experts``: classes of an agent; None divides all classes evenly.
+        alpha: ``dirichlet``: concentration; small is skewed, large is even.
+        name: Prefix of the random purposes, so that two schedules of a world are independent.
+    """
+
+    split: Split
+    num_agents: int
+    rows: int
+    horizon: int
+    order: str = "iid"
+    share: str = "shared"
+    topic_steps: int = 20
+    topic_classes: int = 2
+    task_classes: int = 2
+    expert_classes: int | None = None
+    alpha: float = 0.5
+    name: str = "stream"
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise unknown("order", self.order, ORDERS)
+        if self.share not in SHARES:
+            raise unknown("share", self.share, SHARES)
+        for name in ("topic_classes", "task_classes", "expert_classes"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= self.classes:
+                raise ConfigError(f"{name} must lie between 1 and the {self.classes} classes, got {value!r}")
+        if self.rows < 1 or self.topic_steps < 1:
+            raise ConfigError(
+                f"slice_size and topic_steps must be at least 1, got {self.rows} and {self.topic_steps}"
+            )
+        if self.alpha <= 0:
+            raise ConfigError(f"alpha of a Dirichlet share must be above 0, got {self.alpha!r}")
+        if self.dealt and self.share not in ("shared", "own"):
+            raise ConfigError(
+                f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
+                f"got {self.share!r}"
+            )
+        if self.dealt and self.slices_per_pass < 1:
+            raise ConfigError(
+                f"one step needs {self.slots * self.rows} items, the stream has {len(self.split.y)}: "
+                "lower slice_size or the number of agents"
+            )
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.split.counts)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether items come from a shuffled pass rather than independent draws."""
+        return self.order in ("passes", "single_pass")
+
+    @property
+    def slots(self) -> int:
+        """A: 1 where one slice serves all agents, else N."""
+        return 1 if self.share == "shared" else self.num_agents
+
+    @property
+    def slices_per_pass(self) -> int:
+        """Steps that one pass lasts; what is left over at its end is not dealt."""
+        return len(self.split.y) // (self.slots * self.rows)
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """Which worlds have been shown everything after ``clock`` steps (host, ``[W]``)."""
+        if self.order != "single_pass":
+            return np.zeros_like(clock, dtype=bool)
+        return clock >= self.slices_per_pass
+
+    # ---- what is drawn ------------------------------------------------------------------------------
+
+    def _purpose(self, what: str) -> str:
+        return f"{self.name}/{what}"
+
+    def reset_draws(self) -> dict[str, tuple[int, ...]]:
+        """Draws at the start of an episode, its first slice included."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.dealt:
+            shapes[self._purpose("pass")] = (len(self.split.y),)
+        if self.order == "class_incremental":
+            shapes[self._purpose("tasks")] = (self.classes,)
+        if self.share == "class_experts":
+            shapes[self._purpose("experts")] = (self.classes,)
+        if self.share == "dirichlet":
+            shapes[self._purpose("gamma")] = (self.num_agents, self.classes, _GAMMA_TRIES, 2)
+            shapes[self._purpose("boost")] = (self.num_agents, self.classes)
+        return shapes | self.step_draws()
+
+    def step_draws(self) -> dict[str, tuple[int, ...]]:
+        """Draws of one step."""
+        if self.dealt:
+            return {}
+        shapes: dict[str, tuple[int, ...]] = {self._purpose("items"): (self.slots, self.rows)}
+        if self.order == "topical":
+            shapes[self._purpose("topic")] = (self.classes,)
+        return shapes
+
+    # ---- dealing ------------------------------------------------------------------------------------
+
+    def start(self, draws: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
+        """The schedule's part of a world's state, its first slice (``slice [W, A, B]``) included."""
+        state: dict[str, Tensor] = {}
+        worlds, device = clock.shape[0], clock.device
+        if self.dealt:
+            state["pass"] = rng.permutation(draws[self._purpose("pass")]).to(torch.int32)
+        else:
+            state["skew"] = self._skew(draws, worlds, device)  # [W, A, C]
+        if self.order == "class_incremental":
+            state["task"] = rng.permutation(draws[self._purpose("tasks")]).argsort(-1) // self.task_classes
+        if self.order == "topical":
+            state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
+        return self.advance(state, draws, clock)
+
+    def begins_pass(self, clock: np.ndarray) -> bool:
+        """Whether some world's pass is used up after ``clock`` steps and a new one begins (host)."""
+        return self.order == "passes" and bool((clock % self.slices_per_pass == 0).any())
+
+    def shuffle(self, state: dict[str, Tensor], clock: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """A new permutation in the worlds where a pass begins; ``key [W]`` are the episodes' keys."""
+        bits = rng.bits(
+            rng.fold(key, clock // self.slices_per_pass), self._purpose("pass"), (len(self.split.y),)
+        )
+        due = (clock % self.slices_per_pass == 0)[:, None]
+        return {**state, "pass": torch.where(due, rng.permutation(bits).to(torch.int32), state["pass"])}
+
+    def advance(
+        self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> dict[str, Tensor]:
+        """The schedule's state with the slice to be shown after ``clock [W]`` steps.
+
+        Args:
+            state: As :meth:`start` gave it.
+            draws: This step's draws.
+            clock: int64 ``[W]``.
+        """
+        if self.dealt:
+            return self._deal(state, clock)
+        state = dict(state)
+        if self.order == "topical":
+            rank = rng.permutation(draws[self._purpose("topic")]).argsort(-1)
+            change = (clock % self.topic_steps == 0)[:, None]
+            state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
+        bits = draws[self._purpose("items")]
+        skew = state["skew"]
+        weights = skew * self.split.counts
+        on = self._classes_on(state, clock)
+        if on is not None:
+            masked = weights * on[:, None, :]
+            empty = masked.sum(-1, keepdim=True) == 0  # an expert whose classes are not on studies its own
+            weights = torch.where(empty, weights, masked)
+        ends = weights.cumsum(-1)  # exact: whole numbers
+        ticket = rng.integers(bits, ends[..., -1:])
+        drawn_class = torch.searchsorted(ends, ticket, right=True)
+        offset = ticket - (ends - weights).gather(-1, drawn_class)
+        item = offset // skew.expand_as(ends).gather(-1, drawn_class)
+        state["slice"] = self.split.offsets[drawn_class] + item
+        return state
+
+    def _classes_on(self, state: dict[str, Tensor], clock: Tensor) -> Tensor | None:
+        """Which classes the order allows now, bool ``[W, C]``; None allows all."""
+        if self.order == "topical":
+            return state["topic"]
+        if self.order == "class_incremental":
+            tasks = -(-self.classes // self.task_classes)
+            now = (clock * tasks // self.horizon).clamp(max=tasks - 1)
+            return state["task"] == now[:, None]
+        return None
+
+    def _deal(self, state: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
+        """The next rows of the pass, ``[W, A, B]``."""
+        take = self.slots * self.rows
+        place = (clock % self.slices_per_pass)[:, None] * take + torch.arange(take, device=clock.device)
+        dealt = state["pass"].gather(1, place).long()
+        if self.order == "single_pass":
+            dealt = torch.where((clock >= self.slices_per_pass)[:, None], -1, dealt)
+        return {**state, "slice": dealt.view(-1, self.slots, self.rows)}
+
+    # ---- shares -------------------------------------------------------------------------------------
+
+    def _skew(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
+        """Whole-number class weights of each slot, int64 ``[W, A, C]``."""
+        if self.share == "class_experts":
+            rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)  # [W, C]
+            each = self.expert_classes or max(1, self.classes // self.num_agents)
+            first = torch.arange(self.num_agents, device=device) * each
+            return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()
+        if self.share == "dirichlet":
+            log_gamma = _log_gamma_variates(
+                self.alpha, draws[self._purpose("gamma")], draws[self._purpose("boost")]
+            )
+            levels = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
+            return (log_gamma.softmax(-1) * levels).round().long()
+        return torch.ones(worlds, self.slots, self.classes, dtype=torch.int64, device=device)
+
+
+def _log_gamma_variates(alpha: float, proposals: Tensor, boost: Tensor) -> Tensor:
+    """Logarithms of Gamma(α, 1) variates, float64 ``[…]``, without a loop of unknown length.
+
+    Marsaglia & Tsang, "A simple method for generating gamma variables" (2000), for shape α + 1, boosted
+    to α by U^(1/α); of a fixed number of proposals ``[…, tries, 2]`` the first accepted is taken.
+    """
+    d = alpha + 1 - 1 / 3
+    c = (9 * d) ** -0.5
+    x = rng.normal(proposals[..., 0]).double()
+    v = (1 + c * x) ** 3
+    u = rng.uniform(proposals[..., 1]).double().clamp_min(2.0**-25)
+    safe = v.clamp_min(1e-12)
+    accepted = (v > 0) & (u.log() < 0.5 * x * x + d * (1 - safe + safe.log()))
+    first = accepted.long().argmax(-1, keepdim=True)
+    log_sample = (d * safe).log().gather(-1, first).squeeze(-1)
+    return log_sample + rng.uniform(boost).double().clamp_min(2.0**-25).log() / alpha

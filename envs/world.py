@@ -1,0 +1,369 @@
+"""The batched contract, once: W independent worlds of N agents, stepped as tensors on one device.
+
+A world file only says how its world moves. It subclasses :class:`World` and writes five hooks:
+
+======================  ==========================================================================
+``start(draws)``        the state of W fresh worlds, a flat dict of tensors ``[W, …]``
+``advance(state, …)``   one transition: the new state, rewards and what happened
+``observe(state)``      what the agents see: a flat dict of tensors ``[W, N, …]``
+``summary(state)``      metrics of the episode so far, ``[W]`` or ``[W, N]``
+``picture(state, w)``   what a person sees (optional)
+======================  ==========================================================================
+
+Everything shared lives here: seeding, masked reset and step, autoreset, truncation, validation of
+actions, saving, forking. State is functional: a step makes new tensors and never writes into old ones,
+so an observation handed out stays what it was, and a fork is a copy of a dict.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from . import rng
+from .errors import ActionError, ConfigError, EpisodeEnded
+from .validation import check_actions, check_values
+
+TensorDict = dict[str, Tensor]
+
+
+class Step(NamedTuple):
+    """What a step returns. Its structure never changes from step to step."""
+
+    obs: TensorDict
+    """``[W, N, …]``; of the new episode where a world was reset in this step."""
+    reward: Tensor
+    """float32 ``[W, N]``, always detached."""
+    loss: Tensor
+    """float32 ``[W, N]``: differentiable in message worlds, zero elsewhere."""
+    terminated: Tensor
+    """bool ``[W]``: the world came to an end of its own."""
+    truncated: Tensor
+    """bool ``[W]``: the horizon was reached."""
+    final_obs: TensorDict
+    """``[W, N, …]``: the last observation where an episode ended in this step; ``obs`` elsewhere."""
+    info: dict[str, Any]
+    """Tensors ``[W]`` or ``[W, N]``; under ``"episode"`` the final metrics, NaN where none ended."""
+
+
+class Outcome(NamedTuple):
+    """What a world's :meth:`World.advance` returns."""
+
+    state: TensorDict
+    reward: Tensor  # [W, N]
+    info: TensorDict
+    loss: Tensor | None = None  # [W, N]
+
+
+class World(ABC):
+    """W independent worlds of N agents.
+
+    Args:
+        num_worlds: W, at least 1.
+        num_agents: N, at least 1.
+        horizon: Steps after which an episode is truncated.
+        device: Where every tensor lives.
+        autoreset: Reset ended worlds within the step that ended them; otherwise they wait for ``reset``.
+        validate: Check the values of actions too (shapes and dtypes always are). Without it, rows that
+            are not finite count as abstaining.
+
+    Attributes:
+        agents: Names of the agents of one world.
+        observation_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+        action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"]}
+    agent_noun: ClassVar[str] = "agent"
+    differentiable: ClassVar[bool] = False
+    """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
+
+    observation_space: spaces.Dict
+    action_space: spaces.Dict
+    reset_draws: rng.Draws
+    step_draws: rng.Draws
+
+    def __init__(
+        self,
+        *,
+        num_worlds: int,
+        num_agents: int,
+        horizon: int,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+    ) -> None:
+        for name, value in (("num_worlds", num_worlds), ("num_agents", num_agents), ("horizon", horizon)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
+        self.num_worlds, self.num_agents, self.horizon = int(num_worlds), int(num_agents), int(horizon)
+        self.device = torch.device(device)
+        self.autoreset, self.validate = autoreset, validate
+        self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
+        self.seeds: np.ndarray | None = None
+        self.domain = "train"
+        self._state: TensorDict = {}
+        self._blank: TensorDict = {}  # what info["episode"] holds while no episode ends
+        self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
+        self._terminated = np.zeros(self.num_worlds, dtype=bool)
+        self._truncated = np.zeros(self.num_worlds, dtype=bool)
+
+    # ---- what a world file writes -------------------------------------------------------------------
+
+    @abstractmethod
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """Fresh state of all W worlds. ``state`` holds the engine's part (keys, clock, …)."""
+
+    @abstractmethod
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Move all W worlds by one step. ``state["clock"]`` already counts this step."""
+
+    @abstractmethod
+    def observe(self, state: TensorDict) -> TensorDict:
+        """What the agents see, ``[W, N, …]``: a pure function of the state."""
+
+    @abstractmethod
+    def summary(self, state: TensorDict) -> TensorDict:
+        """Metrics of the episode so far, ``[W]`` or ``[W, N]``, floating point."""
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """Which worlds (bool ``[W]``) are at an end of their own after ``clock`` steps; host side."""
+        return np.zeros_like(clock, dtype=bool)
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Draw one world, as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array")."""
+        raise ConfigError(f"{type(self).__name__} cannot be drawn")
+
+    # ---- the contract -------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | np.ndarray | None = None,
+        mask: Tensor | np.ndarray | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> TensorDict:
+        """Start episodes, and return the observations ``[W, N, …]`` of all worlds.
+
+        Args:
+            seed: World w gets ``seed + w``, or ``seed[w]``. None goes on to the next episode of the
+                seeds there are; a world never seeded draws one from the operating system and keeps it.
+            mask: bool ``[W]``; other worlds stay bit-identical. None resets all.
+            options: ``{"domain": "train" | "eval" | "demo"}``: equal seeds in different domains are
+                unrelated worlds. Other entries are left to views and wrappers.
+        """
+        chosen = self._world_mask(mask)
+        domain = (options or {}).get("domain", self.domain)
+        if domain not in rng.DOMAINS:
+            raise ConfigError(f"unknown seed domain {domain!r}: use one of {', '.join(rng.DOMAINS)}")
+        if not self._state and not chosen.all():
+            raise EpisodeEnded("the first reset must start every world: call reset() without a mask")
+        if self.seeds is None and seed is None:
+            seed = secrets.randbits(48)
+        if domain != self.domain and not chosen.all():
+            raise ConfigError("the seed domain belongs to all worlds: change it in a reset without a mask")
+        fresh_seed = seed is not None or domain != self.domain
+        if seed is not None:
+            new = self._seeds(seed)
+            self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
+        self.domain = domain
+        self._restart(chosen, first_episode=fresh_seed)
+        return self.observe(self._state)
+
+    @torch.no_grad()
+    def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
+        """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
+        key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
+        old = self._state
+        zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
+        episode = zero if first_episode or not old else old["episode"] + 1
+        fresh: TensorDict = {
+            "clock": zero,
+            "episode": episode,
+            "key": rng.fold(key, episode),
+            "return": torch.zeros(self.num_worlds, self.num_agents, device=self.device),
+        }
+        fresh |= self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
+        self._state = self._merge(fresh, old, None if chosen.all() else chosen)
+        for host in (self._clock, self._terminated, self._truncated):
+            host[chosen] = 0
+
+    def step(self, actions: Mapping[str, Tensor] | Tensor, *, mask: Tensor | np.ndarray | None = None) -> Step:
+        """Move the worlds by one step.
+
+        Args:
+            actions: Tensors ``[W, N, …]`` by the keys of ``action_space`` (one tensor if it has one key).
+            mask: bool ``[W]``; worlds outside it do not move at all. None moves every world that has not
+                ended; ended ones wait, with zero reward and their flags up.
+
+        Raises:
+            ActionError: A key, shape, dtype or (with ``validate``) a value is wrong.
+            EpisodeEnded: Nothing is left to move, or the mask names a world that has ended.
+        """
+        if not self._state:
+            raise EpisodeEnded("step before reset: call reset() first")
+        over = self._terminated | self._truncated
+        chosen = self._world_mask(mask) if mask is not None else ~over
+        if (chosen & over).any() or not chosen.any():
+            which = np.flatnonzero(over).tolist()
+            raise EpisodeEnded(
+                f"the episode of world{'s' if len(which) > 1 else ''} {which} is over: "
+                "call reset() or leave ended worlds out of the mask"
+                if over.any()
+                else "the mask selects no world: nothing to step"
+            )
+        checked = check_actions(actions, self.action_space, (self.num_worlds, self.num_agents), self.device)
+        if self.validate:
+            check_values(checked, self.action_space, self.agents, chosen)
+        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
+            return self._move(checked, None if chosen.all() else chosen)
+
+    def _move(self, actions: TensorDict, chosen: np.ndarray | None) -> Step:
+        """The transition proper; ``chosen`` is None where every world moves."""
+        old = self._state
+        clock = old["clock"] + 1
+        draws = self.step_draws(rng.fold(old["key"], clock))
+        outcome = self.advance({**old, "clock": clock}, actions, draws)
+        reward = outcome.reward.detach()
+        loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
+        info: dict[str, Any] = outcome.info
+        if chosen is not None:
+            where = torch.from_numpy(chosen).to(self.device)
+            reward = torch.where(where[:, None], reward, 0.0)
+            loss = torch.where(where[:, None], loss, 0.0)
+            info = {k: torch.where(_expand(where, v), v, torch.zeros_like(v)) for k, v in info.items()}
+        new = {**outcome.state, "return": old["return"] + reward}
+        self._state = self._merge(new, old, chosen)
+        ended = self._advance_clock(chosen)
+        obs = final_obs = self.observe(self._state)
+        info["episode"] = self._episode_metrics(ended)
+        terminated = torch.from_numpy(self._terminated.copy()).to(self.device)
+        truncated = torch.from_numpy(self._truncated.copy()).to(self.device)
+        if self.autoreset and ended.any():
+            self._restart(ended, first_episode=False)
+            obs = self.observe(self._state)
+        return Step(obs, reward, loss, terminated, truncated, final_obs, info)
+
+    def _advance_clock(self, chosen: np.ndarray | None) -> np.ndarray:
+        """Advance the host's clock; returns which worlds ended in this step."""
+        moved = np.ones(self.num_worlds, dtype=bool) if chosen is None else chosen
+        self._clock[moved] += 1
+        self._terminated[moved] = self.exhausted(self._clock)[moved]
+        self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
+        return moved & (self._terminated | self._truncated)
+
+    def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
+        """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
+        if ended.any():
+            where = torch.from_numpy(ended).to(self.device)
+            return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in self.metrics().items()}
+        if not self._blank:
+            self._blank = {k: torch.full_like(v, torch.nan) for k, v in self.metrics().items()}
+        return dict(self._blank)
+
+    def _merge(self, new: TensorDict, old: TensorDict, chosen: np.ndarray | None) -> TensorDict:
+        """``new`` in the chosen worlds, ``old`` in the others."""
+        if chosen is None or not old:
+            return new
+        where = torch.from_numpy(chosen).to(self.device)
+        return {
+            k: v if v is old[k] else torch.where(_expand(where, v), v, old[k]) for k, v in new.items()
+        }
+
+    # ---- looking in, saving, branching --------------------------------------------------------------
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Steps made in the running episodes, int64 ``[W]`` on the host."""
+        return self._clock.copy()
+
+    @property
+    def keys(self) -> Tensor:
+        """Random key of each world's running episode, int64 ``[W]``: what policies derive theirs from."""
+        return self._state["key"]
+
+    def metrics(self) -> TensorDict:
+        """Metrics of the running episodes, ``[W]`` or ``[W, N]``, with their returns so far."""
+        return {"return": self._state["return"], **self.summary(self._state)}
+
+    def state(self) -> Tensor:
+        """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
+        obs = self.observe(self._state)
+        return torch.cat([obs[key].flatten(1).float() for key in sorted(obs)], dim=1)
+
+    def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
+        """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
+        if mode not in self.metadata["render_modes"]:
+            raise ConfigError(f"unknown render mode {mode!r}: use one of {self.metadata['render_modes']}")
+        if not self._state:
+            raise EpisodeEnded("nothing to draw before the first reset()")
+        return self.picture(self._state, world, mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""
+        return {
+            "state": {k: v.detach().clone() for k, v in self._state.items()},
+            "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
+            "domain": self.domain,
+            "clock": torch.from_numpy(self._clock.copy()),
+            "terminated": torch.from_numpy(self._terminated.copy()),
+            "truncated": torch.from_numpy(self._truncated.copy()),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of a world made with the same arguments."""
+        if len(saved["clock"]) != self.num_worlds:
+            raise ConfigError(
+                f"the saved state has {len(saved['clock'])} worlds, this world has {self.num_worlds}: "
+                "make it with the same arguments"
+            )
+        self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
+        self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
+        self.domain = saved["domain"]
+        self._clock[:] = saved["clock"].cpu().numpy()
+        self._terminated[:] = saved["terminated"].cpu().numpy()
+        self._truncated[:] = saved["truncated"].cpu().numpy()
+
+    def fork(self) -> World:
+        """A copy that goes its own way from here; the two share only what neither ever writes to."""
+        twin = copy.copy(self)
+        twin._state = dict(self._state)
+        for name in ("_clock", "_terminated", "_truncated"):
+            setattr(twin, name, getattr(self, name).copy())
+        twin.seeds = None if self.seeds is None else self.seeds.copy()
+        return twin
+
+    # ---- small helpers ------------------------------------------------------------------------------
+
+    def _world_mask(self, mask: Tensor | np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_worlds, dtype=bool)
+        host = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        if host.shape != (self.num_worlds,) or host.dtype != bool:
+            raise ActionError(
+                f"a world mask must be bool of shape ({self.num_worlds},), got {host.dtype} {host.shape}"
+            )
+        return host.copy()
+
+    def _seeds(self, seed: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        try:
+            given = np.asarray(seed, dtype=np.int64)
+        except (TypeError, ValueError, OverflowError):
+            raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}") from None
+        seeds = given + np.arange(self.num_worlds) if given.ndim == 0 else given
+        if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
+            raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
+        return seeds.astype(np.int64)
+
+
+def _expand(where: Tensor, like: Tensor) -> Tensor:
+    """``where [W]`` with as many dimensions as ``like [W, …]``."""
+    return where.view(-1, *[1] * (like.dim() - 1))

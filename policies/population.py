@@ -1,0 +1,288 @@
+"""Many small networks trained at once, as stacked tensors.
+
+A :class:`Population` holds P = W·N learners (worlds × learners) of one architecture. Every learner is exactly
+what a module of its own with an Adam of its own would be: it has its own initial weights, dropout, step count
+and rate, and where its rate is zero not a bit of it moves. All randomness is counter-based: a learner's is a
+function of its key, whatever batch it is in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..envs import rng
+from .adam import StackedAdam
+from .networks import MLP
+
+Loss = Callable[[Tensor], Tensor]
+"""From logits ``[W, N, M, C]`` to one loss a learner, ``[W, N]``."""
+
+
+def learner_keys(world_keys: Tensor, learners: int) -> Tensor:
+    """Keys ``[W, N]`` of the learners of worlds, from the worlds' keys ``[W]``."""
+    index = torch.arange(learners, device=world_keys.device)
+    return rng.fold((world_keys ^ rng.purpose_id("learner"))[:, None], index)
+
+
+class _Ensemble:
+    """Stacked parameters and what can be asked of them; see :class:`Population` and :class:`Average`."""
+
+    network: MLP
+    keys: Tensor
+    parameters: list[Tensor]
+
+    @property
+    def worlds(self) -> int:
+        """Worlds W."""
+        return self.keys.shape[0]
+
+    @property
+    def learners(self) -> int:
+        """Learners in each world, N."""
+        return self.keys.shape[1]
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of all learners together."""
+        return self.keys.numel() * self.network.num_parameters
+
+    def logits(self, x: Tensor, *, dropout: bool = False, draw: int | Tensor = 0) -> Tensor:
+        """What every learner says of every sample.
+
+        Args:
+            x: ``[W, M, D…]`` shared by a world's learners (the fastest), ``[W, N, M, D…]`` of their own, or
+                ``[M, D…]`` shared by all. Samples are flattened.
+            dropout: Whether to drop hidden units; by default this is evaluation mode.
+            draw: Which dropout masks: another number, other masks. 0 are those of the next learning step.
+
+        Returns:
+            ``[W, N, M, C]``; differentiable in ``x``, not in the parameters.
+
+        Raises:
+            ValueError: A shape that fits none of the three, or more than one.
+        """
+        rows = self._rows(x)
+        masks = self.network.masks(self._dropout_keys(draw), rows.shape[1]) if dropout else None
+        out, _ = self.network.forward(self.parameters, rows, masks)
+        return out.view(self.worlds, self.learners, *out.shape[1:])
+
+    def extract(self, world: int, learner: int) -> nn.Sequential:
+        """A copy of one learner as an ordinary module, in evaluation mode."""
+        module = self.network.module().to(self.keys.device)
+        for own, stack in zip(module.parameters(), self.parameters, strict=True):
+            own.data.copy_(stack[world * self.learners + learner])
+        return module.eval()
+
+    def _dropout_keys(self, draw: int | Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Inputs as ``[G, M, D]``: G is 1 (shared by all), W (by a world's learners) or P (of their own)."""
+        width, leading = self.network.sizes[0], ((), (self.worlds,), (self.worlds, self.learners))
+        # A last dimension of the right width is a flat sample; else as many dimensions as multiply to it.
+        flat = x.ndim > 1 and x.shape[-1] == width
+        found = [
+            x.shape[:cut]
+            for cut in ([x.ndim - 1] if flat else range(1, x.ndim - 1))
+            if math.prod(x.shape[cut:]) == width and tuple(x.shape[: cut - 1]) in leading
+        ]
+        if len(found) != 1:
+            expected = f"[W={self.worlds}, M, D…], [W, N={self.learners}, M, D…] or [M, D…], D… of {width}"
+            fault = "could be several of: flatten its samples" if found else "is none of them"
+            raise ValueError(f"inputs are {expected}; {list(x.shape)} {fault}")
+        *groups, rows = found[0]
+        return x.reshape(math.prod(groups), rows, width).to(torch.float32)
+
+    def _spread(self, values: Tensor, what: str) -> Tensor:
+        """Values ``[W]`` or ``[W, N]`` as ``[P]``."""
+        if values.shape not in (self.keys.shape[:1], self.keys.shape):
+            shapes = f"[{self.worlds}] or {list(self.keys.shape)}"
+            raise ValueError(f"{what} must be {shapes}, got {list(values.shape)}")
+        values = values.to(self.keys.device)
+        return values.view(self.worlds, -1).expand(self.keys.shape).reshape(-1)
+
+
+class Population(_Ensemble):
+    """Worlds of learners of one architecture, each with its own Adam.
+
+    Args:
+        network: The architecture.
+        keys: int64 ``[W, N]``, one a learner (see :func:`learner_keys`); equal keys are equal learners.
+        lr: Learning rate of Adam.
+        betas: Its two decay rates.
+        eps: Added to its denominator.
+        device: Where the learners live; by default where the keys are.
+
+    Attributes:
+        parameters: Stacks ``[P, …]`` in the order of ``network.shapes``; change them in place only.
+    """
+
+    def __init__(
+        self,
+        network: MLP,
+        keys: Tensor,
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if keys.ndim != 2 or keys.dtype != torch.int64:
+            raise ValueError(f"keys must be int64 [W, N], got {keys.dtype} {list(keys.shape)}")
+        self.network = network
+        with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
+            self.keys = keys.to(device, copy=True)
+            self.parameters = network.init(self.keys.view(-1))
+            self._adam = StackedAdam(self.parameters, lr=lr, betas=betas, eps=eps)
+
+    @property
+    def steps(self) -> Tensor:
+        """Learning steps each learner has taken since it was last initialised, int64 ``[W, N]``."""
+        return self._adam.steps.view_as(self.keys).long()
+
+    def learn(self, x: Tensor, loss_fn: Loss, *, rate: Tensor | None = None) -> Tensor:
+        """One step of Adam for each learner, on a loss of its own, with dropout on.
+
+        Gradients are on here whatever surrounds the call. A learner whose loss or gradient is not finite
+        spoils itself only; to keep it from that, give it the rate 0.
+
+        Args:
+            x: As in :meth:`logits`.
+            loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Under ``torch.inference_mode``, tensors
+                it multiplies with must be cloned inside it.
+            rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
+                parameters, moments and step count keep every bit. A mask may serve as a rate.
+
+        Returns:
+            The losses before the step, ``[W, N]``, detached.
+
+        Raises:
+            ValueError: A wrong shape of ``x``, ``rate`` or the losses.
+        """
+        rates = None if rate is None else self._spread(rate, "rate").to(torch.float32)
+        with torch.inference_mode(False), torch.enable_grad():
+            with torch.no_grad():
+                rows = self._rows(x)
+                masks = self.network.masks(self._dropout_keys(0), rows.shape[1])
+                out, hidden = self.network.forward(self.parameters, rows, masks)
+            logits = out.view(*self.keys.shape, *out.shape[1:]).requires_grad_()
+            losses = loss_fn(logits)
+            if losses.shape != self.keys.shape:
+                raise ValueError(f"losses must be {list(self.keys.shape)}, got {list(losses.shape)}")
+            (gradient,) = torch.autograd.grad(losses.sum(), logits)
+            with torch.no_grad():
+                gradient = gradient.view(out.shape)
+                gradients = self.network.backward(self.parameters, rows, hidden, gradient, masks)
+                self._adam.step(gradients, rates)
+        return losses.detach()
+
+    def reset(self, mask: Tensor, keys: Tensor) -> None:
+        """Begin anew with some learners; the others keep every bit.
+
+        Args:
+            mask: bool ``[W]`` or ``[W, N]``: which.
+            keys: int64 ``[W, N]``; those outside the mask are ignored.
+        """
+        anew = self._spread(mask.bool(), "mask")
+        fresh = self._spread(keys, "keys")
+        flat = self.keys.view(-1)
+        flat.copy_(torch.where(anew, fresh, flat))
+        self._adam.clear(anew)
+        if flat.device.type == "cpu":
+            index = anew.nonzero().squeeze(1)
+            for stack, new in zip(self.parameters, self.network.init(flat[index]), strict=True):
+                stack.index_copy_(0, index, new)
+        else:  # everyone is drawn, so that nothing is read back to the host
+            _select(self.parameters, self.network.init(flat), anew)
+
+    def average(self, decay: float) -> Average:
+        """An exponential moving average of the weights, which begins at their present values."""
+        return Average(self, decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of everything: keys ``[W, N]``, step counts ``[P]``, parameters and moments ``[P, …]``."""
+        return {name: tensor.clone() for name, tensor in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state, in place.
+
+        Raises:
+            ValueError: Missing or unknown names, or another shape; nothing was changed then.
+        """
+        _load(self._state(), state)
+
+    def _state(self) -> dict[str, Tensor]:
+        adam = self._adam
+        state = {"keys": self.keys, "steps": adam.steps}
+        stacks = {"parameter": self.parameters, "exp_avg": adam.exp_avg, "exp_avg_sq": adam.exp_avg_sq}
+        for kind, tensors in stacks.items():
+            names = self.network.shapes
+            state |= {f"{kind}.{name}": tensor for name, tensor in zip(names, tensors, strict=True)}
+        return state
+
+    def _dropout_keys(self, draw: int | Tensor) -> Tensor:
+        return rng.fold(self.keys.view(-1), self._adam.steps.long(), draw)
+
+
+class Average(_Ensemble):
+    """Averaged weights of a population (Polyak averaging; the mean teacher of Tarvainen & Valpola, 2017).
+
+    Args:
+        population: Whose weights to follow.
+        decay: Of the average, at each :meth:`update`: ``average = decay·average + (1 − decay)·weights``.
+    """
+
+    def __init__(self, population: Population, decay: float) -> None:
+        if not 0.0 <= decay <= 1.0:
+            raise ValueError(f"decay must be in [0, 1], got {decay}")
+        self.population, self.decay = population, decay
+        self.network, self.keys = population.network, population.keys
+        with torch.inference_mode(False):
+            self.parameters = [stack.clone() for stack in population.parameters]
+
+    def update(self, mask: Tensor | None = None) -> None:
+        """Follow the weights, for learners in the mask (bool ``[W]`` or ``[W, N]``); others keep every bit."""
+        pairs = zip(self.parameters, self.population.parameters, strict=True)
+        if mask is None:
+            for own, other in pairs:
+                own.lerp_(other, 1.0 - self.decay)
+        else:
+            moved = [own.lerp(other, 1.0 - self.decay) for own, other in pairs]
+            _select(self.parameters, moved, self._spread(mask.bool(), "mask"))
+
+    def reset(self, mask: Tensor) -> None:
+        """Begin anew at the present weights, for learners in the mask (bool ``[W]`` or ``[W, N]``)."""
+        _select(self.parameters, self.population.parameters, self._spread(mask.bool(), "mask"))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the averaged stacks; the population is saved apart."""
+        return {name: tensor.clone() for name, tensor in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state, in place; see :meth:`Population.load_state_dict`."""
+        _load(self._state(), state)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {f"average.{k}": v for k, v in zip(self.network.shapes, self.parameters, strict=True)}
+
+    def _dropout_keys(self, draw: int | Tensor) -> Tensor:
+        return self.population._dropout_keys(draw)
+
+
+def _select(stacks: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> None:
+    """Copy learners in the mask ``[P]`` from the other stacks, in place."""
+    for stack, other in zip(stacks, others, strict=True):
+        stack.copy_(torch.where(mask.view(-1, *[1] * (stack.ndim - 1)), other, stack))
+
+
+def _load(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    wrong = sorted(own.keys() ^ state.keys())
+    wrong += sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
+    if wrong:
+        raise ValueError(f"the state does not fit this population: {', '.join(wrong)}")
+    for name, tensor in own.items():
+        tensor.copy_(state[name])
