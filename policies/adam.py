@@ -13,24 +13,17 @@ from torch import Tensor
 @functools.cache
 def fused_available() -> bool:
     """Whether this PyTorch has the fused Adam kernel on the CPU."""
-    values = [[torch.zeros(1)] for _ in range(4)]
+    state = [[torch.zeros(1)] for _ in range(4)] + [[torch.ones(())]]
     try:
-        _fused(*values, [torch.ones(())], 0.0, (0.9, 0.999), 1e-8)
+        _fused(state, 0.0, (0.9, 0.999), 1e-8)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
     return True
 
 
-def _fused(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    exp_avg: list[Tensor],
-    exp_avg_sq: list[Tensor],
-    steps: list[Tensor],
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-) -> None:
+def _fused(state: Sequence[list[Tensor]], lr: float, betas: tuple[float, float], eps: float) -> None:
+    """PyTorch's kernel on parameters, gradients, both moments, and step counts, all in place."""
+    parameters, gradients, exp_avg, exp_avg_sq, steps = state
     torch._fused_adam_(
         parameters,
         gradients,
@@ -104,20 +97,23 @@ class StackedAdam:
             stack.masked_fill_(_along(learners, stack), 0.0)
 
     def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None) -> None:
+        rates = [1.0] * len(self.steps) if rate is None else rate.tolist()
         groups: dict[float, list[int]] = {}
-        if rate is None:
-            groups[1.0] = list(range(len(self.steps)))
-            self.steps.add_(1.0)
-        else:
-            for learner, value in enumerate(rate.tolist()):
-                if value > 0.0:
-                    groups.setdefault(value, []).append(learner)
-            self.steps.add_(rate > 0.0)
+        for learner, value in enumerate(rates):
+            if value > 0.0:
+                groups.setdefault(value, []).append(learner)
+        self.steps.add_(1.0 if rate is None else rate > 0.0)
+        if len(groups) == 1 and min(rates) > 0.0 and len(set(self.steps.tolist())) == 1:
+            # All alike, the usual case: whole stacks spare the kernel P short lists.
+            steps = [self._steps[0][0]] * len(self.parameters)
+            state = [self.parameters, list(gradients), self.exp_avg, self.exp_avg_sq, steps]
+            _fused(state, self.lr * rates[0], self.betas, self.eps)
+            return
         parameters, exp_avg, exp_avg_sq = self._views
-        lists = (parameters, _by_learner(gradients), exp_avg, exp_avg_sq, self._steps)
+        views = (parameters, _by_learner(gradients), exp_avg, exp_avg_sq, self._steps)
         for value, learners in groups.items():
-            chosen = ([view for p in learners for view in views[p]] for views in lists)
-            _fused(*chosen, self.lr * value, self.betas, self.eps)
+            state = [[view for learner in learners for view in part[learner]] for part in views]
+            _fused(state, self.lr * value, self.betas, self.eps)
 
     def _step_masked(self, gradients: Sequence[Tensor], rate: Tensor | None) -> None:
         beta1, beta2 = self.betas

@@ -101,15 +101,13 @@ class MLP:
         hidden = self.sizes[1:-1]
         if not hidden or not self._threshold:
             return None
-        widths = [size * rows for size in hidden]
-        drawn = rng.bits(keys, "dropout", (-(-sum(widths) // _LANES),))
-        lanes = drawn.view(torch.int16)[:, : sum(widths)].split(widths, dim=1)
-        masks = []
-        for size, lane in zip(hidden, lanes, strict=True):
-            # Written as floats at once: a product with a boolean mask takes five times as long on a CPU.
-            kept = torch.empty(len(keys), size, rows, device=keys.device)
-            masks.append(torch.ge(lane.view(-1, size, rows), self._threshold - (1 << 15), out=kept))
-        return masks
+        units = sum(hidden) * rows
+        lanes = rng.bits(keys, "dropout", (-(-units // _LANES),)).view(torch.int16)[:, :units]
+        # Floats at once: a product with a boolean mask takes five times as long on a CPU.
+        kept = torch.empty(lanes.shape, device=keys.device)
+        torch.ge(lanes, self._threshold - (1 << 15), out=kept)
+        parts = kept.split([size * rows for size in hidden], dim=1)
+        return [part.view(-1, size, rows) for part, size in zip(parts, hidden, strict=True)]
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
@@ -156,8 +154,9 @@ class MLP:
                 torch.baddbmm(weight, delta, h.mT, beta=0, alpha=scale),
                 delta.sum(dim=2),
             ]
-            # A hidden activation is zero where ReLU or dropout stopped it, else positive: its sign is the mask.
-            delta = torch.baddbmm(h, weight.mT, delta, beta=0, alpha=scale).mul_(h.sign())
+            delta = torch.baddbmm(h, weight.mT, delta, beta=0, alpha=scale)
+            # ReLU's own derivative; what dropout stopped is zero just as well.
+            delta = torch.ops.aten.threshold_backward(delta, h, 0.0)
         wide = product(delta.reshape(x.shape[0], -1, x.shape[1]), x.mT)
         return [wide.view_as(parameters[0]), delta.sum(dim=2), *gradients]
 

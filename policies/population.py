@@ -152,8 +152,8 @@ class Population(_Ensemble):
 
         Args:
             x: As in :meth:`logits`.
-            loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Under ``torch.inference_mode``, tensors
-                it multiplies with must be cloned inside it.
+            loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Targets made under
+                ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
                 parameters, moments and step count keep every bit. A mask may serve as a rate.
 
@@ -173,7 +173,7 @@ class Population(_Ensemble):
             losses = loss_fn(logits)
             if losses.shape != self.keys.shape:
                 raise ValueError(f"losses must be {list(self.keys.shape)}, got {list(losses.shape)}")
-            (gradient,) = torch.autograd.grad(losses.sum(), logits)
+            (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
             with torch.no_grad():
                 gradient = gradient.view(out.shape)
                 gradients = self.network.backward(self.parameters, rows, hidden, gradient, masks)
@@ -225,7 +225,8 @@ class Population(_Ensemble):
         return state
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
-        return rng.fold(self.keys.view(-1), self._adam.steps.long(), draw)
+        # One counter for both: a fold is a dozen small operations, and steps stay far below 2**32.
+        return rng.fold(self.keys.view(-1), self._adam.steps.long() + (draw << 32))
 
 
 class Average(_Ensemble):
@@ -245,7 +246,7 @@ class Average(_Ensemble):
             self.parameters = [stack.clone() for stack in population.parameters]
 
     def update(self, mask: Tensor | None = None) -> None:
-        """Follow the weights, for learners in the mask (bool ``[W]`` or ``[W, N]``); others keep every bit."""
+        """Follow the weights; with a mask (bool ``[W]`` or ``[W, N]``), the others keep every bit."""
         pairs = zip(self.parameters, self.population.parameters, strict=True)
         if mask is None:
             for own, other in pairs:

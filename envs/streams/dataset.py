@@ -126,7 +126,8 @@ class Dataset:
         Returns:
             float32 ``[..., *shape]``, scaled and normalised.
         """
-        return (self._gather(split, index).to(torch.float32) - self._centre) * self._gain
+        gathered = self._gather(split, index).to(torch.float32)  # a copy, so free to be changed in place
+        return gathered.sub_(self._centre).mul_(self._gain)
 
     def labels(self, split: SplitName, index: Tensor) -> Tensor:
         """Classes of the items at ``index``: int64, shaped like ``index``."""
@@ -135,8 +136,7 @@ class Dataset:
     def pixels(self, split: SplitName, index: Tensor) -> Tensor:
         """Items for the eye: float32 ``[..., *shape]`` in [0, 1]."""
         low, high = self.span
-        drawn = (self._gather(split, index).to(torch.float32) - low) / (high - low)
-        return drawn.clamp(0.0, 1.0)
+        return self._gather(split, index).to(torch.float32).sub_(low).div_(high - low).clamp_(0.0, 1.0)
 
     def to(self, device: torch.device | str) -> Dataset:
         """This data set on another device (itself where it is there already)."""
@@ -158,6 +158,6 @@ class Dataset:
 
     def _gather(self, split: SplitName, index: Tensor) -> Tensor:
         x = self.split(split).x
-        # One row copy per item; advanced indexing walks element by element on the CPU.
+        # Copies whole rows, which on the CPU is several times faster than advanced indexing.
         rows = x.reshape(len(x), math.prod(self.shape)).index_select(0, index.reshape(-1))
         return rows.view(*index.shape, *self.shape)

@@ -27,16 +27,19 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set before it is divided: what is not given (exam, test) is cut from the training part."""
+    """A data set before it is divided.
+
+    An exam or test that is not given is cut from the training part; a normalisation that is not given is
+    measured on the stream (uint8 items) or left out (floats).
+    """
 
     name: str
     classes: tuple[str, ...]
     train: Part
     exam: Part | None = None
     test: Part | None = None
-    mean: Tensor | None = None
-    std: Tensor | None = None
-    scale: float | None = None
+    moments: tuple[Tensor, Tensor] | None = None  # mean and deviation of x / scale
+    scale: float = 255.0
 
 
 def divide(
@@ -128,9 +131,9 @@ def _describe(source: Source, splits: dict[str, Split]) -> Dataset:
     """Add how items are read: as the source says, else from the stream alone."""
     x = splits["stream"].x
     if x.dtype == torch.uint8:
-        scale = 255.0 if source.scale is None else source.scale
+        scale = source.scale
         span = (0.0, scale)
-        mean, std = _moments(x, scale)
+        mean, std = source.moments or _moments(x, scale)
     else:  # the user's own floats are taken as they are
         scale = 1.0
         low, high = x.min().item(), x.max().item()
@@ -140,8 +143,8 @@ def _describe(source: Source, splits: dict[str, Split]) -> Dataset:
         name=source.name,
         **splits,
         classes=source.classes,
-        mean=mean if source.mean is None else source.mean,
-        std=std if source.std is None else source.std,
+        mean=mean,
+        std=std,
         scale=scale,
         span=span,
     )

@@ -86,7 +86,7 @@ def load_dataset(
         source = load_digits()
     elif isinstance(data, str) and data in HUB_SETS:
         source = load_hub_set(data, data_dir)
-    elif isinstance(data, str) and Path(data).name == data and not Path(data).is_dir():  # no path, then
+    elif isinstance(data, str) and (not data or (Path(data).name == data and not Path(data).is_dir())):
         raise unknown("data set", data, DATASETS)
     else:
         source = load_own(data, image_hw(image_size))

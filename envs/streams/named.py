@@ -6,12 +6,14 @@ A local folder of parquet files and the hub give the same columns, so the same c
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,9 +112,8 @@ def load_digits() -> Source:
     x = torch.from_numpy(bunch.images.astype(np.uint8)[:, None])
     y = torch.from_numpy(bunch.target.astype(np.int64))
     classes = tuple(str(c) for c in range(10))
-    return Source(
-        "digits", classes, Part(x, y), scale=16.0, mean=torch.tensor(0.3053), std=torch.tensor(0.3760)
-    )
+    moments = (torch.tensor(0.3053), torch.tensor(0.3761))
+    return Source("digits", classes, Part(x, y), moments=moments, scale=16.0)
 
 
 def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
@@ -153,8 +154,7 @@ def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
         tuple(notes["classes"]),
         train,
         test=test,
-        mean=torch.tensor(known.mean).view(shape),
-        std=torch.tensor(known.std).view(shape),
+        moments=(torch.tensor(known.mean).view(shape), torch.tensor(known.std).view(shape)),
     )
 
 
@@ -211,14 +211,15 @@ class _Reader:
             rows += metadata.num_rows
         bar = self.progress.add_task(f"decoding {part}", total=rows)
         blocks = []
-        for path in paths:
+        for path in paths if rows else ():  # `datasets` cannot open a file without rows
             try:
                 # Streaming reads the file where it lies; otherwise `datasets` would first copy all of it.
                 # The name is escaped because `datasets` takes it for a pattern.
-                opened = datasets.load_dataset(
-                    "parquet", data_files=glob.escape(str(path)), split="train", streaming=True
-                )
-                blocks += list(self._decode(opened, str(path), bar))
+                with _unlogged():
+                    opened = datasets.load_dataset(
+                        "parquet", data_files=glob.escape(str(path)), split="train", streaming=True
+                    )
+                    blocks += list(self._decode(opened, str(path), bar))
             except (OSError, pyarrow.ArrowException) as fault:
                 raise _corrupt(path, fault) from fault
         return _join(blocks, f"the {part} part of {self.known.hub}")
@@ -299,6 +300,18 @@ def _join(blocks: list[tuple[cache.Array, cache.Array]], where: str) -> dict[str
         raise DataError(f"{where} has no rows")
     x, y = zip(*blocks, strict=True)
     return {"x": np.concatenate(x), "y": np.concatenate(y)}
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keeps `datasets` from logging the faults that it raises too: a fault is one line."""
+    logger = logging.getLogger("datasets")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _corrupt(path: Path, fault: Exception) -> DataError:

@@ -1,0 +1,283 @@
+"""Protocols: who asks the teacher, who publishes, and who listens to whom.
+
+A protocol turns observations into a :class:`Lesson` for each student and decides who publishes and asks;
+:class:`~studyhall.policies.students.Students` does the learning. Everything is ``[W, N, …]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..envs import rng
+from ..envs.errors import ConfigError
+from ..envs.world import TensorDict
+
+if TYPE_CHECKING:
+    from .population import Average, Population
+    from .students import Students
+
+
+class Lesson(NamedTuple):
+    """What a student learns from one slice's feedback."""
+
+    label: Tensor
+    """float32 ``[W, N]``: weight of the loss on labels."""
+    imitate: Tensor
+    """float32 ``[W, N, B]``: weight of the distillation loss, per row."""
+    targets: Tensor | None
+    """float32 ``[W, N, B, C]``: distributions to imitate; None where nobody imitates."""
+
+
+def labelled(obs: TensorDict) -> Tensor:
+    """Who was told labels, bool ``[W, N]``."""
+    return (obs["fb_labels"] >= 0).any(-1)
+
+
+def mean_of(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean over sources.
+
+    Args:
+        rows: Distributions ``[W, N, S, B, C]``; abstaining rows are zero.
+        weights: ``[W, N, S]``.
+
+    Returns:
+        Mean distributions ``[W, N, B, C]`` and which rows have any source, float32 ``[W, N, B]``.
+    """
+    mixed = torch.einsum("wns,wnsbc->wnbc", weights.to(rows.dtype), rows)
+    total = mixed.sum(-1, keepdim=True)
+    return mixed / total.clamp_min(1e-12), (total[..., 0] > 1e-6).float()
+
+
+class Protocol:
+    """The base, and the simplest: everyone asks, nobody publishes, students learn from labels alone."""
+
+    students: Students
+
+    def bind(self, students: Students) -> None:
+        """Get to know the students; called before the first reset."""
+        self.students = students
+
+    def reset(self, mask: Tensor) -> None:
+        """Begin anew in the worlds of ``mask`` (bool ``[W]``)."""
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """What each student learns from the feedback in ``obs``."""
+        label = labelled(obs).float()
+        return Lesson(label, label.new_zeros(obs["fb_targets"].shape[:2] + obs["fb_targets"].shape[3:4]), None)
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """Hear how the lesson went: losses ``[W, N]`` of the students in ``active`` (bool ``[W, N]``)."""
+
+    def look(self, obs: TensorDict) -> None:
+        """Make up its mind from ``obs``, before it is asked who asks and who publishes."""
+
+    def ask(self, obs: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return torch.ones(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """Who publishes soft targets, bool ``[W, N]``."""
+        return torch.zeros(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publisher(self) -> Population | Average:
+        """Whose beliefs are published."""
+        return self.students.population
+
+    def title(self) -> Tensor | None:
+        """Who holds the title of the best, int64 ``[W]``, if the protocol awards one."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the protocol remembers."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over a :meth:`state_dict`."""
+
+
+class LabelsOnly(Protocol):
+    """Ask while the budget lasts, learn from labels, then stop: the control of every peer phase.
+
+    In an open world the class spends one purse; in an isolated one each student has its share of it.
+    """
+
+
+def budget_left(obs: TensorDict) -> Tensor:
+    """Whether the teacher still answers, bool ``[W, N]``."""
+    return obs["report"][..., -1] > 0
+
+
+class TwoPhase(Protocol):
+    """First the teacher, then the best student teaches the others (the documented classroom).
+
+    The teacher phase lasts while labels come, for ``teacher_steps`` at most. Afterwards the title holder
+    publishes and the others imitate it; with labels still in hand the two losses are weighted.
+
+    Args:
+        teacher_steps: Longest teacher phase.
+        imitate: Weight of imitation where labels are in hand too.
+        label: Weight of labels in the peer phase.
+        title_by: ``"card"``: the best report card (its cadence is the world's ``card_every``);
+            ``"loss"``: the lowest mean training loss over ``window`` steps, re-chosen every ``retitle_every``.
+        window: Steps of the training-loss mean.
+        retitle_every: Steps between two choices by training loss.
+    """
+
+    def __init__(
+        self,
+        teacher_steps: int = 2000,
+        imitate: float = 0.7,
+        label: float = 0.3,
+        title_by: str = "card",
+        window: int = 100,
+        retitle_every: int = 200,
+    ) -> None:
+        if title_by not in ("card", "loss"):
+            raise ConfigError(f"title_by must be 'card' or 'loss', got {title_by!r}")
+        self.teacher_steps, self.imitate, self.label = teacher_steps, imitate, label
+        self.title_by, self.window, self.retitle_every = title_by, window, retitle_every
+
+    def reset(self, mask: Tensor) -> None:
+        """The title goes to student 0; no losses yet."""
+        w, n, device = len(mask), self.students.world.num_agents, mask.device
+        if not hasattr(self, "_title"):
+            self._title = torch.zeros(w, dtype=torch.int64, device=device)
+            self._losses = torch.zeros(w, n, self.window, device=device)
+        self._title = torch.where(mask, 0, self._title)
+        self._losses = torch.where(mask[:, None, None], 0.0, self._losses)
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """Labels in the teacher phase; the title holder's targets after it."""
+        told = labelled(obs)
+        teacher_phase = told.any(-1, keepdim=True) & (self._step(obs) <= self.teacher_steps)
+        worlds = torch.arange(len(self._title), device=self._title.device)
+        targets = obs["fb_targets"][worlds, :, self._title]
+        heard = obs["heard"][worlds, :, self._title] == 1  # one's own message is never heard
+        follows = heard & ~teacher_phase
+        weight = torch.where(told, self.imitate, 1.0) * follows
+        label = torch.where(follows, self.label, 1.0) * told
+        rows = weight[..., None] * (targets.sum(-1) > 0)
+        return Lesson(label, rows, targets)
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """Remember training losses where the title depends on them."""
+        if self.title_by == "loss":
+            shifted = torch.cat([self._losses[..., 1:], losses[..., None]], dim=-1)
+            self._losses = torch.where(active[..., None], shifted, self._losses)
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """In the peer phase, the title holder."""
+        index = torch.arange(obs["heard"].shape[1], device=self._title.device)
+        peer_phase = ~budget_left(obs) | (self._step(obs) >= self.teacher_steps)
+        return (index == self._title[:, None]) & peer_phase
+
+    def look(self, obs: TensorDict) -> None:
+        """Award the title."""
+        if self.title_by == "card":
+            self._title = obs["report"][:, 0, :-1].argmax(-1)
+        else:
+            best = self._losses.mean(-1).argmin(-1)
+            due = (self._step(obs)[:, 0] % self.retitle_every) == 0
+            self._title = torch.where(due, best, self._title)
+
+    def _step(self, obs: TensorDict) -> Tensor:
+        """Steps made, int64 ``[W, 1]``."""
+        return (obs["time"][:, :1, 0] * self.students.world.horizon).round().long()
+
+    def title(self) -> Tensor:
+        """The title holder, int64 ``[W]``."""
+        return self._title
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Title and loss window."""
+        return {"title": self._title.clone(), "losses": self._losses.clone()}
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over title and loss window."""
+        self._title, self._losses = saved["title"].clone(), saved["losses"].clone()
+
+
+class Mutual(Protocol):
+    """Everyone from everyone: labels where there are any, and the mean of the peers heard.
+
+    Deep mutual learning (Zhang et al., CVPR 2018); its mean of KL divergences to the peers has the gradient
+    of one divergence to their mean.
+
+    Args:
+        imitate: Weight of imitation.
+    """
+
+    def __init__(self, imitate: float = 1.0) -> None:
+        self.weight = imitate
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """Labels and the mean of the peers heard."""
+        targets, rows = mean_of(obs["fb_targets"], self.listens_to(obs))
+        return Lesson(labelled(obs).float(), self.weight * rows, targets)
+
+    def listens_to(self, obs: TensorDict) -> Tensor:
+        """Weights of the sources, ``[W, N, N]``."""
+        return obs["heard"].float()
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """Everyone, always."""
+        return torch.ones_like(self.ask(obs))
+
+
+class Gossip(Mutual):
+    """Each listens to one peer at a time, chosen at random among those heard."""
+
+    def listens_to(self, obs: TensorDict) -> Tensor:
+        """One-hot weights, zero where nobody was heard."""
+        world = self.students.world
+        clock = torch.as_tensor(world.clock, device=world.device)
+        n = world.num_agents
+        drawn = rng.uniform(rng.bits(rng.fold(world.keys, clock), "policy/gossip", (n, n)))
+        luck = torch.where(obs["heard"] == 1, drawn + 1.0, 0.0)
+        chosen = torch.nn.functional.one_hot(luck.argmax(-1), n)
+        return (chosen * obs["heard"]).float()
+
+
+class MeanTeacher(Mutual):
+    """Imitate the mean of everyone's slowly averaged self, one's own included.
+
+    Students publish what an exponential moving average of their weights believes (Tarvainen & Valpola,
+    NeurIPS 2017).
+
+    Args:
+        imitate: Weight of imitation.
+        decay: Of the moving average, per learning step.
+    """
+
+    def __init__(self, imitate: float = 1.0, decay: float = 0.995) -> None:
+        super().__init__(imitate)
+        self.decay = decay
+
+    def reset(self, mask: Tensor) -> None:
+        """The averages begin at the fresh weights."""
+        if not hasattr(self, "_average"):
+            self._average = self.students.population.average(self.decay)
+        self._average.reset(mask)
+
+    def listens_to(self, obs: TensorDict) -> Tensor:
+        """Everyone heard, and oneself."""
+        return (obs["heard"] + obs["self"]).clamp(max=1).float()
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """The averages follow those who learnt."""
+        self._average.update(active)
+
+    def publisher(self) -> Average:
+        """The averages."""
+        return self._average
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages."""
+        return self._average.state_dict()
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over the averages."""
+        self._average.load_state_dict(saved)

@@ -1,0 +1,64 @@
+"""Names of policies, what they stand for, and how to make them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..envs.errors import ConfigError, unknown
+from .policy import Policy
+from .protocols import Protocol
+from .students import students
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """What a policy's name stands for; JSON-able.
+
+    Args:
+        name: E.g. ``"mutual"``.
+        entry_point: ``"module:callable"`` that returns a :class:`Policy`, or ``"module:Class"`` of a
+            :class:`~studyhall.policies.protocols.Protocol`, which students then follow.
+        summary: One line.
+        kwargs: Arguments that differ from the callable's defaults.
+    """
+
+    name: str
+    entry_point: str
+    summary: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+registry: dict[str, PolicySpec] = {}
+"""All policies by name."""
+
+
+def register_policy(spec: PolicySpec) -> None:
+    """Add a policy."""
+    if spec.name in registry:
+        raise ConfigError(f"policy {spec.name!r} is registered already: choose another name")
+    registry[spec.name] = spec
+
+
+def make_policy(name: str, **kwargs: Any) -> Policy:
+    """Make a policy by name.
+
+    Raises:
+        UnknownName: The name or an argument is not known; lists the near ones.
+    """
+    if name not in registry:
+        raise unknown("policy", name, registry)
+    found = registry[name]
+    module, attribute = found.entry_point.split(":")
+    factory = getattr(importlib.import_module(module), attribute)
+    if isinstance(factory, type) and issubclass(factory, Protocol):
+        return students(factory, **{**found.kwargs, **kwargs})
+    parameters = inspect.signature(factory).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for argument in kwargs:
+            if argument not in parameters:
+                raise unknown(f"argument of policy {name}", argument, parameters)
+    return factory(**{**found.kwargs, **kwargs})

@@ -1,0 +1,235 @@
+"""Students: the bring-your-own-learner side of a classroom. Networks that learn, and a protocol."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..envs.errors import ConfigError, unknown
+from ..envs.world import TensorDict, World
+from .networks import MLP
+from .policy import Policy
+from .population import Population, learner_keys
+from .protocols import Lesson, Protocol
+
+_PREDICT_ROWS = 2000  # rows of a test set evaluated at once
+
+
+class Students(Policy):
+    """W·N perceptrons in one tensor program, taught as a protocol says.
+
+    The loss of a student on a slice is ``label · NLL + distill_scale · imitate · KL(targets ‖ own at T)``,
+    means over rows; who has no lesson does not move by a bit. Distillation follows Hinton, Vinyals & Dean
+    (2015), which scales by T² so that its gradients do not shrink with the temperature T.
+
+    Args:
+        protocol: Who asks, publishes, and listens to whom.
+        hidden: Widths of the hidden layers.
+        dropout: Dropout in learning steps.
+        lr: Learning rate of each student's Adam.
+        temperature: T, of published beliefs and of the imitating student.
+        distill_scale: Factor of the distillation loss; None is T².
+        always_dropout: Never switch dropout off: published beliefs and exam answers have it too.
+        answer_every: Steps between two looks at the exam; in between the last answers are given again.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        *,
+        hidden: Sequence[int] = (128, 64),
+        dropout: float = 0.2,
+        lr: float = 1e-3,
+        temperature: float = 2.0,
+        distill_scale: float | None = None,
+        always_dropout: bool = False,
+        answer_every: int = 10,
+    ) -> None:
+        if temperature <= 0 or lr <= 0 or answer_every < 1:
+            raise ConfigError(
+                "temperature and lr must be above 0 and answer_every at least 1, got "
+                f"{temperature}, {lr} and {answer_every}"
+            )
+        self.protocol = protocol
+        self.hidden, self.dropout, self.lr = tuple(hidden), dropout, lr
+        self.temperature = temperature
+        self.distill_scale = temperature**2 if distill_scale is None else distill_scale
+        self.always_dropout, self.answer_every = always_dropout, answer_every
+
+    def bind(self, world: World) -> None:
+        """Read the sizes off the world's spaces."""
+        needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
+        if not needed <= set(world.observation_space.spaces):
+            raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
+        super().bind(world)
+        rows, *shape = world.observation_space["slice"].shape or ()
+        self._exam_shape = world.action_space["answers"].shape or ()
+        self._private = "public" in world.observation_space.spaces
+        self.network = MLP((math.prod(shape), *self.hidden, self._exam_shape[-1]), self.dropout)
+        self.protocol.bind(self)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Fresh networks in the worlds of ``mask``."""
+        world = self.world
+        keys = learner_keys(world.keys, world.num_agents)
+        if mask is None:
+            mask = torch.ones(world.num_worlds, dtype=torch.bool, device=world.device)
+        if not hasattr(self, "population"):
+            self.population = Population(self.network, keys, lr=self.lr)
+            self._answers = torch.zeros(
+                world.num_worlds, world.num_agents, *self._exam_shape, device=world.device
+            )
+        else:
+            self.population.reset(mask, keys)
+        self._answers = torch.where(mask[:, None, None, None], 0.0, self._answers)
+        self.protocol.reset(mask)
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Learn from the feedback, then publish, answer and ask."""
+        with torch.no_grad():
+            self._learn(obs, obs["present"].diagonal(dim1=1, dim2=2) == 1)
+            self.protocol.look(obs)
+            return {
+                "soft_targets": self._publish(obs),
+                "answers": self._answer(obs),
+                "ask": self.protocol.ask(obs).long(),
+            }
+
+    def end(self, final_obs: TensorDict, mask: Tensor) -> None:
+        """Learn from the last feedback of an episode."""
+        with torch.no_grad():
+            self._learn(final_obs, mask[:, None].expand(-1, self.world.num_agents))
+
+    # ---- learning -----------------------------------------------------------------------------------
+
+    def _learn(self, obs: TensorDict, allowed: Tensor) -> None:
+        """One step for every student that has a lesson and is ``allowed`` (bool ``[W, N]``)."""
+        lesson = self.protocol.lesson(obs)
+        active = ((lesson.label > 0) | (lesson.imitate > 0).any(-1)) & allowed
+        if _none(active):
+            return
+        imitates = lesson.targets is not None and not _none(lesson.imitate)
+        inputs = obs["fb_slice"]
+        if not self._private:
+            inputs = inputs[:, 0]  # one slice for all: one wide product
+        elif imitates:
+            inputs = torch.cat([inputs, obs["fb_public"]], dim=2)
+        rows = obs["fb_labels"].shape[-1]
+
+        def loss(logits: Tensor) -> Tensor:
+            about_labels, about_peers = logits[..., :rows, :], logits[..., -rows:, :]
+            total = lesson.label * label_loss(about_labels, obs["fb_labels"])
+            if imitates:
+                total = total + self._distillation(about_peers, lesson)
+            return total
+
+        losses = self.population.learn(inputs.flatten(-self._input_dims()), loss, rate=active)
+        self.protocol.learned(losses, active)
+
+    def _distillation(self, logits: Tensor, lesson: Lesson) -> Tensor:
+        """distill_scale · mean over rows of imitate · KL(targets ‖ own at T), ``[W, N]``."""
+        targets = lesson.targets
+        assert targets is not None
+        own = (logits / self.temperature).log_softmax(-1)
+        divergence = (torch.special.xlogy(targets, targets) - targets * own).sum(-1)
+        return self.distill_scale * (lesson.imitate * divergence).mean(-1)
+
+    def _input_dims(self) -> int:
+        return len(self.world.observation_space["slice"].shape or ()) - 1
+
+    # ---- acting -------------------------------------------------------------------------------------
+
+    def _publish(self, obs: TensorDict) -> Tensor:
+        """Beliefs at temperature T of those who publish, zero of the others, ``[W, N, B, C]``."""
+        publishes = self.protocol.publish(obs)
+        shape = (*obs["fb_targets"].shape[:2], *obs["fb_targets"].shape[3:])
+        if _none(publishes):
+            return torch.zeros(shape, device=publishes.device)
+        shown = obs["public" if self._private else "slice"][:, 0].flatten(2)
+        logits = self.protocol.publisher().logits(shown, dropout=self.always_dropout, draw=self._draw(1))
+        return (logits / self.temperature).softmax(-1) * publishes[..., None, None]
+
+    def _answer(self, obs: TensorDict) -> Tensor:
+        """Answers to the exam, looked at anew in the worlds where it is time to."""
+        due = self.world.clock % self.answer_every == 0
+        if due.any():
+            exam = obs["exam"][:, 0].flatten(2)
+            fresh = self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)).softmax(-1)
+            where = torch.from_numpy(due).to(fresh.device)[:, None, None, None]
+            self._answers = torch.where(where, fresh, self._answers)
+        return self._answers
+
+    def _draw(self, purpose: int) -> Tensor | int:
+        """Names the dropout draw of this step and purpose (1 publishing, 2 answering), ``[W·N]``."""
+        if not self.always_dropout:
+            return 0
+        clock = torch.from_numpy(self.world.clock).to(self.world.device)
+        return (4 * clock + purpose).repeat_interleave(self.world.num_agents)
+
+    # ---- reports and saving -------------------------------------------------------------------------
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor:
+        """Class distributions ``[W, N, M, C]``; see :meth:`Policy.predict`."""
+        draw = 0 if dropout is None else 4 * dropout + 3
+        with torch.no_grad():
+            parts = [
+                self.population.logits(part.flatten(1), dropout=dropout is not None, draw=draw)
+                for part in x.split(_PREDICT_ROWS)
+            ]
+        return torch.cat(parts, dim=2).softmax(-1)
+
+    def title(self) -> Tensor | None:
+        """The protocol's title holder, if it has one."""
+        return self.protocol.title()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Learners, protocol and the last answers."""
+        return {
+            "answers": self._answers.clone(),
+            "population": self.population.state_dict(),
+            "protocol": self.protocol.state_dict(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self._answers = saved["answers"].clone()
+        self.population.load_state_dict(saved["population"])
+        self.protocol.load_state_dict(saved["protocol"])
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log-likelihood over labelled rows, ``[W, N]``.
+
+    Args:
+        logits: ``[W, N, B, C]``.
+        labels: int64 ``[W, N, B]``; −1 is unlabelled.
+    """
+    known = labels >= 0
+    picked = logits.log_softmax(-1).gather(-1, labels.clamp_min(0)[..., None]).squeeze(-1)
+    return -(picked * known).sum(-1) / known.sum(-1).clamp_min(1)
+
+
+def _none(mask: Tensor) -> bool:
+    """Whether surely nothing is set; looks only where looking is free, so never waits for a device."""
+    return mask.device.type == "cpu" and not bool(mask.any())
+
+
+def students(protocol: type[Protocol], **kwargs: Any) -> Students:
+    """Students under a protocol, with the arguments of both in one dict.
+
+    Raises:
+        UnknownName: An argument of neither; lists the near ones.
+    """
+    of_protocol = set(inspect.signature(protocol).parameters)
+    of_students = set(inspect.signature(Students).parameters) - {"protocol"}
+    for name in kwargs:
+        if name not in of_protocol | of_students:
+            raise unknown("policy argument", name, of_protocol | of_students)
+    chosen = {name: kwargs.pop(name) for name in list(kwargs) if name in of_protocol}
+    return Students(protocol(**chosen), **kwargs)

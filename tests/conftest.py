@@ -1,0 +1,34 @@
+"""Fixtures for all tests: no test reads the user's data settings or touches the user's cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ASKED = os.environ.get("STUDYHALL_DATA")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for this session, and data sets only where a test asks for them."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the workers' common folder: each data set is decoded once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDYHALL_CACHE", str(base / "studyhall-cache"))
+        patch.delenv("STUDYHALL_DATA", raising=False)
+        yield
+
+
+@pytest.fixture
+def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real data sets as parquet, which STUDYHALL_DATA points to during the test."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(_ASKED).expanduser() if _ASKED else beside
+    if not folder.is_dir():
+        pytest.skip("no real data: set STUDYHALL_DATA to a folder with mnist/*.parquet, cifar100/*.parquet")
+    monkeypatch.setenv("STUDYHALL_DATA", str(folder))
+    return folder
