@@ -70,13 +70,16 @@ def register(spec: EnvSpec) -> None:
         raise ConfigError(f"{spec.id!r} is registered already: choose another name or raise its version")
     registry[spec.id] = spec
     full = f"{NAMESPACE}/{spec.id}"
+    # Names instead of functions, so that the specs of the two registries turn into JSON and pickle.
+    kwargs = {"env_id": spec.id}
     gymnasium.register(
         full,
-        entry_point=lambda **kw: make_joint(spec.id, **kw),
-        vector_entry_point=lambda **kw: make_vec(spec.id, **kw),
+        entry_point=f"{__name__}:_gymnasium_env",
+        vector_entry_point=f"{__name__}:_gymnasium_vec",
+        kwargs=kwargs,
     )
-    pettingzoo_registry.register("parallel", full, entry_point=lambda **kw: make_env(spec.id, **kw))
-    pettingzoo_registry.register("aec", full, entry_point=lambda **kw: make_aec(spec.id, **kw))
+    for kind in ("parallel", "aec"):
+        pettingzoo_registry.register(kind, full, entry_point=f"{__name__}:_pettingzoo_{kind}", kwargs=kwargs)
 
 
 def spec(id: str) -> EnvSpec:
@@ -145,3 +148,27 @@ def make_joint(id: str, *, render_mode: str | None = None, **kwargs: Any) -> gym
     from .bridges.gymnasium import WorldEnv
 
     return WorldEnv(make_world(id, autoreset=False, validate=True, **kwargs), render_mode=render_mode)
+
+
+# ---- entry points of the other registries; their `make` has an `id` of its own, so ours is `env_id` ----
+
+
+def _gymnasium_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
+    return make_joint(env_id, **kwargs)
+
+
+def _gymnasium_vec(env_id: str, **kwargs: Any) -> WorldVectorEnv:
+    return make_vec(env_id, **kwargs)
+
+
+def _pettingzoo_parallel(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> ParallelEnv:
+    return make_env(env_id, **kwargs, **_horizon(max_cycles))
+
+
+def _pettingzoo_aec(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> AECEnv:
+    return make_aec(env_id, **kwargs, **_horizon(max_cycles))
+
+
+def _horizon(max_cycles: int | None) -> dict[str, int]:
+    """PettingZoo's word for the horizon, as ours."""
+    return {} if max_cycles is None else {"horizon": max_cycles}

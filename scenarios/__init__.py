@@ -1,1 +1,6 @@
 """Scenarios: a world, a policy, a horizon and what was claimed for it."""
+
+from . import classroom as _classroom  # noqa: F401  # registers its scenarios
+from .scenario import Claim, Scenario, get_scenario, register_scenario, registry
+
+__all__ = ["Claim", "Scenario", "get_scenario", "register_scenario", "registry"]

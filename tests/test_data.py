@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -268,6 +269,13 @@ def test_local_parquet_in_colour(tmp_path, monkeypatch):
     torch.testing.assert_close(
         data.inputs("test", torch.arange(3)), (expected / 255 - data.mean) / data.std, rtol=1e-5, atol=1e-6
     )
+
+
+def test_local_parquet_needs_no_network(fake_mnist, monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: asked.append(a))
+    load_dataset("mnist", data_dir=fake_mnist)
+    assert asked == []
 
 
 def test_folder_names_are_no_patterns(fake_mnist, tmp_path):
@@ -737,6 +745,10 @@ def test_faulty_torch_datasets():
         def __getitem__(self, i):
             return (*super().__getitem__(i), 3)
 
+    class OneHot(Pictures):
+        def __getitem__(self, i):
+            return torch.zeros(3), torch.eye(4)[i % 4]
+
     class Ragged(Pictures):
         def __getitem__(self, i):
             return torch.zeros(3 + (i == 4)), 0
@@ -746,6 +758,7 @@ def test_faulty_torch_datasets():
 
     fault(r"iterable data set", Streamed())
     fault(r"item 0 of train is no pair", Triples())
+    fault(r"train y has shape \(30, 4\): give one class number an item", OneHot())
     fault(r"items of train differ in shape \(item 0 is \(3,\), item 4 is \(4,\)\)", Ragged())
     fault(r"without a length", Endless())
     fault(r"differ in size \(picture 0 is 5x6, picture 1 is 9x8\)", Pictures(sizes=((6, 5), (8, 9))))

@@ -215,7 +215,7 @@ class _Reader:
             try:
                 # Streaming reads the file where it lies; otherwise `datasets` would first copy all of it.
                 # The name is escaped because `datasets` takes it for a pattern.
-                with _unlogged():
+                with _offline(), _unlogged():
                     opened = datasets.load_dataset(
                         "parquet", data_files=glob.escape(str(path)), split="train", streaming=True
                     )
@@ -303,6 +303,22 @@ def _join(blocks: list[tuple[cache.Array, cache.Array]], where: str) -> dict[str
 
 
 @contextmanager
+def _offline(offline: bool = True) -> Iterator[None]:
+    """Keeps `datasets` from the network, as HF_HUB_OFFLINE=1 does where it is set before the import.
+
+    Local files need this as well: opening them would report to the hub's download counter.
+    """
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
 def _unlogged() -> Iterator[None]:
     """Keeps `datasets` from logging the faults that it raises too: a fault is one line."""
     logger = logging.getLogger("datasets")
@@ -323,21 +339,16 @@ def _open_hub(repository: str) -> Any:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
-    # `datasets` asks an absent network for half a minute before it looks at what it has fetched before. Where
-    # the hub does not answer it is told that it is offline, as HF_HUB_OFFLINE=1 would when it was imported.
-    config = datasets.config
-    before = config.HF_HUB_OFFLINE
-    config.HF_HUB_OFFLINE = before or not _answers(config.HF_ENDPOINT)
     try:
-        return datasets.load_dataset(repository)
+        # `datasets` would ask an absent network for half a minute before it looks at what it fetched before.
+        with _offline(not _answers(datasets.config.HF_ENDPOINT)):
+            return datasets.load_dataset(repository)
     except (OSError, datasets.exceptions.DatasetsError, HfHubHTTPError) as fault:
         reason = str(fault).strip().partition("\n")[0]
         raise DataError(
             f"cannot get {repository} from the Hugging Face hub ({reason}): set STUDYHALL_DATA or data_dir "
             "to a folder of parquet files, or pass arrays"
         ) from fault
-    finally:
-        config.HF_HUB_OFFLINE = before
 
 
 def _answers(url: str) -> bool:

@@ -223,7 +223,7 @@ def _read_torch(data: Any, where: str, image_size: Size) -> _Read:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise DataError(f"item {i} of {where} is no pair (x, y) but {type(item).__name__}")
         rows.append(item[0])
-        labels.append(item[1].item() if isinstance(item[1], (Tensor, np.generic, np.ndarray)) else item[1])
+        labels.append(np.asarray(item[1].cpu() if isinstance(item[1], Tensor) else item[1]))
     names = getattr(data, "classes", None)
     classes = tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
     pillow = sys.modules.get("PIL.Image")
@@ -269,7 +269,8 @@ def _read_hugging_face(data: Any, where: str, image_size: Size) -> _Read:
         lambda kind: isinstance(kind, ClassLabel),
         lambda kind: isinstance(kind, Value) and kind.dtype.startswith(("int", "uint")),
     )
-    y = [-1 if value is None else value for value in data.with_format(None)[:][label]] if len(data) else []
+    values = data.select_columns([label]).with_format(None)[:][label]
+    y = np.array([-1 if value is None else value for value in values], dtype=np.int64)
     names = kinds[label].names if isinstance(kinds[label], ClassLabel) else None
     if isinstance(kinds[image], Image):
         rows = data.select_columns([image]).cast_column(image, Image(decode=False)).with_format(None)

@@ -1,0 +1,98 @@
+"""Between the views' numpy arrays and the engine's tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..errors import ActionError, ConfigError
+from ..world import TensorDict, World
+
+ArrayDict = dict[str, np.ndarray]
+
+
+def to_arrays(tensors: TensorDict) -> ArrayDict:
+    """Numpy copies of tensors ``[W, N, …]`` that share memory with nothing else."""
+    # torch expands what all agents see alike, so the copy must also lay every agent's part out anew.
+    return {key: np.array(value.detach().cpu().numpy(), order="C") for key, value in tensors.items()}
+
+
+def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) -> np.ndarray:
+    """Anything array-like as an action array of the dtype the engine takes.
+
+    Args:
+        value: Numbers of shape ``[*lead, *space.shape]``: an array, a CPU or GPU tensor, nested lists.
+        space: The part of a single agent's action space that it stands for.
+        lead: Dimensions in front of a single agent's.
+        what: Its name in errors, e.g. ``"action 'ask' of student_0"``.
+
+    Returns:
+        float32 for a Box, int64 otherwise.
+
+    Raises:
+        ActionError: It is no array of numbers, cannot be cast without loss, or has another shape.
+    """
+    try:
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError):
+        raise ActionError(f"{what} cannot be read as an array of numbers") from None
+    continuous = isinstance(space, spaces.Box)
+    if array.dtype.kind not in ("fiub" if continuous else "iub"):
+        wanted = "numbers" if continuous else "integers or bools"
+        raise ActionError(f"{what} must hold {wanted}, got {array.dtype}")
+    shape = (*lead, *(space.shape or ()))
+    if array.shape != shape:
+        raise ActionError(f"{what} must have shape {shape}, got {array.shape}")
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, which the check of values reports
+        return array.astype(np.float32 if continuous else np.int64)
+
+
+def to_tensors(arrays: ArrayDict, world: World) -> TensorDict:
+    """Arrays ``[W, N, …]`` as tensors on the world's device."""
+    return {key: torch.from_numpy(value).to(world.device) for key, value in arrays.items()}
+
+
+def check_keys(given: Any, known: list[str], what: str, kind: str) -> None:
+    """Raise unless ``given`` is a mapping with exactly the ``known`` keys.
+
+    Args:
+        given: What the user passed.
+        known: The keys there must be.
+        what: Its name in errors, e.g. ``"the action of student_0"``.
+        kind: What a key stands for, e.g. ``"agent"``.
+
+    Raises:
+        ActionError: Names the first missing or unknown key.
+    """
+    if not hasattr(given, "keys"):
+        raise ActionError(f"{what} must be a dict by {kind} ({', '.join(known)}), got {type(given).__name__}")
+    for key in known:
+        if key not in given:
+            raise ActionError(f"{what} lacks the {kind} {key!r}")
+    for key in given:
+        if key not in known:
+            raise ActionError(f"{what} has the unknown {kind} {key!r}: known are {', '.join(known)}")
+
+
+def check_view(world: World, render_mode: str | None, num_worlds: int | None = None) -> None:
+    """Raise where a world cannot be behind a view.
+
+    Args:
+        world: The world.
+        render_mode: How the view is to draw it; None draws nothing.
+        num_worlds: W that the view needs; None takes any.
+
+    Raises:
+        ConfigError: Says which argument is wrong.
+    """
+    modes = world.metadata["render_modes"]
+    if render_mode is not None and render_mode not in modes:
+        raise ConfigError(f"unknown render_mode {render_mode!r}: use None or one of {', '.join(modes) or 'none'}")
+    if world.autoreset:
+        raise ConfigError("a view resets worlds itself: make the world with autoreset=False")
+    if num_worlds is not None and world.num_worlds != num_worlds:
+        raise ConfigError(f"this view needs num_worlds={num_worlds}, got {world.num_worlds}")

@@ -1,0 +1,293 @@
+"""Gymnasium's views of worlds: one controller acts for all agents of a world at once.
+
+Observations and actions are *joint*: the parts of a single agent's with a dimension N in front, and
+``Discrete(n)`` as ``MultiDiscrete([n] * N)``. The reward is the mean over agents;
+``info["reward_per_agent"]`` tells it agent by agent. Where an episode ended, ``info["metrics"]`` holds its
+final metrics (not ``"episode"``, the key that Gymnasium's ``RecordEpisodeStatistics`` insists on writing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from ..errors import ActionError, ConfigError, EpisodeEnded
+from ..validation import check_values
+from ..world import Step, TensorDict, World
+from .arrays import ArrayDict, check_keys, check_view, to_array, to_arrays, to_tensors
+
+Infos = dict[str, Any]
+
+
+def joint_space(space: spaces.Dict, num_agents: int) -> spaces.Dict:
+    """The space of all agents' parts together: each with a dimension N in front."""
+    return spaces.Dict({key: _joint_part(part, num_agents) for key, part in space.spaces.items()})
+
+
+def _joint_part(part: spaces.Space, num_agents: int) -> spaces.Space:
+    if isinstance(part, spaces.Discrete):  # batch_space makes a Box of those that do not start at 0
+        return spaces.MultiDiscrete([part.n] * num_agents, start=[part.start] * num_agents)
+    return batch_space(part, num_agents)
+
+
+def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.ndarray) -> TensorDict:
+    """Joint actions as the engine takes them, checked in the worlds that move.
+
+    Args:
+        actions: By key, arrays ``[*lead, …]``; the array itself where the action space has a single key.
+        world: The engine.
+        lead: ``(W, N)``, or ``(N,)`` for a view of one world.
+        moving: bool ``[W]``: worlds whose values matter.
+
+    Raises:
+        ActionError: Names the key and the fault (and the agent, where a value is wrong).
+    """
+    parts = world.action_space.spaces
+    if len(parts) == 1 and not hasattr(actions, "keys"):
+        actions = dict.fromkeys(parts, actions)
+    check_keys(actions, list(parts), "the joint action", "key")
+    batch = (world.num_worlds, world.num_agents)
+    arrays = {
+        key: to_array(actions[key], part, lead, f"action {key!r}").reshape(*batch, *(part.shape or ()))
+        for key, part in parts.items()
+    }
+    given = to_tensors(arrays, world)
+    if not world.validate:  # otherwise the world looks at the values itself
+        check_values(given, world.action_space, world.agents, moving)
+    return given
+
+
+class WorldEnv(gymnasium.Env[ArrayDict, Mapping[str, Any]]):
+    """A Gymnasium ``Env`` over one world, with joint actions.
+
+    Args:
+        world: W = 1, made with ``autoreset=False``.
+        render_mode: One of the world's render modes, or None.
+
+    Raises:
+        ConfigError: The world has W ≠ 1 or resets itself, or cannot be drawn in that mode.
+    """
+
+    def __init__(self, world: World, render_mode: str | None = None) -> None:
+        check_view(world, render_mode, num_worlds=1)
+        self.world = world
+        self.render_mode = render_mode
+        self.metadata = {"render_fps": 10, **world.metadata}
+        self.observation_space = joint_space(world.observation_space, world.num_agents)
+        self.action_space = joint_space(world.action_space, world.num_agents)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ArrayDict, Infos]:
+        """Start an episode; seeds and options as in :meth:`World.reset`. Info is empty."""
+        obs = self.world.reset(seed=seed, options=options)
+        super().reset(seed=seed)
+        return _only(to_arrays(obs)), {}
+
+    def step(self, action: Mapping[str, Any]) -> tuple[ArrayDict, float, bool, bool, Infos]:
+        """Move the world by one step; arrays of ``action`` are ``[N, …]``.
+
+        Raises:
+            ActionError: Names the key and the fault; nothing has moved.
+            EpisodeEnded: The episode is over, or has not begun.
+        """
+        one = np.ones(1, dtype=bool)
+        step = self.world.step(joint_actions(action, self.world, (self.world.num_agents,), one))
+        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
+        info: Infos = _only(_info_arrays(step))
+        if terminated or truncated:
+            info["metrics"] = _only(to_arrays(step.info["episode"]))
+        return _only(to_arrays(step.obs)), float(_mean_reward(step)[0]), terminated, truncated, info
+
+    def render(self) -> Any:
+        """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode."""
+        return None if self.render_mode is None else self.world.render(self.render_mode)
+
+
+class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
+    """A Gymnasium ``VectorEnv`` over the W worlds of one engine, with joint actions.
+
+    ``info`` has the same keys at every step, each ``key`` with a mask ``_key`` (bool ``[W]``) of the worlds
+    it speaks of; elsewhere values are zero. ``"metrics"``, and in SAME_STEP mode ``"final_obs"`` and
+    ``"final_info"``, are there when an episode ended in this step, as Gymnasium has it.
+
+    Args:
+        world: Made with ``autoreset=False``.
+        autoreset_mode: ``NEXT_STEP``: the step after an episode's end resets its world, ignoring the
+            action. ``SAME_STEP``: the step that ends an episode also resets its world. ``DISABLED``: ended
+            worlds wait for ``reset(options={"reset_mask": mask})``. Gymnasium's enum, its name or value.
+        render_mode: One of the world's render modes, or None.
+
+    Raises:
+        ConfigError: The mode is unknown, or the world resets itself.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        check_view(world, render_mode)
+        self.world = world
+        self.render_mode = render_mode
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {"render_fps": 10, **world.metadata, "autoreset_mode": self.autoreset_mode}
+        self.num_envs = world.num_worlds
+        self.single_observation_space = joint_space(world.observation_space, world.num_agents)
+        self.single_action_space = joint_space(world.action_space, world.num_agents)
+        self._started = False
+        self._ended = np.zeros(self.num_envs, dtype=bool)  # worlds whose episode is over
+        self._blank: Infos = {}  # the info of a step in which no world moves
+
+    # Bounds of every number of a batch of observations can be gigabytes: made only when asked for.
+    @cached_property
+    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+        """The space of a batch of observations."""
+        return cast(spaces.Dict, batch_space(self.single_observation_space, self.num_envs))
+
+    @cached_property
+    def action_space(self) -> spaces.Dict:  # type: ignore[override]
+        """The space of a batch of actions."""
+        return cast(spaces.Dict, batch_space(self.single_action_space, self.num_envs))
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[ArrayDict, Infos]:
+        """Start episodes.
+
+        Args:
+            seed: World w gets ``seed + w``, or ``seed[w]``; None goes on to the next episodes.
+            options: ``"reset_mask"``, bool ``[W]``, leaves the other worlds as they are; ``"domain"`` as in
+                :meth:`World.reset`.
+
+        Returns:
+            Observations ``[W, N, …]`` of all worlds, and an empty info.
+        """
+        mask = (options or {}).get("reset_mask")
+        chosen = np.ones(self.num_envs, dtype=bool) if mask is None else np.asarray(mask)
+        if not chosen.any():
+            raise ConfigError("reset_mask selects no world: set at least one entry, or leave it out")
+        obs = self.world.reset(seed=seed, mask=None if mask is None else chosen, options=options)
+        if isinstance(seed, int):
+            super().reset(seed=seed)
+        self._ended = self._ended & ~chosen
+        self._started = True
+        return to_arrays(obs), {}
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
+        """Move the worlds by one step.
+
+        Args:
+            actions: By key, arrays ``[W, N, …]``.
+
+        Returns:
+            Observations ``[W, N, …]``, reward float64 ``[W]``, terminated and truncated bool ``[W]``, info.
+
+        Raises:
+            ActionError: Names the key and the fault; nothing has moved.
+            EpisodeEnded: A world has ended and waits (DISABLED), or no episode has begun.
+        """
+        if not self._started:
+            raise EpisodeEnded("step before reset: call reset() first")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+            raise EpisodeEnded(
+                f"the episode of worlds {np.flatnonzero(self._ended).tolist()} is over: "
+                'call reset(options={"reset_mask": mask}) before the next step()'
+            )
+        moving, resetting = ~self._ended, self._ended
+        given = joint_actions(actions, self.world, (self.num_envs, self.world.num_agents), moving)
+        obs: TensorDict = {}
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
+        infos = self._blank
+        if moving.any():
+            step = self.world.step(given, mask=moving)
+            obs, reward = step.obs, _mean_reward(step)
+            terminated = step.terminated.cpu().numpy() & moving
+            truncated = step.truncated.cpu().numpy() & moving
+            infos = self._infos(step, moving, terminated | truncated)
+        self._ended = terminated | truncated
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            resetting, self._ended = self._ended, np.zeros_like(self._ended)
+        if resetting.any():
+            obs = self.world.reset(mask=resetting)
+        return to_arrays(obs), reward, terminated, truncated, infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A drawing of every world; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(self.world.render(self.render_mode, world) for world in range(self.num_envs))
+
+    def _infos(self, step: Step, moving: np.ndarray, ended: np.ndarray) -> Infos:
+        """The engine's info in Gymnasium's form."""
+        arrays = _info_arrays(step)
+        same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
+        # In SAME_STEP mode the observation of an ended world is a new episode's: its info went by.
+        speaks = moving & ~ended if same_step else moving
+        infos = _masked(arrays, speaks)
+        infos |= _masked({"reward_per_agent": arrays["reward_per_agent"]}, moving)
+        self._blank = _masked(arrays, np.zeros_like(moving))
+        if not ended.any():
+            return infos
+        metrics: Infos = {"metrics": _masked(to_arrays(step.info["episode"]), ended), "_metrics": ended.copy()}
+        if not same_step:
+            return infos | metrics
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        arrays_final = to_arrays(step.final_obs)
+        for world in np.flatnonzero(ended):
+            final_obs[world] = {key: value[world].copy() for key, value in arrays_final.items()}
+        final_info = _masked(arrays, ended) | metrics
+        return infos | {
+            "final_obs": final_obs,
+            "_final_obs": ended.copy(),
+            "final_info": final_info,
+            "_final_info": ended.copy(),
+        }
+
+
+def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    for known in AutoresetMode:
+        if mode in (known, known.value, known.name):
+            return known
+    raise ConfigError(
+        f"unknown autoreset_mode {mode!r}: use one of {', '.join(repr(known.value) for known in AutoresetMode)}"
+    )
+
+
+def _mean_reward(step: Step) -> np.ndarray:
+    """float64 ``[W]``, as Gymnasium's own vector environments have it."""
+    return step.reward.cpu().numpy().mean(axis=1, dtype=np.float64)
+
+
+def _info_arrays(step: Step) -> ArrayDict:
+    """What the engine tells at every step, ``[W]`` or ``[W, N]``, with each agent's reward."""
+    told = {key: value for key, value in step.info.items() if key != "episode"}
+    return to_arrays({**told, "reward_per_agent": step.reward})
+
+
+def _masked(arrays: ArrayDict, speaks: np.ndarray) -> Infos:
+    """Arrays with zeros outside ``speaks [W]``, each with the mask beside it."""
+    infos: Infos = {}
+    for key, value in arrays.items():
+        infos[key] = np.where(speaks.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros_like(value))
+        infos[f"_{key}"] = speaks.copy()
+    return infos
+
+
+def _only(arrays: ArrayDict) -> dict[str, Any]:
+    """What arrays hold of the only world there is: ``[N, …]``, or a number where a world has one."""
+    return {key: bool(value[0]) if value.shape == (1,) and value.dtype == bool else value[0] for key, value in arrays.items()}

@@ -1,0 +1,72 @@
+"""What a class knows, measured on the test split, which no learner and no exam ever touches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..envs.world import World
+from ..policies import Policy
+
+Measured = dict[str, Tensor]
+"""Metric to values, float ``[W]``; per student ``[W, N]``."""
+
+
+def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured | None:
+    """Test accuracies of a class.
+
+    ``students [W, N]``, and per world ``mean``, ``best`` (the maximum), ``title`` (who holds the title, where
+    there is one), ``hard_vote`` (most argmax votes, ties to the lowest class), ``soft_vote`` (summed
+    probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of every
+    vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by voting.
+
+    Args:
+        world: Holds the test split.
+        policy: Is asked for its predictions.
+        controls: Whether to measure with dropout on, too.
+
+    Returns:
+        None for policies that predict nothing.
+    """
+    test = world.dataset.test  # type: ignore[attr-defined]
+    x = world.dataset.inputs("test", torch.arange(len(test), device=world.device))  # type: ignore[attr-defined]
+    proper = policy.predict(x)
+    if proper is None:
+        return None
+    title = policy.title()
+    found = _accuracies(proper, test.y, title)
+    if controls:
+        votes = torch.zeros_like(proper)
+        for draw in range(world.num_agents):
+            sample = policy.predict(x, dropout=draw)
+            assert sample is not None
+            if draw == 0:
+                found |= {f"{k}_dropout": v for k, v in _accuracies(sample, test.y, title).items()}
+            votes += _one_hot(sample)
+        found["dropout_vote"] = (_first_max(votes) == test.y).float().mean(-1).mean(-1)
+    return found
+
+
+def _accuracies(probabilities: Tensor, labels: Tensor, title: Tensor | None) -> Measured:
+    """Accuracies from ``[W, N, M, C]``."""
+    students = (probabilities.argmax(-1) == labels).float().mean(-1)
+    found = {
+        "students": students,
+        "mean": students.mean(-1),
+        "best": students.amax(-1),
+        "hard_vote": (_first_max(_one_hot(probabilities).sum(1)) == labels).float().mean(-1),
+        "soft_vote": (probabilities.sum(1).argmax(-1) == labels).float().mean(-1),
+    }
+    if title is not None:
+        found["title"] = students.gather(1, title[:, None])[:, 0]
+    return found
+
+
+def _one_hot(probabilities: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).float()
+
+
+def _first_max(votes: Tensor) -> Tensor:
+    """Index of the maximum, the lowest where several are equal; ``votes [..., C]`` are whole numbers."""
+    classes = votes.shape[-1]
+    return (votes * classes - torch.arange(classes, device=votes.device)).argmax(-1)

@@ -1,0 +1,79 @@
+"""Scenarios: a world, a policy, a horizon, and what was claimed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..envs.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A documented figure and the metric that measures the same thing.
+
+    Args:
+        metric: Name in a run's report, e.g. ``"hard_vote_dropout"``; ``"…@1000"`` is its value at step 1000.
+        documented: The figure, as a fraction where the metric is one.
+        source: Where it was documented.
+        tolerance: How near is a reproduction; None where the figure is not expected to hold.
+    """
+
+    metric: str
+    documented: float
+    source: str
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything a run needs; JSON-able.
+
+    Args:
+        name: E.g. ``"classroom-digits"``.
+        summary: One line.
+        env: Id of the world.
+        policy: Name of the policy.
+        env_kwargs: Arguments of the world; its ``horizon`` is the run's length.
+        policy_kwargs: Arguments of the policy.
+        seeds: World seeds, run side by side.
+        controls: Channel modes run beside every seed as controls, on their own observations.
+        measure_at: Steps at which the test set is measured, besides the end.
+        claims: Documented figures.
+        system: The documented system it belongs to; ``reproduce SYSTEM`` runs all of one.
+    """
+
+    name: str
+    summary: str
+    env: str
+    policy: str
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    controls: tuple[str, ...] = ()
+    measure_at: tuple[int, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    system: str | None = None
+
+
+registry: dict[str, Scenario] = {}
+"""All scenarios by name."""
+
+
+def register_scenario(scenario: Scenario) -> None:
+    """Add a scenario."""
+    if scenario.name in registry:
+        raise ConfigError(f"scenario {scenario.name!r} is registered already: choose another name")
+    registry[scenario.name] = scenario
+
+
+def get_scenario(name: str) -> Scenario:
+    """A scenario by name.
+
+    Raises:
+        UnknownName: Lists the near ones.
+    """
+    if name not in registry:
+        raise unknown("scenario", name, registry)
+    return registry[name]
