@@ -118,7 +118,9 @@ class Channel:
         if self.cap is not None and self.cap < 0:
             raise ConfigError(f"cap (bytes per agent and step) cannot be negative, got {self.cap!r}")
         if not 0 <= self.liars <= self.num_agents:
-            raise ConfigError(f"liars must lie between 0 and the {self.num_agents} agents, got {self.liars!r}")
+            raise ConfigError(
+                f"liars must lie between 0 and the {self.num_agents} agents, got {self.liars!r}"
+            )
         for kind in self.liar_kinds:
             if kind not in LIAR_KINDS:
                 raise unknown("kind of liar", kind, LIAR_KINDS)
@@ -259,7 +261,7 @@ class Channel:
             draws: This step's draws.
             clock: int64 ``[W]``.
         """
-        w, _, rows, classes = published.shape
+        classes = published.shape[-1]
         present = state["present"]
         published = published * present[:, :, None, None]
         silent = published.sum(-1, keepdim=True) == 0

@@ -4,9 +4,10 @@
 N students see slices of a data stream. Each publishes *soft targets* (a class distribution per row of the
 slice) that the others may hear, may ask a teacher whose labels are budgeted, and answers a fixed exam.
 What was published and labelled on a slice comes back as feedback one step later; learning from it is the
-agent's own business: **you bring the learner**. Reward is progress on the exam. The world generalises the
-collaborative classroom, in which a teacher labels the first part of the stream and the best student then
-teaches the others.
+agent's own business: **you bring the learner**. Reward is progress on the exam. Where slices are private
+(`share` is not "shared"), soft targets are about a *public* slice, unlabelled, which everyone sees beside
+its own. The world generalises the collaborative classroom, in which a teacher labels the first part of the
+stream and the best student then teaches the others.
 
 ## Observation Space
 Flat `Dict`, the same for every agent. N students, B rows of a slice, E exam items, C classes, D… shape of
@@ -15,12 +16,12 @@ an input (e.g. `1×28×28`).
 | key | shape | range | meaning |
 |---|---|---|---|
 | `slice` | `B, D…` float32 | ℝ | the inputs now |
-| `public` | `B, D…` float32 | ℝ | only where slices are private (`share` ≠ "shared"): an unlabelled slice all see; soft targets are about it |
+| `public` | `B, D…` float32 | ℝ | only if slices are private: the unlabelled slice that talk is about |
 | `exam` | `E, D…` float32 | ℝ | the exam, fixed for the episode, unlabelled |
 | `fb_slice` | `B, D…` float32 | ℝ | the slice that feedback is about; zeros before there is any |
 | `fb_public` | `B, D…` float32 | ℝ | likewise, only with `public` |
 | `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
-| `fb_targets` | `N, B, C` float32 | [0, 1] | what each student published on it; zero where not heard; one's own row is one's own |
+| `fb_targets` | `N, B, C` float32 | [0, 1] | what each published on it; zero if not heard; one's own included |
 | `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
 | `present` | `N` int8 | {0, 1} | who is in the room |
 | `report` | `N + 1` float32 | [0, 1] | report cards of all students, then the fraction of the teacher's budget left |
@@ -32,7 +33,7 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 
 | key | space | meaning |
 |---|---|---|
-| `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends nothing and costs nothing |
+| `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
 | `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform |
 | `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
 
@@ -176,7 +177,9 @@ class Classroom(World):
         if not 0 <= cooperation <= 1:
             raise ConfigError(f"cooperation must lie between 0 and 1, got {cooperation!r}")
         if byte_price < 0 or label_price < 0:
-            raise ConfigError(f"prices cannot be negative, got {byte_price!r} per KiB, {label_price!r} per label")
+            raise ConfigError(
+                f"prices cannot be negative, got {byte_price!r} per KiB, {label_price!r} per label"
+            )
         self.reward_scale, self.cooperation = reward_scale, cooperation
         self.byte_price, self.label_price = byte_price, label_price
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
@@ -194,9 +197,7 @@ class Classroom(World):
             alpha=alpha,
         )
         self.private = share != "shared"
-        self.public_schedule = Schedule(
-            self.dataset.stream, students, slice_size, horizon, name="public"
-        )
+        self.public_schedule = Schedule(self.dataset.stream, students, slice_size, horizon, name="public")
         self.exam = Exam(exam_size, exam_smoothing, card_every)
         self.exam.check(self.dataset.exam)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)

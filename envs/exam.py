@@ -112,7 +112,7 @@ class Exam:
 
 
 def progress_reward(before: Tensor, after: Tensor, *, scale: float, cooperation: float) -> Tensor:
-    """scale · ((1 − c)·own progress + c·mean progress of the class), ``[W, N]``."""
+    """Scale · ((1 − c)·own progress + c·mean progress of the class), ``[W, N]``."""
     own = after - before
     return scale * ((1 - cooperation) * own + cooperation * own.mean(-1, keepdim=True))
 

@@ -118,7 +118,9 @@ def make_env(id: str, *, render_mode: str | None = None, **kwargs: Any) -> Paral
     """A PettingZoo ``ParallelEnv`` over one world; observations and actions are numpy."""
     from .bridges.pettingzoo import WorldParallelEnv
 
-    return WorldParallelEnv(make_world(id, autoreset=False, validate=True, **kwargs), spec(id).id, render_mode)
+    return WorldParallelEnv(
+        make_world(id, autoreset=False, validate=True, **kwargs), spec(id).id, render_mode
+    )
 
 
 def make_aec(id: str, *, render_mode: str | None = None, **kwargs: Any) -> AECEnv:
@@ -162,13 +164,13 @@ def _gymnasium_vec(env_id: str, **kwargs: Any) -> WorldVectorEnv:
 
 
 def _pettingzoo_parallel(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> ParallelEnv:
-    return make_env(env_id, **kwargs, **_horizon(max_cycles))
+    return make_env(env_id, **_with_horizon(kwargs, max_cycles))
 
 
 def _pettingzoo_aec(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> AECEnv:
-    return make_aec(env_id, **kwargs, **_horizon(max_cycles))
+    return make_aec(env_id, **_with_horizon(kwargs, max_cycles))
 
 
-def _horizon(max_cycles: int | None) -> dict[str, int]:
+def _with_horizon(kwargs: dict[str, Any], max_cycles: int | None) -> dict[str, Any]:
     """PettingZoo's word for the horizon, as ours."""
-    return {} if max_cycles is None else {"horizon": max_cycles}
+    return kwargs if max_cycles is None else {**kwargs, "horizon": max_cycles}

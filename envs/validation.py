@@ -41,7 +41,10 @@ def check_actions(
             "actions "
             + " and ".join(
                 text
-                for keys, text in ((missing, f"lack the keys {missing}"), (extra, f"have unknown keys {extra}"))
+                for keys, text in (
+                    (missing, f"lack the keys {missing}"),
+                    (extra, f"have unknown keys {extra}"),
+                )
                 if keys
             )
         )
@@ -78,7 +81,7 @@ def check_values(
         value = actions[key].detach()
         if isinstance(part, spaces.Box):
             low, high = float(part.low.min()), float(part.high.max())
-            faults = (
+            faults: tuple[tuple[Tensor, str], ...] = (
                 (~torch.isfinite(value), "is not finite (NaN or infinite)"),
                 ((value < low) | (value > high), f"is outside [{low:g}, {high:g}]"),
             )

@@ -85,6 +85,9 @@ class World(ABC):
     agent_noun: ClassVar[str] = "agent"
     differentiable: ClassVar[bool] = False
     """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
+    hosts_learners: ClassVar[bool] = False
+    """Whether the world trains networks of its own: a world in a batch then equals the same world alone only
+    to rounding (batched matrix products), instead of bit for bit."""
 
     observation_space: spaces.Dict
     action_space: spaces.Dict
@@ -101,7 +104,8 @@ class World(ABC):
         autoreset: bool = True,
         validate: bool = False,
     ) -> None:
-        for name, value in (("num_worlds", num_worlds), ("num_agents", num_agents), ("horizon", horizon)):
+        agents = f"number of {self.agent_noun}s"
+        for name, value in (("num_worlds", num_worlds), (agents, num_agents), ("horizon", horizon)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
         self.num_worlds, self.num_agents, self.horizon = int(num_worlds), int(num_agents), int(horizon)
@@ -196,7 +200,9 @@ class World(ABC):
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0
 
-    def step(self, actions: Mapping[str, Tensor] | Tensor, *, mask: Tensor | np.ndarray | None = None) -> Step:
+    def step(
+        self, actions: Mapping[str, Tensor] | Tensor, *, mask: Tensor | np.ndarray | None = None
+    ) -> Step:
         """Move the worlds by one step.
 
         Args:
@@ -274,9 +280,7 @@ class World(ABC):
         if chosen is None or not old:
             return new
         where = torch.from_numpy(chosen).to(self.device)
-        return {
-            k: v if v is old[k] else torch.where(_expand(where, v), v, old[k]) for k, v in new.items()
-        }
+        return {k: v if v is old[k] else torch.where(_expand(where, v), v, old[k]) for k, v in new.items()}
 
     # ---- looking in, saving, branching --------------------------------------------------------------
 

@@ -5,8 +5,8 @@ layout: weights ``[P, out, in]``, biases ``[P, out]``. Activations run with the 
 Then a first layer over an input that learners share is one product, ``[P·out, in] @ [in, M]``, whose result
 already is the next layer's operand, and so is its gradient; no transpose is ever copied.
 
-The backward pass is written out: it is as long as the forward pass, about a tenth faster on a CPU than
-autograd's, and lets the wide products use a kernel that autograd does not know.
+The backward pass is written out: it is as short as the forward pass, and lets the wide products use a kernel
+that autograd does not know.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ class Lesson(NamedTuple):
     """float32 ``[W, N, B]``: weight of the distillation loss, per row."""
     targets: Tensor | None
     """float32 ``[W, N, B, C]``: distributions to imitate; None where nobody imitates."""
+    rate: Tensor | float = 1.0
+    """float32 ``[W, N]``: multiplies the learning rate (a weight on the loss does nothing under Adam)."""
 
 
 def labelled(obs: TensorDict) -> Tensor:
@@ -66,7 +68,9 @@ class Protocol:
     def lesson(self, obs: TensorDict) -> Lesson:
         """What each student learns from the feedback in ``obs``."""
         label = labelled(obs).float()
-        return Lesson(label, label.new_zeros(obs["fb_targets"].shape[:2] + obs["fb_targets"].shape[3:4]), None)
+        return Lesson(
+            label, label.new_zeros(obs["fb_targets"].shape[:2] + obs["fb_targets"].shape[3:4]), None
+        )
 
     def learned(self, losses: Tensor, active: Tensor) -> None:
         """Hear how the lesson went: losses ``[W, N]`` of the students in ``active`` (bool ``[W, N]``)."""

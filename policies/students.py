@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..envs.errors import ConfigError, unknown
 from ..envs.world import TensorDict, World
@@ -68,7 +67,7 @@ class Students(Policy):
         if not needed <= set(world.observation_space.spaces):
             raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
         super().bind(world)
-        rows, *shape = world.observation_space["slice"].shape or ()
+        shape = (world.observation_space["slice"].shape or ())[1:]
         self._exam_shape = world.action_space["answers"].shape or ()
         self._private = "public" in world.observation_space.spaces
         self.network = MLP((math.prod(shape), *self.hidden, self._exam_shape[-1]), self.dropout)
@@ -129,7 +128,7 @@ class Students(Policy):
                 total = total + self._distillation(about_peers, lesson)
             return total
 
-        losses = self.population.learn(inputs.flatten(-self._input_dims()), loss, rate=active)
+        losses = self.population.learn(inputs.flatten(-self._input_dims()), loss, rate=active * lesson.rate)
         self.protocol.learned(losses, active)
 
     def _distillation(self, logits: Tensor, lesson: Lesson) -> Tensor:

@@ -15,10 +15,11 @@ Measured = dict[str, Tensor]
 def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured | None:
     """Test accuracies of a class.
 
-    ``students [W, N]``, and per world ``mean``, ``best`` (the maximum), ``title`` (who holds the title, where
-    there is one), ``hard_vote`` (most argmax votes, ties to the lowest class), ``soft_vote`` (summed
-    probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of every
-    vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by voting.
+    ``students [W, N]``, and per world ``mean``, ``best`` (the maximum), ``title`` (who holds the title,
+    where there is one), ``hard_vote`` (most argmax votes, ties to the lowest class), ``soft_vote`` (summed
+    probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of
+    every vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by
+    voting.
 
     Args:
         world: Holds the test split.

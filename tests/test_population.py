@@ -148,6 +148,19 @@ def test_equals_separate_modules_with_rates_masks_and_resets(data, restart, fuse
     assert reference.error() < 1e-5
 
 
+def test_bias_is_corrected_by_ones_own_step_count(path):
+    population = make(worlds=1)
+    reference = Reference(population)
+    for turn in range(20):  # one learner joins late; from then on all have the same rate, not the same count
+        rate = [1.0, 1.0, float(turn >= 8)]
+        x = batch(turn, ROWS, 12)
+        population.learn(x, LOSS, rate=torch.tensor([rate]) if turn < 12 else None)
+        for n in range(3):
+            reference.learn((0, n), x, rate[n])
+    assert population.steps.tolist() == [[20, 20, 12]]
+    assert reference.error() < 1e-5
+
+
 def test_both_paths_agree_with_dropout():
     one, other = make(DROPPING), make(DROPPING)
     one._adam.fused, other._adam.fused = True, False
@@ -160,6 +173,7 @@ def test_both_paths_agree_with_dropout():
         assert torch.allclose(a, b, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:TF32")
 def test_large_products_equal_plain_ones():
     # Wide enough for the direct kernel, where there is one; own, shared and transposed operands.
     for a, b in (

@@ -91,7 +91,9 @@ def check_view(world: World, render_mode: str | None, num_worlds: int | None = N
     """
     modes = world.metadata["render_modes"]
     if render_mode is not None and render_mode not in modes:
-        raise ConfigError(f"unknown render_mode {render_mode!r}: use None or one of {', '.join(modes) or 'none'}")
+        raise ConfigError(
+            f"unknown render_mode {render_mode!r}: use None or one of {', '.join(modes) or 'none'}"
+        )
     if world.autoreset:
         raise ConfigError("a view resets worlds itself: make the world with autoreset=False")
     if num_worlds is not None and world.num_worlds != num_worlds:

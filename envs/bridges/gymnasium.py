@@ -18,7 +18,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from ..errors import ActionError, ConfigError, EpisodeEnded
+from ..errors import ConfigError, EpisodeEnded
 from ..validation import check_values
 from ..world import Step, TensorDict, World
 from .arrays import ArrayDict, check_keys, check_view, to_array, to_arrays, to_tensors
@@ -64,7 +64,7 @@ def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.
     return given
 
 
-class WorldEnv(gymnasium.Env[ArrayDict, Mapping[str, Any]]):
+class WorldEnv(gymnasium.Env[dict[str, Any], Mapping[str, Any]]):
     """A Gymnasium ``Env`` over one world, with joint actions.
 
     Args:
@@ -185,9 +185,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
         self._started = True
         return to_arrays(obs), {}
 
-    def step(
-        self, actions: Mapping[str, Any]
-    ) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
+    def step(self, actions: Mapping[str, Any]) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
         """Move the worlds by one step.
 
         Args:
@@ -243,7 +241,10 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
         self._blank = _masked(arrays, np.zeros_like(moving))
         if not ended.any():
             return infos
-        metrics: Infos = {"metrics": _masked(to_arrays(step.info["episode"]), ended), "_metrics": ended.copy()}
+        metrics: Infos = {
+            "metrics": _masked(to_arrays(step.info["episode"]), ended),
+            "_metrics": ended.copy(),
+        }
         if not same_step:
             return infos | metrics
         final_obs = np.full(self.num_envs, None, dtype=object)
@@ -263,9 +264,8 @@ def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     for known in AutoresetMode:
         if mode in (known, known.value, known.name):
             return known
-    raise ConfigError(
-        f"unknown autoreset_mode {mode!r}: use one of {', '.join(repr(known.value) for known in AutoresetMode)}"
-    )
+    known_modes = ", ".join(repr(known.value) for known in AutoresetMode)
+    raise ConfigError(f"unknown autoreset_mode {mode!r}: use one of {known_modes}")
 
 
 def _mean_reward(step: Step) -> np.ndarray:
@@ -290,4 +290,7 @@ def _masked(arrays: ArrayDict, speaks: np.ndarray) -> Infos:
 
 def _only(arrays: ArrayDict) -> dict[str, Any]:
     """What arrays hold of the only world there is: ``[N, …]``, or a number where a world has one."""
-    return {key: bool(value[0]) if value.shape == (1,) and value.dtype == bool else value[0] for key, value in arrays.items()}
+    return {
+        key: bool(value[0]) if value.shape == (1,) and value.dtype == bool else value[0]
+        for key, value in arrays.items()
+    }

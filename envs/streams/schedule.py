@@ -185,9 +185,7 @@ class Schedule:
         due = (clock % self.slices_per_pass == 0)[:, None]
         return {**state, "pass": torch.where(due, rng.permutation(bits).to(torch.int32), state["pass"])}
 
-    def advance(
-        self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
-    ) -> dict[str, Tensor]:
+    def advance(self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
         """The schedule's state with the slice to be shown after ``clock [W]`` steps.
 
         Args:

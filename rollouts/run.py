@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import pickle
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..envs import make_world
 from ..envs.errors import ConfigError
 from ..policies import make_policy
 from ..scenarios import Scenario
 from .measure import Measured, measure
+from .report import Report
 
 CHECKPOINT = "checkpoint.pt"
 _CURVE_POINTS = 200
+_SAVED = ("metrics", "curves", "steps", "budget_spent_at", "seconds")  # of a report, while it runs
+_LIVE_EVERY = 0.1  # seconds between two live reports: looking at figures makes a GPU wait
 
 
 @dataclass
@@ -35,52 +39,12 @@ class Live:
     steps_per_second: float
 
 
-@dataclass
-class Report:
-    """What a run found.
+class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
+    """A run that was asked to stop; ``step`` is where it stands, and what its checkpoint holds."""
 
-    Attributes:
-        scenario: What was run, overrides included.
-        seeds: World seeds, one column each below.
-        metrics: Mode ("open" or a control) to metric to one value per seed; ``…@1000`` is a value at step 1000.
-        students: Mode to test accuracy of every student, ``[seeds][N]``.
-        curves: Mode to exam accuracy over time, ``[points][seeds][N]``; ``steps`` are their abscissae.
-        steps: See ``curves``.
-        seconds: Wall time of the simulation.
-    """
-
-    scenario: Scenario
-    seeds: tuple[int, ...]
-    metrics: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    students: dict[str, list[list[float]]] = field(default_factory=dict)
-    curves: dict[str, list[list[list[float]]]] = field(default_factory=dict)
-    steps: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def modes(self) -> list[str]:
-        """"open", then the controls."""
-        return ["open", *self.scenario.controls]
-
-    def social_gain(self, metric: str = "mean") -> dict[str, list[float]]:
-        """Control to open − control, seed by seed."""
-        own = self.metrics["open"][metric]
-        return {
-            mode: [a - b for a, b in zip(own, self.metrics[mode][metric], strict=True)]
-            for mode in self.scenario.controls
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, as plain JSON types."""
-        return {
-            "scenario": dataclasses.asdict(self.scenario),
-            "seeds": list(self.seeds),
-            "metrics": self.metrics,
-            "students": self.students,
-            "social_gain": self.social_gain() if "mean" in self.metrics.get("open", {}) else {},
-            "curve": {"steps": self.steps, "exam_accuracy": self.curves},
-            "seconds": self.seconds,
-        }
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped at step {step} of {steps}")
+        self.step, self.steps = step, steps
 
 
 class Rollout:
@@ -92,7 +56,9 @@ class Rollout:
         device: Where the tensors live.
     """
 
-    def __init__(self, scenario: Scenario, *, seeds: tuple[int, ...] | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, scenario: Scenario, *, seeds: tuple[int, ...] | None = None, device: str = "cpu"
+    ) -> None:
         self.seeds = scenario.seeds if seeds is None else tuple(seeds)
         if not self.seeds:
             raise ConfigError("a run needs at least one seed")
@@ -101,6 +67,7 @@ class Rollout:
         kwargs = dict(scenario.env_kwargs)
         if scenario.controls:
             kwargs["mode"] = [mode for mode in self.modes for _ in self.seeds]
+        self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
         self.world = make_world(
             scenario.env,
             num_worlds=len(self.seeds) * len(self.modes),
@@ -108,7 +75,6 @@ class Rollout:
             autoreset=False,
             **kwargs,
         )
-        self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
@@ -121,21 +87,31 @@ class Rollout:
         """Steps of the run."""
         return self.world.horizon
 
+    @property
+    def done(self) -> int:
+        """Steps made."""
+        return self._done
+
     def run(
         self,
         *,
         on_step: Callable[[Live], None] | None = None,
         checkpoint: Path | None = None,
         checkpoint_every: float = 20.0,
+        stop: Callable[[], bool] | None = None,
     ) -> Report:
         """Run to the end of the episode.
 
         Args:
-            on_step: Is told the live figures after every step.
+            on_step: Is told the live figures, some ten times a second and at the last step.
             checkpoint: Folder to save into every ``checkpoint_every`` seconds.
             checkpoint_every: Seconds.
+            stop: Is asked after every step whether to stop there.
+
+        Raises:
+            Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
         """
-        begun = saved = time.perf_counter()
+        begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
         over = False
         while not over:
@@ -147,15 +123,19 @@ class Rollout:
                 self.policy.end(step.final_obs, step.terminated | step.truncated)
             if over or self._done % every == 0:
                 self._record_curve()
-            if self._done in self.scenario.measure_at and not over:
+            if self._done in self.scenario.measure_at:
                 self._record(measure(self.world, self.policy, controls=True), f"@{self._done}")
             now = time.perf_counter()
-            if on_step is not None:
-                on_step(self._live(self._done / (now - begun + self._before)))
-            if checkpoint is not None and now - saved > checkpoint_every and not over:
-                self.report.seconds = self._before + now - begun
+            self.report.seconds = self._before + now - begun
+            if on_step is not None and (over or now - shown >= _LIVE_EVERY):
+                on_step(self._live(self._done / self.report.seconds))
+                shown = now
+            stopping = not over and stop is not None and stop()
+            if checkpoint is not None and not over and (stopping or now - saved >= checkpoint_every):
                 self.save(checkpoint)
                 saved = now
+            if stopping:
+                raise Stopped(self._done, self.steps)
         self.report.seconds = self._before + time.perf_counter() - begun
         self._record(measure(self.world, self.policy), "")
         self._record_ledger()
@@ -172,6 +152,14 @@ class Rollout:
         self.report.steps.append(self._done)
         for mode in self.modes:
             self.report.curves.setdefault(mode, []).append(accuracy[self._rows(mode)].tolist())
+        if self.report.budget_spent_at is None and bool((self._budget_left() <= 0).all()):
+            self.report.budget_spent_at = self._done
+
+    def _budget_left(self) -> Tensor:
+        """Fraction of the teacher's budget left in the open worlds, ``[seeds]``; NaN without a limit."""
+        left = self.obs["report"][self._rows("open"), 0, -1]
+        unlimited = self.world.teacher.budget is None  # type: ignore[attr-defined]
+        return torch.full_like(left, torch.nan) if unlimited else left
 
     def _record(self, found: Measured | None, suffix: str) -> None:
         for mode in self.modes:
@@ -203,7 +191,7 @@ class Rollout:
             steps=self.steps,
             exam=float(accuracy.mean()),
             best=float(accuracy.amax(-1).mean()),
-            budget=float(self.obs["report"][rows, 0, -1].mean()),
+            budget=float(self._budget_left().mean()),
             kib=float(metrics["bytes"][rows].sum(-1).mean()) / 1024,
             steps_per_second=rate,
         )
@@ -217,25 +205,35 @@ class Rollout:
             "world": self.world.state_dict(),
             "policy": self.policy.state_dict(),
             "done": self._done,
-            "report": {
-                "metrics": self.report.metrics,
-                "curves": self.report.curves,
-                "steps": self.report.steps,
-                "seconds": self.report.seconds,
-            },
+            "report": {name: getattr(self.report, name) for name in _SAVED},
         }
         partial = folder / f".{CHECKPOINT}.part"
-        torch.save(state, partial)
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, folder / CHECKPOINT)
 
     def load(self, folder: Path) -> None:
-        """Take up a run where its last checkpoint left it."""
-        saved: Mapping[str, Any] = torch.load(folder / CHECKPOINT, map_location=self.world.device, weights_only=True)
-        self.world.load_state_dict(saved["world"])
-        self.policy.load_state_dict(saved["policy"])
-        self._done = saved["done"]
-        for name, value in saved["report"].items():
-            setattr(self.report, name, value)
+        """Take up a run where its last checkpoint left it.
+
+        Raises:
+            ConfigError: There is no checkpoint, it cannot be read, or it belongs to another run.
+        """
+        path = folder / CHECKPOINT
+        try:
+            saved: Mapping[str, Any] = torch.load(path, map_location=self.world.device, weights_only=True)
+            self.world.load_state_dict(saved["world"])
+            self.policy.load_state_dict(saved["policy"])
+            self._done = saved["done"]
+            for name in _SAVED:
+                setattr(self.report, name, saved["report"][name])
+        except FileNotFoundError:
+            raise ConfigError(f"{folder} has no checkpoint: run the scenario anew") from None
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as fault:
+            # What a cut or scribbled-over file makes of torch.load and of the two load_state_dict.
+            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+            raise ConfigError(f"{path} cannot be read ({reason}): run the scenario anew") from fault
         self._before = self.report.seconds
         self.obs = self.world.observe(self.world._state)
 

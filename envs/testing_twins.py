@@ -1,0 +1,276 @@
+"""Conformance checks of where steps lead: seeds, batches, masks, saving, forking, each against a twin."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from .rng import DOMAINS
+from .testing_tools import (
+    Subject,
+    copied,
+    global_generators_untouched,
+    leaves,
+    of_world,
+    same,
+    sample_actions,
+    seeded,
+    walk_length,
+)
+from .world import World
+
+FATES = ("present", "edges", "heard", "liar", "shift", "slice", "public", "exam")
+"""Last parts of the names of observations and state that must not depend on what agents do."""
+
+ROUNDING = 1e-5
+"""How far a world in a batch may be from the same world alone where it hosts learners."""
+
+
+def check_determinism(subject: Subject) -> None:
+    """The same seed and actions give the same steps, bit for bit, over at least 200 steps."""
+    one, other = subject.world(2, autoreset=True), subject.world(2, autoreset=True)
+    generator = seeded(4)
+    property = "equal seeds and actions must give equal steps"
+    subject.require_equal(property, {"obs": one.reset(seed=5)}, {"obs": other.reset(seed=5)}, 0)
+    for t in range(1, max(200, walk_length(one)) + 1):
+        actions = sample_actions(one, generator)
+        subject.require_equal(property, one.step(actions), other.step(actions), t)
+
+
+def check_seeds(subject: Subject) -> None:
+    """Equal seeds in different domains, different seeds and different episodes are different worlds."""
+    world = subject.world(8)
+    keys: list[int] = []
+    for domain in DOMAINS:
+        for seed in (0, None):  # an episode of the seeds 0…7, and the one after it
+            world.reset(seed=seed, options={"domain": domain})
+            keys += world.keys.tolist()
+    subject.require(len(set(keys)) == len(keys), "train, eval and demo worlds must have unrelated keys")
+    if not (world.reset_draws.shapes or world.step_draws.shapes):
+        return  # nothing is random here
+    courses = []
+    for seed, domain in ((0, "train"), (1, "train"), (0, "eval")):
+        world = subject.world(1, autoreset=True)
+        world.reset(seed=seed, options={"domain": domain})
+        generator = seeded(5)
+        steps = [world.step(sample_actions(world, generator)) for _ in range(walk_length(world))]
+        courses.append([copied((step.obs, step.reward)) for step in steps])
+    for other, what in ((courses[1], "seeds 0 and 1"), (courses[2], "train and eval")):
+        differ = any(not same(a[key], b[key]) for a, b in zip(courses[0], other, strict=True) for key in a)
+        subject.require(differ, f"{what} must give different worlds")
+
+
+def check_batch(subject: Subject) -> None:
+    """A world in a batch equals the same world alone."""
+    batch = subject.world(3, autoreset=True)
+    tolerance = ROUNDING if batch.hosts_learners else 0.0
+    seeds = [11, 7, 40]
+    alone = [subject.world(1, autoreset=True) for _ in seeds]
+    generator = seeded(6)
+    property = "a world in a batch must equal the same world alone"
+    obs = {"obs": batch.reset(seed=seeds)}
+    for w, (world, seed) in enumerate(zip(alone, seeds, strict=True)):
+        subject.require_equal(
+            f"{property} (world {w})", of_world(obs, w), dict(leaves({"obs": world.reset(seed=seed)})), 0
+        )
+    for t in range(1, walk_length(batch) + 1):
+        actions = sample_actions(batch, generator)
+        step = batch.step(actions)
+        for w, world in enumerate(alone):
+            own = world.step(of_world(actions, w))
+            subject.require_equal(
+                f"{property} (world {w})", of_world(step, w), dict(leaves(own)), t, tolerance
+            )
+
+
+def check_masked_reset(subject: Subject) -> None:
+    """A masked reset begins anew where it should, and moves no bit of the other worlds."""
+    world, whole = _pair(subject, 3, seed=6, steps=1)
+    actions = sample_actions(world, seeded(7))
+    last = world.step(actions)
+    whole.step(actions)
+    before = world.state_dict()["state"]
+    mask = np.array([False, True, False])
+    obs, fresh = world.reset(mask=mask), whole.reset()
+    after = world.state_dict()["state"]
+    for w in range(3):
+        if mask[w]:
+            property = f"a masked reset must begin world {w} anew"
+            subject.require_equal(property, of_world(obs, w), of_world(fresh, w))
+        else:
+            property = f"a masked reset must leave world {w} alone"
+            subject.require_equal(property, of_world(before, w), of_world(after, w))
+            subject.require_equal(property, of_world(last.obs, w), of_world(obs, w))
+    subject.require(world.clock.tolist() == [2, 0, 2], "a masked reset must set back its worlds' clocks only")
+
+
+def check_masked_step(subject: Subject) -> None:
+    """Worlds outside the mask of a step do not move; those inside move as ever."""
+    world, whole = _pair(subject, 3, seed=7, steps=1)
+    before = world.state_dict()["state"]
+    actions = sample_actions(world, seeded(8))
+    mask = np.array([True, False, True])
+    step, full = world.step(actions, mask=mask), whole.step(actions)
+    after, expected = world.state_dict()["state"], whole.state_dict()["state"]
+    for w in range(3):
+        if mask[w]:
+            property = f"a masked step must move world {w} as an unmasked one does"
+            subject.require_equal(property, of_world(step, w), of_world(full, w))
+            subject.require_equal(property, of_world(after, w), of_world(expected, w))
+        else:
+            property = f"a masked step must not move world {w}"
+            subject.require_equal(property, of_world(before, w), of_world(after, w))
+            subject.require(not bool(step.reward[w].any()), property, "it has a reward")
+    subject.require(world.clock.tolist() == [2, 1, 2], "a masked step must advance its worlds' clocks only")
+
+
+def check_autoreset(subject: Subject) -> None:
+    """Autoreset equals masked resets of a world without it; ``final_obs`` is the last observation."""
+    auto, manual = subject.world(2, autoreset=True), subject.world(2)
+    auto.reset(seed=9)
+    manual.reset(seed=9)
+    # Out of step with each other, so that episodes end one by one.
+    actions, mask = sample_actions(auto, seeded(9)), np.array([True, False])
+    auto.step(actions, mask=mask)
+    manual.step(actions, mask=mask)
+    generator = seeded(10)
+    for t in range(1, walk_length(auto) + 1):
+        actions = sample_actions(auto, generator)
+        step, twin = auto.step(actions), manual.step(actions)
+        ended = (twin.terminated | twin.truncated).cpu().numpy()
+        subject.require_equal("final_obs must be the last observation", step.final_obs, twin.obs, t)
+        obs = manual.reset(mask=ended) if ended.any() else twin.obs
+        subject.require_equal("autoreset must equal a masked reset", step.obs, obs, t)
+        rest, expected = ({**one._asdict(), "obs": {}, "final_obs": {}} for one in (step, twin))
+        subject.require_equal("autoreset must equal a masked reset", rest, expected, t)
+
+
+def check_state_dict(subject: Subject) -> None:
+    """A state saved mid-episode, loaded into a fresh world, continues identically."""
+    world = subject.world(2, autoreset=True)
+    generator = seeded(11)
+    world.reset(seed=12)
+    for _ in range(max(1, world.horizon // 2)):
+        world.step(sample_actions(world, generator))
+    file = io.BytesIO()
+    torch.save(world.state_dict(), file)
+    file.seek(0)
+    twin = subject.world(2, autoreset=True)
+    twin.load_state_dict(torch.load(file, weights_only=True))
+    for t in range(1, walk_length(world) + 1):
+        actions = sample_actions(world, generator)
+        subject.require_equal(
+            "a loaded state must continue identically", world.step(actions), twin.step(actions), t
+        )
+
+
+def check_fork(subject: Subject) -> None:
+    """A fork starts where the world is; then neither moves the other."""
+    world, reference = _pair(subject, 2, seed=13, steps=1, autoreset=True)
+    twin, stray = world.fork(), world.fork()
+    generator, other = seeded(14), seeded(15)
+    for t in range(1, walk_length(world) + 1):
+        actions = sample_actions(world, generator)
+        stray.step(sample_actions(world, other))
+        step = world.step(actions)
+        subject.require_equal("a fork must not move the world", step, reference.step(actions), t)
+        subject.require_equal("a fork must continue like the world", step, twin.step(actions), t)
+
+
+def check_interleaved(subject: Subject) -> None:
+    """Two instances stepped in turn equal two stepped one after the other."""
+    together = [subject.world(1, autoreset=True) for _ in range(2)]
+    courses: list[list[Any]] = [[], []]
+    generators = [seeded(16), seeded(17)]
+    for seed, world in enumerate(together):
+        world.reset(seed=seed)
+    for _ in range(walk_length(together[0])):
+        for course, world, generator in zip(courses, together, generators, strict=True):
+            course.append(copied(world.step(sample_actions(world, generator))))
+    for seed, course in enumerate(courses):
+        world, generator = subject.world(1, autoreset=True), seeded(16 + seed)
+        world.reset(seed=seed)
+        for t, expected in enumerate(course, 1):
+            step = world.step(sample_actions(world, generator))
+            subject.require_equal("instances must not touch each other", copied(step), expected, t)
+
+
+def check_global_generators(subject: Subject) -> None:
+    """Making, resetting and stepping a world leaves the global random numbers alone."""
+    with global_generators_untouched(subject, "making a world"):
+        world = subject.world(2, autoreset=True)
+    with global_generators_untouched(subject, "reset"):
+        world.reset(seed=1)
+        world.reset()
+    generator = seeded(18)
+    with global_generators_untouched(subject, "step"):
+        for _ in range(walk_length(world)):
+            world.step(sample_actions(world, generator))
+
+
+def check_handed_out(subject: Subject) -> None:
+    """What a step handed out stays as it was."""
+    world = subject.world(2, autoreset=True)
+    generator = seeded(19)
+    handed = {"obs": world.reset(seed=1)}
+    kept = copied(handed)
+    for t in range(1, walk_length(world) + 1):
+        actions = sample_actions(world, generator)
+        given = copied(actions)
+        step = world.step(actions)
+        subject.require_equal("an observation handed out must stay as it was", handed, kept, t)
+        subject.require_equal("a step must not write into actions", actions, given, t)
+        handed, kept = {"obs": step.obs}, copied({"obs": step.obs})
+
+
+def check_fates(subject: Subject) -> None:
+    """What happens to agents (faults, slices, exams) does not depend on what they say."""
+    worlds = [subject.world(2, autoreset=True) for _ in range(2)]
+    generators = [seeded(20), seeded(21)]
+    for world in worlds:
+        world.reset(seed=22)
+    for t in range(1, walk_length(worlds[0]) + 1):
+        fates = []
+        for world, generator in zip(worlds, generators, strict=True):
+            step = world.step(sample_actions(world, generator, abstain=0.0))
+            seen = dict(leaves({"obs": step.obs, "state": world.state_dict()["state"]}))
+            fates.append({k: v for k, v in seen.items() if k.replace(".", "/").split("/")[-1] in FATES})
+        subject.require_equal("fates must not depend on actions", fates[0], fates[1], t)
+
+
+CHECKS: list[Callable[[Subject], None]] = [
+    check_determinism,
+    check_seeds,
+    check_batch,
+    check_masked_reset,
+    check_masked_step,
+    check_autoreset,
+    check_state_dict,
+    check_fork,
+    check_interleaved,
+    check_global_generators,
+    check_handed_out,
+    check_fates,
+]
+
+
+# ---- helpers ----------------------------------------------------------------------------------------
+
+
+def _pair(
+    subject: Subject, num_worlds: int, *, seed: int, steps: int, autoreset: bool = False
+) -> tuple[World, World]:
+    """Two worlds that have gone the same few steps."""
+    pair = []
+    for _ in range(2):
+        world = subject.world(num_worlds, autoreset=autoreset)
+        world.reset(seed=seed)
+        generator = seeded(seed)
+        for _ in range(steps):
+            world.step(sample_actions(world, generator))
+        pair.append(world)
+    return pair[0], pair[1]

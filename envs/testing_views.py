@@ -1,0 +1,283 @@
+"""Conformance checks of the views: PettingZoo's and Gymnasium's own tests, and what those miss."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from pettingzoo import ParallelEnv
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
+from pettingzoo.test.render_test import collect_render_results
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from .bridges.arrays import to_arrays, to_tensors
+from .bridges.gymnasium import WorldEnv, WorldVectorEnv
+from .bridges.pettingzoo import WorldParallelEnv
+from .testing_tools import Subject, global_generators_untouched, leaves, same, walk_length
+from .testing_twins import ROUNDING
+
+EXPECTED_WARNINGS = (
+    # PettingZoo has in mind observations that are one array; ours are dicts of arrays.
+    "Observation is not a NumPy array",
+    "Observation space for each agent probably should be",
+    "Action space for each agent probably should be",
+    # Inputs are real numbers, and rows of weights have no upper bound.
+    ".*minimum value is -infinity",
+    ".*maximum value is infinity",
+    ".*we recommend using a symmetric and normalized space",
+)
+
+
+def check_pettingzoo_parallel(subject: Subject) -> None:
+    """PettingZoo's ``parallel_api_test`` and ``parallel_seed_test``."""
+    cycles = walk_length(subject.world())
+    with _foreign(subject, "PettingZoo's parallel_api_test"):
+        parallel_api_test(_parallel(subject), num_cycles=cycles)
+    with _foreign(subject, "PettingZoo's parallel_seed_test"):
+        parallel_seed_test(lambda: _parallel(subject), num_cycles=cycles)
+
+
+def check_pettingzoo_aec(subject: Subject) -> None:
+    """PettingZoo's ``api_test`` and ``seed_test`` on its own AEC conversion."""
+    cycles = walk_length(subject.world())
+    with _foreign(subject, "PettingZoo's api_test"):
+        api_test(parallel_to_aec(_parallel(subject)), num_cycles=cycles)
+    with _foreign(subject, "PettingZoo's seed_test"):
+        seed_test(lambda: parallel_to_aec(_parallel(subject)), num_cycles=cycles)
+
+
+def check_render(subject: Subject) -> None:
+    """The body of PettingZoo's ``render_test`` in the modes there are (it insists on "human")."""
+    for mode in subject.world().metadata["render_modes"]:
+        with _foreign(subject, f"drawing in mode {mode!r}"):
+            frames = collect_render_results(parallel_to_aec(_parallel(subject, mode)))
+        for frame in frames:
+            if mode == "ansi":
+                subject.require(isinstance(frame, str) and bool(frame), "ansi must be drawn as text")
+            if mode == "rgb_array":
+                picture = (
+                    isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,)
+                )
+                subject.require(picture, "rgb_array must be drawn as uint8 [H, W, 3]")
+
+
+def check_pettingzoo_dicts(subject: Subject) -> None:
+    """Every dict has the same agents until the end and none after it; infos hold Python scalars."""
+    env = _parallel(subject)
+    env.reset(seed=1)
+    agents, told = set(env.possible_agents), None
+    for t in range(1, env.world.horizon + 1):
+        seen, rewards, terminated, truncated, infos = env.step(_actions(env))
+        for what, keys in (
+            ("observations", seen.keys()),
+            ("rewards", rewards.keys()),
+            ("terminations", terminated.keys()),
+            ("truncations", truncated.keys()),
+            ("infos", infos.keys()),
+        ):
+            subject.require(keys == agents, f"{what} must have all agents as keys", step=t)
+        ended = [terminated[agent] or truncated[agent] for agent in rewards]
+        for agent in agents:
+            subject.require(type(rewards[agent]) is float, "rewards must be floats", agent, t)
+            subject.require(
+                type(terminated[agent]) is bool and type(truncated[agent]) is bool,
+                "flags must be bools",
+                agent,
+                t,
+            )
+            stable = infos[agent].keys() - {"episode"}
+            told = stable if told is None else told
+            subject.require(stable == told, "the keys of infos must not change", agent, t)
+            subject.require(
+                ("episode" in infos[agent]) == ended[0], "infos must tell metrics at the end only", agent, t
+            )
+            for key, value in leaves(infos[agent]):
+                subject.require(
+                    type(value) in (float, int, bool), "infos must hold Python scalars", repr(key), t
+                )
+        subject.require(len(set(ended)) == 1, "agents must end together", step=t)
+        if ended[0]:
+            break
+    subject.require(env.agents == [], "agents must be empty after the end")
+
+
+def check_pettingzoo_engine(subject: Subject) -> None:
+    """The PettingZoo view tells what the engine does, in copies nobody else reads."""
+    with global_generators_untouched(subject, "the PettingZoo view"):
+        env, world = _parallel(subject), subject.world()
+        seen, _ = env.reset(seed=2)
+        obs = world.reset(seed=2)
+        for t in range(world.horizon):
+            for i, agent in enumerate(world.agents):
+                for key, value in to_arrays(obs).items():
+                    subject.require(
+                        same(seen[agent][key], value[0, i]),
+                        "the view must observe as the engine does",
+                        repr(key),
+                        t,
+                    )
+                    seen[agent][key].fill(7)  # nobody else may notice
+            actions = _actions(env)
+            batch = {
+                key: np.stack([np.asarray(actions[agent][key]) for agent in world.agents])[None]
+                for key in world.action_space.spaces
+            }
+            step = world.step(to_tensors(batch, world))
+            seen, rewards, terminated, truncated, _ = env.step(actions)
+            obs = step.obs
+            subject.require(
+                list(rewards.values()) == step.reward[0].tolist(),
+                "the view must pay as the engine does",
+                step=t,
+            )
+            flags = (bool(step.terminated[0]), bool(step.truncated[0]))
+            agent = world.agents[0]
+            subject.require(
+                (terminated[agent], truncated[agent]) == flags, "the view must end as the engine does", step=t
+            )
+            subject.require(
+                same(env.state(), world.state()[0].cpu().numpy()), "the views must agree on state()", step=t
+            )
+            if any(flags):
+                return
+
+
+def check_gymnasium_env(subject: Subject) -> None:
+    """Gymnasium's ``check_env`` on the joint view of one world."""
+
+    def make(**kwargs: Any) -> WorldEnv:
+        env = WorldEnv(subject.world(validate=True), **kwargs)
+        env.action_space.seed(3)
+        return env
+
+    env = make()
+    # With a spec, check_env also tests seeds, every render mode and closing.
+    env.spec = EnvSpec("Checked-v0", entry_point=make)
+    with _foreign(subject, "Gymnasium's check_env"):
+        check_env(env)
+
+
+def check_gymnasium_vector(subject: Subject) -> None:
+    """Spaces are the batched joint ones; what comes back lies in them, with Gymnasium's dtypes."""
+    env = WorldVectorEnv(subject.world(2, validate=True))
+    property = "a vector environment must"
+    for name in ("observation_space", "action_space"):
+        batched = gymnasium.vector.utils.batch_space(getattr(env, f"single_{name}"), 2)
+        subject.require(getattr(env, name) == batched, f"{property} batch its {name}")
+    subject.require(
+        isinstance(env.metadata["autoreset_mode"], AutoresetMode), f"{property} tell its autoreset mode"
+    )
+    env.action_space.seed(4)
+    obs, info = env.reset(seed=4)
+    subject.require(info == {}, f"{property} reset with an empty info")
+    for t in range(walk_length(env.world)):
+        subject.require(obs in env.observation_space, f"{property} observe inside its space", step=t)
+        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        for what, value, dtype in (
+            ("reward", reward, np.float64),
+            ("terminated", terminated, np.bool_),
+            ("truncated", truncated, np.bool_),
+        ):
+            subject.require(
+                value.shape == (2,) and value.dtype == dtype,
+                f"{property} return {what} as {dtype.__name__} [W]",
+                step=t,
+            )
+
+
+def check_autoreset_modes(subject: Subject) -> None:
+    """In every autoreset mode the vector view equals Gymnasium's ``SyncVectorEnv`` of single views."""
+    for mode in AutoresetMode:
+        _check_autoreset_mode(subject, mode)
+
+
+def _check_autoreset_mode(subject: Subject, mode: AutoresetMode) -> None:
+    ours = WorldVectorEnv(subject.world(3, validate=True), mode)
+    theirs = SyncVectorEnv([lambda: WorldEnv(subject.world(validate=True))] * 3, autoreset_mode=mode)
+    tolerance = ROUNDING if ours.world.hosts_learners else 0.0
+    ours.action_space.seed(5)
+
+    def compare(t: int, one: Any, other: Any, what: str) -> None:
+        property = f"{what} in mode {mode.value} must be as in Gymnasium's SyncVectorEnv"
+        subject.require_equal(property, one, other, t, tolerance)
+
+    compare(0, ours.reset(seed=6)[0], theirs.reset(seed=6)[0], "reset")
+    for t in range(1, walk_length(ours.world) + 1):
+        actions = ours.action_space.sample()
+        step, expected = ours.step(actions), theirs.step(actions)
+        for what, one, other in zip(
+            ("obs", "reward", "terminated", "truncated"), step[:4], expected[:4], strict=True
+        ):
+            compare(t, one, other, what)
+        compare(t, _told(step[4], expected[4]), _told(expected[4], expected[4]), "info")
+        ended = step[2] | step[3]
+        mask = np.array([False, True, False]) if t == 1 else ended  # worlds soon end at different steps
+        if mask.any() and (t == 1 or mode == AutoresetMode.DISABLED):
+            obs = ours.reset(options={"reset_mask": mask.copy()})[0]
+            compare(t, obs, theirs.reset(options={"reset_mask": mask.copy()})[0], "masked reset")
+
+
+def _told(infos: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """What infos tell under the keys of ``like``, in the worlds that ``like`` speaks of."""
+    told: dict[str, Any] = {}
+    for key, value in like.items():
+        if key.startswith("_"):
+            continue
+        speaks = like[f"_{key}"]
+        if isinstance(value, dict):
+            told[key] = _told(infos.get(key, {}), value)
+        elif value.dtype == object:  # final_obs: a dict per world that ended
+            told[key] = {w: infos[key][w] for w in np.flatnonzero(speaks)}
+        else:
+            told[key] = infos[key][speaks]
+    # Our infos keep their keys; these only appear when an episode ended.
+    told["present"] = [key for key in ("final_obs", "final_info", "metrics") if key in infos]
+    return told
+
+
+CHECKS: list[Callable[[Subject], None]] = [
+    check_pettingzoo_parallel,
+    check_pettingzoo_aec,
+    check_render,
+    check_pettingzoo_dicts,
+    check_pettingzoo_engine,
+    check_gymnasium_env,
+    check_gymnasium_vector,
+    check_autoreset_modes,
+]
+
+
+# ---- helpers ----------------------------------------------------------------------------------------
+
+
+def _parallel(subject: Subject, render_mode: str | None = None) -> WorldParallelEnv:
+    env = WorldParallelEnv(subject.world(validate=True), subject.name, render_mode)
+    for i, agent in enumerate(env.possible_agents):
+        env.action_space(agent).seed(i)  # what is sampled is the same in every run
+    return env
+
+
+def _actions(env: ParallelEnv) -> dict[str, Any]:
+    return {agent: env.action_space(agent).sample() for agent in env.agents}
+
+
+@contextlib.contextmanager
+def _foreign(subject: Subject, what: str) -> Iterator[None]:
+    """Run another library's test: quietly, its warnings as errors, its complaints in one line of ours."""
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("error")
+            for expected in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=f".*{expected}")
+            yield
+    except (AssertionError, Warning) as error:
+        text = " ".join(str(error).split()) or "failed"
+        raise AssertionError(f"{subject.name}: {what}: {text}") from error

@@ -1,0 +1,59 @@
+"""A progress bar with a run's live figures, on standard error and only where that is a terminal."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from .output import console
+
+if TYPE_CHECKING:
+    from .run import Live
+
+
+class LiveProgress:
+    """Give an instance to :meth:`Rollout.run` as ``on_step``; use it in a ``with`` statement.
+
+    Args:
+        title: Stands before the bar.
+        steps: Steps of the run.
+        done: Steps made before, where a run is taken up again.
+    """
+
+    def __init__(self, title: str, steps: int, done: int = 0) -> None:
+        out = console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=out,
+            disable=not out.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=steps, completed=done, figures="")
+
+    def __enter__(self) -> LiveProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, live: Live) -> None:
+        """Show the figures of a step."""
+        self._bar.update(self._task, completed=live.step, figures=figures(live))
+
+
+def figures(live: Live) -> str:
+    """The live figures as one line."""
+    budget = "" if math.isnan(live.budget) else f" · budget {live.budget:.0%}"
+    return (
+        f"step {live.step}/{live.steps} · exam {live.exam:.1%} · best {live.best:.1%}{budget}"
+        f" · {live.kib:,.0f} KiB · {live.steps_per_second:.0f} steps/s"
+    )

@@ -1,0 +1,105 @@
+"""What a run found: one value per seed for every mode and metric, and curves over time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..scenarios import Claim, Scenario
+from .stats import Interval, interval
+
+GAINS = ("mean", "soft_vote")
+"""Metrics whose social gain is reported."""
+
+
+@dataclass
+class Report:
+    """What a run found.
+
+    Attributes:
+        scenario: What was run, overrides included.
+        seeds: World seeds, one column each below.
+        metrics: Mode ("open" or a control) to metric to one value per seed; ``…@1000`` is from step 1000.
+        students: Mode to test accuracy of every student, ``[seeds][N]``.
+        curves: Mode to exam accuracy over time, ``[points][seeds][N]``; ``steps`` are their abscissae.
+        steps: See ``curves``.
+        budget_spent_at: First point of the curves at which no open world had any teacher's budget left.
+        seconds: Wall time of the simulation.
+    """
+
+    scenario: Scenario
+    seeds: tuple[int, ...]
+    metrics: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    students: dict[str, list[list[float]]] = field(default_factory=dict)
+    curves: dict[str, list[list[list[float]]]] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    budget_spent_at: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def modes(self) -> list[str]:
+        """The modes that ran side by side: open first, then the controls."""
+        return ["open", *self.scenario.controls]
+
+    def interval(self, mode: str, metric: str) -> Interval | None:
+        """Mean and 95 % interval over seeds; None where the metric was not measured."""
+        values = self.metrics.get(mode, {}).get(metric)
+        return interval(values) if values else None
+
+    def social_gain(self, metric: str = "mean") -> dict[str, list[float]]:
+        """Control to open − control, seed by seed; empty where the metric was not measured."""
+        own = self.metrics.get("open", {}).get(metric)
+        if own is None:
+            return {}
+        return {
+            mode: [a - b for a, b in zip(own, self.metrics[mode][metric], strict=True)]
+            for mode in self.scenario.controls
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        return {
+            "scenario": dataclasses.asdict(self.scenario),
+            "seeds": list(self.seeds),
+            "metrics": self.metrics,
+            "students": self.students,
+            "summary": {
+                mode: {metric: interval(values)._asdict() for metric, values in metrics.items()}
+                for mode, metrics in self.metrics.items()
+            },
+            "social_gain": {
+                metric: {
+                    mode: {"values": values, **interval(values)._asdict()}
+                    for mode, values in self.social_gain(metric).items()
+                }
+                for metric in GAINS
+            },
+            "curve": {"steps": self.steps, "exam_accuracy": self.curves},
+            "budget_spent_at": self.budget_spent_at,
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """The report that :meth:`as_json` wrote."""
+        return cls(
+            scenario=scenario_from_json(found["scenario"]),
+            seeds=tuple(found["seeds"]),
+            metrics=found["metrics"],
+            students=found["students"],
+            curves=found["curve"]["exam_accuracy"],
+            steps=found["curve"]["steps"],
+            budget_spent_at=found["budget_spent_at"],
+            seconds=found["seconds"],
+        )
+
+
+def scenario_from_json(found: Mapping[str, Any]) -> Scenario:
+    """A scenario from its ``dataclasses.asdict``, which may have been JSON in between."""
+    entries = dict(found)
+    for name in ("seeds", "controls", "measure_at"):
+        entries[name] = tuple(entries[name])
+    entries["claims"] = tuple(Claim(**claim) for claim in entries["claims"])
+    return Scenario(**entries)

@@ -1,0 +1,194 @@
+"""What a user may change about a scenario on the command line.
+
+``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
+``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are JSON
+(``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..envs import spec
+from ..envs.errors import ConfigError, unknown
+from ..scenarios import Scenario
+
+MODES = ("mute", "shuffled", "isolated")
+"""Channel modes that may run as controls beside the open worlds."""
+
+_DECIDED = {
+    "num_worlds": "give the seeds with --seeds",
+    "device": "give it with --device",
+    "mode": f"name the controls to run beside the open worlds with --controls {','.join(MODES)}",
+    "autoreset": "a run is one episode",
+    "validate": "the actions of a policy are checked by its tests",
+}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from ``"3"``, ``"0-4"`` or ``"0,2,5-7"``.
+
+    Raises:
+        ConfigError: The text is none of these, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {text!r}")
+        seeds += range(int(first), int(last or first) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds {text!r} name a seed twice: every seed is one world")
+    return tuple(seeds)
+
+
+def parse_controls(text: str) -> tuple[str, ...]:
+    """Controls from ``"mute,isolated"`` or ``"none"``."""
+    names = () if text.strip() == "none" else tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in MODES:
+            raise unknown("control", name, (*MODES, "none"))
+    return names
+
+
+def parse_device(text: str) -> str:
+    """A device of torch; ``"auto"`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    import torch
+
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise ConfigError(f"unknown device {text!r}: use auto, cpu or cuda (cuda:1, …)") from None
+    if device.type not in ("cpu", "cuda"):  # worlds count in int64 and float64, which mps and others lack
+        raise ConfigError(f"device {text!r} is not supported: use auto, cpu or cuda (cuda:1, …)")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device {text!r} is not here (torch sees {count} GPUs): use --device auto or cpu")
+    return text
+
+
+def customise(
+    scenario: Scenario,
+    *,
+    assignments: Sequence[str] = (),
+    steps: int | None = None,
+    controls: tuple[str, ...] | None = None,
+) -> Scenario:
+    """A scenario with a user's changes.
+
+    Args:
+        scenario: What is changed.
+        assignments: ``KEY=VALUE`` each; see the module's page.
+        steps: The horizon.
+        controls: Replaces the scenario's.
+
+    Raises:
+        ConfigError: An assignment is no ``KEY=VALUE``, belongs elsewhere, or has a value of the wrong type.
+        UnknownName: No such argument; lists the near ones.
+    """
+    env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
+    name = scenario.policy
+    given = _assignments(assignments)
+    if "policy" in given:
+        name, policy = str(given.pop("policy")), {}
+    ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
+    theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}
+    if steps is not None:
+        if theirs.setdefault("horizon", steps) != steps:
+            raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
+    if theirs:
+        _check_env(scenario.env, theirs)
+    if name != scenario.policy or ours:
+        _check_policy(name, ours)
+    return dataclasses.replace(
+        scenario,
+        policy=name,
+        env_kwargs=env | theirs,
+        policy_kwargs=policy | ours,
+        controls=scenario.controls if controls is None else controls,
+    )
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
+        try:
+            found[key.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key.strip()] = value
+    return found
+
+
+def _check_env(env: str, given: Mapping[str, Any]) -> None:
+    found = spec(env)
+    hints = _hints(found.load())
+    known = [name for name in found.arguments() if name not in _DECIDED]
+    for name, value in given.items():
+        if name in _DECIDED:
+            raise ConfigError(f"{name} cannot be set: {_DECIDED[name]}")
+        if name not in known:
+            raise unknown(f"argument of {env}", name, [*known, "policy"])
+        _check_type(name, value, hints.get(name, Any))
+
+
+def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
+    """Check names and types; :func:`make_policy` knows the names, and the made policy its parts' types."""
+    from ..policies import make_policy, registry
+
+    made = make_policy(policy)  # says so where there is no such policy
+    module, attribute = registry[policy].entry_point.split(":")
+    factory = getattr(importlib.import_module(module), attribute)
+    hints = _hints(factory) | _hints(type(made)) | _hints(type(getattr(made, "protocol", None)))
+    for name, value in given.items():
+        _check_type(f"policy.{name}", value, hints.get(name, Any))
+    make_policy(policy, **given)
+
+
+def _hints(factory: Any) -> dict[str, Any]:
+    called = factory.__init__ if isinstance(factory, type) else factory
+    return typing.get_type_hints(called) if isinstance(called, types.FunctionType) else {}
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        raise ConfigError(f"{name} must be {_words(hint)}, got {json.dumps(value)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value from JSON is one of a type; types that are not told apart here take anything."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if _is_list(hint):
+        return isinstance(value, list) and all(_fits(entry, typing.get_args(hint)[0]) for entry in value)
+    if hint in (int, float):
+        return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in _WORDS else True
+
+
+def _words(hint: Any) -> str:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_words(part) for part in typing.get_args(hint))
+    return (
+        f"a list (each {_words(typing.get_args(hint)[0])})" if _is_list(hint) else _WORDS.get(hint, str(hint))
+    )
+
+
+def _is_list(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, Sequence) and len(typing.get_args(hint)) == 1

@@ -1,0 +1,151 @@
+"""Every registered world keeps the contract, in every configuration that changes how it moves."""
+
+import pytest
+import torch
+
+from studyhall import make_world, registry
+from studyhall.envs.channel import LIAR_KINDS
+from studyhall.testing import check_exam_blind, check_world
+
+CLASSROOM = {"students": 3, "slice_size": 6, "exam_size": 10, "horizon": 5}
+
+CONFIGURATIONS = {
+    "random-topology-and-losses": {"topology": "random", "drop": 0.3, "noise": 0.1, "bits": 4},
+    "churn": {"churn": 0.3, "rejoin": 0.5},
+    "delay": {"topology": "ring", "delay": 2},
+    "liars": {"liars": 2, "liar_kinds": LIAR_KINDS, "wake": 2, "topology": "small_world"},
+    "own-slices": {"share": "own", "teacher_budget": 20, "teacher_unit": "labels"},
+    "topical-experts": {"order": "topical", "topic_steps": 2, "share": "class_experts"},
+    "class-incremental-dirichlet": {"order": "class_incremental", "share": "dirichlet"},
+    "single-pass": {"order": "single_pass", "slice_size": 250, "horizon": 9},
+    "passes": {"order": "passes", "slice_size": 350, "horizon": 7},
+    "mute": {"mode": "mute"},
+    "shuffled": {"mode": "shuffled", "cap": 700.0},
+    "isolated": {"mode": "isolated", "share": "own", "teacher_budget": 4},
+    "prices": {"byte_price": 0.1, "label_price": 0.01, "cooperation": 0.5},
+}
+
+
+@pytest.mark.parametrize("id", sorted(registry))
+def test_registered_world(id):
+    check_world(id)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_classroom_configuration(name):
+    check_world("classroom-v0", **{**CLASSROOM, **CONFIGURATIONS[name]})
+
+
+def test_single_pass_terminates():
+    world = make_world("classroom-v0", **{**CLASSROOM, **CONFIGURATIONS["single-pass"]})
+    assert world.schedule.slices_per_pass < world.horizon  # else the configuration above says nothing new
+
+
+def test_controls_are_the_same_worlds_under_another_mode():
+    """Worlds of one batch with different modes equal batches in which all have that mode."""
+    modes = ["open", "mute", "shuffled", "isolated"]
+    mixed = make_world("classroom-v0", num_worlds=4, mode=modes, **CLASSROOM)
+    mixed.reset(seed=[3, 3, 3, 3])
+    alone = [make_world("classroom-v0", mode=mode, **CLASSROOM) for mode in modes]
+    for world in alone:
+        world.reset(seed=3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        actions = {
+            "soft_targets": torch.rand(4, 3, 6, 10, generator=generator),
+            "answers": torch.rand(4, 3, 10, 10, generator=generator),
+            "ask": torch.randint(2, (4, 3), generator=generator),
+        }
+        step = mixed.step(actions)
+        for w, world in enumerate(alone):
+            own = world.step({key: value[w : w + 1] for key, value in actions.items()})
+            assert torch.equal(own.reward[0], step.reward[w])
+            for key, value in own.obs.items():
+                assert torch.equal(value[0], step.obs[key][w]), (modes[w], key)
+
+
+# ---- exam-blind policies ----------------------------------------------------------------------------
+
+
+class Blind:
+    """Publishes what the slice's mean says, and answers from the exam."""
+
+    def bind(self, world):
+        self.world = world
+
+    def reset(self, mask=None):
+        self.memory = torch.zeros(self.world.num_worlds)
+        self.answers_cache = torch.zeros(1)
+
+    def end(self, final_obs, mask):
+        self.memory = self.memory + final_obs["slice"].mean() * mask
+
+    def act(self, obs):
+        w, n, rows = obs["slice"].shape[:3]
+        self.memory = self.memory + obs["slice"].flatten(1).mean(1)
+        self.answers_cache = obs["exam"].mean()
+        answers = obs["exam"].flatten(3).mean(3, keepdim=True).sigmoid().expand(*obs["exam"].shape[:3], 10)
+        return {
+            "soft_targets": self.memory.sigmoid().view(-1, 1, 1, 1).expand(w, n, rows, 10).clone(),
+            "answers": answers,
+            "ask": torch.ones(w, n, dtype=torch.long),
+        }
+
+    def state_dict(self):
+        return {"memory": self.memory, "answers_cache": self.answers_cache}
+
+
+class LeaksIntoTargets(Blind):
+    def act(self, obs):
+        actions = super().act(obs)
+        return {**actions, "soft_targets": actions["soft_targets"] + 1e-6 * obs["exam"].square().mean()}
+
+
+class LeaksIntoAsk(Blind):
+    def act(self, obs):
+        return {**super().act(obs), "ask": (obs["exam"].flatten(2).mean(2) > 0).long()}
+
+
+class LeaksIntoMemory(Blind):
+    def act(self, obs):
+        actions = super().act(obs)
+        self.memory = self.memory + obs["exam"].flatten(1).mean(1)
+        # What is published stays blind in this step: only the memory knows.
+        return actions
+
+
+class LeaksAtTheEnd(Blind):
+    def state_dict(self):
+        return {**super().state_dict(), "last": self.last}
+
+    def bind(self, world):
+        super().bind(world)
+        self.last = torch.zeros(())
+
+    def end(self, final_obs, mask):
+        self.last = final_obs["exam"].sum()
+
+
+class Undecided(Blind):
+    def act(self, obs):
+        return {**super().act(obs), "ask": torch.full(obs["slice"].shape[:2], id(self) // 64 % 7919)}
+
+
+def test_blind_policy_passes():
+    check_exam_blind(Blind, steps=6, **{**CLASSROOM, "horizon": 4})
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (LeaksIntoTargets, "action 'soft_targets'"),
+        (LeaksIntoAsk, "action 'ask'"),
+        (LeaksIntoMemory, "state 'memory'"),
+        (LeaksAtTheEnd, "state 'last' at step 4"),
+        (Undecided, "not deterministic.*action 'ask'"),
+    ],
+)
+def test_leaks_are_found(policy, message):
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_exam_blind(policy, steps=6, **{**CLASSROOM, "horizon": 4})
+    assert "\n" not in str(caught.value)

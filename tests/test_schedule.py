@@ -1,0 +1,154 @@
+"""Order and shares: who is dealt what, checked against the labels and by counting."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from studyhall.envs import rng
+from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.envs.streams import Split
+from studyhall.envs.streams.schedule import Schedule
+
+
+def make_split(counts=(30, 50, 20, 40)) -> Split:
+    y = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return Split.sort(torch.arange(len(y)).float()[:, None], y, len(counts))
+
+
+def deal(schedule: Schedule, steps: int, worlds: int = 3, seed: int = 0) -> torch.Tensor:
+    """Slices shown after 0, 1, … steps, ``[steps, W, A, B]``."""
+    key = rng.fold(rng.world_key(torch.arange(worlds) + seed, "train"), 0)
+    clock = torch.zeros(worlds, dtype=torch.int64)
+    state = schedule.start(rng.Draws(schedule.reset_draws())(rng.fold(key, 0)), clock)
+    slices = [state["slice"]]
+    for t in range(1, steps):
+        if schedule.begins_pass(np.full(worlds, t)):
+            state = schedule.shuffle(state, clock + t, key)
+        draws = rng.Draws(schedule.step_draws())(rng.fold(key, t))
+        state = schedule.advance(state, draws, clock + t)
+        slices.append(state["slice"])
+    return torch.stack(slices)
+
+
+def test_iid_is_uniform_over_items():
+    split = make_split()
+    shown = deal(Schedule(split, 4, 50, 100), 100)
+    assert shown.shape == (100, 3, 1, 50)
+    counts = torch.bincount(shown.flatten(), minlength=len(split))
+    expected = shown.numel() / len(split)
+    chi_square = ((counts - expected) ** 2 / expected).sum().item()
+    assert chi_square < 200  # 139 degrees of freedom: beyond 200 once in 2,000
+
+
+def test_own_slices_differ_between_agents():
+    shown = deal(Schedule(make_split(), 4, 16, 100, share="own"), 3)
+    assert shown.shape == (3, 3, 4, 16)
+    assert not torch.equal(shown[:, :, 0], shown[:, :, 1])
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.sampled_from(["shared", "own"]))
+@settings(max_examples=25, deadline=None)
+def test_a_single_pass_shows_every_item_once_at_most_and_then_nothing(agents, rows, share):
+    split = make_split()
+    schedule = Schedule(split, agents, rows, 1000, order="single_pass", share=share)
+    passes = schedule.slices_per_pass
+    shown = deal(schedule, passes + 2)
+    for w in range(3):
+        items = shown[:passes, w].flatten()
+        assert len(items.unique()) == len(items) == passes * rows * schedule.slots
+    assert (shown[passes:] == -1).all()
+    assert schedule.exhausted(np.array([passes - 1, passes])).tolist() == [False, True]
+
+
+def test_passes_restart_with_another_order():
+    split = make_split()
+    schedule = Schedule(split, 2, 20, 100, order="passes")
+    n = schedule.slices_per_pass
+    shown = deal(schedule, 3 * n).view(3, n, 3, -1)
+    for number in range(3):
+        for w in range(3):
+            assert len(shown[number, :, w].unique()) == n * 20
+    assert not torch.equal(shown[0], shown[1])
+
+
+def test_topics_hold_for_their_steps_and_have_their_classes():
+    split = make_split()
+    schedule = Schedule(split, 2, 64, 100, order="topical", topic_steps=5, topic_classes=2)
+    labels = split.y[deal(schedule, 20)]
+    topics = []
+    for start in range(0, 20, 5):
+        topic = [set(labels[start + i, 0].unique().tolist()) for i in range(5)]
+        assert all(len(t) == 2 for t in topic)
+        assert all(t == topic[0] for t in topic)
+        topics.append(frozenset(topic[0]))
+    assert len(set(topics)) > 1
+
+
+def test_class_incremental_shows_each_class_in_one_stretch():
+    split = make_split()
+    schedule = Schedule(split, 2, 64, 40, order="class_incremental", task_classes=2)
+    labels = split.y[deal(schedule, 40)]
+    for w in range(3):
+        first, second = (set(labels[part, w].unique().tolist()) for part in (slice(20), slice(20, 40)))
+        assert len(first) == len(second) == 2
+        assert not first & second
+
+
+def test_class_experts_see_their_classes_only_and_all_are_covered():
+    split = make_split()
+    labels = split.y[deal(Schedule(split, 2, 64, 100, share="class_experts"), 10)]
+    for w in range(3):
+        seen = [set(labels[:, w, i].unique().tolist()) for i in range(2)]
+        assert [len(s) for s in seen] == [2, 2]
+        assert seen[0] | seen[1] == {0, 1, 2, 3}
+
+
+def test_an_expert_off_topic_studies_its_own():
+    split = make_split()
+    schedule = Schedule(
+        split, 4, 16, 100, share="class_experts", order="topical", topic_classes=1, topic_steps=1
+    )
+    labels = split.y[deal(schedule, 30)]
+    for i in range(4):
+        assert len(labels[:, 0, i].unique()) == 1
+
+
+def test_dirichlet_shares_follow_their_concentration():
+    split = make_split((100, 100, 100, 100))
+
+    def spread(alpha):
+        labels = split.y[deal(Schedule(split, 8, 256, 100, share="dirichlet", alpha=alpha), 4, worlds=20)]
+        share = torch.nn.functional.one_hot(labels, 4).float().mean((0, 3))  # [W, N, C]
+        return share.var(unbiased=False).item()
+
+    # Var of one component of a symmetric Dirichlet over C classes: (C − 1) / (C²(Cα + 1)).
+    for alpha in (0.2, 1.0, 5.0):
+        exact = 3 / (16 * (4 * alpha + 1))
+        assert abs(spread(alpha) - exact) < 0.15 * exact + 0.001
+
+
+def test_worlds_do_not_depend_on_their_batch():
+    schedule = Schedule(make_split(), 3, 8, 50, order="topical", share="dirichlet")
+    together, alone = deal(schedule, 12, worlds=3), deal(schedule, 12, worlds=1, seed=2)
+    assert torch.equal(together[:, 2:], alone)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "text"),
+    [
+        ({"order": "topcal"}, UnknownName, "topical"),
+        ({"share": "dirichle"}, UnknownName, "dirichlet"),
+        ({"order": "single_pass", "share": "class_experts"}, ConfigError, "'shared' or 'own'"),
+        ({"order": "single_pass", "rows": 500}, ConfigError, "lower slice_size"),
+        ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "above 0"),
+        ({"task_classes": 5}, ConfigError, "between 1 and the 4 classes"),
+        ({"rows": 0}, ConfigError, "at least 1"),
+    ],
+)
+def test_faults_are_said_in_one_line(fault, error, text):
+    arguments = {"split": make_split(), "num_agents": 2, "rows": 8, "horizon": 50} | fault
+    with pytest.raises(error, match=text) as caught:
+        Schedule(**arguments)
+    assert "\n" not in str(caught.value)
