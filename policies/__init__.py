@@ -20,6 +20,12 @@ for _spec in (
         "everyone learns from everyone's moving average",
     ),
     PolicySpec("gossip", "studyhall.policies.protocols:Gossip", "everyone learns from one random peer"),
+    PolicySpec(
+        "snapshot_ensemble",
+        "studyhall.policies.protocols:SnapshotEnsemble",
+        "labels first; then everyone imitates the class as it was when they ran out",
+        {"temperature": 1.0},
+    ),
     PolicySpec("isolated", "studyhall.policies.protocols:LabelsOnly", "nobody listens to anybody"),
     PolicySpec(
         "stop_at_budget",

@@ -225,8 +225,8 @@ class Population(_Ensemble):
         return state
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
-        # One counter for both: a fold is a dozen small operations, and steps stay far below 2**32.
-        return rng.fold(self.keys.view(-1), self._adam.steps.long() + (draw << 32))
+        # What a fold hashes; the draw hashes it anyway, and on so few numbers a dozen operations weigh much.
+        return self.keys.view(-1) ^ (self._adam.steps.long() + (draw << 32))
 
 
 class Average(_Ensemble):

@@ -285,3 +285,38 @@ class MeanTeacher(Mutual):
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
         """Take over the averages."""
         self._average.load_state_dict(saved)
+
+
+class SnapshotEnsemble(MeanTeacher):
+    """Labels first; then everyone imitates the class as it was when the labels ran out.
+
+    While labels come, a moving average follows each student's weights. When the budget is spent the averages
+    freeze and are published, and all imitate their mean, slowly. A moving class that teaches itself drifts
+    away together; this target stands still, and is better than any single student (a distilled ensemble:
+    Hinton, Vinyals & Dean, 2015).
+
+    Args:
+        decay: Of the moving average, per learning step.
+        rate: Learning rate of the peer phase, as a fraction of the labelled one's.
+    """
+
+    def __init__(self, decay: float = 0.99, rate: float = 0.1) -> None:
+        super().__init__(decay=decay)
+        if not 0 <= rate <= 1:
+            raise ConfigError(f"rate is a fraction of the learning rate between 0 and 1, got {rate!r}")
+        self.rate = rate
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """Labels where there are any, else the mean of the snapshots heard."""
+        told = self._told = labelled(obs)
+        targets, rows = mean_of(obs["fb_targets"], self.listens_to(obs))
+        rows = rows * ~told[..., None]
+        return Lesson(told.float(), rows, targets, torch.where(told, 1.0, self.rate))
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """The averages follow those who learnt from labels."""
+        self._average.update(active & self._told)
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """Everyone, once the budget is spent."""
+        return ~budget_left(obs)

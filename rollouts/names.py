@@ -20,7 +20,8 @@ _OTHERS = {
     "return": "return",
 }
 
-COSTS = ("calls", "labels", "kib", "return")
+COUNTS = ("calls", "labels", "kib")
+COSTS = (*COUNTS, "return")
 """Metrics that are no accuracies."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDE = 140  # columns where the output is a file or a pipe, so that tables are not folded
+_WIDE = 160  # columns where the output is a file or a pipe, so that tables are not folded
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -34,7 +34,7 @@ def plot_curve(axes: Axes, report: Report) -> None:
     for mode, colour in zip(report.modes, _colours(report.modes), strict=True):
         accuracy = 100 * np.asarray(report.curves[mode], dtype=float)  # [points, seeds, N]
         mean = accuracy.mean(-1)
-        line: dict[str, Any] = {"color": colour, "linewidth": 1.6}
+        line: dict[str, Any] = {"color": colour, "linewidth": 1.6, "zorder": 3 if mode == "open" else 2}
         axes.plot(report.steps, mean.mean(-1), label=f"{mode}: mean of students", **line)
         axes.fill_between(report.steps, mean.min(-1), mean.max(-1), color=colour, alpha=0.2, linewidth=0)
         axes.plot(

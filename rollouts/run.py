@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ class Rollout:
 
         Args:
             on_step: Is told the live figures, some ten times a second and at the last step.
-            checkpoint: Folder to save into every ``checkpoint_every`` seconds.
+            checkpoint: Folder to save into every ``checkpoint_every`` seconds, and at the end.
             checkpoint_every: Seconds.
             stop: Is asked after every step whether to stop there.
 
@@ -113,12 +114,12 @@ class Rollout:
         """
         begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
-        over = False
+        over = self._over()
         while not over:
             step = self.world.step(self.policy.act(self.obs))
             self.obs = step.obs
             self._done += 1
-            over = bool((self.world.clock >= self.steps).all() or step.terminated.all())
+            over = self._over()
             if over:
                 self.policy.end(step.final_obs, step.terminated | step.truncated)
             if over or self._done % every == 0:
@@ -131,7 +132,7 @@ class Rollout:
                 on_step(self._live(self._done / self.report.seconds))
                 shown = now
             stopping = not over and stop is not None and stop()
-            if checkpoint is not None and not over and (stopping or now - saved >= checkpoint_every):
+            if checkpoint is not None and (over or stopping or now - saved >= checkpoint_every):
                 self.save(checkpoint)
                 saved = now
             if stopping:
@@ -140,6 +141,10 @@ class Rollout:
         self._record(measure(self.world, self.policy), "")
         self._record_ledger()
         return self.report
+
+    def _over(self) -> bool:
+        """Whether every world's episode has ended; known on the host."""
+        return bool((self.world._terminated | self.world._truncated).all())
 
     # ---- recording ----------------------------------------------------------------------------------
 
@@ -222,6 +227,9 @@ class Rollout:
         """
         path = folder / CHECKPOINT
         try:
+            with zipfile.ZipFile(path) as archive:  # checks the checksums that torch.save wrote
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile("a checksum is wrong")
             saved: Mapping[str, Any] = torch.load(path, map_location=self.world.device, weights_only=True)
             self.world.load_state_dict(saved["world"])
             self.policy.load_state_dict(saved["policy"])
@@ -229,10 +237,10 @@ class Rollout:
             for name in _SAVED:
                 setattr(self.report, name, saved["report"][name])
         except FileNotFoundError:
-            raise ConfigError(f"{folder} has no checkpoint: run the scenario anew") from None
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as fault:
-            # What a cut or scribbled-over file makes of torch.load and of the two load_state_dict.
-            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+            raise ConfigError(f"{folder} holds no checkpoint: run the scenario anew") from None
+        except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as fault:
+            # What a cut or scribbled-over file, or another run's, makes of the lines above.
+            reason = str(fault).partition("\n")[0].partition(". ")[0] or type(fault).__name__
             raise ConfigError(f"{path} cannot be read ({reason}): run the scenario anew") from fault
         self._before = self.report.seconds
         self.obs = self.world.observe(self.world._state)

@@ -1,8 +1,8 @@
 """What a user may change about a scenario on the command line.
 
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
-``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are JSON
-(``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
+``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
+JSON (``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
 """
 
 from __future__ import annotations
@@ -106,9 +106,8 @@ def customise(
         name, policy = str(given.pop("policy")), {}
     ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
     theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}
-    if steps is not None:
-        if theirs.setdefault("horizon", steps) != steps:
-            raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
+    if steps is not None and theirs.setdefault("horizon", steps) != steps:
+        raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
     if theirs:
         _check_env(scenario.env, theirs)
     if name != scenario.policy or ours:
@@ -161,7 +160,7 @@ def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
 
 
 def _hints(factory: Any) -> dict[str, Any]:
-    called = factory.__init__ if isinstance(factory, type) else factory
+    called = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
     return typing.get_type_hints(called) if isinstance(called, types.FunctionType) else {}
 
 

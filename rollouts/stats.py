@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A mean and the half-width of its 95 % confidence interval (NaN from a single value)."""
+    """A mean and the half-width of its 95 % confidence interval (NaN from a single value); ``n`` values."""
 
     mean: float
     half: float
-    count: int
+    n: int
 
 
 def interval(values: Sequence[float]) -> Interval:

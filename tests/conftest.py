@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the tests' tensors are small, and workers share the cores
 
 _ASKED = os.environ.get("STUDYHALL_DATA")
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from studyhall.envs import testing_steps, testing_twins, testing_views
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ConfigError, EpisodeEnded
 from studyhall.envs.rng import Draws, uniform
-from studyhall.envs.testing_tools import Subject
 from studyhall.envs.world import Outcome, World
-from studyhall.testing import check_world
+from studyhall.testing import check_world, steps, twins, views
+from studyhall.testing.tools import Subject
 
 BOX = {"low": 0.0, "high": 1.0, "dtype": np.float32}
 
@@ -352,51 +351,51 @@ class WrongPicture(Clean):
 
 
 BROKEN = [
-    (testing_steps.check_spaces, NestedSpace, "'inner' is nested"),
-    (testing_steps.check_observations, LeavesItsSpace, "'time' does not at step 4"),
-    (testing_steps.check_observations, SeesNaN, "'x' does not at step 3"),
-    (testing_steps.check_observations, SeesDoubles, "'x' is float64"),
-    (testing_steps.check_structure, InfoComesAndGoes, "'info.surprise' was None.* at step 3"),
-    (testing_steps.check_structure, PaysDoubles, "reward must be"),
-    (testing_steps.check_structure, LargeInfo, "'info.x' is"),
-    (testing_steps.check_episodes, NeverEnds, "horizon at step 4"),
-    (testing_steps.check_episodes, EndsEarly, "horizon at step 3"),
-    (testing_steps.check_episodes, BothFlags, "exclude each other at step 4"),
-    (testing_steps.check_episodes, TellsTooSoon, "metrics before the end.*at step 1"),
-    (testing_steps.check_episodes, TellsNothing, "metrics missing.*at step 4"),
-    (testing_steps.check_episodes, GoesOnForEver, "must raise EpisodeEnded"),
-    (testing_steps.check_returns, CountsTwice, "sum of rewards at step 1"),
-    (testing_steps.check_returns, InfiniteReward, "finite at step 1"),
-    (testing_steps.check_returns, DoesNotTelescope, "must telescope"),
-    (testing_steps.check_gradients, GraphInState, "'state.x' does|'step.obs.x' does"),
-    (testing_steps.check_gradients, GraphInReward, "detached at step 1"),
-    (testing_steps.check_gradients, NoGradient, "no gradient leads"),
-    (testing_steps.check_bad_actions, TakesAnything, "must raise ActionError: 'say' NaN"),
-    (testing_steps.check_bad_actions, NaNGoesThrough, "NaN in unchecked actions must abstain"),
-    (testing_twins.check_determinism, Entropy, "'reward' differs at step 1"),
-    (testing_twins.check_seeds, OneDomain, "unrelated keys"),
-    (testing_twins.check_seeds, IgnoresItsSeed, "seeds 0 and 1"),
-    (testing_twins.check_batch, MixesWorlds, r"\(world 0\): 'obs.x' differs at step 1"),
-    (testing_twins.check_masked_reset, HiddenShift, "must leave world 0 alone: 'x' differs"),
-    (testing_twins.check_masked_reset, IgnoresTheMask, "must leave world 0 alone"),
-    (testing_twins.check_masked_step, IgnoresTheMask, "must not move world 1"),
-    (testing_twins.check_masked_step, WritesIntoState, "must not move world 1"),
-    (testing_twins.check_autoreset, FinalIsFirst, "final_obs must be the last"),
-    (testing_twins.check_autoreset, AutoresetsToTheFirstEpisode, "must equal a masked reset"),
-    (testing_twins.check_state_dict, HiddenCounter, "'reward' differs at step 1"),
-    (testing_twins.check_fork, SharedList, "must not move the world: 'reward'"),
-    (testing_twins.check_interleaved, SharedByAll, "must not touch each other: 'reward'"),
-    (testing_twins.check_global_generators, GlobalTorch, "step moves .* torch"),
-    (testing_twins.check_global_generators, GlobalNumpy, "reset moves .* numpy"),
-    (testing_twins.check_global_generators, GlobalSeed, "making a world moves .* torch"),
-    (testing_twins.check_handed_out, ReusesItsBuffer, "stay as it was: 'obs.x'"),
-    (testing_twins.check_handed_out, WritesIntoActions, "write into actions: 'say'"),
-    (testing_twins.check_fates, SilencedByWords, "'state.present' differs at step 1"),
-    (testing_views.check_pettingzoo_parallel, Entropy, "parallel_seed_test"),
-    (testing_views.check_pettingzoo_aec, LeavesItsSpace, "api_test: Out of bounds"),
-    (testing_views.check_render, WrongPicture, "drawn as text"),
-    (testing_views.check_gymnasium_env, LeavesItsSpace, "check_env"),
-    (testing_views.check_gymnasium_vector, LeavesItsSpace, "inside its space"),
+    (steps.check_spaces, NestedSpace, "'inner' is nested"),
+    (steps.check_observations, LeavesItsSpace, "'time' does not at step 4"),
+    (steps.check_observations, SeesNaN, "'x' does not at step 3"),
+    (steps.check_observations, SeesDoubles, "'x' is float64"),
+    (steps.check_structure, InfoComesAndGoes, "'info.surprise' was None.* at step 3"),
+    (steps.check_structure, PaysDoubles, "reward must be"),
+    (steps.check_structure, LargeInfo, "'info.x' is"),
+    (steps.check_episodes, NeverEnds, "horizon at step 4"),
+    (steps.check_episodes, EndsEarly, "horizon at step 3"),
+    (steps.check_episodes, BothFlags, "exclude each other at step 4"),
+    (steps.check_episodes, TellsTooSoon, "metrics before the end.*at step 1"),
+    (steps.check_episodes, TellsNothing, "metrics missing.*at step 4"),
+    (steps.check_episodes, GoesOnForEver, "must raise EpisodeEnded"),
+    (steps.check_returns, CountsTwice, "sum of rewards at step 1"),
+    (steps.check_returns, InfiniteReward, "finite at step 1"),
+    (steps.check_returns, DoesNotTelescope, "must telescope"),
+    (steps.check_gradients, GraphInState, "'state.x' does|'step.obs.x' does"),
+    (steps.check_gradients, GraphInReward, "detached at step 1"),
+    (steps.check_gradients, NoGradient, "no gradient leads"),
+    (steps.check_bad_actions, TakesAnything, "must raise ActionError: 'say' NaN"),
+    (steps.check_bad_actions, NaNGoesThrough, "NaN in unchecked actions must abstain"),
+    (twins.check_determinism, Entropy, "'reward' differs at step 1"),
+    (twins.check_seeds, OneDomain, "unrelated keys"),
+    (twins.check_seeds, IgnoresItsSeed, "seeds 0 and 1"),
+    (twins.check_batch, MixesWorlds, r"\(world 0\): 'obs.x' differs at step 1"),
+    (twins.check_masked_reset, HiddenShift, "must leave world 0 alone: 'x' differs"),
+    (twins.check_masked_reset, IgnoresTheMask, "must leave world 0 alone"),
+    (twins.check_masked_step, IgnoresTheMask, "must not move world 1"),
+    (twins.check_masked_step, WritesIntoState, "must not move world 1"),
+    (twins.check_autoreset, FinalIsFirst, "final_obs must be the last"),
+    (twins.check_autoreset, AutoresetsToTheFirstEpisode, "must equal a masked reset"),
+    (twins.check_state_dict, HiddenCounter, "'reward' differs at step 1"),
+    (twins.check_fork, SharedList, "must not move the world: 'reward'"),
+    (twins.check_interleaved, SharedByAll, "must not touch each other: 'reward'"),
+    (twins.check_global_generators, GlobalTorch, "step moves .* torch"),
+    (twins.check_global_generators, GlobalNumpy, "reset moves .* numpy"),
+    (twins.check_global_generators, GlobalSeed, "making a world moves .* torch"),
+    (twins.check_handed_out, ReusesItsBuffer, "stay as it was: 'obs.x'"),
+    (twins.check_handed_out, WritesIntoActions, "write into actions: 'say'"),
+    (twins.check_fates, SilencedByWords, "'state.present' differs at step 1"),
+    (views.check_pettingzoo_parallel, Entropy, "parallel_seed_test"),
+    (views.check_pettingzoo_aec, LeavesItsSpace, "api_test: Out of bounds"),
+    (views.check_render, WrongPicture, "drawn as text"),
+    (views.check_gymnasium_env, SeesDoubles, "check_env"),
+    (views.check_gymnasium_vector, LeavesItsSpace, "inside its space"),
 ]
 
 
@@ -427,9 +426,9 @@ def test_learners_are_compared_to_rounding():
     class RoundsAndHosts(Rounds):
         hosts_learners = True
 
-    testing_twins.check_batch(subject_of(RoundsAndHosts))
+    twins.check_batch(subject_of(RoundsAndHosts))
     with pytest.raises(AssertionError, match="'reward' differs"):
-        testing_twins.check_batch(subject_of(Rounds))
+        twins.check_batch(subject_of(Rounds))
 
 
 # ---- views with a fault -----------------------------------------------------------------------------
@@ -497,16 +496,16 @@ class RewardsTheReset(WorldVectorEnv):
 
 
 BROKEN_VIEWS = [
-    (testing_views.check_pettingzoo_parallel, ForgetsAnAgent, "Live agent was not given info"),
-    (testing_views.check_pettingzoo_parallel, NewSpaces, "exact same space object"),
-    (testing_views.check_pettingzoo_dicts, ForgetsAnAgent, "infos must have all agents"),
-    (testing_views.check_pettingzoo_dicts, KeepsItsAgents, "empty after the end"),
-    (testing_views.check_pettingzoo_dicts, TensorRewards, "rewards must be floats"),
-    (testing_views.check_pettingzoo_engine, HandsOutState, "must (observe|pay) as the engine does"),
-    (testing_views.check_gymnasium_env, SameObservation, "share an object"),
-    (testing_views.check_gymnasium_vector, SingleReward, "reward as float64"),
-    (testing_views.check_autoreset_modes, NoFinalObs, "SameStep"),
-    (testing_views.check_autoreset_modes, RewardsTheReset, "reward in mode NextStep"),
+    (views.check_pettingzoo_parallel, ForgetsAnAgent, "Live agent was not given info"),
+    (views.check_pettingzoo_parallel, NewSpaces, "exact same space object"),
+    (views.check_pettingzoo_dicts, ForgetsAnAgent, "infos must have all agents"),
+    (views.check_pettingzoo_dicts, KeepsItsAgents, "empty after the end"),
+    (views.check_pettingzoo_dicts, TensorRewards, "rewards must be floats"),
+    (views.check_pettingzoo_engine, HandsOutState, "must (observe|pay) as the engine does"),
+    (views.check_gymnasium_env, SameObservation, "share an object"),
+    (views.check_gymnasium_vector, SingleReward, "reward as float64"),
+    (views.check_autoreset_modes, NoFinalObs, "SameStep"),
+    (views.check_autoreset_modes, RewardsTheReset, "reward in mode NextStep"),
 ]
 
 
@@ -514,14 +513,14 @@ BROKEN_VIEWS = [
     ("check", "view", "message"), BROKEN_VIEWS, ids=[f"{v.__name__}-{c.__name__}" for c, v, _ in BROKEN_VIEWS]
 )
 def test_broken_view_is_caught(check, view, message, monkeypatch):
-    monkeypatch.setattr(testing_views, view.__mro__[1].__name__, view)
+    monkeypatch.setattr(views, view.__mro__[1].__name__, view)
     with pytest.raises(AssertionError, match=message):
         check(subject_of(Clean))
 
 
 def test_every_check_has_a_world_or_view_that_fails_it():
     shown = {check for check, _, _ in BROKEN + BROKEN_VIEWS}
-    assert shown == {*testing_steps.CHECKS, *testing_twins.CHECKS, *testing_views.CHECKS}
+    assert shown == {*steps.CHECKS, *twins.CHECKS, *views.CHECKS}
 
 
 def test_waiting_world_raises():

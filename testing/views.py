@@ -18,11 +18,11 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, see
 from pettingzoo.test.render_test import collect_render_results
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from .bridges.arrays import to_arrays, to_tensors
-from .bridges.gymnasium import WorldEnv, WorldVectorEnv
-from .bridges.pettingzoo import WorldParallelEnv
-from .testing_tools import Subject, global_generators_untouched, leaves, same, walk_length
-from .testing_twins import ROUNDING
+from ..envs.bridges.arrays import to_arrays, to_tensors
+from ..envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
+from ..envs.bridges.pettingzoo import WorldParallelEnv
+from .tools import Subject, global_generators_untouched, leaves, same, walk_length
+from .twins import ROUNDING
 
 EXPECTED_WARNINGS = (
     # PettingZoo has in mind observations that are one array; ours are dicts of arrays.
@@ -229,11 +229,11 @@ def _told(infos: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     """What infos tell under the keys of ``like``, in the worlds that ``like`` speaks of."""
     told: dict[str, Any] = {}
     for key, value in like.items():
-        if key.startswith("_"):
+        if key.startswith("_") or key not in infos:
             continue
         speaks = like[f"_{key}"]
         if isinstance(value, dict):
-            told[key] = _told(infos.get(key, {}), value)
+            told[key] = _told(infos[key], value)
         elif value.dtype == object:  # final_obs: a dict per world that ended
             told[key] = {w: infos[key][w] for w in np.flatnonzero(speaks)}
         else:

@@ -13,8 +13,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ConfigError
-from .world import TensorDict, World
+from ..envs.errors import ConfigError
+from ..envs.world import TensorDict, World
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .rng import DOMAINS
-from .testing_tools import (
+from ..envs.rng import DOMAINS
+from ..envs.world import World
+from .tools import (
     Subject,
     copied,
     global_generators_untouched,
@@ -21,7 +22,6 @@ from .testing_tools import (
     seeded,
     walk_length,
 )
-from .world import World
 
 FATES = ("present", "edges", "heard", "liar", "shift", "slice", "public", "exam")
 """Last parts of the names of observations and state that must not depend on what agents do."""

@@ -8,8 +8,8 @@
     check_world(MyWorld, topics=4)  # any callable that makes one
     check_exam_blind(MyPolicy, "classroom-v0", students=3)
 
-The checks are small functions: of steps in ``testing_steps.py``, of runs against their twins in
-``testing_twins.py``, of the PettingZoo and Gymnasium views in ``testing_views.py``. Each raises an
+The checks are small functions: of steps in ``steps.py``, of runs against their twins in
+``twins.py``, of the PettingZoo and Gymnasium views in ``views.py``. Each raises an
 AssertionError of one line that names the world, the property, the key and the step.
 """
 
@@ -23,19 +23,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import testing_steps, testing_twins, testing_views
-from .errors import ConfigError
-from .registry import make_world, spec
-from .testing_tools import Subject, leaves, same, seeded
-from .world import World
+from ..envs.errors import ConfigError
+from ..envs.registry import make_world, spec
+from ..envs.world import World
+from . import steps, twins, views
+from .tools import Subject, leaves, same, seeded
 
 HORIZON = 12
 """Horizon of registered worlds under test unless given: checks walk through whole episodes."""
 
 CHECKS: list[Callable[[Subject], None]] = [
-    *testing_steps.CHECKS,
-    *testing_twins.CHECKS,
-    *testing_views.CHECKS,
+    *steps.CHECKS,
+    *twins.CHECKS,
+    *views.CHECKS,
 ]
 """All checks of a world, in the order in which they run."""
 

@@ -9,8 +9,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, EpisodeEnded
-from .testing_tools import (
+from ..envs.errors import ActionError, EpisodeEnded
+from ..envs.world import TensorDict, World
+from .tools import (
     Subject,
     copied,
     leaves,
@@ -19,7 +20,6 @@ from .testing_tools import (
     seeded,
     walk_length,
 )
-from .world import TensorDict, World
 
 
 def check_spaces(subject: Subject) -> None:

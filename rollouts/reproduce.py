@@ -1,0 +1,98 @@
+"""Running all scenarios of a documented system and holding what was documented beside what is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..envs.errors import unknown
+from ..scenarios import Claim, Scenario, registry
+from .report import Report
+from .run import Live, Rollout
+from .settings import customise
+
+QUICK_STEPS = 300
+QUICK_SEEDS = 2
+
+
+def scenarios_of(system: str | None) -> list[Scenario]:
+    """All scenarios of a system in the order of their registration; None is every system's.
+
+    Raises:
+        UnknownName: No scenario belongs to such a system.
+    """
+    systems = dict.fromkeys(s.system for s in registry.values() if s.system is not None)
+    if system is not None and system not in systems:
+        raise unknown("system", system, systems)
+    return [s for s in registry.values() if s.system is not None and system in (None, s.system)]
+
+
+def reproduce(
+    scenarios: list[Scenario],
+    *,
+    seeds: tuple[int, ...] | None = None,
+    steps: int | None = None,
+    quick: bool = False,
+    device: str = "cpu",
+    watch: Callable[[Rollout], Callable[[Live], None] | None] = lambda run: None,
+) -> Iterator[dict[str, Any]]:
+    """Run scenarios one after the other; yields what :func:`entry` makes of each.
+
+    Args:
+        scenarios: What to run.
+        seeds: World seeds; None takes each scenario's.
+        steps: Horizon instead of each scenario's; the figures are then not comparable with the claims.
+        quick: :data:`QUICK_STEPS` steps at most and :data:`QUICK_SEEDS` seeds, to see that everything works.
+        device: Where the tensors live.
+        watch: Is told each run before it starts, and may return an ``on_step`` for it.
+    """
+    for scenario in scenarios:
+        full = scenario.env_kwargs.get("horizon")
+        length = steps
+        if quick and steps is None:
+            length = min(QUICK_STEPS, full or QUICK_STEPS)
+        chosen = scenario.seeds if seeds is None else seeds
+        if quick and seeds is None:
+            chosen = chosen[:QUICK_SEEDS]
+        run = Rollout(customise(scenario, steps=length), seeds=chosen, device=device)
+        report = run.run(on_step=watch(run))
+        yield entry(report, comparable=length in (None, full))
+
+
+def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
+    """A report beside its claims, as plain JSON types, without the curves.
+
+    Args:
+        report: Of a run with the scenario's own arguments.
+        comparable: Whether it ran for as long as the claims suppose; otherwise no verdict is passed.
+    """
+    found = report.as_json()
+    return {
+        "name": report.scenario.name,
+        "summary_line": report.scenario.summary,
+        "system": report.scenario.system,
+        "comparable": comparable,
+        "steps": report.steps[-1],
+        "seeds": found["seeds"],
+        "claims": [_claim(report, claim, comparable) for claim in report.scenario.claims],
+        "summary": found["summary"],
+        "students": found["students"],
+        "metrics": found["metrics"],
+        "social_gain": found["social_gain"],
+        "budget_spent_at": report.budget_spent_at,
+        "scenario": found["scenario"],
+        "seconds": report.seconds,
+    }
+
+
+def _claim(report: Report, claim: Claim, comparable: bool) -> dict[str, Any]:
+    found = report.interval("open", claim.metric)
+    within = None
+    if comparable and found is not None and claim.tolerance is not None:
+        within = abs(found.mean - claim.documented) <= claim.tolerance
+    return {
+        **dataclasses.asdict(claim),
+        "measured": None if found is None else found._asdict(),
+        "within": within,
+    }

@@ -1,0 +1,218 @@
+"""Results as tables on a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from .names import CLASS_ACCURACIES, COSTS, COUNTS, human, is_fraction
+from .report import GAINS
+from .stats import Interval, interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .catalogue import Rows
+    from .doctor import Check
+    from .report import Report
+
+_LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
+
+
+def spread(found: Interval | None, *, percent: bool = True, signed: bool = False, digits: int = 2) -> str:
+    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; "–" where there is none."""
+    if found is None:
+        return "–"
+    scale = 100 if percent else 1
+    sign = "+" if signed else ""
+    half = "" if math.isnan(found.half) else f" ± {scale * found.half:,.{digits}f}"
+    return f"{scale * found.mean:{sign},.{digits}f}{half}"
+
+
+def measured(report: Report, mode: str, metric: str) -> str:
+    """A metric of a report as text."""
+    digits = 0 if metric in COUNTS else 2
+    return spread(report.interval(mode, metric), percent=is_fraction(metric), digits=digits)
+
+
+def listing(kind: str, rows: Rows) -> Table:
+    """Rows of the catalogue."""
+    table = Table("id", "", title=_LISTED[kind], box=SIMPLE_HEAD, title_justify="left")
+    if kind == "scenarios":
+        table.add_column("world")
+        table.add_column("policy")
+        table.add_column("system")
+    for row in rows:
+        more = (row["env"], row["policy"], row["system"] or "") if kind == "scenarios" else ()
+        table.add_row(row["id"], row["summary"], *more)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def result(report: Report) -> Table:
+    """Everything a run measured, one column per mode."""
+    seeds = (
+        f"seed {report.seeds[0]}" if len(report.seeds) == 1 else f"mean ± 95 % over {len(report.seeds)} seeds"
+    )
+    steps = report.steps[-1] if report.steps else 0
+    table = Table(
+        title=f"{report.scenario.name} · {steps:,} steps · {seeds}", box=SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("")
+    for mode in report.modes:
+        table.add_column(mode, justify="right")
+    has = set(report.metrics["open"])
+    _section(table, "test accuracy, %", _students(report))
+    _section(table, None, _rows(report, [m for m in CLASS_ACCURACIES if m in has]))
+    with_dropout = [f"{m}_dropout" for m in CLASS_ACCURACIES] + ["dropout_vote"]
+    names = {f"{m}_dropout": name for m, name in CLASS_ACCURACIES.items()}
+    _section(
+        table, "the same with dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names)
+    )
+    for step in report.scenario.measure_at:
+        names = {f"{m}@{step}": name for m, name in CLASS_ACCURACIES.items()}
+        _section(
+            table, f"test accuracy at step {step:,}, %", _rows(report, [m for m in names if m in has], names)
+        )
+    _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
+    if report.scenario.controls:
+        rows = []
+        for metric in GAINS:
+            gains = {mode: interval(v) for mode, v in report.social_gain(metric).items()}
+            if gains:
+                cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
+                rows.append((human(metric), "", *cells))
+        _section(table, "social gain (open − control), points", rows)
+    return table
+
+
+def _students(report: Report) -> list[tuple[str, ...]]:
+    rows = []
+    for student in range(len(next(iter(report.students.get("open", [])), []))):
+        cells = [interval([seed[student] for seed in report.students[mode]]) for mode in report.modes]
+        rows.append((f"student {student}", *(spread(cell) for cell in cells)))
+    return rows
+
+
+def _rows(
+    report: Report, metrics: list[str], names: Mapping[str, str] | None = None
+) -> list[tuple[str, ...]]:
+    names = names or {}
+    return [
+        (names.get(metric, human(metric)), *(measured(report, mode, metric) for mode in report.modes))
+        for metric in metrics
+    ]
+
+
+def _section(table: Table, title: str | None, rows: Iterable[tuple[str, ...]]) -> None:
+    rows = list(rows)
+    if not rows:
+        return
+    if title is not None:
+        table.add_row(f"[bold]{title}[/bold]")
+    for row in rows:
+        table.add_row(f"  {row[0]}", *row[1:])
+    table.add_section()
+
+
+def claims(entries: list[dict[str, Any]]) -> Table:
+    """Documented beside measured."""
+    table = Table(title="documented beside measured, %", box=SIMPLE_HEAD, title_justify="left")
+    for name in ("scenario", "metric", "documented", "source", "measured", "within tolerance"):
+        table.add_column(name, justify="right" if name in ("documented", "measured") else "left")
+    for entry in entries:
+        previous = ""
+        for claim in entry["claims"]:
+            name = entry["name"] if entry["name"] != previous else ""
+            previous = entry["name"]
+            table.add_row(name, *claim_cells(claim))
+        if entry["claims"]:
+            table.add_section()
+    return table
+
+
+def claim_cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Metric, documented, source, measured, verdict."""
+    found = None if claim["measured"] is None else as_interval(claim["measured"])
+    percent = is_fraction(claim["metric"])
+    scale = 100 if percent else 1
+    verdict = {True: "✓", False: "✗", None: "–"}[claim["within"]]
+    if claim["tolerance"] is not None:
+        verdict += f" (± {scale * claim['tolerance']:.1f})"
+    return (
+        human(claim["metric"]),
+        f"{scale * claim['documented']:.2f}",
+        claim["source"],
+        spread(found, percent=percent),
+        verdict,
+    )
+
+
+COMPARED = ("scenario", "mean", "best", "title", "hard vote", "soft vote", "dropout vote", "labels", "KiB")
+"""Columns of a comparison; "dropout vote" is one student's dropout samples, voting."""
+
+
+def comparison(entries: list[dict[str, Any]]) -> Table:
+    """One row per scenario and mode: accuracies with dropout off and on, and what they cost."""
+    table = Table(title="test accuracy, %: dropout off / dropout on", box=SIMPLE_HEAD, title_justify="left")
+    for name in COMPARED:
+        first = name == COMPARED[0]
+        table.add_column(name, justify="left" if first else "right", no_wrap=first)
+    for entry in entries:
+        for row in comparison_rows(entry):
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def comparison_rows(entry: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Cells of :data:`COMPARED` for the modes of one scenario, and for each step measured."""
+    rows = []
+    for mode, metrics in entry["summary"].items():
+        steps = sorted({int(name.partition("@")[2]) for name in metrics if "@" in name})
+        for step in [None, *steps]:
+            at = "" if step is None else f"@{step}"
+            label = entry["name"] + ("" if mode == "open" else f", {mode}")
+            cells = [
+                "\n".join(_cell(metrics, f"{metric}{dropout}{at}") for dropout in ("", "_dropout"))
+                for metric in CLASS_ACCURACIES
+            ]
+            costs = (_cell(metrics, "labels"), _cell(metrics, "kib")) if step is None else ("", "")
+            rows.append(
+                (
+                    label if step is None else f"  at step {step:,}",
+                    *cells,
+                    _cell(metrics, f"dropout_vote{at}"),
+                    *costs,
+                )
+            )
+    return rows
+
+
+def _cell(metrics: Mapping[str, Any], metric: str) -> str:
+    if metric not in metrics:
+        return "–"
+    found = as_interval(metrics[metric])
+    if not is_fraction(metric):
+        return f"{found.mean:,.0f}"
+    return spread(found)
+
+
+def as_interval(found: Mapping[str, Any]) -> Interval:
+    """An interval from JSON, where a half-width of null stands for none."""
+    half = found["half"]
+    return Interval(found["mean"], math.nan if half is None else half, found["n"])
+
+
+def examination(checks: list[Check]) -> Table:
+    """The doctor's table."""
+    table = Table("", "", "found", "what to do", box=SIMPLE_HEAD)
+    for check in checks:
+        mark = "[green]✓[/green]" if check.ok else "[red]✗[/red]"
+        table.add_row(mark, check.name, escape(check.found), escape(check.advice))
+    return table

@@ -1,0 +1,584 @@
+"""The PettingZoo and Gymnasium views: autoreset truth tables, registries, and what they refuse."""
+
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
+from gymnasium.vector import AutoresetMode
+from pettingzoo.env_registry.registration import make as pettingzoo_make
+from pettingzoo.env_registry.registration import spec as pettingzoo_spec
+
+import studyhall
+from studyhall.envs.bridges.arrays import to_arrays
+from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
+from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
+from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
+
+SMALL = {"students": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
+FULL = "studyhall/classroom-v0"
+
+
+def one_line(caught):
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def sharp_answers(env, rng):
+    """Joint actions whose rewards are surely not zero."""
+    w, n = env.num_envs, 2
+    return {
+        "soft_targets": rng.random((w, n, 4, 10)),
+        "answers": rng.random((w, n, 10, 10)),
+        "ask": np.zeros((w, n), dtype=int),
+    }
+
+
+# ---- autoreset modes --------------------------------------------------------------------------------
+
+# Two episodes of horizon 3. Columns: steps on the clock that the observation shows, whether a reward was
+# paid, truncated, whether info has metrics, final_obs, final_info, and steps on the clock in final_obs.
+TRUTH = {
+    "NextStep": [
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (3, True, True, True, False, None),
+        (0, False, False, False, False, None),  # resets; the action is ignored
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (3, True, True, True, False, None),
+        (0, False, False, False, False, None),
+    ],
+    "SameStep": [
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (0, True, True, False, True, 3),  # metrics are in final_info
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (0, True, True, False, True, 3),
+        (1, True, False, False, False, None),
+    ],
+    "Disabled": [
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (3, True, True, True, False, None),
+        "reset",
+        (1, True, False, False, False, None),
+        (2, True, False, False, False, None),
+        (3, True, True, True, False, None),
+    ],
+}
+
+
+def clocks(obs):
+    return (obs["time"][..., 0] * 3).round().astype(int)
+
+
+@pytest.mark.parametrize("mode", TRUTH)
+def test_autoreset_truth_table(mode):
+    env = studyhall.make_vec("classroom-v0", 2, autoreset_mode=mode, **SMALL)
+    assert env.metadata["autoreset_mode"] is AutoresetMode(mode)
+    obs, info = env.reset(seed=0)
+    assert clocks(obs).tolist() == [[0, 0], [0, 0]]
+    assert info == {}
+    rng = np.random.default_rng(0)
+    for t, row in enumerate(TRUTH[mode], 1):
+        if row == "reset":
+            with pytest.raises(EpisodeEnded, match="reset_mask"):
+                env.step(sharp_answers(env, rng))
+            obs, _ = env.reset(options={"reset_mask": np.array([True, True])})
+            assert (clocks(obs) == 0).all()
+            continue
+        clock, paid, ended, metrics, final, final_clock = row
+        obs, reward, terminated, truncated, info = env.step(sharp_answers(env, rng))
+        assert (clocks(obs) == clock).all(), t
+        assert ((reward != 0) == paid).all(), t
+        assert reward.dtype == np.float64
+        assert not terminated.any()
+        assert (truncated == ended).all(), t
+        assert ("metrics" in info) == metrics, t
+        assert ("final_obs" in info, "final_info" in info) == (final, final), t
+        if final:
+            assert info["_final_obs"].all()
+            assert all((clocks(obs) == final_clock).all() for obs in info["final_obs"])
+            assert info["final_info"]["metrics"]["return"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_worlds_that_end_apart(mode):
+    """World 1 was reset after the first step: each world follows its own table."""
+    env = studyhall.make_vec("classroom-v0", 2, autoreset_mode=mode, **SMALL)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    env.step(sharp_answers(env, rng))
+    env.reset(options={"reset_mask": np.array([False, True])})
+    seen = []
+    for _ in range(5):
+        obs, reward, _, truncated, info = env.step(sharp_answers(env, rng))
+        seen.append((clocks(obs)[:, 0].tolist(), (reward != 0).tolist(), truncated.tolist()))
+        assert np.array_equal(info["_score"], (reward != 0) & ~(truncated & (mode == "SameStep")))
+    yes, no = True, False
+    assert (
+        seen
+        == {
+            "NextStep": [
+                ([2, 1], [yes, yes], [no, no]),
+                ([3, 2], [yes, yes], [yes, no]),
+                ([0, 3], [no, yes], [no, yes]),
+                ([1, 0], [yes, no], [no, no]),
+                ([2, 1], [yes, yes], [no, no]),
+            ],
+            "SameStep": [
+                ([2, 1], [yes, yes], [no, no]),
+                ([0, 2], [yes, yes], [yes, no]),
+                ([1, 0], [yes, yes], [no, yes]),
+                ([2, 1], [yes, yes], [no, no]),
+                ([0, 2], [yes, yes], [yes, no]),
+            ],
+        }[mode]
+    )
+
+
+def test_next_step_ignores_the_actions_of_worlds_it_resets():
+    env = studyhall.make_vec("classroom-v0", 2, **SMALL)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        env.step(sharp_answers(env, rng))
+    env.reset(options={"reset_mask": np.array([True, False])})
+    actions = sharp_answers(env, rng)
+    actions["answers"][1] = np.nan
+    obs, *_ = env.step(actions)
+    assert clocks(obs)[:, 0].tolist() == [1, 0]
+    actions["answers"][0] = np.nan
+    with pytest.raises(ActionError, match=r"'answers' of student_0 \(world 0\)"):
+        env.step(actions)
+
+
+def test_reward_is_the_mean_over_agents():
+    env = studyhall.make_vec("classroom-v0", 2, **SMALL)
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(sharp_answers(env, np.random.default_rng(0)))
+    assert info["reward_per_agent"].shape == (2, 2)
+    np.testing.assert_allclose(reward, info["reward_per_agent"].mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, "SameStep", "SAME_STEP"])
+def test_autoreset_mode_by_enum_value_and_name(mode):
+    env = studyhall.make_vec("classroom-v0", 1, autoreset_mode=mode, **SMALL)
+    assert env.autoreset_mode is AutoresetMode.SAME_STEP
+
+
+def test_unknown_autoreset_mode():
+    with pytest.raises(ConfigError, match="'NextStep', 'SameStep', 'Disabled'") as caught:
+        studyhall.make_vec("classroom-v0", 1, autoreset_mode="Sometimes", **SMALL)
+    one_line(caught)
+
+
+@pytest.mark.parametrize(
+    "mask", [np.array([False, False]), np.array([True]), np.array([1, 0]), [True, False, True]]
+)
+def test_bad_reset_mask(mask):
+    env = studyhall.make_vec("classroom-v0", 2, **SMALL)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="mask"):
+        env.reset(options={"reset_mask": mask})
+
+
+def test_masked_reset_keeps_the_users_options():
+    env = studyhall.make_vec("classroom-v0", 2, **SMALL)
+    env.reset(seed=0)
+    options = {"reset_mask": np.array([True, False])}
+    env.reset(options=options)
+    assert list(options) == ["reset_mask"]
+
+
+# ---- seeds ------------------------------------------------------------------------------------------
+
+
+def test_seeds_of_the_vector_view():
+    env = studyhall.make_vec("classroom-v0", 3, **SMALL)
+    counted, _ = env.reset(seed=5)
+    listed, _ = env.reset(seed=[5, 6, 7])
+    swapped, _ = env.reset(seed=[7, 6, 5])
+    for key, value in counted.items():
+        np.testing.assert_array_equal(listed[key], value)
+        np.testing.assert_array_equal(swapped[key], value[::-1])
+    assert not np.array_equal(counted["slice"][0], counted["slice"][1])
+    evaluation, _ = env.reset(seed=5, options={"domain": "eval"})
+    assert not np.array_equal(evaluation["slice"], counted["slice"])
+    for seed in ([1, 2], -1, [1, None, 2], "a"):
+        with pytest.raises(ConfigError, match="seed"):
+            env.reset(seed=seed)
+
+
+def test_reset_without_a_seed_goes_on():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    first, _ = env.reset(seed=3)
+    second, _ = env.reset()
+    again, _ = env.reset(seed=3)
+    assert not np.array_equal(first["student_0"]["slice"], second["student_0"]["slice"])
+    np.testing.assert_array_equal(first["student_0"]["slice"], again["student_0"]["slice"])
+
+
+def test_never_seeded_worlds_differ_and_can_be_repeated():
+    one, other = (studyhall.make_env("classroom-v0", **SMALL) for _ in range(2))
+    seen, _ = one.reset()
+    elsewhere, _ = other.reset()
+    assert not np.array_equal(seen["student_0"]["slice"], elsewhere["student_0"]["slice"])
+    other.reset(seed=int(one.world.seeds[0]))
+    assert torch.equal(other.world.keys, one.world.keys)
+
+
+def test_agents_sample_from_generators_of_their_own():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    for agent in env.possible_agents:
+        env.action_space(agent).seed(4)
+    one, other = (env.action_space(agent).sample() for agent in env.possible_agents)
+    np.testing.assert_array_equal(one["answers"], other["answers"])
+
+
+# ---- registries -------------------------------------------------------------------------------------
+
+
+def test_gymnasium_make():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make(FULL, **SMALL)
+        assert isinstance(env.unwrapped, WorldEnv)
+        env.reset(seed=1)
+        env.action_space.seed(1)
+        for _ in range(3):
+            obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    assert obs["exam"].shape[:2] == (2, 10)
+    assert (type(reward), terminated, truncated) == (float, False, True)
+    assert info["metrics"]["return"].shape == (2,)
+
+
+@pytest.mark.parametrize("mode", [None, "sync", "vector_entry_point"])
+def test_gymnasium_make_vec(mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make_vec(FULL, num_envs=3, vectorization_mode=mode, **SMALL)
+        obs, _ = env.reset(seed=1)
+    assert isinstance(env, WorldVectorEnv) == (mode != "sync")
+    assert obs["exam"].shape[:3] == (3, 2, 10)
+    assert env.num_envs == 3
+    assert env.spec.id == FULL
+
+
+def test_gymnasium_make_vec_takes_an_autoreset_mode():
+    env = gymnasium.make_vec(FULL, num_envs=2, autoreset_mode="SameStep", **SMALL)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+
+def test_gymnasium_wrappers_record_statistics():
+    env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make(FULL, **SMALL))
+    env.reset(seed=0)
+    for _ in range(3):
+        *_, info = env.step(env.action_space.sample())
+    assert info["episode"]["l"] == 3
+    vector = gymnasium.wrappers.vector.RecordEpisodeStatistics(gymnasium.make_vec(FULL, num_envs=2, **SMALL))
+    vector.reset(seed=0)
+    for _ in range(3):
+        *_, info = vector.step(vector.action_space.sample())
+    assert info["episode"]["l"].tolist() == [3, 3]
+    np.testing.assert_allclose(info["episode"]["r"], info["metrics"]["return"].mean(1), rtol=1e-5)
+
+
+def test_specs_survive_json_and_pickle():
+    env = gymnasium.make(FULL, **SMALL)
+    assert json.loads(env.spec.to_json())["kwargs"]["students"] == 2
+    again = gymnasium.make(GymnasiumSpec.from_json(env.spec.to_json()))
+    assert again.unwrapped.world.num_agents == 2
+    assert gymnasium.make(pickle.loads(pickle.dumps(env.spec))).unwrapped.world.horizon == 3
+    vector = gymnasium.make_vec(FULL, num_envs=2, **SMALL)
+    assert gymnasium.make_vec(GymnasiumSpec.from_json(vector.spec.to_json())).num_envs == 2
+    assert pickle.loads(pickle.dumps(pettingzoo_spec("parallel", FULL))).id == FULL
+
+
+def test_pettingzoo_make():
+    env = pettingzoo_make("parallel", FULL, **SMALL)
+    assert isinstance(env, WorldParallelEnv)
+    assert str(env) == "classroom-v0"
+    assert env.metadata["render_modes"] == ["ansi", "rgb_array"]
+    assert env.unwrapped.world.horizon == 3
+    assert pettingzoo_make("parallel", FULL, max_cycles=7).max_cycles == 7
+    aec = pettingzoo_make("aec", FULL, **SMALL)
+    aec.reset(seed=0)
+    turns = 0
+    for agent in aec.agent_iter():
+        _, _, terminated, truncated, _ = aec.last()
+        aec.step(None if terminated or truncated else aec.action_space(agent).sample())
+        turns += 1
+    assert turns == 3 * 2 + 2  # every student acts three times, then leaves
+    assert aec.agents == []
+
+
+@pytest.mark.parametrize(
+    "make", [studyhall.make_env, studyhall.make_aec, studyhall.make_vec, studyhall.make_world]
+)
+def test_unknown_names_list_near_ones(make):
+    with pytest.raises(UnknownName, match="did you mean 'classroom-v0'") as caught:
+        make("clasroom-v0")
+    one_line(caught)
+    with pytest.raises(UnknownName, match="'students'") as caught:
+        make("classroom-v0", student=3)
+    one_line(caught)
+
+
+def test_registering_twice():
+    with pytest.raises(ConfigError, match="registered already"):
+        studyhall.register(studyhall.spec("classroom-v0"))
+
+
+# ---- bad actions ------------------------------------------------------------------------------------
+
+
+def good_actions(env):
+    return {
+        agent: {"soft_targets": np.ones((4, 10)), "answers": np.ones((10, 10)), "ask": 0}
+        for agent in env.possible_agents
+    }
+
+
+def spoil(key, value):
+    return lambda actions: {**actions, "student_1": {**actions["student_1"], key: value}}
+
+
+BAD = {
+    "nan": (spoil("answers", np.full((10, 10), np.nan)), "'answers' of student_1 .* not finite"),
+    "infinite": (spoil("answers", np.full((10, 10), np.inf)), "'answers' of student_1 .* not finite"),
+    "overflowing": (spoil("answers", np.full((10, 10), 1e300)), "'answers' of student_1 .* not finite"),
+    "negative": (
+        spoil("soft_targets", -np.ones((4, 10))),
+        r"'soft_targets' of student_1 .* outside \[0, inf\]",
+    ),
+    "misshapen": (
+        spoil("answers", np.ones((10, 9))),
+        r"'answers' of student_1 must have shape \(10, 10\), got \(10, 9\)",
+    ),
+    "ragged": (spoil("answers", [[1.0], [1.0, 2.0]]), "'answers' of student_1 cannot be read"),
+    "words": (spoil("answers", "uniform"), "'answers' of student_1 must hold numbers"),
+    "nothing": (spoil("answers", None), "'answers' of student_1 must hold numbers"),
+    "complex": (spoil("answers", np.ones((10, 10), complex)), "'answers' of student_1 must hold numbers"),
+    "out of range": (spoil("ask", 2), "'ask' of student_1 .* outside 0…1"),
+    "not whole": (spoil("ask", 1.0), "'ask' of student_1 must hold integers"),
+    "missing agent": (lambda a: {"student_0": a["student_0"]}, "lacks the agent 'student_1'"),
+    "unknown agent": (lambda a: {**a, "student_9": a["student_0"]}, "unknown agent 'student_9'"),
+    "missing key": (
+        lambda a: {**a, "student_1": {"answers": np.ones((10, 10)), "ask": 0}},
+        "action of student_1 lacks the key 'soft_targets'",
+    ),
+    "unknown key": (spoil("asks", 1), "action of student_1 has the unknown key 'asks'"),
+    "no dict of agents": (lambda a: list(a.values()), "must be a dict by agent"),
+    "no dict of keys": (lambda a: {**a, "student_1": 3}, "action of student_1 must be a dict by key"),
+}
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_action(fault, validate):
+    spoiled, message = BAD[fault]
+    world = studyhall.make_world("classroom-v0", autoreset=False, validate=validate, **SMALL)
+    env = WorldParallelEnv(world, "classroom")
+    env.reset(seed=0)
+    before = world.state_dict()["state"]
+    with pytest.raises(ActionError, match=message) as caught:
+        env.step(spoiled(good_actions(env)))
+    one_line(caught)
+    after = world.state_dict()["state"]
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    env.step(good_actions(env))  # and nothing is broken
+
+
+@pytest.mark.parametrize(
+    ("answers", "ask"),
+    [
+        (np.ones((10, 10)), True),
+        (np.ones((10, 10), np.float32), np.int32(1)),
+        (np.ones((10, 10), int), np.array(1, np.uint8)),
+        ([[1] * 10] * 10, 1),
+        (torch.ones(10, 10, requires_grad=True), torch.tensor(1)),
+    ],
+)
+def test_array_likes_are_all_the_same(answers, ask):
+    rewards = []
+    for given in ({"answers": answers, "ask": ask}, {"answers": np.ones((10, 10), np.float32), "ask": 1}):
+        env = studyhall.make_env("classroom-v0", label_price=0.1, **SMALL)
+        env.reset(seed=0)
+        actions = good_actions(env)
+        actions["student_0"].update(given)
+        rewards.append(env.step(actions)[1])
+    assert rewards[0] == rewards[1]
+    assert rewards[0]["student_0"] < rewards[0]["student_1"]  # the price of asking
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("answers", np.ones((2, 10, 10)), r"'answers' must have shape \(2, 2, 10, 10\)"),
+        ("answers", np.full((2, 2, 10, 10), np.nan), r"'answers' of student_0 \(world 0\) is not finite"),
+        ("ask", np.full((2, 2), 5), r"'ask' of student_0 \(world 0\) is outside"),
+        ("asks", np.zeros((2, 2), int), "unknown key 'asks'"),
+    ],
+)
+@pytest.mark.parametrize("validate", [True, False])
+def test_bad_joint_action(key, value, message, validate):
+    world = studyhall.make_world("classroom-v0", num_worlds=2, autoreset=False, validate=validate, **SMALL)
+    env = WorldVectorEnv(world)
+    env.reset(seed=0)
+    with pytest.raises(ActionError, match=message) as caught:
+        env.step({**sharp_answers(env, np.random.default_rng(0)), key: value})
+    one_line(caught)
+    assert world.clock.tolist() == [0, 0]
+
+
+def test_missing_key_of_a_joint_action():
+    env = studyhall.make_vec("classroom-v0", 2, **SMALL)
+    env.reset(seed=0)
+    actions = sharp_answers(env, np.random.default_rng(0))
+    del actions["ask"]
+    with pytest.raises(ActionError, match="joint action lacks the key 'ask'"):
+        env.step(actions)
+
+
+def test_steps_outside_an_episode():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    with pytest.raises(EpisodeEnded, match="before reset"):
+        env.step(good_actions(env))
+    with pytest.raises(EpisodeEnded, match=r"reset\(\)"):
+        env.state()
+    env.reset(seed=0)
+    for _ in range(3):
+        results = env.step(good_actions(env))
+    assert all(results[3].values())
+    assert env.agents == []
+    for actions in (good_actions(env), {}):
+        with pytest.raises(EpisodeEnded, match=r"is over: call reset\(\)") as caught:
+            env.step(actions)
+        one_line(caught)
+    env.reset()
+    assert env.agents == env.possible_agents
+    for view in (studyhall.make_vec("classroom-v0", **SMALL), gymnasium.make(FULL, **SMALL).unwrapped):
+        with pytest.raises(EpisodeEnded, match="before reset"):
+            view.step(view.action_space.sample())
+
+
+def test_unknown_agent():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    for space in (env.action_space, env.observation_space):
+        with pytest.raises(ActionError, match="unknown agent 'teacher'"):
+            space("teacher")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"students": 0}, "students must be a whole number of at least 1, got 0"),
+        ({"teacher_budget": -1}, "teacher_budget .* got -1"),
+        ({"horizon": 0}, "horizon .* got 0"),
+        ({"render_mode": "human"}, "unknown render_mode 'human': use None or one of ansi, rgb_array"),
+    ],
+)
+@pytest.mark.parametrize("make", [studyhall.make_env, studyhall.make_vec])
+def test_bad_arguments(make, kwargs, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make("classroom-v0", **{**SMALL, **kwargs})
+    one_line(caught)
+
+
+def test_views_need_a_world_that_waits():
+    with pytest.raises(ConfigError, match="autoreset=False"):
+        WorldVectorEnv(studyhall.make_world("classroom-v0", **SMALL))
+    with pytest.raises(ConfigError, match="num_worlds=1, got 2"):
+        WorldParallelEnv(studyhall.make_world("classroom-v0", num_worlds=2, autoreset=False, **SMALL), "c")
+
+
+# ---- what is handed out -----------------------------------------------------------------------------
+
+
+def test_parallel_step():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    env.reset(seed=0)
+    for t in range(1, 4):
+        obs, rewards, terminated, truncated, infos = env.step(good_actions(env))
+        assert all(type(reward) is float for reward in rewards.values())
+        assert list(truncated.values()) == [t == 3, t == 3]
+        assert list(terminated.values()) == [False, False]
+        assert ("episode" in infos["student_1"]) == (t == 3)
+        assert type(infos["student_0"]["bytes"]) is float
+        assert infos["student_0"]["bytes"] == 4 * 10 * 4  # one peer: 4 rows, 10 classes, 4 bytes
+        assert obs["student_0"]["time"] == np.float32(t / 3)
+    assert infos["student_0"]["episode"]["bytes"] == 3 * 160.0
+    assert env.state().dtype == np.float32
+
+
+def test_arrays_are_copies():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    obs, _ = env.reset(seed=0)
+    obs["student_0"]["exam"][...] = 7
+    assert not (obs["student_1"]["exam"] == 7).any()  # though both see the same exam
+    assert not (env.world.observe(env.world._state)["exam"] == 7).any()
+    expanded = to_arrays({"x": torch.zeros(1, 1).expand(3, 2)})["x"]
+    expanded[0, 0] = 1
+    assert expanded.sum() == 1
+
+
+def test_a_space_of_one_key_takes_bare_arrays():
+    world = studyhall.make_world("classroom-v0", autoreset=False, validate=True, **SMALL)
+    world.action_space = gymnasium.spaces.Dict({"ask": world.action_space["ask"]})
+    env = WorldParallelEnv(world, "c")
+    assert env._batch({"student_0": 1, "student_1": 0})["ask"].tolist() == [[1, 0]]
+
+
+# ---- drawing ----------------------------------------------------------------------------------------
+
+
+def test_render_modes():
+    text = studyhall.make_env("classroom-v0", render_mode="ansi", **SMALL)
+    text.reset(seed=0)
+    assert "student_1" in text.render()
+    text.step(good_actions(text))
+    assert "step 1/3" in text.render()
+    picture = gymnasium.make(FULL, render_mode="rgb_array", **SMALL)
+    picture.reset(seed=0)
+    assert picture.render().dtype == np.uint8
+    assert picture.render().shape[2] == 3
+    many = studyhall.make_vec("classroom-v0", 2, render_mode="ansi", **SMALL)
+    many.reset(seed=0)
+    assert len(many.render()) == 2
+    assert many.render()[0].startswith("step 0/3")
+
+
+def test_render_without_a_mode():
+    env = studyhall.make_env("classroom-v0", **SMALL)
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match="render_mode"):
+        assert env.render() is None
+    assert studyhall.make_vec("classroom-v0", **SMALL).render() is None
+
+
+# ---- light import -----------------------------------------------------------------------------------
+
+
+def test_import_is_light():
+    heavy = [
+        "stable_baselines3",
+        "torchvision",
+        "datasets",
+        "matplotlib",
+        "pygame",
+        "sklearn",
+        "pandas",
+        "ray",
+    ]
+    code = f"import sys, studyhall; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
