@@ -180,7 +180,7 @@ class World(ABC):
             self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
         self.domain = domain
         self._restart(chosen, first_episode=fresh_seed)
-        return self.observe(self._state)
+        return self.obs
 
     @torch.no_grad()
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
@@ -216,7 +216,7 @@ class World(ABC):
         """
         if not self._state:
             raise EpisodeEnded("step before reset: call reset() first")
-        over = self._terminated | self._truncated
+        over = self.ended
         chosen = self._world_mask(mask) if mask is not None else ~over
         if (chosen & over).any() or not chosen.any():
             which = np.flatnonzero(over).tolist()
@@ -249,13 +249,13 @@ class World(ABC):
         new = {**outcome.state, "return": old["return"] + reward}
         self._state = self._merge(new, old, chosen)
         ended = self._advance_clock(chosen)
-        obs = final_obs = self.observe(self._state)
+        obs = final_obs = self.obs
         info["episode"] = self._episode_metrics(ended)
         terminated = torch.from_numpy(self._terminated.copy()).to(self.device)
         truncated = torch.from_numpy(self._truncated.copy()).to(self.device)
         if self.autoreset and ended.any():
             self._restart(ended, first_episode=False)
-            obs = self.observe(self._state)
+            obs = self.obs
         return Step(obs, reward, loss, terminated, truncated, final_obs, info)
 
     def _advance_clock(self, chosen: np.ndarray | None) -> np.ndarray:
@@ -264,7 +264,7 @@ class World(ABC):
         self._clock[moved] += 1
         self._terminated[moved] = self.exhausted(self._clock)[moved]
         self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
-        return moved & (self._terminated | self._truncated)
+        return moved & self.ended
 
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
         """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
@@ -290,6 +290,16 @@ class World(ABC):
         return self._clock.copy()
 
     @property
+    def ended(self) -> np.ndarray:
+        """Which worlds' episodes are over and wait for a reset, bool ``[W]`` on the host."""
+        return self._terminated | self._truncated
+
+    @property
+    def obs(self) -> TensorDict:
+        """The present observations, ``[W, N, …]``: what the last reset or step returned."""
+        return self.observe(self._state)
+
+    @property
     def keys(self) -> Tensor:
         """Random key of each world's running episode, int64 ``[W]``: what policies derive theirs from."""
         return self._state["key"]
@@ -300,7 +310,7 @@ class World(ABC):
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
-        obs = self.observe(self._state)
+        obs = self.obs
         return torch.cat([obs[key].flatten(1).float() for key in sorted(obs)], dim=1)
 
     def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:

@@ -101,7 +101,21 @@ class Rollout:
         checkpoint_every: float = 20.0,
         stop: Callable[[], bool] | None = None,
     ) -> Report:
-        """Run to the end of the episode.
+        """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
+        self.simulate(on_step=on_step, checkpoint=checkpoint, checkpoint_every=checkpoint_every, stop=stop)
+        self._record(measure(self.world, self.policy), "")
+        self._record_ledger()
+        return self.report
+
+    def simulate(
+        self,
+        *,
+        on_step: Callable[[Live], None] | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_every: float = 20.0,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        """Step to the end of the episode.
 
         Args:
             on_step: Is told the live figures, some ten times a second and at the last step.
@@ -137,14 +151,10 @@ class Rollout:
                 saved = now
             if stopping:
                 raise Stopped(self._done, self.steps)
-        self.report.seconds = self._before + time.perf_counter() - begun
-        self._record(measure(self.world, self.policy), "")
-        self._record_ledger()
-        return self.report
 
     def _over(self) -> bool:
         """Whether every world's episode has ended; known on the host."""
-        return bool((self.world._terminated | self.world._truncated).all())
+        return bool(self.world.ended.all())
 
     # ---- recording ----------------------------------------------------------------------------------
 
@@ -243,7 +253,7 @@ class Rollout:
             reason = str(fault).partition("\n")[0].partition(". ")[0] or type(fault).__name__
             raise ConfigError(f"{path} cannot be read ({reason}): run the scenario anew") from fault
         self._before = self.report.seconds
-        self.obs = self.world.observe(self.world._state)
+        self.obs = self.world.obs
 
 
 def rollout(
