@@ -240,7 +240,7 @@ class World(ABC):
         outcome = self.advance({**old, "clock": clock}, actions, draws)
         reward = outcome.reward.detach()
         loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
-        info: dict[str, Any] = outcome.info
+        info: dict[str, Any] = dict(outcome.info)
         if chosen is not None:
             where = torch.from_numpy(chosen).to(self.device)
             reward = torch.where(where[:, None], reward, 0.0)
@@ -248,6 +248,7 @@ class World(ABC):
             info = {k: torch.where(_expand(where, v), v, torch.zeros_like(v)) for k, v in info.items()}
         new = {**outcome.state, "return": old["return"] + reward}
         self._state = self._merge(new, old, chosen)
+        info = self._hand_out(info)
         ended = self._advance_clock(chosen)
         obs = final_obs = self.obs
         info["episode"] = self._episode_metrics(ended)
@@ -282,6 +283,11 @@ class World(ABC):
         where = torch.from_numpy(chosen).to(self.device)
         return {k: v if v is old[k] else torch.where(_expand(where, v), v, old[k]) for k, v in new.items()}
 
+    def _hand_out(self, tensors: TensorDict) -> TensorDict:
+        """The tensors, those that share memory with the state copied: who gets them may write into them."""
+        kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
+        return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
+
     # ---- looking in, saving, branching --------------------------------------------------------------
 
     @property
@@ -297,7 +303,7 @@ class World(ABC):
     @property
     def obs(self) -> TensorDict:
         """The present observations, ``[W, N, …]``: what the last reset or step returned."""
-        return self.observe(self._state)
+        return self._hand_out(self.observe(self._state))
 
     @property
     def keys(self) -> Tensor:
@@ -306,7 +312,7 @@ class World(ABC):
 
     def metrics(self) -> TensorDict:
         """Metrics of the running episodes, ``[W]`` or ``[W, N]``, with their returns so far."""
-        return {"return": self._state["return"], **self.summary(self._state)}
+        return self._hand_out({"return": self._state["return"], **self.summary(self._state)})
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""

@@ -227,6 +227,24 @@ def check_handed_out(subject: Subject) -> None:
         handed, kept = {"obs": step.obs}, copied({"obs": step.obs})
 
 
+def check_poison(subject: Subject) -> None:
+    """What was handed out or in may be overwritten: the world keeps no view of it."""
+    poisoned, clean = _pair(subject, 2, seed=23, steps=0, autoreset=True)
+    _poison(poisoned.obs)
+    generator, same_again = seeded(24), seeded(24)
+    for t in range(1, walk_length(clean) + 1):
+        actions = sample_actions(poisoned, generator)
+        step, expected = poisoned.step(actions), clean.step(sample_actions(clean, same_again))
+        subject.require_equal("a world must keep no view of what it hands out or is given", step, expected, t)
+        _poison((step, actions, poisoned.metrics()))
+
+
+def _poison(tree: Any) -> None:
+    """Set every bit of every tensor's memory: NaN where it is floating point."""
+    for _, value in leaves(tree):
+        value.untyped_storage().fill_(255)
+
+
 def check_fates(subject: Subject) -> None:
     """What happens to agents (faults, slices, exams) does not depend on what they say."""
     worlds = [subject.world(2, autoreset=True) for _ in range(2)]
@@ -254,6 +272,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_interleaved,
     check_global_generators,
     check_handed_out,
+    check_poison,
     check_fates,
 ]
 

@@ -1,0 +1,344 @@
+"""The command line: every command, its JSON, its errors, and runs that are killed and taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from pyarrow import parquet
+
+from studyhall.rollouts import cli
+from studyhall.rollouts.settings import parse_seeds
+from studyhall.scenarios import Claim, Scenario, registry
+
+SMALL = ("--set", "students=3", "--set", "policy.hidden=[16]")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Call the command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def studyhall(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "studyhall", *arguments],
+        cwd=cwd,
+        env=ONE_THREAD,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def results(folder: Path) -> dict:
+    found = json.loads((folder / "report.json").read_text())
+    del found["seconds"]
+    return found
+
+
+# ---- list and doctor ------------------------------------------------------------------------------------
+
+
+def test_list(call):
+    code, out, _ = call("list")
+    assert code == 0
+    for name in ("classroom-v0", "mutual", "classroom-digits", "fashion_mnist"):
+        assert name in out
+    code, out, _ = call("list", "data")
+    assert "mnist" in out
+    assert "classroom-v0" not in out
+
+
+def test_list_as_json(call):
+    code, out, err = call("list", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(found) == ["envs", "policies", "scenarios", "data"]
+    assert "classroom-v0" in [row["id"] for row in found["envs"]]
+    assert list(json.loads(call("list", "envs", "--json")[1])) == ["envs"]
+
+
+def test_doctor(call, monkeypatch):
+    code, out, err = call("doctor", "--json")
+    found = json.loads(out)
+    assert (code, err, found["ok"]) == (0, "", True)
+    names = [check["name"] for check in found["checks"]]
+    assert {"python", "torch", "devices", "data", "cache", "registries", "classroom-v0"} <= set(names)
+    monkeypatch.setenv("STUDYHALL_DATA", "/no/such/folder")
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "✗" in out
+    assert "is no folder" in out
+
+
+def test_help_is_light():
+    """Neither help nor the list of worlds loads what takes seconds."""
+    heavy = {"torch", "datasets", "matplotlib", "stable_baselines3", "torchvision", "sklearn", "scipy"}
+    script = (
+        "import sys\nfrom studyhall.rollouts.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"loaded = {heavy!r} & set(sys.modules)\nassert not loaded, loaded"
+    )
+    for arguments in (["--help"], ["run", "--help"], ["list", "envs"]):
+        subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True)
+
+
+# ---- run ------------------------------------------------------------------------------------------------
+
+
+def test_run(call, tmp_path):
+    code, out, err = call("run", "classroom-digits", "--steps", "20", "--seeds", "0-1", *SMALL)
+    assert (code, err) == (0, "")
+    for words in ("student 2", "best student", "soft vote", "one student's dropout", "labels revealed"):
+        assert words in out
+    assert "social gain" in out
+    folder = tmp_path / "runs" / "classroom-digits-1"
+    made = {path.name for path in folder.iterdir()}
+    assert made == {"config.json", "metrics.parquet", "report.json", "curve.png", "checkpoints"}
+    table = parquet.read_table(folder / "metrics.parquet")
+    assert table.column_names == ["step", "mode", "seed", "student", "exam_accuracy"]
+    assert table.num_rows == 20 * 3 * 2 * 3
+    assert set(table["mode"].to_pylist()) == {"open", "mute", "isolated"}
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    saved = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)
+    assert saved["done"] == 20
+    config = json.loads((folder / "config.json").read_text())
+    assert config["scenario"]["env_kwargs"]["horizon"] == 20
+    assert config["seeds"] == [0, 1]
+
+
+def test_run_as_json(call, tmp_path):
+    arguments = ("run", "classroom-digits", "--steps", "5", "--seeds", "3", "--controls", "none", *SMALL)
+    code, out, err = call(*arguments, "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["folder"] == str(Path("runs") / "classroom-digits-1")
+    assert found["summary"]["open"]["mean"] == {
+        "mean": found["metrics"]["open"]["mean"][0],
+        "half": None,
+        "n": 1,
+    }
+    assert list(found["metrics"]) == ["open"]
+    assert found["scenario"]["policy_kwargs"] == {"preset": "faithful", "hidden": [16]}
+    again = json.loads(call(*arguments, "--json", "--out", "elsewhere/deep")[1])
+    assert again["folder"] == str(Path("elsewhere") / "deep")
+    assert again["metrics"] == found["metrics"]
+
+
+def test_another_policy_starts_from_its_own_defaults(call):
+    arguments = ("--set", "policy=mutual", "--set", "policy.lr=0.01", "--steps", "3", "--json")
+    found = json.loads(call("run", "classroom-digits", "--seeds", "0", *arguments)[1])
+    assert found["scenario"]["policy"] == "mutual"
+    assert found["scenario"]["policy_kwargs"] == {"lr": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "classroom-digit"], "unknown scenario 'classroom-digit': did you mean 'classroom-digits'"),
+        (["run"], "which scenario?"),
+        (["run", "classroom-digits", "--set", "horizonn=3"], "did you mean 'horizon'"),
+        (["run", "classroom-digits", "--set", "horizon=abc"], 'horizon must be a whole number, got "abc"'),
+        (["run", "classroom-digits", "--set", "horizon=1.5"], "horizon must be a whole number, got 1.5"),
+        (["run", "classroom-digits", "--set", "teacher_budget=x"], "a whole number or null"),
+        (["run", "classroom-digits", "--set", "horizon"], "--set takes KEY=VALUE"),
+        (["run", "classroom-digits", "--set", "horizon=3", "--steps", "4"], "leave out --set horizon"),
+        (["run", "classroom-digits", "--set", "num_worlds=3"], "--seeds"),
+        (["run", "classroom-digits", "--set", "mode=mute"], "--controls"),
+        (["run", "classroom-digits", "--controls", "mut"], "did you mean 'mute'"),
+        (["run", "classroom-digits", "--set", "policy=mutul"], "did you mean 'mutual'"),
+        (["run", "classroom-digits", "--set", "policy.lrr=1"], "did you mean 'lr'"),
+        (["run", "classroom-digits", "--set", "policy.lr=high"], 'policy.lr must be a number, got "high"'),
+        (["run", "classroom-digits", "--set", "policy.hidden=[-1]"], "hidden=[-1]"),
+        (["run", "classroom-digits", "--set", "data=mnst"], "did you mean 'mnist'"),
+        (["run", "classroom-digits", "--seeds", "4-1"], "seeds look like"),
+        (["run", "classroom-digits", "--seeds", "1,1"], "twice"),
+        (["run", "classroom-digits", "--device", "gpu"], "unknown device 'gpu'"),
+        (["run", "classroom-digits", "--device", "cuda:99"], "cuda:99"),
+        (["run", "classroom-digits", "--out", "file/below"], "cannot write to file/below"),
+        (["run", "--resume", "nothing"], "nothing is no folder of a run"),
+        (["run", "--resume", "nothing", "--steps", "3"], "goes on as the run began"),
+        (["reproduce", "clasroom"], "unknown system 'clasroom': did you mean 'classroom'"),
+        (["list", "polices"], "did you mean 'policies'"),
+    ],
+)
+def test_mistakes_are_one_line(call, arguments, words):
+    Path("file").write_text("not a folder")
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("studyhall: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_debug_shows_the_traceback(call):
+    from studyhall.envs.errors import UnknownName
+
+    with pytest.raises(UnknownName):
+        cli.main(["run", "classroom-digit", "--debug"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--steps", "x"], ["run", "--steps", "0"], ["runn"], ["list", "--x"]]
+)
+def test_usage_errors_are_short(call, arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "Error" in err
+    assert err.count("\n") <= 4
+
+
+def test_seeds():
+    assert parse_seeds("3") == (3,)
+    assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
+    assert parse_seeds("0,2,5-7") == (0, 2, 5, 6, 7)
+
+
+# ---- stopping and resuming ------------------------------------------------------------------------------
+
+LONG = ("classroom-digits", "--seeds", "0-1", "--steps", "150", "--controls", "mute", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """What :data:`LONG` finds when nothing comes between."""
+    cwd = tmp_path_factory.mktemp("uninterrupted")
+    process = studyhall("run", *LONG, "--out", "run", cwd=cwd)
+    assert process.wait(120) == 0
+    process.communicate()
+    return results(cwd / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_resumes_to_the_same_end(number, tmp_path, uninterrupted):
+    often = ("--checkpoint-every", "0") if number == signal.SIGKILL else ()
+    process = studyhall("run", *LONG, "--out", "run", *often, cwd=tmp_path)
+    folder = tmp_path / "run"
+    ready = folder / ("checkpoints/checkpoint.pt" if often else "config.json")
+    deadline = time.monotonic() + 60
+    while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert not (folder / "report.json").exists(), "it was too quick to be stopped"
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130
+        assert "go on with: studyhall run --resume run" in err
+    done = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)["done"]
+    assert 0 < done < 150
+    resumed = studyhall("run", "--resume", "run", "--json", cwd=tmp_path)
+    out, err = resumed.communicate(timeout=120)
+    assert (resumed.returncode, err) == (0, "")
+    assert json.loads(out)["metrics"] == uninterrupted["metrics"]
+    assert results(folder) == uninterrupted
+
+
+def test_resume_of_an_ended_run_shows_its_report(call):
+    call("run", "classroom-digits", "--steps", "3", "--seeds", "0", "--out", "run", *SMALL)
+    first = json.loads(Path("run/report.json").read_text())
+    code, out, _ = call("run", "--resume", "run", "--json")
+    assert code == 0
+    assert json.loads(out)["metrics"] == first["metrics"]
+    code, _, err = call("run", "classroom-digits", "--out", "run")
+    assert code == 2
+    assert "holds a run already" in err
+    code, _, err = call("run", "classroom-mnist", "--resume", "run")
+    assert code == 2
+    assert "is a run of classroom-digits" in err
+
+
+def test_resume_without_a_checkpoint_says_what_to_do(call):
+    call("run", "classroom-digits", "--steps", "3", "--seeds", "0", "--out", "run", *SMALL)
+    Path("run/report.json").unlink()
+    Path("run/checkpoints/checkpoint.pt").write_bytes(b"scribble")
+    code, _, err = call("run", "--resume", "run")
+    assert code == 2
+    assert "cannot be read" in err
+    Path("run/checkpoints/checkpoint.pt").unlink()
+    code, _, err = call("run", "--resume", "run")
+    assert code == 2
+    assert "holds no checkpoint: run the scenario anew" in err
+    Path("run/config.json").write_text("{}")
+    code, _, err = call("run", "--resume", "run")
+    assert code == 2
+    assert "config.json is not a run's" in err
+
+
+# ---- reproduce ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_system(monkeypatch):
+    """A system of one scenario: one claim that holds, one that does not, one without a tolerance."""
+    kwargs = {"students": 3, "horizon": 12, "exam_size": 20}
+    claims = (
+        Claim("soft_vote", 0.5, "a guess", 0.5),
+        Claim("hard_vote", 0.0, "a bad guess", 0.001),
+        Claim("mean_dropout@6", 0.3, "a note"),
+    )
+    scenario = Scenario(
+        "tiny",
+        "a tiny class",
+        env="classroom-v0",
+        policy="classroom",
+        env_kwargs=kwargs,
+        policy_kwargs={"hidden": [16]},
+        seeds=(0, 1, 2),
+        controls=("mute",),
+        measure_at=(6,),
+        claims=claims,
+        system="tiny",
+    )
+    monkeypatch.setitem(registry, "tiny", scenario)
+
+
+def test_reproduce(call, tiny_system):
+    code, out, err = call("reproduce", "tiny", "--out", "docs/tiny.json")
+    assert (code, err) == (0, "")
+    for words in (
+        "✓ (± 50.0)",
+        "✗ (± 0.1)",
+        "mean of students, dropout on, step 6",
+        "tiny, mute",
+        "at step 6",
+    ):
+        assert words in out
+    assert "not comparable" not in out
+    found = json.loads(Path("docs/tiny.json").read_text())
+    (entry,) = found["scenarios"]
+    assert [claim["within"] for claim in entry["claims"]] == [True, False, None]
+    assert entry["claims"][2]["measured"]["n"] == 3
+    assert list(entry["summary"]) == ["open", "mute"]
+
+
+def test_reproduce_quickly(call, tiny_system):
+    code, out, err = call("reproduce", "tiny", "--quick", "--steps", "6", "--json")
+    (entry,) = json.loads(out)["scenarios"]
+    assert (code, err) == (0, "")
+    assert entry["seeds"] == [0, 1]
+    assert entry["steps"] == 6
+    assert not entry["comparable"]
+    assert [claim["within"] for claim in entry["claims"]] == [None, None, None]
+    assert "not comparable" in call("reproduce", "tiny", "--steps", "3")[1]

@@ -1,0 +1,296 @@
+"""Rollouts: what is measured, what is paired, and what is the same after a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from studyhall.envs.errors import ConfigError
+from studyhall.policies import Policy
+from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout
+from studyhall.rollouts.measure import measure
+from studyhall.rollouts.output import as_json
+from studyhall.rollouts.settings import customise
+from studyhall.scenarios import Scenario
+
+TINY = Scenario(
+    "tiny",
+    "a small class",
+    env="classroom-v0",
+    policy="classroom",
+    env_kwargs={"students": 3, "slice_size": 16, "exam_size": 20, "horizon": 24, "teacher_budget": 10},
+    policy_kwargs={"hidden": [16], "answer_every": 3},
+    seeds=(0, 1),
+    controls=("mute", "isolated"),
+    measure_at=(12,),
+)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are equal bit for bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def found(report: Report) -> dict[str, Any]:
+    """A report without its times."""
+    return {k: v for k, v in report.as_json().items() if k != "seconds"}
+
+
+# ---- measuring ------------------------------------------------------------------------------------------
+
+
+class Fixed(Policy):
+    """Predicts given numbers; draw d of its dropout shifts students by d + 1."""
+
+    def __init__(self, probabilities: torch.Tensor, title: torch.Tensor | None) -> None:
+        self.probabilities, self.holder = probabilities, title
+
+    def act(self, obs):
+        raise NotImplementedError
+
+    def predict(self, x, *, dropout=None):
+        return self.probabilities if dropout is None else self.probabilities.roll(dropout + 1, dims=2)
+
+    def title(self):
+        return self.holder
+
+
+def vote(ballots: list[int]) -> int:
+    """Most votes, ties to the lowest."""
+    counts = Counter(ballots)
+    return min(c for c in counts if counts[c] == max(counts.values()))
+
+
+def test_measure_agrees_with_counting_by_hand():
+    w, n, m, c = 2, 4, 60, 3  # four voters and three classes: ties abound
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(w, n, m, c, generator=generator)
+    p /= p.sum(-1, keepdim=True)
+    y = torch.randint(0, c, (m,), generator=generator)
+    title = torch.tensor([2, 0])
+    test = type("Test", (), {"y": y, "__len__": lambda self: m})()
+    data = SimpleNamespace(test=test, inputs=lambda split, index: index)
+    world = SimpleNamespace(dataset=data, device="cpu", num_agents=n)
+    got = measure(world, Fixed(p, title))
+    assert got is not None
+    ties = 0
+    for world_index in range(w):
+        beliefs = p[world_index].numpy()
+        for suffix, shown in (("", beliefs), ("_dropout", np.roll(beliefs, 1, axis=1))):
+            right = [[int(shown[i, j].argmax()) == int(y[j]) for j in range(m)] for i in range(n)]
+            students = [sum(row) / m for row in right]
+            hard = [vote([int(shown[i, j].argmax()) for i in range(n)]) == int(y[j]) for j in range(m)]
+            soft = [int(sum(shown[i, j] for i in range(n)).argmax()) == int(y[j]) for j in range(m)]
+            ties += sum(
+                list(Counter(int(shown[i, j].argmax()) for i in range(n)).values()) == [2, 2]
+                for j in range(m)
+            )
+            expected = {
+                "mean": sum(students) / n,
+                "best": max(students),
+                "title": students[int(title[world_index])],
+                "hard_vote": sum(hard) / m,
+                "soft_vote": sum(soft) / m,
+            }
+            assert got[f"students{suffix}"][world_index].tolist() == pytest.approx(students)
+            for name, value in expected.items():
+                assert float(got[name + suffix][world_index]) == pytest.approx(value), name + suffix
+        draws = [np.roll(beliefs, d + 1, axis=1) for d in range(n)]
+        own = [
+            sum(vote([int(draw[i, j].argmax()) for draw in draws]) == int(y[j]) for j in range(m)) / m
+            for i in range(n)
+        ]
+        assert float(got["dropout_vote"][world_index]) == pytest.approx(sum(own) / n)
+    assert ties > 10
+
+
+def test_who_predicts_nothing_is_not_measured():
+    scenario = dataclasses.replace(TINY, policy="random", policy_kwargs={}, controls=())
+    report = rollout(scenario, seeds=(0,))
+    assert set(report.metrics["open"]) == {"calls", "labels", "kib", "return", "exam_accuracy"}
+    assert report.students == {}
+    assert report.as_json()["social_gain"] == {"mean": {}, "soft_vote": {}}
+
+
+def test_intervals_are_scipys():
+    values = [0.91, 0.93, 0.905, 0.97]
+    got = interval(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert (got.mean - got.half, got.mean + got.half) == pytest.approx((low, high))
+    assert got.n == 4
+    assert math.isnan(interval([0.5]).half)
+
+
+# ---- what runs beside what ------------------------------------------------------------------------------
+
+
+def test_controls_share_exam_slices_and_learners_with_the_open_world():
+    run = Rollout(TINY)
+    seeds = len(run.seeds)
+    test = run.world.dataset.inputs("test", torch.arange(10))
+    untaught = run.policy.predict(test)
+    assert not torch.equal(untaught[0], untaught[1])  # two seeds
+    for control in range(1, 3):
+        for seed in range(seeds):
+            assert torch.equal(untaught[seed], untaught[control * seeds + seed])
+    while run.world.clock[0] < 20:
+        for key in ("slice", "exam", "fb_slice"):
+            parts = run.obs[key].chunk(3)
+            assert torch.equal(parts[0], parts[1]), key
+            assert torch.equal(parts[0], parts[2]), key
+        run.obs = run.world.step(run.policy.act(run.obs)).obs
+    opened, mute, _ = run.obs["heard"].chunk(3)
+    assert opened.any()
+    assert not mute.any()
+
+
+def test_until_messages_are_heard_open_and_mute_are_one():
+    report = rollout(TINY)
+    assert report.budget_spent_at == 10
+    before = [i for i, step in enumerate(report.steps) if step <= 10]
+    assert [report.curves["open"][i] for i in before] == [report.curves["mute"][i] for i in before]
+    assert report.metrics["open"]["mean"] != report.metrics["mute"]["mean"]
+    gain = report.social_gain("mean")["mute"]
+    assert gain == [
+        a - b for a, b in zip(report.metrics["open"]["mean"], report.metrics["mute"]["mean"], strict=True)
+    ]
+
+
+def test_ledger():
+    report = rollout(TINY)
+    opened, mute, isolated = (report.metrics[mode] for mode in report.modes)
+    assert opened["calls"] == [10, 10]
+    assert opened["labels"] == [160, 160]
+    assert isolated["calls"] == [9, 9]  # three calls each
+    # the title holder publishes to two others in the steps after the budget: 16 rows of 10 classes, 4 bytes
+    assert opened["kib"] == mute["kib"] == [14 * 2 * 16 * 10 * 4 / 1024] * 2
+    assert isolated["kib"] == [0, 0]
+
+
+def test_steps_override_the_horizon():
+    report = rollout(customise(TINY, steps=12))
+    assert report.steps[-1] == 12
+    assert report.metrics["open"]["mean@12"] == report.metrics["open"]["mean"]
+    assert rollout(customise(TINY, steps=30)).steps[-1] == 30
+
+
+def test_a_stream_dealt_out_ends_the_run():
+    scenario = customise(
+        TINY, assignments=["order=single_pass", "slice_size=200", "teacher_budget=null"], controls=()
+    )
+    report = rollout(scenario, seeds=(0,))
+    assert report.steps[-1] == 1079 // 200
+    assert report.budget_spent_at is None
+
+
+def test_a_seed_in_a_batch_equals_the_seed_alone():
+    scenario = dataclasses.replace(TINY, controls=(), measure_at=())
+    together, alone = (Rollout(scenario, seeds=seeds) for seeds in ((0, 1, 2), (1,)))
+    for run in (together, alone):
+        run.simulate()
+    x = together.world.dataset.inputs("test", torch.arange(50))
+    torch.testing.assert_close(together.policy.predict(x)[1], alone.policy.predict(x)[0], rtol=0, atol=1e-4)
+    assert torch.equal(together.obs["slice"][1], alone.obs["slice"][0])
+
+
+def test_nobody_is_no_run():
+    with pytest.raises(ConfigError, match="at least one seed"):
+        Rollout(TINY, seeds=())
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------
+
+FAULTS = {"topology": "random", "drop": 0.2, "delay": 2, "churn": 0.05, "noise": 0.1, "liars": 1}
+
+
+@pytest.mark.parametrize("policy", ["classroom", "gossip", "mean_teacher", "mutual", "isolated", "random"])
+def test_a_resumed_run_is_bit_identical(policy, tmp_path):
+    kwargs = {} if policy == "random" else {"hidden": [16]}
+    scenario = dataclasses.replace(
+        TINY, policy=policy, policy_kwargs=kwargs, env_kwargs={**TINY.env_kwargs, **FAULTS}
+    )
+    whole = Rollout(scenario)
+    expected = found(whole.run())
+
+    stopped = Rollout(scenario)
+    with pytest.raises(Stopped, match="stopped at step 13 of 24"):
+        stopped.run(checkpoint=tmp_path, stop=lambda: stopped.done == 13)
+    resumed = Rollout(scenario)
+    resumed.load(tmp_path)
+    assert resumed.done == 13
+    assert found(resumed.run()) == expected
+    assert same(resumed.world.state_dict(), whole.world.state_dict())
+    assert same(resumed.policy.state_dict(), whole.policy.state_dict())
+
+
+def test_a_checkpoint_of_the_end_only_needs_measuring(tmp_path):
+    scenario = dataclasses.replace(TINY, controls=())
+    first = Rollout(scenario)
+    expected = found(first.run(checkpoint=tmp_path, checkpoint_every=1e9))
+    again = Rollout(scenario)
+    again.load(tmp_path)
+    assert again.done == 24
+    assert found(again.run()) == expected
+
+
+def test_checkpoints_that_cannot_be_loaded_say_so(tmp_path):
+    scenario = dataclasses.replace(TINY, controls=())
+    run = Rollout(scenario, seeds=(0,))
+    with pytest.raises(ConfigError, match="holds no checkpoint"):
+        run.load(tmp_path)
+    run.save(tmp_path)
+    file = tmp_path / "checkpoint.pt"
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    faults = {
+        "cut": whole[:middle],
+        "empty": b"",
+        "other": b"not a checkpoint",
+        "flipped": whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :],
+    }
+    for name, content in faults.items():
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match="cannot be read") as caught:
+            run.load(tmp_path)
+        assert "\n" not in str(caught.value), name
+    file.write_bytes(whole)
+    with pytest.raises(ConfigError, match="worlds"):
+        Rollout(scenario, seeds=(0, 1)).load(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
+# ---- reports --------------------------------------------------------------------------------------------
+
+
+def test_a_report_survives_json():
+    report = rollout(TINY)
+    assert Report.from_json(json.loads(as_json(report.as_json()))) == report
+
+
+def test_numbers_that_are_not_finite_become_null():
+    assert json.loads(as_json({"half": math.nan, "rows": [1.5, math.inf]})) == {
+        "half": None,
+        "rows": [1.5, None],
+    }
+
+
+def test_live_figures_reach_the_end():
+    seen = []
+    rollout(TINY, seeds=(0,), on_step=seen.append)
+    last = seen[-1]
+    assert (last.step, last.steps) == (24, 24)
+    assert last.budget == 0
+    assert last.best >= last.exam >= 0
+    assert last.kib > 0
+    assert last.steps_per_second > 0
