@@ -24,7 +24,7 @@ for _spec in (
         "snapshot_ensemble",
         "studyhall.policies.protocols:SnapshotEnsemble",
         "labels first; then everyone imitates the class as it was when they ran out",
-        {"temperature": 1.0},
+        {"temperature": 0.5},
     ),
     PolicySpec("isolated", "studyhall.policies.protocols:LabelsOnly", "nobody listens to anybody"),
     PolicySpec(

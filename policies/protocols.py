@@ -300,7 +300,7 @@ class SnapshotEnsemble(MeanTeacher):
         rate: Learning rate of the peer phase, as a fraction of the labelled one's.
     """
 
-    def __init__(self, decay: float = 0.99, rate: float = 0.1) -> None:
+    def __init__(self, decay: float = 0.99, rate: float = 0.03) -> None:
         super().__init__(decay=decay)
         if not 0 <= rate <= 1:
             raise ConfigError(f"rate is a fraction of the learning rate between 0 and 1, got {rate!r}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .output import console
@@ -25,16 +27,15 @@ class LiveProgress:
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
         out = console(stderr=True)
-        self._bar = Progress(
+        self._bar = _TwoLines(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
             console=out,
             disable=not out.is_terminal,
         )
-        self._task = self._bar.add_task(title, total=steps, completed=done, figures="")
+        self._task = self._bar.add_task(title, total=steps, completed=done)
 
     def __enter__(self) -> LiveProgress:
         self._bar.start()
@@ -47,7 +48,18 @@ class LiveProgress:
 
     def __call__(self, live: Live) -> None:
         """Show the figures of a step."""
-        self._bar.update(self._task, completed=live.step, figures=figures(live))
+        self._bar.figures = figures(live)
+        self._bar.update(self._task, completed=live.step)
+
+
+class _TwoLines(Progress):
+    """The bar, and the figures below it, so that both fit a terminal of 80 columns."""
+
+    figures = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield f"  {self.figures}"
 
 
 def figures(live: Live) -> str:

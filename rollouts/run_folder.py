@@ -35,6 +35,7 @@ class RunConfig:
     scenario: Scenario
     seeds: tuple[int, ...]
     device: str
+    threads: int
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,22 @@ register_scenario(
         policy="stop_at_budget",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
         policy_kwargs={"answer_every": 200},
-        seeds=(0, 1, 2),
+        seeds=(0, 1, 2, 3, 4),
         claims=(Claim("hard_vote", 0.962, _RERUN, 0.006),),
+        system="classroom",
+    )
+)
+register_scenario(
+    Scenario(
+        "classroom-mnist-snapshots",
+        "a peer phase that pays: imitate the class as it was when the labels ran out, sharply and slowly",
+        env="classroom-v0",
+        policy="snapshot_ensemble",
+        env_kwargs=_MNIST | _VALIDATION | _BUDGET,
+        policy_kwargs={"answer_every": 200},
+        seeds=(0, 1, 2, 3, 4),
+        controls=("mute",),
+        measure_at=(1000,),
         system="classroom",
     )
 )

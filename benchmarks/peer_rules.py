@@ -1,0 +1,145 @@
+"""What students can teach each other once the teacher's budget is spent: every rule we tried, on MNIST.
+
+Each rule gets the same worlds: eight students, 1,000 calls to the teacher (64,000 labels), then no labels. A
+rule decides what is published and imitated after that; the control stops. Rules are chosen on the exam split
+with seeds from 100 up; the table to quote is measured on the test split with other seeds.
+
+    STUDYHALL_DATA=… python benchmarks/peer_rules.py [--seeds 0-4] [--steps 5000] [--split test|exam]
+                                                     [--rules NAME …] [--out FILE]
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from studyhall import make_world
+from studyhall.policies import Policy, make_policy
+from studyhall.policies.protocols import Lesson, Mutual, SnapshotEnsemble, TwoPhase, budget_left, labelled
+from studyhall.policies.students import Students
+from studyhall.rollouts import interval
+from studyhall.rollouts.settings import parse_seeds
+from torch.nn import functional as F
+
+
+class Live(Mutual):
+    """After the labels, imitate the mean of the class as it is now, oneself included.
+
+    Args:
+        rate: Learning rate of the peer phase, as a fraction.
+        gate: Imitate rows only where the mean's best class has at least this probability.
+        hard: Imitate that class alone, not the distribution.
+    """
+
+    def __init__(self, rate: float = 1.0, gate: float = 0.0, hard: bool = False) -> None:
+        super().__init__()
+        self.rate, self.gate, self.hard = rate, gate, hard
+
+    def lesson(self, obs):
+        told = labelled(obs)
+        _, rows, targets, _ = super().lesson(obs)
+        confidence, best = targets.max(-1)
+        rows = rows * (confidence >= self.gate) * ~told[..., None]
+        if self.hard:
+            targets = F.one_hot(best, targets.shape[-1]).float()
+        return Lesson(told.float(), rows, targets, torch.where(told, 1.0, self.rate))
+
+    def listens_to(self, obs):
+        return (obs["heard"] + obs["self"]).clamp(max=1).float()
+
+    def publish(self, obs):
+        return ~budget_left(obs)
+
+
+class FrozenBest(SnapshotEnsemble):
+    """After the labels, imitate the best report card's snapshot, which stands still."""
+
+    def listens_to(self, obs):
+        best = obs["report"][..., :-1].argmax(-1)
+        return F.one_hot(best, obs["heard"].shape[-1]) * super().listens_to(obs)
+
+
+def students(protocol, temperature: float) -> Students:
+    return Students(protocol, temperature=temperature, answer_every=200)
+
+
+RULES: dict[str, Callable[[], Policy]] = {
+    "stop at budget (control)": lambda: make_policy("stop_at_budget", answer_every=200),
+    "best teaches, T 2, T² scaling": lambda: students(TwoPhase(), 2.0),
+    "best's snapshot teaches, T 1, rate .1": lambda: students(FrozenBest(), 1.0),
+    "mean of all, T 2": lambda: students(Live(), 2.0),
+    "mean of all, T 1": lambda: students(Live(), 1.0),
+    "mean of all, T 1, rate .02": lambda: students(Live(rate=0.02), 1.0),
+    "mean where confident (.95), T 1": lambda: students(Live(gate=0.95), 1.0),
+    "hard targets where confident (.95)": lambda: students(Live(gate=0.95, hard=True), 1.0),
+    "snapshots, T 2, rate .1": lambda: students(SnapshotEnsemble(rate=0.1), 2.0),
+    "snapshots, T 1, rate 1": lambda: students(SnapshotEnsemble(rate=1.0), 1.0),
+    "snapshots, T 1, rate .1": lambda: students(SnapshotEnsemble(rate=0.1), 1.0),
+    "snapshots, T 1, rate .03": lambda: students(SnapshotEnsemble(rate=0.03), 1.0),
+    "snapshots, T ½, rate .03": lambda: students(SnapshotEnsemble(rate=0.03), 0.5),
+}
+
+
+def accuracies(world, policy: Policy, split: str) -> dict[str, list[float]]:
+    """Mean, best and soft vote on a split, one value per world."""
+    items = world.dataset.split(split)
+    beliefs = policy.predict(world.dataset.inputs(split, torch.arange(len(items))))
+    each = (beliefs.argmax(-1) == items.y).float().mean(-1)
+    vote = (beliefs.sum(1).argmax(-1) == items.y).float().mean(-1)
+    return {"mean": each.mean(-1).tolist(), "best": each.amax(-1).tolist(), "vote": vote.tolist()}
+
+
+def run(rule: str, seeds: list[int], steps: int, split: str) -> dict[str, dict[str, list[float]]]:
+    """Accuracies when the budget is spent and at the end."""
+    world = make_world(
+        "classroom-v0", num_worlds=len(seeds), autoreset=False, data="mnist", slice_size=64, order="passes",
+        horizon=steps, teacher_budget=1000, exam_size=500, card_every=200,
+    )  # fmt: skip
+    policy = RULES[rule]()
+    policy.bind(world)
+    obs = world.reset(seed=seeds, options={"domain": "eval"})
+    policy.reset()
+    found = {}
+    for t in track(range(steps), description=rule, console=Console(stderr=True), transient=True):
+        if t == 1001:  # the last labelled slice has been learnt from
+            found["budget spent"] = accuracies(world, policy, split)
+        step = world.step(policy.act(obs))
+        obs = step.obs
+    policy.end(step.final_obs, step.truncated)
+    return {**found, "end": accuracies(world, policy, split)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--split", choices=("test", "exam"), default="test")
+    parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES), metavar="NAME")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    seeds = list(parse_seeds(args.seeds))
+    table = Table(title=f"{args.split} accuracy in % after {args.steps} steps, {len(seeds)} seeds, 95 % intervals")
+    table.add_column("rule")
+    for name in ("mean", "best", "vote", "vote − control, paired"):
+        table.add_column(name, justify="right")
+    result: dict[str, dict] = {}
+    for rule in args.rules:
+        result[rule] = run(rule, seeds, args.steps, args.split)
+        end, control = result[rule]["end"], result[args.rules[0]]["end"]
+        gain = [a - b for a, b in zip(end["vote"], control["vote"], strict=True)]
+        cells = [interval([100 * v for v in values]) for values in (*end.values(), gain)]
+        table.add_row(rule, *[f"{cell.mean:.2f} ± {cell.half:.2f}" for cell in cells])
+    Console().print(table)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        document = {"split": args.split, "steps": args.steps, "seeds": seeds, "rules": result}
+        args.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
