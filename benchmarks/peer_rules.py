@@ -17,13 +17,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch.nn import functional as F
+
 from studyhall import make_world
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.protocols import Lesson, Mutual, SnapshotEnsemble, TwoPhase, budget_left, labelled
 from studyhall.policies.students import Students
 from studyhall.rollouts import interval
 from studyhall.rollouts.settings import parse_seeds
-from torch.nn import functional as F
 
 
 class Live(Mutual):
@@ -123,7 +124,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     seeds = list(parse_seeds(args.seeds))
-    table = Table(title=f"{args.split} accuracy in % after {args.steps} steps, {len(seeds)} seeds, 95 % intervals")
+    table = Table(
+        title=f"{args.split} accuracy in % after {args.steps} steps, {len(seeds)} seeds, 95 % intervals"
+    )
     table.add_column("rule")
     for name in ("mean", "best", "vote", "vote − control, paired"):
         table.add_column(name, justify="right")

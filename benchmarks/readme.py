@@ -16,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
+TEXTS = {"scenario", "metric", "source", "within tolerance"}
+
+
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table; the first column is text, the others are figures."""
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
+    """A table; columns that are not among the texts are figures."""
+    lines = [header, tuple("---" if name in TEXTS else "---:" for name in header), *rows]
     cells = ([cell.replace("\n", "<br>").replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 

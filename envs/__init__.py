@@ -1,6 +1,15 @@
 """Worlds, and everything a world is made of."""
 
-from .registry import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
+from .errors import (
+    ActionError,
+    ConfigError,
+    DataError,
+    EpisodeEnded,
+    StudyhallError,
+    UnknownName,
+)
+from .registration import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
+from .world import Outcome, Step, World
 
 register(
     EnvSpec(
@@ -10,4 +19,22 @@ register(
     )
 )
 
-__all__ = ["EnvSpec", "make_aec", "make_env", "make_vec", "make_world", "register", "registry", "spec"]
+__all__ = [
+    "ActionError",
+    "ConfigError",
+    "DataError",
+    "EnvSpec",
+    "EpisodeEnded",
+    "Outcome",
+    "Step",
+    "StudyhallError",
+    "UnknownName",
+    "World",
+    "make_aec",
+    "make_env",
+    "make_vec",
+    "make_world",
+    "register",
+    "registry",
+    "spec",
+]

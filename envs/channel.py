@@ -5,7 +5,8 @@ columns. Every fault is drawn from the world's own random numbers, so it is the 
 does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
 (per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
 
-The ledger charges the sender for every edge sent on, dropped or not: rows × classes × bits / 8 bytes.
+The ledger charges the sender for every edge sent on, dropped or not: rows × classes × bits, counted in whole
+bits. A row that quantisation rounds to nothing is charged and arrives as an abstention.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 from . import rng
 from .errors import ConfigError, unknown
+from .validation import real, whole
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
 MODES = ("open", "mute", "shuffled", "isolated")
@@ -29,9 +31,10 @@ LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 class Delivery(NamedTuple):
     """What the channel did with one step's publications."""
 
-    published: Tensor  # [W, N, B, C] as it went on the air: after liars, noise, quantisation, shuffling
+    published: Tensor  # float32 [W, N, B, C] as it went on the air: after liars, noise and quantisation
+    order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
     heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
-    sent_bytes: Tensor  # float32 [W, N]: charged to the sender
+    sent_bits: Tensor  # int64 [W, N]: charged to the sender
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Channel:
         cap: Bytes an agent may send per step, over all its edges; a message above it is not sent.
         mode: One of :data:`MODES` for all worlds, or one per world. ``mute`` delivers nothing,
             ``shuffled`` permutes messages over the rows of the slice, ``isolated`` has no peers at all.
+        device: Where the tensors live.
     """
 
     num_agents: int
@@ -102,50 +106,56 @@ class Channel:
     bits: int = 32
     cap: float | None = None
     mode: str | Sequence[str] = "open"
-    _matrix: Tensor | None = field(init=False, default=None, repr=False, compare=False)
-    _mode: Tensor = field(init=False, default=torch.empty(0), repr=False, compare=False)
+    device: torch.device | str = "cpu"
+    _matrix: Tensor | None = field(init=False, repr=False, compare=False)
+    _mode: Tensor = field(init=False, repr=False, compare=False)
+    _modes: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("rewire", "edge_probability", "drop", "churn", "rejoin"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is a probability between 0 and 1, got {value!r}")
-        if not 1 <= self.bits <= 32:
-            raise ConfigError(f"bits must lie between 1 and 32, got {self.bits!r}")
-        for name in ("delay", "noise", "wake"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)!r}")
-        if self.cap is not None and self.cap < 0:
-            raise ConfigError(f"cap (bytes per agent and step) cannot be negative, got {self.cap!r}")
-        if not 0 <= self.liars <= self.num_agents:
-            raise ConfigError(
-                f"liars must lie between 0 and the {self.num_agents} agents, got {self.liars!r}"
-            )
+            real(name, getattr(self, name), 0, 1)
+        whole("bits", self.bits, 1, 32)
+        whole("delay", self.delay, 0)
+        whole("wake", self.wake, 0)
+        whole("liars", self.liars, 0, self.num_agents)
+        real("noise", self.noise, 0)
+        if self.cap is not None:
+            real("cap (bytes per agent and step)", self.cap, 0)
+        if isinstance(self.liar_kinds, str) or not self.liar_kinds:
+            raise ConfigError(f"liar_kinds must be a list of kinds, got {self.liar_kinds!r}")
         for kind in self.liar_kinds:
             if kind not in LIAR_KINDS:
-                raise unknown("kind of liar", kind, LIAR_KINDS)
+                raise unknown("kind of liar", str(kind), LIAR_KINDS)
         modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
         if len(modes) != self.num_worlds:
             raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
         for mode in modes:
             if mode not in MODES:
-                raise unknown("channel mode", mode, MODES)
-        object.__setattr__(self, "_mode", torch.tensor([MODES.index(mode) for mode in modes]))
+                raise unknown("channel mode", str(mode), MODES)
+        codes = torch.tensor([MODES.index(mode) for mode in modes])
+        object.__setattr__(self, "_modes", frozenset(modes))
+        object.__setattr__(self, "_mode", codes.to(self.device))
+        object.__setattr__(self, "_matrix", self._given_matrix())
+        if self.topology in ("k_regular", "small_world"):
+            whole("degree", self.degree, 2, self.num_agents - 1)
+            if self.degree % 2:
+                raise ConfigError(f"degree must be even, got {self.degree}")
+
+    def _given_matrix(self) -> Tensor | None:
+        """The topology as a matrix, if it is given as one."""
         if isinstance(self.topology, str):
             if self.topology not in TOPOLOGIES:
                 raise unknown("topology", self.topology, TOPOLOGIES)
-            lattice = self.topology in ("k_regular", "small_world")
-            if lattice and (self.degree < 2 or self.degree % 2 or self.degree >= self.num_agents):
-                raise ConfigError(
-                    f"degree must be even, at least 2 and below the {self.num_agents} agents, got {self.degree}"
-                )
-        else:
-            matrix = torch.as_tensor(self.topology).bool()
-            if matrix.shape != (self.num_agents, self.num_agents):
-                raise ConfigError(
-                    f"a topology matrix must be {self.num_agents} × {self.num_agents}, got {tuple(matrix.shape)}"
-                )
-            object.__setattr__(self, "_matrix", matrix)
+            return None
+        n = self.num_agents
+        try:
+            matrix = torch.as_tensor(self.topology, device=self.device).bool()
+        except (TypeError, ValueError, RuntimeError):  # what torch says of None, ragged lists and the like
+            matrix = torch.empty(0)
+        if matrix.shape != (n, n):
+            names = ", ".join(TOPOLOGIES)
+            raise ConfigError(f"topology must be one of {names}, or a {n} × {n} matrix of booleans")
+        return matrix
 
     # ---- what is drawn ------------------------------------------------------------------------------
 
@@ -173,7 +183,7 @@ class Channel:
             shapes["channel/churn"] = (n,)
         if self.noise:
             shapes["channel/noise"] = (n, rows, classes)
-        if self._has_mode("shuffled"):
+        if self.shuffles:
             shapes["channel/shuffle"] = (rows,)
         if self.liars and "noise" in self.liar_kinds:
             shapes["channel/lie"] = (n, rows, classes)
@@ -183,7 +193,7 @@ class Channel:
 
     # ---- the episode's fixed part -------------------------------------------------------------------
 
-    def start(self, draws: dict[str, Tensor], classes: int, device: torch.device) -> dict[str, Tensor]:
+    def start(self, draws: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
         """The channel's part of a world's state.
 
         Returns:
@@ -192,49 +202,48 @@ class Channel:
         """
         w, n = self.num_worlds, self.num_agents
         state = {
-            "edges": self._edges(draws, device).expand(w, n, n).contiguous(),
-            "present": torch.ones(w, n, dtype=torch.bool, device=device),
+            "edges": self._edges(draws).expand(w, n, n).contiguous(),
+            "present": torch.ones(w, n, dtype=torch.bool, device=self.device),
         }
         if self.liars:
             rank = rng.permutation(draws["channel/liar"]).argsort(dim=-1)
-            codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=device)
+            codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
             kind = codes[rng.integers(draws["channel/kind"], len(codes))]
             state["liar"] = torch.where(rank < self.liars, kind, 0)
             state["shift"] = 1 + rng.integers(draws["channel/shift"][:, 0], max(1, classes - 1))
         return state
 
-    def _edges(self, draws: dict[str, Tensor], device: torch.device) -> Tensor:
+    def _edges(self, draws: dict[str, Tensor]) -> Tensor:
         n = self.num_agents
-        one_hot = torch.eye(n, dtype=torch.bool, device=device)
-        everyone = ~one_hot
+        everyone = ~torch.eye(n, dtype=torch.bool, device=self.device)
         if self._matrix is not None:
-            edges = self._matrix.to(device)
+            edges = self._matrix
         elif self.topology == "ring":
-            edges = self._lattice(2, device)
+            edges = self._lattice(2)
         elif self.topology == "star":  # agent 0 hears and is heard by all
-            hub = torch.arange(n, device=device) == 0
+            hub = torch.arange(n, device=self.device) == 0
             edges = hub[:, None] | hub
         elif self.topology == "k_regular":  # a ring lattice under a random relabelling
             order = rng.permutation(draws["channel/order"])
-            lattice = self._lattice(self.degree, device)
+            lattice = self._lattice(self.degree)
             edges = lattice[order[:, :, None], order[:, None, :]]
         elif self.topology == "small_world":
-            edges = self._small_world(draws, device)
+            edges = self._small_world(draws)
         else:
             edges = everyone
         return edges & everyone
 
-    def _lattice(self, degree: int, device: torch.device) -> Tensor:
+    def _lattice(self, degree: int) -> Tensor:
         n = self.num_agents
-        index = torch.arange(n, device=device)
+        index = torch.arange(n, device=self.device)
         gap = (index[:, None] - index) % n
         return torch.minimum(gap, n - gap) <= degree // 2
 
-    def _small_world(self, draws: dict[str, Tensor], device: torch.device) -> Tensor:
+    def _small_world(self, draws: dict[str, Tensor]) -> Tensor:
         """Watts–Strogatz: each clockwise lattice edge keeps its place or gets a random far end."""
         n, half = self.num_agents, self.degree // 2
-        start = torch.arange(n, device=device)[:, None].expand(n, half)
-        lattice = (start + torch.arange(1, half + 1, device=device)) % n
+        start = torch.arange(n, device=self.device)[:, None].expand(n, half)
+        lattice = (start + torch.arange(1, half + 1, device=self.device)) % n
         elsewhere = (start + 1 + rng.integers(draws["channel/target"], n - 1)) % n
         moved = rng.uniform(draws["channel/rewire"]) < self.rewire
         end = torch.where(moved, elsewhere, lattice)  # [W, N, half]
@@ -272,29 +281,29 @@ class Channel:
         if self.noise or self.bits < 32 or self.liars:
             total = on_air.sum(-1, keepdim=True)
             on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
-        mode = self._mode.to(published.device)
-        if self._has_mode("shuffled"):
-            order = rng.permutation(draws["channel/shuffle"])[:, None, :, None].expand_as(on_air)
-            shuffled = (mode == MODES.index("shuffled"))[:, None, None, None]
-            on_air = torch.where(shuffled, on_air.gather(2, order), on_air)
+        order = None
+        if self.shuffles:
+            order = rng.permutation(draws["channel/shuffle"])
+            kept = torch.arange(order.shape[1], device=order.device)
+            order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
         edges = state["edges"]
         if self.topology == "random":
             chance = rng.uniform(draws["channel/edge"]) < self.edge_probability
             edges = edges & chance
-        if self._has_mode("isolated"):
-            edges = edges & (mode != MODES.index("isolated"))[:, None, None]
+        if "isolated" in self._modes:
+            edges = edges & ~self.isolated[:, None, None]
         row_count = (~silent[..., 0]).sum(-1)  # [W, N]
         sending = edges & present[:, :, None] & (row_count > 0)[:, None, :]
-        sent_bytes = sending.sum(1) * row_count * (classes * self.bits / 8)
+        sent_bits = sending.sum(1) * row_count * (classes * self.bits)
         if self.cap is not None:
-            within = sent_bytes <= self.cap
-            sending, sent_bytes = sending & within[:, None, :], sent_bytes * within
+            within = sent_bits <= self.cap * 8
+            sending, sent_bits = sending & within[:, None, :], sent_bits * within
         heard = sending
         if self.drop:
             heard = heard & (rng.uniform(draws["channel/drop"]) >= self.drop)
-        if self._has_mode("mute"):
-            heard = heard & (mode != MODES.index("mute"))[:, None, None]
-        return Delivery(on_air, heard, sent_bytes.float())
+        if "mute" in self._modes:
+            heard = heard & ~self._in_mode("mute")[:, None, None]
+        return Delivery(on_air, order, heard, sent_bits)
 
     def _distort(
         self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
@@ -319,7 +328,8 @@ class Channel:
 
         roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
         the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
-        random distribution. collude: like sharp, but all say the shift of the first liar's best class.
+        random distribution. collude: like sharp, but on each row all say the shift of the best class of
+        the first liar who speaks there.
         """
         classes = published.shape[-1]
         shift = state["shift"][:, None, None]
@@ -334,13 +344,20 @@ class Channel:
             return wrong * confidence + (1 - wrong) * (1 - confidence) / max(1, classes - 1)
         best = published.argmax(-1)  # [W, N, B]
         if kind == "collude":
-            first = (state["liar"] > 0).float().argmax(-1)
-            best = best.gather(1, first[:, None, None].expand_as(best[:, :1])).expand_as(best)
+            speaks = (state["liar"] > 0)[..., None] & (published.sum(-1) > 0)  # [W, N, B]
+            first = speaks.float().argmax(1, keepdim=True)
+            best = best.gather(1, first).expand_as(best)
         return F.one_hot((best + shift) % classes, classes).float()
 
-    def isolated(self, device: torch.device) -> Tensor:
-        """Which worlds are in isolated mode, bool ``[W]``."""
-        return (self._mode == MODES.index("isolated")).to(device)
+    @property
+    def shuffles(self) -> bool:
+        """Whether some world is in shuffled mode."""
+        return "shuffled" in self._modes
 
-    def _has_mode(self, name: str) -> bool:
-        return bool((self._mode == MODES.index(name)).any())
+    @property
+    def isolated(self) -> Tensor:
+        """Which worlds are in isolated mode, bool ``[W]``."""
+        return self._in_mode("isolated")
+
+    def _in_mode(self, name: str) -> Tensor:
+        return self._mode == MODES.index(name)

@@ -23,8 +23,8 @@ an input (e.g. `1×28×28`).
 | `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
 | `fb_targets` | `N, B, C` float32 | [0, 1] | what each published on it; zero if not heard; one's own included |
 | `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
-| `present` | `N` int8 | {0, 1} | who is in the room |
-| `report` | `N + 1` float32 | [0, 1] | report cards of all students, then the fraction of the teacher's budget left |
+| `present` | `N` int8 | {0, 1} | who is in the room (in an isolated world: oneself only) |
+| `report` | `N + 1` float32 | [0, 1] | report cards of all (isolated: one's own), then the budget left to one |
 | `self` | `N` int8 | {0, 1} | one-hot: which student one is |
 | `time` | `1` float32 | [0, 1] | steps made / horizon |
 
@@ -78,7 +78,7 @@ published in this step, before learning; reported, never rewarded), `bytes`, `la
 | `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
 | `topic_steps`, `topic_classes` | 20, 2 | of topical order |
 | `task_classes` | 2 | of class-incremental order |
-| `expert_classes` | None | classes of an expert (None: C/N) |
+| `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
 | `alpha` | 0.5 | of a Dirichlet share |
 | `teacher_budget` | 100 | calls or labels; None is unlimited |
 | `teacher_unit` | "calls" | or "labels" |
@@ -108,11 +108,11 @@ from torch import Tensor
 
 from . import rng
 from .channel import Channel, DelayLine
-from .errors import ConfigError
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
 from .streams.schedule import Schedule
 from .teacher import Teacher
+from .validation import real
 from .world import Outcome, TensorDict, World
 
 
@@ -174,14 +174,10 @@ class Classroom(World):
             autoreset=autoreset,
             validate=validate,
         )
-        if not 0 <= cooperation <= 1:
-            raise ConfigError(f"cooperation must lie between 0 and 1, got {cooperation!r}")
-        if byte_price < 0 or label_price < 0:
-            raise ConfigError(
-                f"prices cannot be negative, got {byte_price!r} per KiB, {label_price!r} per label"
-            )
-        self.reward_scale, self.cooperation = reward_scale, cooperation
-        self.byte_price, self.label_price = byte_price, label_price
+        self.reward_scale = real("reward_scale", reward_scale, 0)
+        self.cooperation = real("cooperation", cooperation, 0, 1)
+        self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
+        self.label_price = real("label_price (reward per label)", label_price, 0)
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
         self.schedule = Schedule(
             self.dataset.stream,
@@ -219,6 +215,7 @@ class Classroom(World):
             bits=bits,
             cap=cap,
             mode=mode,
+            device=self.device,
         )
         self.line = DelayLine(delay)
         self._declare(slice_size, exam_size)
@@ -279,18 +276,21 @@ class Classroom(World):
             "slice": torch.full_like(fresh["stream/slice"], -1),
             "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
             "published": torch.zeros(w, n, self.schedule.rows, c, device=self.device),
+            "order": torch.arange(self.schedule.rows, device=self.device).expand(w, -1),
             "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
         }
+        if not self.channel.shuffles:
+            del feedback["order"]
         if self.private:
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
         fresh |= _prefixed("fb/", feedback) | _prefixed("line/", self.line.start(feedback))
-        fresh |= self.channel.start(draws, c, self.device)
+        fresh |= self.channel.start(draws, c)
         fresh |= self.teacher.start(w, n, self.device)
         fresh["exam"] = self.exam.draw(self.dataset.exam, draws)
         fresh["score"] = torch.full_like(zeros, self.exam.chance(c))
-        for name in ("card", "accuracy", "bytes", "labels"):
-            fresh[name] = zeros
-        fresh["calls"] = torch.zeros(w, device=self.device)
+        fresh["card"] = fresh["accuracy"] = zeros
+        fresh["bits"] = fresh["labels"] = torch.zeros_like(zeros, dtype=torch.int64)
+        fresh["calls"] = torch.zeros_like(clock)
         return fresh
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -303,7 +303,7 @@ class Classroom(World):
             (actions["ask"] == 1) & present,
             state["left"],
             state["own_left"],
-            self.channel.isolated(self.device),
+            self.channel.isolated,
             draws,
         )
         score, accuracy = self.exam.score(
@@ -315,15 +315,16 @@ class Classroom(World):
         reward = progress_reward(
             state["score"], smoothed, scale=self.reward_scale, cooperation=self.cooperation
         )
-        reward = (reward - self.byte_price * sent.sent_bytes / 1024 - self.label_price * labels) * present
+        kib = sent.sent_bits / (8 * 1024)
+        reward = (reward - self.byte_price * kib - self.label_price * labels) * present
         shown = state["public/slice" if self.private else "stream/slice"]
         correct = (targets.argmax(-1) == self._labels(shown)) & ~silent
         info = {
             "score": smoothed,
             "exam_accuracy": accuracy,
             "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
-            "bytes": sent.sent_bytes,
-            "labels": labels.float(),
+            "bytes": sent.sent_bits / 8,
+            "labels": labels,
             "refused": answer.refused,
             "calls": answer.calls,
         }
@@ -333,6 +334,8 @@ class Classroom(World):
             "published": sent.published,
             "heard": sent.heard,
         }
+        if sent.order is not None:
+            happened["order"] = sent.order
         if self.private:
             happened["public"] = shown
         line, feedback = self.line.push(_sub(state, "line/"), happened)
@@ -347,7 +350,7 @@ class Classroom(World):
             "score": smoothed,
             "accuracy": accuracy,
             "card": self.exam.cards(state["card"], accuracy, clock),
-            "bytes": state["bytes"] + sent.sent_bytes,
+            "bits": state["bits"] + sent.sent_bits,
             "labels": state["labels"] + labels,
             "calls": state["calls"] + answer.calls,
         }
@@ -374,20 +377,20 @@ class Classroom(World):
         """The tables of this module's page, ``[W, N, …]``."""
         w, n = self.num_worlds, self.num_agents
         exam = self.dataset.inputs("exam", state["exam"])
-        heard, published = state["fb/heard"], state["fb/published"]
+        heard = state["fb/heard"]
         own = torch.eye(n, dtype=torch.bool, device=self.device)
-        arrived = (heard | own)[..., None, None]
-        report = torch.cat([state["card"], self.teacher.fraction_left(state["left"])[:, None]], dim=1)
+        seen = own | ~self.channel.isolated[:, None, None]  # whom each knows of, [W, N, N]
+        cards = state["card"][:, None] * seen
         labels = self._labels(state["fb/slice"]).expand(w, n, -1)
         obs = {
             "slice": self._inputs(state["stream/slice"]),
             "exam": exam[:, None].expand(w, n, *exam.shape[1:]),
             "fb_slice": self._inputs(state["fb/slice"]),
             "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
-            "fb_targets": published[:, None] * arrived,
+            "fb_targets": self._arrived(state, own),
             "heard": heard.to(torch.int8),
-            "present": state["present"][:, None].expand(w, n, n).to(torch.int8),
-            "report": report[:, None].expand(w, n, n + 1),
+            "present": (state["present"][:, None] & seen).to(torch.int8),
+            "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
             "self": own.to(torch.int8).expand(w, n, n),
             "time": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
@@ -395,6 +398,20 @@ class Classroom(World):
             obs["public"] = self._inputs(state["public/slice"])
             obs["fb_public"] = self._inputs(state["fb/public"])
         return obs
+
+    def _arrived(self, state: TensorDict, own: Tensor) -> Tensor:
+        """What each hears of each, ``[W, N, N, B, C]``; one's own row as one sent it."""
+        published, heard = state["fb/published"], state["fb/heard"]
+        if not self.channel.shuffles:
+            return published[:, None] * (heard | own)[..., None, None]
+        shuffled = published.gather(2, state["fb/order"][:, None, :, None].expand_as(published))
+        return torch.where(
+            own[..., None, None], published[:, None], shuffled[:, None] * heard[..., None, None]
+        )
+
+    def budget_left(self, state: TensorDict) -> Tensor:
+        """Fraction of the budget left to each student, ``[W, N]``."""
+        return self.teacher.fraction_left(state["left"], state["own_left"], self.channel.isolated)
 
     def _inputs(self, index: Tensor) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""
@@ -411,17 +428,16 @@ class Classroom(World):
         return {
             "score": state["score"],
             "exam_accuracy": state["accuracy"],
-            "bytes": state["bytes"],
-            "labels": state["labels"],
-            "calls": state["calls"],
+            "bytes": state["bits"] / 8,
+            "labels": state["labels"].float(),
+            "calls": state["calls"].float(),
         }
 
     def state(self) -> Tensor:
-        """float32 ``[W, 3N + N² + 2]``: scores, cards, presence, who heard whom, budget, time."""
-        s = self._state
-        parts = [s["score"], s["card"], s["present"], s["fb/heard"].flatten(1)]
-        ends = [self.teacher.fraction_left(s["left"])[:, None], (s["clock"] / self.horizon)[:, None]]
-        return torch.cat([part.float() for part in parts + ends], dim=1)
+        """float32 ``[W, 4N + N² + 1]``: scores, cards, presence, budget, who heard whom, time."""
+        s = self._begun()
+        parts = [s["score"], s["card"], s["present"], self.budget_left(s), s["fb/heard"].flatten(1)]
+        return torch.cat([part.float() for part in [*parts, (s["clock"] / self.horizon)[:, None]]], dim=1)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who heard whom, accuracies, budget, and the slice's pictures."""

@@ -16,9 +16,9 @@ _TILES = 16
 
 def as_text(world: Classroom, state: TensorDict, w: int) -> str:
     """One line per student: exam accuracy, report card, labels and bytes so far, whom it heard."""
-    host = {k: state[k][w].cpu() for k in ("accuracy", "card", "labels", "bytes", "present", "fb/heard")}
+    host = {k: state[k][w].cpu() for k in ("accuracy", "card", "labels", "bits", "present", "fb/heard")}
     clock = int(state["clock"][w])
-    budget = float(world.teacher.fraction_left(state["left"])[w])
+    budget = float(world.budget_left(state)[w].mean())
     lines = [f"step {clock}/{world.horizon}   teacher's budget left {budget:.0%}"]
     for i, name in enumerate(world.agents):
         accuracy = float(host["accuracy"][i])
@@ -27,7 +27,7 @@ def as_text(world: Classroom, state: TensorDict, w: int) -> str:
         away = "" if bool(host["present"][i]) else "  (absent)"
         lines.append(
             f"{name:<12}{'█' * filled}{'░' * (_BAR - filled)} {accuracy:6.1%}  card {float(host['card'][i]):.2f}"
-            f"  labels {int(host['labels'][i]):>7,}  KiB {float(host['bytes'][i]) / 1024:>9,.1f}  heard {heard}{away}"
+            f"  labels {int(host['labels'][i]):>7,}  KiB {float(host['bits'][i]) / 8192:>9,.1f}  heard {heard}{away}"
         )
     return "\n".join(lines)
 
@@ -44,7 +44,7 @@ def as_image(world: Classroom, state: TensorDict, w: int) -> np.ndarray:
     accuracy = state["accuracy"][w].cpu().numpy()
     bars.barh(world.agents[::-1], accuracy[::-1], color="#4c78a8")
     bars.set(xlim=(0, 1), title="exam accuracy")
-    budget = float(world.teacher.fraction_left(state["left"])[w])
+    budget = float(world.budget_left(state)[w].mean())
     figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    teacher's budget left {budget:.0%}")
     _draw_slice(tiles, world, state, w)
     canvas.draw()

@@ -21,6 +21,7 @@ from torch import Tensor
 from . import rng
 from .errors import ConfigError
 from .streams import Split
+from .validation import real, whole
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,10 @@ class Exam:
     card_every: int = 10
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.card_every < 1 or not 0 < self.smoothing <= 1:
-            raise ConfigError(
-                "an exam needs exam_size ≥ 1, card_every ≥ 1 and 0 < exam_smoothing ≤ 1, got "
-                f"{self.size}, {self.card_every} and {self.smoothing}"
-            )
+        whole("exam_size", self.size, 1)
+        whole("card_every", self.card_every, 1)
+        if real("exam_smoothing", self.smoothing, 0, 1) == 0:
+            raise ConfigError("exam_smoothing of 0 would never change the score: give a number above 0")
 
     def check(self, split: Split) -> None:
         """Raise where the exam split is too small for a stratified exam of this size."""
@@ -55,12 +55,17 @@ class Exam:
 
     def draws(self, split: Split) -> dict[str, tuple[int, ...]]:
         """Draws at the start of an episode."""
-        return {"exam/items": (len(split.y),), "exam/classes": (len(split.counts),)}
+        return {
+            "exam/items": (len(split.y),),
+            "exam/classes": (len(split.counts),),
+            "exam/order": (self.size,),
+        }
 
     def draw(self, split: Split, draws: dict[str, Tensor]) -> Tensor:
         """Indices of an exam into the exam split, int64 ``[W, E]``: stratified, without replacement.
 
-        Every class gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes.
+        Every class gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes. The items come in
+        random order: sorted by class, their places would tell the answers.
         """
         bits = draws["exam/items"]
         device = bits.device
@@ -78,7 +83,8 @@ class Exam:
         last = torch.arange(quota, device=device) == quota - 1
         skipped = (last & (rank >= extra)[..., None]).flatten(1)  # [W, C * quota]
         chosen = skipped.long().argsort(dim=-1, stable=True)[:, : self.size]
-        return shuffled[:, offered].gather(1, chosen)
+        order = rng.permutation(draws["exam/order"])
+        return shuffled[:, offered].gather(1, chosen).gather(1, order)
 
     def chance(self, classes: int) -> float:
         """The score of uniform answers."""
@@ -127,7 +133,8 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
         The rows divided by their sums, all zero where a row abstains, and bool ``[…]``: which do. A row
         abstains if it is all zero, or holds anything not finite or negative.
     """
-    total = weights.sum(-1)
-    abstained = ~(torch.isfinite(total) & (total > 0) & (weights.amin(-1) >= 0))
-    share = weights / torch.where(abstained, 1.0, total)[..., None]
-    return torch.where(abstained[..., None], 0.0, share), abstained
+    largest = weights.amax(-1)  # dividing by it first keeps the sum of large weights finite
+    abstained = ~(torch.isfinite(largest) & (largest > 0) & (weights.amin(-1) >= 0))
+    scaled = weights / torch.where(abstained, 1.0, largest)[..., None]
+    scaled = torch.where(abstained[..., None], 0.0, scaled)
+    return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -108,7 +107,6 @@ def permutation(drawn: Tensor) -> Tensor:
     return keys.argsort(dim=-1)
 
 
-@dataclass(frozen=True)
 class Draws:
     """The draws of a step (or a reset), declared once and made in one fused pass.
 
@@ -119,23 +117,27 @@ class Draws:
     ``bits(key, purpose, shape)``.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        self._sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self._layouts: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, key: Tensor) -> dict[str, Tensor]:
         """Draw for keys ``[W]``."""
         if not self.shapes:
             return {}
         names, index = self._layout(key.device)
-        sizes = [math.prod(shape) for shape in self.shapes.values()]
-        state = mix(key[:, None] ^ names)  # one state a purpose, spread over its indices below
-        repeats = torch.tensor(sizes, device=key.device)
-        drawn = mix(state.repeat_interleave(repeats, dim=1, output_size=sum(sizes)) + index * _GOLDEN)
+        drawn = mix(mix(key[:, None] ^ names) + index)
         return {
             name: part.view(key.shape[0], *shape)
-            for (name, shape), part in zip(self.shapes.items(), drawn.split(sizes, dim=1), strict=True)
+            for (name, shape), part in zip(self.shapes.items(), drawn.split(self._sizes, dim=1), strict=True)
         }
 
     def _layout(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        names = torch.tensor([purpose_id(name) for name in self.shapes], device=device)
-        index = torch.cat([torch.arange(math.prod(shape), device=device) for shape in self.shapes.values()])
-        return names, index
+        """Of every number: its purpose's id and its index; put on the device once."""
+        if device not in self._layouts:
+            ids = [purpose_id(name) for name in self.shapes]
+            names = torch.repeat_interleave(torch.tensor(ids), torch.tensor(self._sizes))
+            index = torch.cat([torch.arange(size) for size in self._sizes]) * _GOLDEN
+            self._layouts[device] = names.to(device), index.to(device)
+        return self._layouts[device]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import rng
 from .errors import ConfigError
+from .validation import whole
 
 UNLIMITED = 1 << 40
 
@@ -45,10 +46,8 @@ class Teacher:
     rows: int
 
     def __post_init__(self) -> None:
-        if self.budget is not None and (self.budget < 0 or int(self.budget) != self.budget):
-            raise ConfigError(
-                f"teacher_budget must be a whole number ≥ 0, or None for no limit, got {self.budget!r}"
-            )
+        if self.budget is not None:
+            whole("teacher_budget (or None for no limit)", self.budget, 0)
         if self.unit not in ("calls", "labels"):
             raise ConfigError(f"teacher_unit must be 'calls' or 'labels', got {self.unit!r}")
 
@@ -102,8 +101,13 @@ class Teacher:
             calls=calls,
         )
 
-    def fraction_left(self, left: Tensor) -> Tensor:
-        """Budget left as a fraction, float32 ``[W]``; 1 where there is no limit."""
+    def fraction_left(self, left: Tensor, own_left: Tensor, isolated: Tensor) -> Tensor:
+        """What is left of the budget each agent draws on, float32 ``[W, N]``, in whole calls.
+
+        0 exactly when no call can be paid any more; 1 where there is no limit.
+        """
         if self.budget is None:
-            return torch.ones_like(left, dtype=torch.float32)
-        return left.float() / max(1, self.budget)
+            return torch.ones_like(own_left, dtype=torch.float32)
+        shared = (left // self.price)[:, None] / max(1, self.budget // self.price)
+        own = (own_left // self.price) / max(1, self.budget // own_left.shape[1] // self.price)
+        return torch.where(isolated[:, None], own, shared).float()

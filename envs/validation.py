@@ -1,15 +1,49 @@
-"""Checks of actions: one clear line about what is wrong, before anything has moved."""
+"""Checks of arguments and actions: one clear line about what is wrong, before anything has moved."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError
+from .errors import ActionError, ConfigError
+
+
+def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """The argument as an int, if it is a whole number in ``[low, high]``.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not _within(value, low, high):
+        raise ConfigError(f"{name} must be a whole number {_range(low, high)}, got {value!r}")
+    return int(value)
+
+
+def real(name: str, value: Any, low: float, high: float | None = None) -> float:
+    """The argument as a float, if it is a finite number in ``[low, high]``.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not _within(value, low, high):
+        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+    return float(value)
+
+
+def _within(value: Any, low: float, high: float | None) -> bool:
+    return bool(low <= value and (high is None or value <= high))
+
+
+def _range(low: float, high: float | None) -> str:
+    return f"of at least {low}" if high is None else f"between {low} and {high}"
 
 
 def check_actions(
@@ -80,10 +114,11 @@ def check_values(
     for key, part in space.spaces.items():
         value = actions[key].detach()
         if isinstance(part, spaces.Box):
-            low, high = float(part.low.min()), float(part.high.max())
+            low, high = (torch.from_numpy(bound).to(value.device) for bound in (part.low, part.high))
+            bounds = f"[{float(part.low.min()):g}, {float(part.high.max()):g}]"
             faults: tuple[tuple[Tensor, str], ...] = (
                 (~torch.isfinite(value), "is not finite (NaN or infinite)"),
-                ((value < low) | (value > high), f"is outside [{low:g}, {high:g}]"),
+                ((value < low) | (value > high), f"is outside {bounds}"),
             )
         elif isinstance(part, spaces.Discrete):
             first, last = int(part.start), int(part.start + part.n - 1)

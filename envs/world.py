@@ -30,7 +30,7 @@ from torch import Tensor
 
 from . import rng
 from .errors import ActionError, ConfigError, EpisodeEnded
-from .validation import check_actions, check_values
+from .validation import check_actions, check_values, whole
 
 TensorDict = dict[str, Tensor]
 
@@ -49,7 +49,8 @@ class Step(NamedTuple):
     truncated: Tensor
     """bool ``[W]``: the horizon was reached."""
     final_obs: TensorDict
-    """``[W, N, …]``: the last observation where an episode ended in this step; ``obs`` elsewhere."""
+    """``[W, N, …]``: the last observation where an episode ended in this step; ``obs`` elsewhere, and the
+    very same tensors where no episode ended."""
     info: dict[str, Any]
     """Tensors ``[W]`` or ``[W, N]``; under ``"episode"`` the final metrics, NaN where none ended."""
 
@@ -104,18 +105,15 @@ class World(ABC):
         autoreset: bool = True,
         validate: bool = False,
     ) -> None:
-        agents = f"number of {self.agent_noun}s"
-        for name, value in (("num_worlds", num_worlds), (agents, num_agents), ("horizon", horizon)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
-        self.num_worlds, self.num_agents, self.horizon = int(num_worlds), int(num_agents), int(horizon)
-        self.device = torch.device(device)
+        self.num_worlds = whole("num_worlds", num_worlds, 1)
+        self.num_agents = whole(f"number of {self.agent_noun}s", num_agents, 1)
+        self.horizon = whole("horizon", horizon, 1)
+        self.device = _device(device)
         self.autoreset, self.validate = autoreset, validate
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
         self.domain = "train"
         self._state: TensorDict = {}
-        self._blank: TensorDict = {}  # what info["episode"] holds while no episode ends
         self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
         self._terminated = np.zeros(self.num_worlds, dtype=bool)
         self._truncated = np.zeros(self.num_worlds, dtype=bool)
@@ -162,10 +160,11 @@ class World(ABC):
                 seeds there are; a world never seeded draws one from the operating system and keeps it.
             mask: bool ``[W]``; other worlds stay bit-identical. None resets all.
             options: ``{"domain": "train" | "eval" | "demo"}``: equal seeds in different domains are
-                unrelated worlds. Other entries are left to views and wrappers.
+                unrelated worlds. A seed given without a domain is a training seed; without a seed the
+                domain stays. Other entries are left to views and wrappers.
         """
         chosen = self._world_mask(mask)
-        domain = (options or {}).get("domain", self.domain)
+        domain = (options or {}).get("domain", self.domain if seed is None else "train")
         if domain not in rng.DOMAINS:
             raise ConfigError(f"unknown seed domain {domain!r}: use one of {', '.join(rng.DOMAINS)}")
         if not self._state and not chosen.all():
@@ -214,8 +213,7 @@ class World(ABC):
             ActionError: A key, shape, dtype or (with ``validate``) a value is wrong.
             EpisodeEnded: Nothing is left to move, or the mask names a world that has ended.
         """
-        if not self._state:
-            raise EpisodeEnded("step before reset: call reset() first")
+        self._begun()
         over = self.ended
         chosen = self._world_mask(mask) if mask is not None else ~over
         if (chosen & over).any() or not chosen.any():
@@ -240,7 +238,7 @@ class World(ABC):
         outcome = self.advance({**old, "clock": clock}, actions, draws)
         reward = outcome.reward.detach()
         loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
-        info: dict[str, Any] = dict(outcome.info)
+        info: dict[str, Any] = outcome.info
         if chosen is not None:
             where = torch.from_numpy(chosen).to(self.device)
             reward = torch.where(where[:, None], reward, 0.0)
@@ -248,12 +246,11 @@ class World(ABC):
             info = {k: torch.where(_expand(where, v), v, torch.zeros_like(v)) for k, v in info.items()}
         new = {**outcome.state, "return": old["return"] + reward}
         self._state = self._merge(new, old, chosen)
-        info = self._hand_out(info)
         ended = self._advance_clock(chosen)
-        obs = final_obs = self.obs
-        info["episode"] = self._episode_metrics(ended)
-        terminated = torch.from_numpy(self._terminated.copy()).to(self.device)
-        truncated = torch.from_numpy(self._truncated.copy()).to(self.device)
+        final_obs = self.obs
+        obs = dict(final_obs)
+        info = {**self._hand_out(info), "episode": self._episode_metrics(ended)}
+        terminated, truncated = self._flags(self._terminated), self._flags(self._truncated)
         if self.autoreset and ended.any():
             self._restart(ended, first_episode=False)
             obs = self.obs
@@ -269,12 +266,16 @@ class World(ABC):
 
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
         """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
-        if ended.any():
-            where = torch.from_numpy(ended).to(self.device)
-            return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in self.metrics().items()}
-        if not self._blank:
-            self._blank = {k: torch.full_like(v, torch.nan) for k, v in self.metrics().items()}
-        return dict(self._blank)
+        if not ended.any():
+            return {k: torch.full_like(v, torch.nan) for k, v in self.metrics().items()}
+        where = torch.from_numpy(ended).to(self.device)
+        return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in self.metrics().items()}
+
+    def _flags(self, host: np.ndarray) -> Tensor:
+        """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
+        if not host.any():
+            return torch.zeros(self.num_worlds, dtype=torch.bool, device=self.device)
+        return torch.from_numpy(host.copy()).to(self.device)
 
     def _merge(self, new: TensorDict, old: TensorDict, chosen: np.ndarray | None) -> TensorDict:
         """``new`` in the chosen worlds, ``old`` in the others."""
@@ -303,16 +304,22 @@ class World(ABC):
     @property
     def obs(self) -> TensorDict:
         """The present observations, ``[W, N, …]``: what the last reset or step returned."""
-        return self._hand_out(self.observe(self._state))
+        return self._hand_out(self.observe(self._begun()))
 
     @property
     def keys(self) -> Tensor:
         """Random key of each world's running episode, int64 ``[W]``: what policies derive theirs from."""
-        return self._state["key"]
+        return self._begun()["key"].clone()
+
+    @property
+    def steps(self) -> Tensor:
+        """Steps made in the running episodes, int64 ``[W]`` on the device."""
+        return self._begun()["clock"].clone()
 
     def metrics(self) -> TensorDict:
         """Metrics of the running episodes, ``[W]`` or ``[W, N]``, with their returns so far."""
-        return self._hand_out({"return": self._state["return"], **self.summary(self._state)})
+        state = self._begun()
+        return self._hand_out({"return": state["return"], **self.summary(state)})
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
@@ -323,9 +330,7 @@ class World(ABC):
         """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
         if mode not in self.metadata["render_modes"]:
             raise ConfigError(f"unknown render mode {mode!r}: use one of {self.metadata['render_modes']}")
-        if not self._state:
-            raise EpisodeEnded("nothing to draw before the first reset()")
-        return self.picture(self._state, world, mode)
+        return self.picture(self._begun(), world, mode)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""
@@ -333,6 +338,7 @@ class World(ABC):
             "state": {k: v.detach().clone() for k, v in self._state.items()},
             "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
             "domain": self.domain,
+            "horizon": self.horizon,
             "clock": torch.from_numpy(self._clock.copy()),
             "terminated": torch.from_numpy(self._terminated.copy()),
             "truncated": torch.from_numpy(self._truncated.copy()),
@@ -340,10 +346,11 @@ class World(ABC):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if len(saved["clock"]) != self.num_worlds:
+        if not self._state:
+            self.reset(seed=0)  # to have something to compare with
+        if saved["horizon"] != self.horizon or _shapes(saved["state"]) != _shapes(self._state):
             raise ConfigError(
-                f"the saved state has {len(saved['clock'])} worlds, this world has {self.num_worlds}: "
-                "make it with the same arguments"
+                "the saved state belongs to another kind of world: make it with the same arguments"
             )
         self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
         self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
@@ -361,6 +368,12 @@ class World(ABC):
         twin.seeds = None if self.seeds is None else self.seeds.copy()
         return twin
 
+    def _begun(self) -> TensorDict:
+        """The state, once there is one."""
+        if not self._state:
+            raise EpisodeEnded("the world has not begun: call reset() first")
+        return self._state
+
     # ---- small helpers ------------------------------------------------------------------------------
 
     def _world_mask(self, mask: Tensor | np.ndarray | None) -> np.ndarray:
@@ -374,10 +387,9 @@ class World(ABC):
         return host.copy()
 
     def _seeds(self, seed: int | Sequence[int] | np.ndarray) -> np.ndarray:
-        try:
-            given = np.asarray(seed, dtype=np.int64)
-        except (TypeError, ValueError, OverflowError):
-            raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}") from None
+        given = np.asarray(seed)
+        if given.dtype.kind not in "iu":
+            raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}")
         seeds = given + np.arange(self.num_worlds) if given.ndim == 0 else given
         if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
             raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
@@ -387,3 +399,16 @@ class World(ABC):
 def _expand(where: Tensor, like: Tensor) -> Tensor:
     """``where [W]`` with as many dimensions as ``like [W, …]``."""
     return where.view(-1, *[1] * (like.dim() - 1))
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    return {k: (tuple(v.shape), v.dtype) for k, v in state.items()}
+
+
+def _device(device: str | torch.device) -> torch.device:
+    """The device as tensors name it (``cuda`` is ``cuda:0``), if it can be had."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as fault:  # what torch raises for unknown and missing devices
+        reason = str(fault).partition("\n")[0]
+        raise ConfigError(f"device {str(device)!r} cannot be used ({reason}): try 'cpu'") from None

@@ -1,7 +1,11 @@
 """Policies: who acts in a world, on any device."""
 
+from .networks import MLP
 from .policy import Policy, RandomPolicy
-from .registry import PolicySpec, make_policy, register_policy, registry
+from .population import Population
+from .protocols import Lesson, Protocol
+from .registration import PolicySpec, make_policy, register_policy, registry
+from .students import Students
 
 for _spec in (
     PolicySpec("random", "studyhall.policies.policy:RandomPolicy", "random distributions and coins"),
@@ -26,13 +30,29 @@ for _spec in (
         "labels first; then everyone imitates the class as it was when they ran out",
         {"temperature": 0.5},
     ),
-    PolicySpec("isolated", "studyhall.policies.protocols:LabelsOnly", "nobody listens to anybody"),
+    PolicySpec(
+        "isolated",
+        "studyhall.policies.protocols:LabelsOnly",
+        "nobody listens to anybody; in a world of mode 'isolated' each asks from its own purse",
+    ),
     PolicySpec(
         "stop_at_budget",
         "studyhall.policies.protocols:LabelsOnly",
-        "learn from labels, then stop: the control of every peer phase",
+        "the same students in an open world: learn from labels, then stop; the control of every peer phase",
     ),
 ):
     register_policy(_spec)
 
-__all__ = ["Policy", "PolicySpec", "RandomPolicy", "make_policy", "register_policy", "registry"]
+__all__ = [
+    "MLP",
+    "Lesson",
+    "Policy",
+    "PolicySpec",
+    "Population",
+    "Protocol",
+    "RandomPolicy",
+    "Students",
+    "make_policy",
+    "register_policy",
+    "registry",
+]

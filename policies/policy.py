@@ -73,7 +73,7 @@ class RandomPolicy(Policy):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Draw every action from its space."""
-        key = rng.fold(self.world.keys, torch.as_tensor(self.world.clock, device=self.world.device))
+        key = rng.fold(self.world.keys, self.world.steps)
         actions = {}
         for name, space in self.world.action_space.spaces.items():
             shape = (self.world.num_agents, *(space.shape or ()))

@@ -62,8 +62,11 @@ class Protocol:
         """Get to know the students; called before the first reset."""
         self.students = students
 
+    def begin(self) -> None:
+        """Make what it remembers, for fresh students in all worlds."""
+
     def reset(self, mask: Tensor) -> None:
-        """Begin anew in the worlds of ``mask`` (bool ``[W]``)."""
+        """Begin anew in the worlds of ``mask`` (bool ``[W]``); the students there are fresh already."""
 
     def lesson(self, obs: TensorDict) -> Lesson:
         """What each student learns from the feedback in ``obs``."""
@@ -144,12 +147,14 @@ class TwoPhase(Protocol):
         self.teacher_steps, self.imitate, self.label = teacher_steps, imitate, label
         self.title_by, self.window, self.retitle_every = title_by, window, retitle_every
 
-    def reset(self, mask: Tensor) -> None:
+    def begin(self) -> None:
         """The title goes to student 0; no losses yet."""
-        w, n, device = len(mask), self.students.world.num_agents, mask.device
-        if not hasattr(self, "_title"):
-            self._title = torch.zeros(w, dtype=torch.int64, device=device)
-            self._losses = torch.zeros(w, n, self.window, device=device)
+        world = self.students.world
+        self._title = torch.zeros(world.num_worlds, dtype=torch.int64, device=world.device)
+        self._losses = torch.zeros(world.num_worlds, world.num_agents, self.window, device=world.device)
+
+    def reset(self, mask: Tensor) -> None:
+        """As in :meth:`begin`."""
         self._title = torch.where(mask, 0, self._title)
         self._losses = torch.where(mask[:, None, None], 0.0, self._losses)
 
@@ -157,14 +162,12 @@ class TwoPhase(Protocol):
         """Labels in the teacher phase; the title holder's targets after it."""
         told = labelled(obs)
         teacher_phase = told.any(-1, keepdim=True) & (self._step(obs) <= self.teacher_steps)
-        worlds = torch.arange(len(self._title), device=self._title.device)
-        targets = obs["fb_targets"][worlds, :, self._title]
-        heard = obs["heard"][worlds, :, self._title] == 1  # one's own message is never heard
-        follows = heard & ~teacher_phase
+        # Whoever was heard held the title when it spoke; with delays that need not be today's holder.
+        targets, rows = mean_of(obs["fb_targets"], obs["heard"])
+        follows = (obs["heard"] == 1).any(-1) & ~teacher_phase
         weight = torch.where(told, self.imitate, 1.0) * follows
         label = torch.where(follows, self.label, 1.0) * told
-        rows = weight[..., None] * (targets.sum(-1) > 0)
-        return Lesson(label, rows, targets)
+        return Lesson(label, weight[..., None] * rows, targets)
 
     def learned(self, losses: Tensor, active: Tensor) -> None:
         """Remember training losses where the title depends on them."""
@@ -237,9 +240,8 @@ class Gossip(Mutual):
     def listens_to(self, obs: TensorDict) -> Tensor:
         """One-hot weights, zero where nobody was heard."""
         world = self.students.world
-        clock = torch.as_tensor(world.clock, device=world.device)
         n = world.num_agents
-        drawn = rng.uniform(rng.bits(rng.fold(world.keys, clock), "policy/gossip", (n, n)))
+        drawn = rng.uniform(rng.bits(rng.fold(world.keys, world.steps), "policy/gossip", (n, n)))
         luck = torch.where(obs["heard"] == 1, drawn + 1.0, 0.0)
         chosen = torch.nn.functional.one_hot(luck.argmax(-1), n)
         return (chosen * obs["heard"]).float()
@@ -260,10 +262,12 @@ class MeanTeacher(Mutual):
         super().__init__(imitate)
         self.decay = decay
 
-    def reset(self, mask: Tensor) -> None:
+    def begin(self) -> None:
         """The averages begin at the fresh weights."""
-        if not hasattr(self, "_average"):
-            self._average = self.students.population.average(self.decay)
+        self._average = self.students.population.average(self.decay)
+
+    def reset(self, mask: Tensor) -> None:
+        """As in :meth:`begin`."""
         self._average.reset(mask)
 
     def listens_to(self, obs: TensorDict) -> Tensor:

@@ -62,7 +62,7 @@ class Students(Policy):
         self.always_dropout, self.answer_every = always_dropout, answer_every
 
     def bind(self, world: World) -> None:
-        """Read the sizes off the world's spaces."""
+        """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
         if not needed <= set(world.observation_space.spaces):
             raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
@@ -78,21 +78,20 @@ class Students(Policy):
         world = self.world
         keys = learner_keys(world.keys, world.num_agents)
         if mask is None:
-            mask = torch.ones(world.num_worlds, dtype=torch.bool, device=world.device)
-        if not hasattr(self, "population"):
             self.population = Population(self.network, keys, lr=self.lr)
-            self._answers = torch.zeros(
-                world.num_worlds, world.num_agents, *self._exam_shape, device=world.device
-            )
+            shape = (world.num_worlds, world.num_agents, *self._exam_shape)
+            self._answers = torch.zeros(shape, device=world.device)
+            self.protocol.begin()
         else:
             self.population.reset(mask, keys)
-        self._answers = torch.where(mask[:, None, None, None], 0.0, self._answers)
-        self.protocol.reset(mask)
+            self._answers = torch.where(mask[:, None, None, None], 0.0, self._answers)
+            self.protocol.reset(mask)
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Learn from the feedback, then publish, answer and ask."""
-        with torch.no_grad():
-            self._learn(obs, obs["present"].diagonal(dim1=1, dim2=2) == 1)
+        with torch.inference_mode(False), torch.no_grad():
+            obs = _ordinary(obs)
+            self._learn(obs, _present(obs))
             self.protocol.look(obs)
             return {
                 "soft_targets": self._publish(obs),
@@ -102,8 +101,9 @@ class Students(Policy):
 
     def end(self, final_obs: TensorDict, mask: Tensor) -> None:
         """Learn from the last feedback of an episode."""
-        with torch.no_grad():
-            self._learn(final_obs, mask[:, None].expand(-1, self.world.num_agents))
+        with torch.inference_mode(False), torch.no_grad():
+            final_obs = _ordinary(final_obs)
+            self._learn(final_obs, _present(final_obs) & mask[:, None])
 
     # ---- learning -----------------------------------------------------------------------------------
 
@@ -168,20 +168,20 @@ class Students(Policy):
         """Names the dropout draw of this step and purpose (1 publishing, 2 answering), ``[W·N]``."""
         if not self.always_dropout:
             return 0
-        clock = torch.from_numpy(self.world.clock).to(self.world.device)
-        return (4 * clock + purpose).repeat_interleave(self.world.num_agents)
+        return (4 * self.world.steps + purpose).repeat_interleave(self.world.num_agents)
 
     # ---- reports and saving -------------------------------------------------------------------------
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor:
         """Class distributions ``[W, N, M, C]``; see :meth:`Policy.predict`."""
-        draw = 0 if dropout is None else 4 * dropout + 3
+        parts = x.split(_PREDICT_ROWS)
+        first = 0 if dropout is None else dropout * len(parts)
         with torch.no_grad():
-            parts = [
-                self.population.logits(part.flatten(1), dropout=dropout is not None, draw=draw)
-                for part in x.split(_PREDICT_ROWS)
+            logits = [
+                self.population.logits(part.flatten(1), dropout=dropout is not None, draw=4 * (first + i) + 3)
+                for i, part in enumerate(parts)
             ]
-        return torch.cat(parts, dim=2).softmax(-1)
+        return torch.cat(logits, dim=2).softmax(-1)
 
     def title(self) -> Tensor | None:
         """The protocol's title holder, if it has one."""
@@ -212,6 +212,16 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     known = labels >= 0
     picked = logits.log_softmax(-1).gather(-1, labels.clamp_min(0)[..., None]).squeeze(-1)
     return -(picked * known).sum(-1) / known.sum(-1).clamp_min(1)
+
+
+def _present(obs: TensorDict) -> Tensor:
+    """Who is in the room, bool ``[W, N]``: the absent do not learn."""
+    return obs["present"].diagonal(dim1=1, dim2=2) == 1
+
+
+def _ordinary(obs: TensorDict) -> TensorDict:
+    """Observations that autograd can work with, also under ``torch.inference_mode``."""
+    return {k: v.clone() if v.is_inference() else v for k, v in obs.items()}
 
 
 def _none(mask: Tensor) -> bool:

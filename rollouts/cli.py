@@ -6,8 +6,11 @@ imported when a command needs them, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +19,8 @@ import typer
 from ..envs.errors import ConfigError, StudyhallError
 
 if TYPE_CHECKING:
-    from .report import Report
     from .run import Rollout
-    from .run_folder import RunConfig, RunFolder
+    from .run_folder import RunConfig
 
 _DEBUG = "--debug"
 
@@ -34,6 +36,14 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Debug = Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of an error.")]
 Device = Annotated[str | None, typer.Option(help="auto (the GPU where there is one), cpu, cuda, cuda:1, …")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="CPU threads, 1 by default: classes are small, and with more threads figures may differ in the "
+        "last digits.",
+    ),
+]
 Seeds = Annotated[
     str | None, typer.Option(help="One world each: 3, 0-4 or 0,2,5; the scenario's by default.")
 ]
@@ -85,6 +95,7 @@ def run(
     steps: Steps = None,
     seeds: Seeds = None,
     device: Device = None,
+    threads: Threads = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,40 +124,23 @@ def run(
 ) -> None:
     """Run a scenario, all seeds and controls side by side."""
     from . import output
-    from .run_folder import RunConfig, RunFolder
-    from .settings import customise, parse_controls, parse_device, parse_seeds
+    from .launch import launch, take_up
+    from .run_folder import RunFolder
+    from .settings import parse_device
 
-    if resume is not None:
-        if any(given is not None for given in (steps, seeds, assignments, controls, out)):
-            raise ConfigError(
-                "--resume goes on as the run began: only --device, --checkpoint-every may be given"
-            )
+    if resume is None:
+        config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
+        folder, report = launch(config, out, assignments or (), checkpoint_every)
+    else:
+        if any(given is not None for given in (steps, seeds, threads, assignments, controls, out)):
+            raise ConfigError("--resume goes on as the run began: leave out what would change it")
         folder = RunFolder(resume)
         config = folder.config()
         if scenario not in (None, config.scenario.name):
             raise ConfigError(f"{resume} is a run of {config.scenario.name}, not of {scenario}")
         if device is not None:
-            config = RunConfig(config.scenario, config.seeds, parse_device(device))
-        report = folder.report() or _simulate(config, folder, checkpoint_every, taken_up=True)
-    else:
-        if scenario is None:
-            raise ConfigError("which scenario? see `studyhall list scenarios`")
-        from ..scenarios import get_scenario
-
-        chosen = customise(
-            get_scenario(scenario),
-            assignments=assignments or (),
-            steps=steps,
-            controls=None if controls is None else parse_controls(controls),
-        )
-        config = RunConfig(
-            chosen,
-            chosen.seeds if seeds is None else parse_seeds(seeds),
-            parse_device(device or "auto"),
-        )
-        rollout = _prepare(config, assignments or [])
-        folder = RunFolder.create(out, config)
-        report = _simulate(config, folder, checkpoint_every, rollout=rollout)
+            config = dataclasses.replace(config, device=parse_device(device))
+        report = take_up(folder, config, checkpoint_every)
     if as_json:
         print(output.as_json({"folder": str(folder.path), "device": config.device, **report.as_json()}))
         return
@@ -156,47 +150,34 @@ def run(
     output.console().print(f"{report.seconds:.1f} s on {config.device}; everything is in {folder.path}")
 
 
-def _prepare(config: RunConfig, assignments: list[str]) -> Rollout:
-    """Set up a run; what a user's own settings make impossible is the user's to mend."""
-    from .run import Rollout
+def _config(
+    scenario: str | None,
+    steps: int | None,
+    seeds: str | None,
+    device: str | None,
+    threads: int | None,
+    assignments: Sequence[str],
+    controls: str | None,
+) -> RunConfig:
+    """What the options of ``run`` say."""
+    from ..scenarios import get_scenario
+    from .run_folder import RunConfig
+    from .settings import customise, parse_controls, parse_device, parse_seeds
 
-    try:
-        return Rollout(config.scenario, seeds=config.seeds, device=config.device)
-    except StudyhallError:
-        raise
-    except (TypeError, ValueError, RuntimeError) as fault:  # what torch makes of, say, a width below zero
-        if not assignments:
-            raise
-        first = str(fault).splitlines()[0]
-        raise ConfigError(f"the run cannot be set up with {' '.join(assignments)}: {first}") from fault
-
-
-def _simulate(
-    config: RunConfig,
-    folder: RunFolder,
-    checkpoint_every: float,
-    *,
-    rollout: Rollout | None = None,
-    taken_up: bool = False,
-) -> Report:
-    """Run to the end with a progress bar, saving on the way, and fill the folder."""
-    from .interrupts import stop_requests
-    from .progress import LiveProgress
-    from .run import Stopped
-
-    rollout = rollout or _prepare(config, [])
-    if taken_up:
-        rollout.load(folder.checkpoints)
-    try:
-        with stop_requests() as stop, LiveProgress(config.scenario.name, rollout.steps, rollout.done) as live:
-            report = rollout.run(
-                on_step=live, checkpoint=folder.checkpoints, checkpoint_every=checkpoint_every, stop=stop
-            )
-    except Stopped as stopped:
-        _complain(f"{stopped}; go on with: studyhall run --resume {folder.path}")
-        raise typer.Exit(130) from None
-    folder.finish(report)
-    return report
+    if scenario is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    chosen = customise(
+        get_scenario(scenario),
+        assignments=assignments,
+        steps=steps,
+        controls=None if controls is None else parse_controls(controls),
+    )
+    return RunConfig(
+        scenario=chosen,
+        seeds=chosen.seeds if seeds is None else parse_seeds(seeds),
+        device=parse_device(device or "auto"),
+        threads=threads or 1,
+    )
 
 
 @app.command()
@@ -208,11 +189,17 @@ def reproduce(
         bool, typer.Option("--quick", help="A short run of 2 seeds, whose figures are not comparable.")
     ] = False,
     device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Write everything measured to this JSON file.")] = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write everything measured to this JSON file; until the end it is FILE.part."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Hold documented figures beside measured ones."""
+    import torch
+
     from . import output
     from .progress import LiveProgress
     from .reproduce import reproduce as entries_of
@@ -220,27 +207,25 @@ def reproduce(
     from .settings import parse_device, parse_seeds
 
     where = parse_device(device or "auto")
+    torch.set_num_threads(threads or 1)
     scenarios = scenarios_of(system)
     chosen = None if seeds is None else parse_seeds(seeds)
     found = _reproduction(system, where)
-    if out is not None:
-        _write(out, found)
-    bars: list[LiveProgress] = []
+    unfinished = None if out is None else out.with_name(f"{out.name}.part")
+    if unfinished is not None:
+        _write(unfinished, found)  # a file that cannot be written is found before the long work
+    with ExitStack() as shown:
 
-    def watch(rollout: Rollout) -> LiveProgress:
-        for bar in bars:
-            bar.__exit__(None, None, None)
-        bars[:] = [LiveProgress(rollout.scenario.name, rollout.steps).__enter__()]
-        return bars[0]
+        def watch(rollout: Rollout) -> LiveProgress:
+            shown.close()  # the bar of the run before
+            return shown.enter_context(LiveProgress(rollout.scenario.name, rollout.steps))
 
-    try:
         for entry in entries_of(scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch):
             found["scenarios"].append(entry)
-            if out is not None:
-                _write(out, found)
-    finally:
-        for bar in bars:
-            bar.__exit__(None, None, None)
+            if unfinished is not None:
+                _write(unfinished, found)
+    if out is not None and unfinished is not None:
+        os.replace(unfinished, out)
     if as_json:
         print(output.as_json(found))
         return
@@ -276,10 +261,6 @@ def _write(path: Path, found: dict[str, Any]) -> None:
         ) from fault
 
 
-def _complain(message: str) -> None:
-    print(f"studyhall: {' '.join(message.split())}", file=sys.stderr)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -291,5 +272,5 @@ def main(arguments: list[str] | None = None) -> None:
     except (StudyhallError, OSError) as fault:
         if _DEBUG in given:
             raise
-        _complain(str(fault))
+        print(f"studyhall: {' '.join(str(fault).split())}", file=sys.stderr)
         sys.exit(2)

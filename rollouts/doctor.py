@@ -15,6 +15,7 @@ from typing import Any
 from ..envs.errors import StudyhallError
 
 SMOKE_STEPS = 20
+_AGAIN = f"see where: studyhall run classroom-digits --steps {SMOKE_STEPS} --debug"
 _PACKAGES = (
     "torchvision",
     "numpy",
@@ -49,7 +50,10 @@ class Check:
 
 def examine() -> list[Check]:
     """All checks, in the order in which to mend what is amiss."""
-    return [_python(), *_torch(), *_packages(), *_data(), _cache(), _registries(), _smoke()]
+    checks = [_python(), *_torch(), *_packages()]
+    if any(check.name == "torch" and not check.ok for check in checks):
+        return checks  # nothing else can be looked at
+    return [*checks, *_data(), _cache(), _registries(), _smoke()]
 
 
 def as_json(checks: list[Check]) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def _torch() -> list[Check]:
     return [
         Check("torch", True, torch.__version__),
         Check("devices", True, f"cpu{', ' + names if names else ''}"),
-        Check("threads", True, f"{torch.get_num_threads()} of {os.cpu_count()} cores"),
+        Check("threads", True, f"{os.cpu_count()} cores; runs use 1 thread, or as many as --threads says"),
     ]
 
 
@@ -149,15 +153,18 @@ def _registries() -> Check:
 
 def _smoke() -> Check:
     """A short run on embedded data."""
+    import torch
+
     from ..scenarios import get_scenario
     from .run import Rollout
     from .settings import customise, parse_device
 
     device = parse_device("auto")
+    torch.set_num_threads(1)
     try:
         scenario = customise(get_scenario("classroom-digits"), steps=SMOKE_STEPS, controls=())
         report = Rollout(scenario, seeds=(0,), device=device).run()
     except (StudyhallError, RuntimeError, ImportError, OSError) as fault:
-        return Check("classroom-v0", False, f"{type(fault).__name__}: {fault}", "studyhall doctor --debug")
+        return Check("classroom-v0", False, f"{type(fault).__name__}: {fault}", _AGAIN)
     rate = SMOKE_STEPS / report.seconds
     return Check("classroom-v0", True, f"{SMOKE_STEPS} steps on {device}, {rate:.0f} steps/s")

@@ -59,9 +59,9 @@ class Report:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as plain JSON types."""
+        """Everything, as plain JSON types; data given as arrays are named, not written out."""
         return {
-            "scenario": dataclasses.asdict(self.scenario),
+            "scenario": _plain(dataclasses.asdict(self.scenario)),
             "seeds": list(self.seeds),
             "metrics": self.metrics,
             "students": self.students,
@@ -94,6 +94,15 @@ class Report:
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
         )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what JSON lacks is replaced by the name of its type."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, (str, int, float)) else f"<{type(value).__name__}>"
 
 
 def scenario_from_json(found: Mapping[str, Any]) -> Scenario:

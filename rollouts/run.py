@@ -67,6 +67,10 @@ class Rollout:
         self.modes = ["open", *scenario.controls]
         kwargs = dict(scenario.env_kwargs)
         if scenario.controls:
+            if "mode" in kwargs:
+                raise ConfigError(
+                    "a scenario with controls sets the channel's mode itself: give one or the other"
+                )
             kwargs["mode"] = [mode for mode in self.modes for _ in self.seeds]
         self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
         self.world = make_world(

@@ -94,7 +94,12 @@ class RunFolder:
         """
         try:
             found = json.loads(self.config_file.read_text(encoding="utf-8"))
-            return RunConfig(scenario_from_json(found["scenario"]), tuple(found["seeds"]), found["device"])
+            return RunConfig(
+                scenario=scenario_from_json(found["scenario"]),
+                seeds=tuple(found["seeds"]),
+                device=found["device"],
+                threads=found["threads"],
+            )
         except OSError:
             raise ConfigError(f"{self.path} is no folder of a run: it has no config.json to resume") from None
         except (ValueError, KeyError, TypeError) as fault:
@@ -146,7 +151,7 @@ def _described(config: RunConfig) -> dict[str, Any]:
         "scenario": dataclasses.asdict(config.scenario),
         "seeds": list(config.seeds),
         "device": config.device,
-        "threads": torch.get_num_threads(),
+        "threads": config.threads,
         "versions": {
             "studyhall": __version__,
             "python": platform.python_version(),

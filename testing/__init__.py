@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError
-from ..envs.registry import make_world, spec
+from ..envs.registration import make_world, spec
 from ..envs.world import World
 from . import steps, twins, views
 from .tools import Subject, leaves, same, seeded

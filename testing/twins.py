@@ -236,13 +236,13 @@ def check_poison(subject: Subject) -> None:
         actions = sample_actions(poisoned, generator)
         step, expected = poisoned.step(actions), clean.step(sample_actions(clean, same_again))
         subject.require_equal("a world must keep no view of what it hands out or is given", step, expected, t)
-        _poison((step, actions, poisoned.metrics()))
+        _poison((step, actions, poisoned.metrics(), poisoned.keys, poisoned.steps), 255 if t % 2 else 1)
 
 
-def _poison(tree: Any) -> None:
-    """Set every bit of every tensor's memory: NaN where it is floating point."""
+def _poison(tree: Any, byte: int = 255) -> None:
+    """Overwrite every tensor's memory; with 255, floating point becomes NaN."""
     for _, value in leaves(tree):
-        value.untyped_storage().fill_(255)
+        value.untyped_storage().fill_(byte)
 
 
 def check_fates(subject: Subject) -> None:

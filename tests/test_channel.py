@@ -13,7 +13,7 @@ B, C = 6, 4
 def start(channel: Channel, seed: int = 0):
     key = rng.fold(rng.world_key(torch.arange(channel.num_worlds) + seed, "train"), 0)
     draws = rng.Draws(channel.reset_draws())(rng.fold(key, 0))
-    return key, channel.start(draws, C, torch.device("cpu"))
+    return key, channel.start(draws, C)
 
 
 def carry(channel: Channel, published: torch.Tensor, step: int = 1, seed: int = 0):
@@ -70,7 +70,9 @@ def test_the_ledger_counts_every_sent_edge_to_the_byte():
     published[0, 1, 2:] = 0  # agent 1 abstains on four of six rows
     published[0, 3] = 0  # agent 3 publishes nothing
     sent, _ = carry(channel, published)
-    assert sent.sent_bytes.tolist() == [[2 * B * C, 2 * 2 * C, 2 * B * C, 0]]  # dropped ones included
+    assert sent.sent_bits.tolist() == [
+        [8 * 2 * B * C, 8 * 2 * 2 * C, 8 * 2 * B * C, 0]
+    ]  # dropped ones included
     assert not sent.heard.any()
 
 
@@ -79,9 +81,9 @@ def test_a_cap_drops_the_whole_message_and_charges_nothing():
     size = 3 * B * C * 4
     over, _ = carry(Channel(4, cap=size - 1), published)
     within, _ = carry(Channel(4, cap=size), published)
-    assert over.sent_bytes.sum() == 0
+    assert over.sent_bits.sum() == 0
     assert not over.heard.any()
-    assert within.sent_bytes.tolist() == [[size] * 4]
+    assert within.sent_bits.tolist() == [[8 * size] * 4]
 
 
 def test_drops_have_their_chance_and_do_not_depend_on_what_is_said():
@@ -105,14 +107,11 @@ def test_modes_of_a_batch():
     sent, _ = carry(channel, published)
     assert [int(h.sum()) for h in sent.heard] == [12, 0, 12, 0]
     assert torch.equal(sent.published[0], published[0])
-    shuffled = sent.published[2]
-    assert not torch.equal(shuffled, published[2])
-    assert torch.allclose(shuffled.sort(1).values, published[2].sort(1).values)
-    order = [(shuffled[0] == row).all(-1).nonzero().item() for row in published[2, 0]]
-    for agent in range(4):  # one permutation of the rows for all messages of a step
-        assert torch.equal(shuffled[agent, order], published[2, agent])
-    assert sent.sent_bytes[1].sum() == sent.sent_bytes[0].sum()
-    assert sent.sent_bytes[3].sum() == 0
+    in_place = torch.arange(B)
+    assert [torch.equal(order, in_place) for order in sent.order] == [True, True, False, True]
+    assert torch.equal(sent.order[2].sort().values, in_place)
+    assert sent.sent_bits[1].sum() == sent.sent_bits[0].sum()
+    assert sent.sent_bits[3].sum() == 0
 
 
 def test_the_absent_neither_send_nor_hear():
@@ -123,7 +122,7 @@ def test_the_absent_neither_send_nor_hear():
     sent = channel.carry(beliefs(channel), state, draws, torch.ones(1))
     assert not sent.heard[0, 1].any()
     assert not sent.heard[0, :, 1].any()
-    assert sent.sent_bytes[0, 1] == 0
+    assert sent.sent_bits[0, 1] == 0
 
 
 def test_churn_is_a_markov_chain_with_its_rates():
@@ -172,6 +171,20 @@ def test_each_kind_lies_as_described_and_the_honest_stay_honest(kind):
         assert not torch.allclose(told, meant, atol=0.05)
 
 
+def test_colluders_follow_the_first_of_them_who_speaks():
+    channel = Channel(5, 8, liars=2, liar_kinds=("collude",))
+    published = beliefs(channel)
+    lying = start(channel)[1]["liar"] > 0
+    first = lying.float().argmax(-1)
+    published[torch.arange(8), first, :3] = 0  # the first liar keeps silent on three rows
+    sent, state = carry(channel, published)
+    told, meant = sent.published[lying].view(8, 2, B, C), published[lying].view(8, 2, B, C)
+    shifted = (meant.argmax(-1) + state["shift"][:, None, None]) % C
+    assert (told[:, 0, :3] == 0).all()
+    assert torch.equal(told[:, 1, :3].argmax(-1), shifted[:, 1, :3])
+    assert torch.equal(told[:, 1, 3:].argmax(-1), shifted[:, 0, 3:])
+
+
 def test_a_sleeper_is_honest_until_it_wakes():
     channel = Channel(5, 8, liars=2, liar_kinds=("sleeper",), wake=10)
     published = beliefs(channel)
@@ -199,12 +212,19 @@ def test_a_delay_line_holds_what_went_in_and_lets_gradients_through():
         ({"mode": "mut"}, UnknownName, "mute"),
         ({"liar_kinds": ("sharpe",)}, UnknownName, "sharp"),
         ({"topology": torch.ones(2, 2)}, ConfigError, "4 × 4"),
+        ({"topology": None}, ConfigError, "must be one of complete"),
+        ({"topology": [[1, 0], [1]]}, ConfigError, "must be one of complete"),
+        ({"liars": 1, "liar_kinds": ()}, ConfigError, "list of kinds"),
+        ({"liar_kinds": "sharp"}, ConfigError, "list of kinds"),
+        ({"noise": float("nan")}, ConfigError, "noise must be a number"),
+        ({"delay": 1.5}, ConfigError, "delay must be a whole number"),
+        ({"drop": "much"}, ConfigError, "drop must be a number"),
         ({"topology": "k_regular", "degree": 3}, ConfigError, "even"),
         ({"drop": 1.5}, ConfigError, "between 0 and 1"),
         ({"bits": 0}, ConfigError, "between 1 and 32"),
-        ({"delay": -1}, ConfigError, "negative"),
-        ({"cap": -1}, ConfigError, "negative"),
-        ({"liars": 5}, ConfigError, "between 0 and the 4 agents"),
+        ({"delay": -1}, ConfigError, "at least 0"),
+        ({"cap": -1}, ConfigError, "at least 0"),
+        ({"liars": 5}, ConfigError, "between 0 and 4"),
         ({"mode": ["open"]}, ConfigError, "one per world"),
     ],
 )

@@ -167,6 +167,97 @@ def test_a_single_pass_ends_the_episode_and_shows_no_item_twice():
     assert len(shown.unique()) == len(shown)
 
 
+def test_a_budget_too_small_for_a_call_is_spent_and_an_isolated_student_sees_its_own():
+    env, _ = world(teacher_unit="labels", teacher_budget=10)  # two calls of four labels
+    left = [env.step(actions(env)).obs["report"][0, 0, -1].item() for _ in range(3)]
+    assert left == [0.5, 0.0, 0.0]
+    env, _ = world(mode="isolated", teacher_budget=7)  # two calls each
+    sent = actions(env)
+    sent["ask"][:, 1] = 0
+    obs = env.step(sent).obs
+    assert obs["report"][0, :, -1].tolist() == [0.5, 1.0, 0.5]
+
+
+def test_an_isolated_student_knows_of_nobody():
+    env, _ = world(mode="isolated", card_every=1)
+    obs = env.step(actions(env, answers=true_answers(env))).obs
+    eye = torch.eye(3).expand(2, 3, 3)
+    assert torch.equal(obs["report"][..., :3], eye)
+    assert torch.equal(obs["present"].float(), eye)
+    assert not obs["heard"].any()
+
+
+def test_the_place_of_an_exam_item_tells_nothing_about_its_class():
+    env, _ = world(num_worlds=200, exam_size=20)
+    labels = env.dataset.labels("exam", env._state["exam"])
+    counts = torch.nn.functional.one_hot(labels, 10).sum(0)  # [E, C]: 20 of each expected
+    assert (counts - 20).abs().max() < 20
+    assert (labels.diff(dim=1) < 0).any(1).all()
+
+
+def test_in_shuffled_mode_ones_own_row_stays_in_order():
+    env, _ = world(mode="shuffled", slice_size=8)
+    sent = actions(env)
+    obs = env.step(sent).obs
+    published = sent["soft_targets"] / sent["soft_targets"].sum(-1, keepdim=True)
+    for i in range(3):
+        assert torch.allclose(obs["fb_targets"][:, i, i], published[:, i], atol=1e-6)
+        other = (i + 1) % 3
+        assert not torch.allclose(obs["fb_targets"][:, i, other], published[:, other], atol=1e-3)
+        assert torch.allclose(
+            obs["fb_targets"][:, i, other].sort(1).values, published[:, other].sort(1).values, atol=1e-6
+        )
+
+
+def test_the_ledger_is_exact_however_much_was_sent():
+    env, _ = world(bits=5, slice_size=1)
+    env._state["bits"] += 2**33
+    before = env._state["bits"].clone()
+    sent = env.step(actions(env)).info["bytes"]
+    assert ((env._state["bits"] - before) / 8 == sent).all()
+    assert (sent == 2 * 10 * 5 / 8).all()
+
+
+def test_a_seed_without_a_domain_is_a_training_seed():
+    env, trained = world()
+    evaluated = env.reset(seed=5, options={"domain": "eval"})
+    assert not torch.equal(evaluated["slice"], trained["slice"])
+    again = env.reset()
+    assert env.domain == "eval"
+    assert not torch.equal(again["slice"], evaluated["slice"])
+    assert torch.equal(env.reset(seed=5)["slice"], trained["slice"])
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "3", [1, 2, 3]])
+def test_odd_seeds_are_refused(seed):
+    env, _ = world()
+    with pytest.raises(ConfigError, match="seed"):
+        env.reset(seed=seed)
+
+
+def test_a_state_of_another_kind_of_world_is_refused_and_nothing_is_lost():
+    env, _ = world()
+    other, _ = world(students=4)
+    before = env.state_dict()["state"]
+    with pytest.raises(ConfigError, match="same arguments"):
+        env.load_state_dict(other.state_dict())
+    assert all(torch.equal(before[k], v) for k, v in env.state_dict()["state"].items())
+
+
+def test_looking_before_the_first_reset_says_what_to_do():
+    env = make_world("classroom-v0", **SMALL)
+    for look in (lambda: env.obs, lambda: env.keys, env.metrics, env.state, env.render):
+        with pytest.raises(EpisodeEnded, match="call reset"):
+            look()
+
+
+def test_huge_weights_are_weights():
+    env, _ = world(validate=True)
+    sent = actions(env)
+    sent["answers"] = 1e38 * true_answers(env) + 1e37
+    assert (env.step(sent).info["exam_accuracy"] == 1).all()
+
+
 def test_a_mute_control_shares_everything_but_the_messages():
     env, obs = world(mode=["open", "mute"])
     env.reset(seed=[5, 5])
@@ -229,12 +320,15 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"students": 0}, ConfigError, "number of students must be a whole number of at least 1"),
         ({"num_worlds": 0}, ConfigError, "num_worlds"),
         ({"teacher_budget": -3}, ConfigError, "teacher_budget"),
-        ({"byte_price": -1.0}, ConfigError, "prices cannot be negative"),
+        ({"byte_price": -1.0}, ConfigError, "byte_price"),
         ({"cooperation": 2}, ConfigError, "cooperation"),
         ({"exam_size": 9999}, ConfigError, "lower exam_size"),
         ({"data": "mnits"}, UnknownName, "mnist"),
         ({"data": "mnist", "data_dir": "/no/such/folder"}, DataError, "/no/such/folder"),
         ({"studnets": 3}, UnknownName, "students"),
+        ({"slice_size": 8.5}, ConfigError, "slice_size must be a whole number"),
+        ({"reward_scale": float("nan")}, ConfigError, "reward_scale"),
+        ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used"),
     ],
 )
 def test_bad_arguments_are_said_in_one_line(kwargs, error, text):

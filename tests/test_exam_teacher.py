@@ -155,7 +155,7 @@ def test_no_limit_means_none():
     teacher = Teacher(None, "calls", True, 8)
     answer = serve(teacher, [[True]])
     assert answer.served.all()
-    assert teacher.fraction_left(answer.left).item() == 1
+    assert teacher.fraction_left(answer.left, answer.own_left, torch.tensor([False])).item() == 1
 
 
 @pytest.mark.parametrize("budget", [-1, 2.5])

@@ -216,6 +216,53 @@ def test_students_learn_from_private_slices_and_public_talk(share):
     assert (accuracy > 0.3).all()  # chance is .1
 
 
+def test_the_absent_do_not_learn_from_the_last_feedback():
+    policy = make_policy("stop_at_budget")
+    _, obs, _ = roll(policy, 1, horizon=1, churn=1.0)
+    assert not obs["present"].any()
+    policy.end(obs, torch.tensor([True]))
+    assert (policy.population.steps == 0).all()
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+def test_a_policy_can_be_bound_to_another_world(name):
+    policy = make_policy(name)
+    roll(policy, 15)
+    _, _, again = roll(policy, 15, students=4, num_worlds=2)
+    _, _, fresh = roll(make_policy(name), 15, students=4, num_worlds=2)
+    for key in again.obs:
+        assert torch.equal(again.obs[key], fresh.obs[key])
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+def test_policies_learn_the_same_under_inference_mode(name):
+    _, _, usual = roll(make_policy(name), 15)
+    with torch.inference_mode():
+        _, _, inferred = roll(make_policy(name), 15)
+    for key in usual.obs:
+        assert torch.equal(usual.obs[key], inferred.obs[key])
+
+
+def test_dropout_samples_of_a_large_test_set_are_independent():
+    policy = make_policy("isolated", dropout=0.5)
+    world, _, _ = roll(policy, 2)
+    x = world.dataset.inputs("test", torch.arange(1)).expand(4000, *world.dataset.shape)
+    first, second = policy.predict(x, dropout=0).split(2000, dim=2)
+    assert not torch.equal(first, second)
+
+
+def test_with_delays_the_class_listens_to_whoever_held_the_title():
+    counts = {"heard": 0, "imitated": 0}
+
+    def watch(obs, actions, policy):
+        lesson = policy.protocol.lesson(obs)
+        counts["heard"] += int((obs["heard"].sum(-1) > 0).sum())
+        counts["imitated"] += int((lesson.imitate.sum(-1) > 0).sum())
+
+    roll(make_policy("two_phase", answer_every=1), 30, watch=watch, delay=3, card_every=1, teacher_budget=5)
+    assert counts["heard"] == counts["imitated"] > 20
+
+
 def test_learners_begin_anew_with_a_new_episode():
     policy = make_policy("stop_at_budget")
     world, obs, step = roll(policy, 30)

@@ -265,7 +265,7 @@ def test_checkpoints_that_cannot_be_loaded_say_so(tmp_path):
             run.load(tmp_path)
         assert "\n" not in str(caught.value), name
     file.write_bytes(whole)
-    with pytest.raises(ConfigError, match="worlds"):
+    with pytest.raises(ConfigError, match="make it with the same arguments"):
         Rollout(scenario, seeds=(0, 1)).load(tmp_path)
     assert not list(tmp_path.glob(".*"))
 
@@ -294,3 +294,20 @@ def test_live_figures_reach_the_end():
     assert last.best >= last.exam >= 0
     assert last.kib > 0
     assert last.steps_per_second > 0
+
+
+def test_data_given_as_arrays_do_not_spoil_the_json():
+    g = torch.Generator().manual_seed(0)
+    data = (torch.rand(300, 5, generator=g), torch.arange(300) % 3)
+    scenario = Scenario(
+        "own", "own data", "classroom-v0", "isolated",
+        env_kwargs={"data": data, "students": 2, "slice_size": 4, "exam_size": 6, "horizon": 5},
+    )  # fmt: skip
+    found = json.loads(json.dumps(rollout(scenario).as_json()))
+    assert found["scenario"]["env_kwargs"]["data"] == ["<Tensor>", "<Tensor>"]
+
+
+def test_a_mode_and_controls_exclude_each_other():
+    scenario = dataclasses.replace(get_scenario("classroom-digits"), env_kwargs={"mode": "mute"})
+    with pytest.raises(ConfigError, match="one or the other"):
+        Rollout(scenario)

@@ -105,6 +105,13 @@ def test_class_experts_see_their_classes_only_and_all_are_covered():
         assert seen[0] | seen[1] == {0, 1, 2, 3}
 
 
+def test_every_class_has_an_expert_when_they_do_not_divide_evenly():
+    split = make_split((20,) * 10)
+    labels = split.y[deal(Schedule(split, 8, 64, 100, share="class_experts"), 10)]
+    for w in range(3):
+        assert len(labels[:, w].unique()) == 10
+
+
 def test_an_expert_off_topic_studies_its_own():
     split = make_split()
     schedule = Schedule(
@@ -143,7 +150,8 @@ def test_worlds_do_not_depend_on_their_batch():
         ({"order": "single_pass", "share": "class_experts"}, ConfigError, "'shared' or 'own'"),
         ({"order": "single_pass", "rows": 500}, ConfigError, "lower slice_size"),
         ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "above 0"),
-        ({"task_classes": 5}, ConfigError, "between 1 and the 4 classes"),
+        ({"alpha": -1.0}, ConfigError, "at least 0"),
+        ({"task_classes": 5}, ConfigError, "between 1 and 4"),
         ({"rows": 0}, ConfigError, "at least 1"),
     ],
 )

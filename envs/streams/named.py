@@ -137,7 +137,9 @@ def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
     if stored is None:
         with pictures.progress_bar() as progress:
             reader = _Reader(known, progress)
-            arrays = {part: reader.files(part, paths) for part, paths in files.items()} if files else reader.hub()
+            arrays = (
+                {part: reader.files(part, paths) for part, paths in files.items()} if files else reader.hub()
+            )
         flat = {f"{part}_{key}": array for part, pair in arrays.items() for key, array in pair.items()}
         stored = flat, {"classes": reader.classes}
         cache.write(entry, *stored)

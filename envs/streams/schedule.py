@@ -36,6 +36,7 @@ from torch import Tensor
 
 from .. import rng
 from ..errors import ConfigError, unknown
+from ..validation import real, whole
 from .dataset import Split
 
 ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
@@ -59,7 +60,8 @@ class Schedule:
         topic_steps: ``topical``: steps until the topic changes.
         topic_classes: ``topical``: classes of a topic.
         task_classes: ``class_incremental``: classes of a task.
-        expert_classes: ``class_experts``: classes of an agent; None divides all classes evenly.
+        expert_classes: ``class_experts``: classes of an agent; None is ⌈C/N⌉, so that every
+            class has an expert.
         alpha: ``dirichlet``: concentration; small is skewed, large is even.
         name: Prefix of the random purposes, so that two schedules of a world are independent.
     """
@@ -83,15 +85,12 @@ class Schedule:
         if self.share not in SHARES:
             raise unknown("share", self.share, SHARES)
         for name in ("topic_classes", "task_classes", "expert_classes"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= self.classes:
-                raise ConfigError(f"{name} must lie between 1 and the {self.classes} classes, got {value!r}")
-        if self.rows < 1 or self.topic_steps < 1:
-            raise ConfigError(
-                f"slice_size and topic_steps must be at least 1, got {self.rows} and {self.topic_steps}"
-            )
-        if self.alpha <= 0:
-            raise ConfigError(f"alpha of a Dirichlet share must be above 0, got {self.alpha!r}")
+            if (value := getattr(self, name)) is not None:
+                whole(name, value, 1, self.classes)
+        whole("slice_size", self.rows, 1)
+        whole("topic_steps", self.topic_steps, 1)
+        if real("alpha", self.alpha, 0) == 0:
+            raise ConfigError("alpha of a Dirichlet share must be above 0, got 0")
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
@@ -241,7 +240,7 @@ class Schedule:
         """Whole-number class weights of each slot, int64 ``[W, A, C]``."""
         if self.share == "class_experts":
             rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)  # [W, C]
-            each = self.expert_classes or max(1, self.classes // self.num_agents)
+            each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()
         if self.share == "dirichlet":

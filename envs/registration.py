@@ -114,13 +114,24 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
     return found.load()(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
 
 
+_OF_VIEWS = ("num_worlds", "autoreset", "validate")
+
+
+def _viewed(id: str, num_worlds: int, kwargs: dict[str, Any]) -> World:
+    """The world behind a view, which decides for itself how many worlds there are and when they reset."""
+    for name in _OF_VIEWS:
+        if name in kwargs:
+            raise ConfigError(
+                f"{name} is an argument of make_world only: views set it (make_vec takes num_envs)"
+            )
+    return make_world(id, num_worlds=num_worlds, autoreset=False, validate=True, **kwargs)
+
+
 def make_env(id: str, *, render_mode: str | None = None, **kwargs: Any) -> ParallelEnv:
     """A PettingZoo ``ParallelEnv`` over one world; observations and actions are numpy."""
     from .bridges.pettingzoo import WorldParallelEnv
 
-    return WorldParallelEnv(
-        make_world(id, autoreset=False, validate=True, **kwargs), spec(id).id, render_mode
-    )
+    return WorldParallelEnv(_viewed(id, 1, kwargs), spec(id).id, render_mode)
 
 
 def make_aec(id: str, *, render_mode: str | None = None, **kwargs: Any) -> AECEnv:
@@ -141,15 +152,16 @@ def make_vec(
     """A Gymnasium ``VectorEnv`` over W worlds, with joint actions and the mean reward of the agents."""
     from .bridges.gymnasium import WorldVectorEnv
 
-    world = make_world(id, num_worlds=num_envs, autoreset=False, validate=True, **kwargs)
-    return WorldVectorEnv(world, autoreset_mode=autoreset_mode, render_mode=render_mode)
+    return WorldVectorEnv(
+        _viewed(id, num_envs, kwargs), autoreset_mode=autoreset_mode, render_mode=render_mode
+    )
 
 
 def make_joint(id: str, *, render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env:
     """A Gymnasium ``Env`` over one world: one controller acts for all agents."""
     from .bridges.gymnasium import WorldEnv
 
-    return WorldEnv(make_world(id, autoreset=False, validate=True, **kwargs), render_mode=render_mode)
+    return WorldEnv(_viewed(id, 1, kwargs), render_mode=render_mode)
 
 
 # ---- entry points of the other registries; their `make` has an `id` of its own, so ours is `env_id` ----

@@ -1,0 +1,81 @@
+"""Running a scenario for the command line: folder, progress bar, stopping and taking up again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..envs.errors import ConfigError, StudyhallError
+from .interrupts import stop_requests
+from .progress import LiveProgress
+from .report import Report
+from .run import Rollout, Stopped
+from .run_folder import RunConfig, RunFolder
+
+_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+
+
+def launch(
+    config: RunConfig, out: Path | None, assignments: Sequence[str], checkpoint_every: float
+) -> tuple[RunFolder, Report]:
+    """Run from the beginning.
+
+    Args:
+        config: What to run.
+        out: The run's folder; None takes a free one.
+        assignments: The settings given by the user, to be named where a run cannot be set up with them.
+        checkpoint_every: Seconds.
+
+    Raises:
+        ConfigError: The run cannot be set up, or its folder not be written.
+        SystemExit: The user stopped it; a checkpoint was saved.
+    """
+    torch.set_num_threads(config.threads)
+    try:
+        run = Rollout(config.scenario, seeds=config.seeds, device=config.device)
+    except StudyhallError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as fault:  # what torch makes of, say, a width below zero
+        if not assignments:
+            raise
+        first = str(fault).partition("\n")[0]
+        raise ConfigError(f"the run cannot be set up with {' '.join(assignments)}: {first}") from fault
+    folder = RunFolder.create(out, config)
+    return folder, _to_the_end(run, folder, checkpoint_every)
+
+
+def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Report:
+    """Go on from a folder's last checkpoint; the report of a run that has ended is read.
+
+    Args:
+        folder: Of the run.
+        config: Its config, perhaps on another device.
+        checkpoint_every: Seconds.
+
+    Raises:
+        ConfigError: There is no checkpoint that can be read.
+        SystemExit: The user stopped it; a checkpoint was saved.
+    """
+    found = folder.report()
+    if found is not None:
+        return found
+    torch.set_num_threads(config.threads)
+    run = Rollout(config.scenario, seeds=config.seeds, device=config.device)
+    run.load(folder.checkpoints)
+    return _to_the_end(run, folder, checkpoint_every)
+
+
+def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Report:
+    try:
+        with stop_requests() as stop, LiveProgress(run.scenario.name, run.steps, run.done) as live:
+            report = run.run(
+                on_step=live, checkpoint=folder.checkpoints, checkpoint_every=checkpoint_every, stop=stop
+            )
+    except Stopped as stopped:
+        print(f"studyhall: {stopped}; go on with: studyhall run --resume {folder.path}", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+    folder.finish(report)
+    return report
