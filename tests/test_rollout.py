@@ -308,6 +308,6 @@ def test_data_given_as_arrays_do_not_spoil_the_json():
 
 
 def test_a_mode_and_controls_exclude_each_other():
-    scenario = dataclasses.replace(get_scenario("classroom-digits"), env_kwargs={"mode": "mute"})
+    scenario = dataclasses.replace(TINY, controls=("mute",), env_kwargs={"mode": "mute"})
     with pytest.raises(ConfigError, match="one or the other"):
         Rollout(scenario)
