@@ -65,11 +65,11 @@ class FrozenBest(SnapshotEnsemble):
 
 
 def students(protocol, temperature: float) -> Students:
-    return Students(protocol, temperature=temperature, answer_every=200)
+    return Students(protocol, temperature=temperature)
 
 
 RULES: dict[str, Callable[[], Policy]] = {
-    "stop at budget (control)": lambda: make_policy("stop_at_budget", answer_every=200),
+    "stop at budget (control)": lambda: make_policy("stop_at_budget"),
     "best teaches, T 2, T² scaling": lambda: students(TwoPhase(), 2.0),
     "best's snapshot teaches, T 1, rate .1": lambda: students(FrozenBest(), 1.0),
     "mean of all, T 2": lambda: students(Live(), 2.0),
@@ -98,7 +98,7 @@ def run(rule: str, seeds: list[int], steps: int, split: str) -> dict[str, dict[s
     """Accuracies when the budget is spent and at the end."""
     world = make_world(
         "classroom-v0", num_worlds=len(seeds), autoreset=False, data="mnist", slice_size=64, order="passes",
-        horizon=steps, teacher_budget=1000, exam_size=500, card_every=200,
+        horizon=steps, teacher_budget=1000, exam_size=500, exam_every=200, card_every=200,
     )  # fmt: skip
     policy = RULES[rule]()
     policy.bind(world)

@@ -1,4 +1,11 @@
-"""Worlds, and everything a world is made of."""
+"""Worlds, and everything a world is made of.
+
+``World``, ``Step`` and ``Outcome`` are looked up when first used, so that names and help need no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     ActionError,
@@ -9,7 +16,9 @@ from .errors import (
     UnknownName,
 )
 from .registration import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
-from .world import Outcome, Step, World
+
+if TYPE_CHECKING:
+    from .world import Outcome, Step, World
 
 register(
     EnvSpec(
@@ -38,3 +47,11 @@ __all__ = [
     "registry",
     "spec",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Outcome", "Step", "World"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import world
+
+    return getattr(world, name)

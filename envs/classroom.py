@@ -17,7 +17,8 @@ an input (e.g. `1×28×28`).
 |---|---|---|---|
 | `slice` | `B, D…` float32 | ℝ | the inputs now |
 | `public` | `B, D…` float32 | ℝ | only if slices are private: the unlabelled slice that talk is about |
-| `exam` | `E, D…` float32 | ℝ | the exam, fixed for the episode, unlabelled |
+| `exam` | `E, D…` float32 | ℝ | the exam, fixed for the episode, unlabelled; zeros unless `exam_now` |
+| `exam_now` | `1` int8 | {0, 1} | whether the coming step's answers count |
 | `fb_slice` | `B, D…` float32 | ℝ | the slice that feedback is about; zeros before there is any |
 | `fb_public` | `B, D…` float32 | ℝ | likewise, only with `public` |
 | `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
@@ -34,7 +35,7 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 | key | space | meaning |
 |---|---|---|
 | `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
-| `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform |
+| `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
 | `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
 
 An answer at step t is given before learning from slice t.
@@ -90,6 +91,7 @@ published in this step, before learning; reported, never rewarded), `bytes`, `la
 | `mode` | "open" | "open", "mute", "shuffled", "isolated"; or one per world, as controls |
 | `byte_price`, `label_price` | 0, 0 | reward per KiB sent and per label received |
 | `reward_scale`, `cooperation` | 10, 0 | see Rewards |
+| `exam_every` | 1 | steps between two days on which answers count; between them there is no progress |
 | `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards |
 
 ## Version History
@@ -163,6 +165,7 @@ class Classroom(World):
         label_price: float = 0.0,
         reward_scale: float = 10.0,
         cooperation: float = 0.0,
+        exam_every: int = 1,
         exam_smoothing: float = 0.2,
         card_every: int = 10,
     ) -> None:
@@ -194,7 +197,7 @@ class Classroom(World):
         )
         self.private = share != "shared"
         self.public_schedule = Schedule(self.dataset.stream, students, slice_size, horizon, name="public")
-        self.exam = Exam(exam_size, exam_smoothing, card_every)
+        self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
         self.channel = Channel(
@@ -228,6 +231,7 @@ class Classroom(World):
         observed: dict[str, spaces.Space] = {
             "slice": inputs,
             "exam": spaces.Box(-np.inf, np.inf, (exam_size, *shape), np.float32),
+            "exam_now": spaces.Box(0, 1, (1,), np.int8),
             "fb_slice": inputs,
             "fb_labels": spaces.Box(-1, c - 1, (rows,), np.int64),
             "fb_targets": spaces.Box(0, 1, (n, rows, c), np.float32),
@@ -306,11 +310,7 @@ class Classroom(World):
             self.channel.isolated,
             draws,
         )
-        score, accuracy = self.exam.score(
-            *distributions(actions["answers"]), self.dataset.labels("exam", state["exam"])
-        )
-        smoothed = torch.where(present, self.exam.smooth(state["score"], score), state["score"])
-        accuracy = torch.where(present, accuracy, state["accuracy"])
+        smoothed, accuracy = self._sit_exam(state, actions["answers"])
         labels = answer.served * rows
         reward = progress_reward(
             state["score"], smoothed, scale=self.reward_scale, cooperation=self.cooperation
@@ -356,6 +356,19 @@ class Classroom(World):
         }
         return Outcome(new, reward, info)
 
+    def _sit_exam(self, state: TensorDict, answers: Tensor) -> tuple[Tensor, Tensor]:
+        """Smoothed score and accuracy ``[W, N]`` after this step's answers, where it is a day for them."""
+        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+            return state["score"], state["accuracy"]
+        labels = self.dataset.labels("exam", state["exam"])
+        score, accuracy = self.exam.score(*distributions(answers), labels)
+        counts = state["present"] & self.exam.today(state["clock"] - 1)[:, None]
+        smoothed = self.exam.smooth(state["score"], score)
+        return (
+            torch.where(counts, smoothed, state["score"]),
+            torch.where(counts, accuracy, state["accuracy"]),
+        )
+
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
         clock, stream = state["clock"], _sub(state, "stream/")
@@ -376,7 +389,6 @@ class Classroom(World):
     def observe(self, state: TensorDict) -> TensorDict:
         """The tables of this module's page, ``[W, N, …]``."""
         w, n = self.num_worlds, self.num_agents
-        exam = self.dataset.inputs("exam", state["exam"])
         heard = state["fb/heard"]
         own = torch.eye(n, dtype=torch.bool, device=self.device)
         seen = own | ~self.channel.isolated[:, None, None]  # whom each knows of, [W, N, N]
@@ -384,7 +396,8 @@ class Classroom(World):
         labels = self._labels(state["fb/slice"]).expand(w, n, -1)
         obs = {
             "slice": self._inputs(state["stream/slice"]),
-            "exam": exam[:, None].expand(w, n, *exam.shape[1:]),
+            "exam": self._exam_shown(state),
+            "exam_now": self.exam.today(state["clock"]).to(torch.int8)[:, None, None].expand(w, n, 1),
             "fb_slice": self._inputs(state["fb/slice"]),
             "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
             "fb_targets": self._arrived(state, own),
@@ -412,6 +425,16 @@ class Classroom(World):
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""
         return self.teacher.fraction_left(state["left"], state["own_left"], self.channel.isolated)
+
+    def _exam_shown(self, state: TensorDict) -> Tensor:
+        """The exam's inputs ``[W, N, E, D…]`` where the coming step's answers count, zeros elsewhere."""
+        index, shape = state["exam"], self.dataset.shape
+        expanded = (self.num_worlds, self.num_agents, index.shape[1], *shape)
+        if not self.exam.today(self._clock).any():
+            return torch.zeros(1, device=self.device).expand(expanded)
+        exam = self.dataset.inputs("exam", index)
+        today = self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
+        return (exam if self.exam.every == 1 else exam * today)[:, None].expand(expanded)
 
     def _inputs(self, index: Tensor) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""

@@ -14,7 +14,9 @@ Formulas, for an answer p on an item of class y, C classes:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,15 +33,18 @@ class Exam:
     Args:
         size: E, items of an exam.
         smoothing: α of the smoothed score.
+        every: Steps between two exam days: answers count in steps 0, ``every``, 2·``every``, …
         card_every: Steps between two refreshes of the report cards.
     """
 
     size: int = 64
     smoothing: float = 0.2
+    every: int = 1
     card_every: int = 10
 
     def __post_init__(self) -> None:
         whole("exam_size", self.size, 1)
+        whole("exam_every", self.every, 1)
         whole("card_every", self.card_every, 1)
         if real("exam_smoothing", self.smoothing, 0, 1) == 0:
             raise ConfigError("exam_smoothing of 0 would never change the score: give a number above 0")
@@ -85,6 +90,10 @@ class Exam:
         chosen = skipped.long().argsort(dim=-1, stable=True)[:, : self.size]
         order = rng.permutation(draws["exam/order"])
         return shuffled[:, offered].gather(1, chosen).gather(1, order)
+
+    def today(self, steps: Tensor | np.ndarray) -> Any:
+        """Whether the answers of the step after ``steps [W]`` steps count, bool ``[W]`` of the same kind."""
+        return steps % self.every == 0
 
     def chance(self, classes: int) -> float:
         """The score of uniform answers."""

@@ -79,15 +79,17 @@ class StackedAdam:
         self._views = [_by_learner(stacks) for stacks in (self.parameters, self.exp_avg, self.exp_avg_sq)]
         self._steps = [[step] * len(self.parameters) for step in self.steps.unbind(0)]
 
-    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None) -> None:
+    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
         """One step of the learners whose rate is above zero.
 
         Args:
             gradients: Stacks ``[P, …]``; of learners that do not step they may hold anything, NaN included.
+                On the fused way they may cover a range of learners only, if all who step are in it.
             rate: ``[P]``, multiplies ``lr``; None is one for all.
+            first: The learner with whom the gradients begin.
         """
         if self.fused:
-            self._step_fused(gradients, rate)
+            self._step_fused(gradients, rate, first)
         else:
             self._step_masked(gradients, rate)
 
@@ -96,7 +98,7 @@ class StackedAdam:
         for stack in (*self.exp_avg, *self.exp_avg_sq, self.steps):
             stack.masked_fill_(_along(learners, stack), 0.0)
 
-    def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None) -> None:
+    def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None, first: int) -> None:
         rates = [1.0] * len(self.steps) if rate is None else rate.tolist()
         groups: dict[float, list[int]] = {}
         for learner, value in enumerate(rates):
@@ -110,7 +112,8 @@ class StackedAdam:
             _fused(state, self.lr * rates[0], self.betas, self.eps)
             return
         parameters, exp_avg, exp_avg_sq = self._views
-        views = (parameters, _by_learner(gradients), exp_avg, exp_avg_sq, self._steps)
+        by_learner = [()] * first + _by_learner(gradients)
+        views = (parameters, by_learner, exp_avg, exp_avg_sq, self._steps)
         for value, learners in groups.items():
             state = [[view for learner in learners for view in part[learner]] for part in views]
             _fused(state, self.lr * value, self.betas, self.eps)

@@ -70,6 +70,28 @@ class _Ensemble:
         out, _ = self.network.forward(self.parameters, rows, masks)
         return out.view(self.worlds, self.learners, *out.shape[1:])
 
+    def logits_of(
+        self, learner: Tensor, x: Tensor, *, dropout: bool = False, draw: int | Tensor = 0
+    ) -> Tensor:
+        """What one learner of each world says of every sample; the others are not computed.
+
+        Args:
+            learner: int64 ``[W]``.
+            x: ``[W, M, D…]`` or ``[M, D…]``.
+            dropout: As in :meth:`logits`.
+            draw: As in :meth:`logits`.
+
+        Returns:
+            ``[W, 1, M, C]``, equal to those rows of :meth:`logits` up to rounding.
+        """
+        rows = self._rows(x)
+        index = torch.arange(self.worlds, device=learner.device) * self.learners + learner
+        keys = self._dropout_keys(draw)[index] if dropout else None
+        masks = None if keys is None else self.network.masks(keys, rows.shape[1])
+        chosen = [stack[index] for stack in self.parameters]
+        out, _ = self.network.forward(chosen, rows.expand(self.worlds, -1, -1), masks)
+        return out[:, None]
+
     def extract(self, world: int, learner: int) -> nn.Sequential:
         """A copy of one learner as an ordinary module, in evaluation mode."""
         module = self.network.module().to(self.keys.device)
@@ -155,7 +177,8 @@ class Population(_Ensemble):
             loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Targets made under
                 ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
-                parameters, moments and step count keep every bit. A mask may serve as a rate.
+                parameters, moments and step count keep every bit. A mask may serve as a rate. On a CPU,
+                leading and trailing worlds without any rate are not computed; their logits read zero.
 
         Returns:
             The losses before the step, ``[W, N]``, detached.
@@ -167,18 +190,39 @@ class Population(_Ensemble):
         with torch.inference_mode(False), torch.enable_grad():
             with torch.no_grad():
                 rows = self._rows(x)
-                masks = self.network.masks(self._dropout_keys(0), rows.shape[1])
-                out, hidden = self.network.forward(self.parameters, rows, masks)
+                awake = self._awake(rates)
+                parameters = [stack[awake] for stack in self.parameters]
+                if len(rows) > 1:
+                    each = len(self.keys.view(-1)) // len(rows)
+                    rows = rows[awake.start // each : awake.stop // each]
+                masks = self.network.masks(self._dropout_keys(0)[awake], rows.shape[1])
+                part, hidden = self.network.forward(parameters, rows, masks)
+                out = self._all(part, awake)
             logits = out.view(*self.keys.shape, *out.shape[1:]).requires_grad_()
             losses = loss_fn(logits)
             if losses.shape != self.keys.shape:
                 raise ValueError(f"losses must be {list(self.keys.shape)}, got {list(losses.shape)}")
             (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
             with torch.no_grad():
-                gradient = gradient.view(out.shape)
-                gradients = self.network.backward(self.parameters, rows, hidden, gradient, masks)
-                self._adam.step(gradients, rates)
+                gradient = gradient.view(out.shape)[awake]
+                gradients = self.network.backward(parameters, rows, hidden, gradient, masks)
+                self._adam.step(gradients, rates, first=awake.start)
         return losses.detach()
+
+    def _awake(self, rates: Tensor | None) -> slice:
+        """The learners from the first to the last world in which somebody learns; all if that costs a wait."""
+        if rates is None or not self._adam.fused:
+            return slice(0, self.keys.numel())
+        worlds = (rates.view(self.keys.shape) > 0).any(1).nonzero().view(-1).tolist() or [0]
+        return slice(worlds[0] * self.learners, (worlds[-1] + 1) * self.learners)
+
+    def _all(self, part: Tensor, awake: slice) -> Tensor:
+        """Logits of all learners ``[P, M, C]`` from those of the awake, zero for the others."""
+        if len(part) == self.keys.numel():
+            return part
+        whole = part.new_zeros(self.keys.numel(), *part.shape[1:])
+        whole[awake] = part
+        return whole
 
     def reset(self, mask: Tensor, keys: Tensor) -> None:
         """Begin anew with some learners; the others keep every bit.

@@ -35,7 +35,6 @@ class Students(Policy):
         temperature: T, of published beliefs and of the imitating student.
         distill_scale: Factor of the distillation loss; None is T².
         always_dropout: Never switch dropout off: published beliefs and exam answers have it too.
-        answer_every: Steps between two looks at the exam; in between the last answers are given again.
     """
 
     def __init__(
@@ -48,18 +47,14 @@ class Students(Policy):
         temperature: float = 2.0,
         distill_scale: float | None = None,
         always_dropout: bool = False,
-        answer_every: int = 10,
     ) -> None:
-        if temperature <= 0 or lr <= 0 or answer_every < 1:
-            raise ConfigError(
-                "temperature and lr must be above 0 and answer_every at least 1, got "
-                f"{temperature}, {lr} and {answer_every}"
-            )
+        if temperature <= 0 or lr <= 0:
+            raise ConfigError(f"temperature and lr must be above 0, got {temperature} and {lr}")
         self.protocol = protocol
         self.hidden, self.dropout, self.lr = tuple(hidden), dropout, lr
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
-        self.always_dropout, self.answer_every = always_dropout, answer_every
+        self.always_dropout = always_dropout
 
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
@@ -79,12 +74,9 @@ class Students(Policy):
         keys = learner_keys(world.keys, world.num_agents)
         if mask is None:
             self.population = Population(self.network, keys, lr=self.lr)
-            shape = (world.num_worlds, world.num_agents, *self._exam_shape)
-            self._answers = torch.zeros(shape, device=world.device)
             self.protocol.begin()
         else:
             self.population.reset(mask, keys)
-            self._answers = torch.where(mask[:, None, None, None], 0.0, self._answers)
             self.protocol.reset(mask)
 
     def act(self, obs: TensorDict) -> TensorDict:
@@ -151,18 +143,20 @@ class Students(Policy):
         if _none(publishes):
             return torch.zeros(shape, device=publishes.device)
         shown = obs["public" if self._private else "slice"][:, 0].flatten(2)
-        logits = self.protocol.publisher().logits(shown, dropout=self.always_dropout, draw=self._draw(1))
+        publisher, draw = self.protocol.publisher(), self._draw(1)
+        if _one_at_most(publishes):  # one network a world to compute instead of N
+            speaker = publishes.long().argmax(-1)
+            logits = publisher.logits_of(speaker, shown, dropout=self.always_dropout, draw=draw)
+        else:
+            logits = publisher.logits(shown, dropout=self.always_dropout, draw=draw)
         return (logits / self.temperature).softmax(-1) * publishes[..., None, None]
 
     def _answer(self, obs: TensorDict) -> Tensor:
-        """Answers to the exam, looked at anew in the worlds where it is time to."""
-        due = self.world.clock % self.answer_every == 0
-        if due.any():
-            exam = obs["exam"][:, 0].flatten(2)
-            fresh = self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)).softmax(-1)
-            where = torch.from_numpy(due).to(fresh.device)[:, None, None, None]
-            self._answers = torch.where(where, fresh, self._answers)
-        return self._answers
+        """Answers to the exam, ``[W, N, E, C]``; abstains from an exam that is not shown."""
+        if _none(obs["exam_now"]):
+            return torch.zeros(*obs["present"].shape[:2], *self._exam_shape, device=obs["exam"].device)
+        exam = obs["exam"][:, 0].flatten(2)
+        return self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)).softmax(-1)
 
     def _draw(self, purpose: int) -> Tensor | int:
         """Names the dropout draw of this step and purpose (1 publishing, 2 answering), ``[W·N]``."""
@@ -188,16 +182,14 @@ class Students(Policy):
         return self.protocol.title()
 
     def state_dict(self) -> dict[str, Any]:
-        """Learners, protocol and the last answers."""
+        """Learners and protocol."""
         return {
-            "answers": self._answers.clone(),
             "population": self.population.state_dict(),
             "protocol": self.protocol.state_dict(),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
-        self._answers = saved["answers"].clone()
         self.population.load_state_dict(saved["population"])
         self.protocol.load_state_dict(saved["protocol"])
 
@@ -222,6 +214,11 @@ def _present(obs: TensorDict) -> Tensor:
 def _ordinary(obs: TensorDict) -> TensorDict:
     """Observations that autograd can work with, also under ``torch.inference_mode``."""
     return {k: v.clone() if v.is_inference() else v for k, v in obs.items()}
+
+
+def _one_at_most(mask: Tensor) -> bool:
+    """Whether surely no world of ``mask [W, N]`` has more than one set; looks only where that is free."""
+    return mask.device.type == "cpu" and bool((mask.sum(-1) <= 1).all())
 
 
 def _none(mask: Tensor) -> bool:

@@ -13,7 +13,7 @@ _RERUN = "re-run of the original on MNIST, two seeds"
 
 _MNIST = {"data": "mnist", "students": 8, "slice_size": 64, "horizon": 5000, "order": "passes"}
 # The original chooses its title holder every 200 steps by 500 fixed validation images.
-_VALIDATION = {"exam_size": 500, "card_every": 200}
+_VALIDATION = {"exam_size": 500, "exam_every": 200, "card_every": 200}
 _BUDGET = {"teacher_budget": 1000}
 
 register_scenario(
@@ -35,7 +35,7 @@ register_scenario(
         env="classroom-v0",
         policy="classroom",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
-        policy_kwargs={"preset": "faithful", "answer_every": 200},
+        policy_kwargs={"preset": "faithful"},
         seeds=(0, 1, 2),
         controls=("mute",),
         measure_at=(1000,),
@@ -49,7 +49,7 @@ register_scenario(
         env="classroom-v0",
         policy="classroom",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
-        policy_kwargs={"preset": "budgeted", "answer_every": 200},
+        policy_kwargs={"preset": "budgeted"},
         seeds=(0, 1, 2),
         measure_at=(1000,),
         claims=(
@@ -70,8 +70,9 @@ register_scenario(
         env="classroom-v0",
         policy="classroom",
         # 60,000 training images: all but the few an exam needs
-        env_kwargs=_MNIST | {"teacher_budget": None, "exam_items": 1000, "exam_size": 64, "card_every": 200},
-        policy_kwargs={"preset": "as_published", "answer_every": 200},
+        env_kwargs=_MNIST
+        | {"teacher_budget": None, "exam_items": 1000, "exam_size": 64, "exam_every": 200, "card_every": 200},
+        policy_kwargs={"preset": "as_published"},
         seeds=(0, 1, 2),
         claims=(
             Claim("hard_vote_dropout", 0.9733, _README, 0.006),
@@ -89,7 +90,6 @@ register_scenario(
         env="classroom-v0",
         policy="stop_at_budget",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
-        policy_kwargs={"answer_every": 200},
         seeds=(0, 1, 2, 3, 4),
         claims=(Claim("hard_vote", 0.962, _RERUN, 0.006),),
         system="classroom",
@@ -102,7 +102,6 @@ register_scenario(
         env="classroom-v0",
         policy="snapshot_ensemble",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
-        policy_kwargs={"answer_every": 200},
         seeds=(0, 1, 2, 3, 4),
         controls=("mute",),
         measure_at=(1000,),

@@ -38,7 +38,7 @@ def test_the_documented_classroom_equals_a_plain_one():
     """Same initial weights, slices and report cards: the same weights after teacher and peer phases."""
     temperature, lr, budget = 2.0, 1e-2, SMALL["teacher_budget"]
     seen = []
-    policy = make_policy("classroom", preset="faithful", dropout=0.0, lr=lr, answer_every=5)
+    policy = make_policy("classroom", preset="faithful", dropout=0.0, lr=lr)
 
     def watch(obs, actions, policy):
         if not seen:  # the first look at the population, before anything was learnt
@@ -259,7 +259,7 @@ def test_with_delays_the_class_listens_to_whoever_held_the_title():
         counts["heard"] += int((obs["heard"].sum(-1) > 0).sum())
         counts["imitated"] += int((lesson.imitate.sum(-1) > 0).sum())
 
-    roll(make_policy("two_phase", answer_every=1), 30, watch=watch, delay=3, card_every=1, teacher_budget=5)
+    roll(make_policy("two_phase"), 30, watch=watch, delay=3, card_every=1, teacher_budget=5)
     assert counts["heard"] == counts["imitated"] > 20
 
 

@@ -451,7 +451,7 @@ def test_missing_key_of_a_joint_action():
 
 def test_steps_outside_an_episode():
     env = studyhall.make_env("classroom-v0", **SMALL)
-    with pytest.raises(EpisodeEnded, match="before reset"):
+    with pytest.raises(EpisodeEnded, match="call reset"):
         env.step(good_actions(env))
     with pytest.raises(EpisodeEnded, match=r"reset\(\)"):
         env.state()
@@ -467,7 +467,7 @@ def test_steps_outside_an_episode():
     env.reset()
     assert env.agents == env.possible_agents
     for view in (studyhall.make_vec("classroom-v0", **SMALL), gymnasium.make(FULL, **SMALL).unwrapped):
-        with pytest.raises(EpisodeEnded, match="before reset"):
+        with pytest.raises(EpisodeEnded, match="call reset"):
             view.step(view.action_space.sample())
 
 
