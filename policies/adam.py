@@ -83,50 +83,60 @@ class StackedAdam:
         """One step of the learners whose rate is above zero.
 
         Args:
-            gradients: Stacks ``[P, …]``; of learners that do not step they may hold anything, NaN included.
-                On the fused way they may cover a range of learners only, if all who step are in it.
-            rate: ``[P]``, multiplies ``lr``; None is one for all.
-            first: The learner with whom the gradients begin.
+            gradients: Stacks ``[K, …]`` of K learners in a row; of learners that do not step they may hold
+                anything, NaN included.
+            rate: ``[K]``, multiplies ``lr``; None is one for all.
+            first: The first of the K learners.
         """
+        learners = slice(first, first + len(gradients[0]))
         if self.fused:
-            self._step_fused(gradients, rate, first)
+            self._step_fused(gradients, rate, learners)
         else:
-            self._step_masked(gradients, rate)
+            self._step_masked(gradients, rate, learners)
 
     def clear(self, learners: Tensor) -> None:
         """Forget the moments and step counts of learners, given as bool ``[P]``."""
         for stack in (*self.exp_avg, *self.exp_avg_sq, self.steps):
             stack.masked_fill_(_along(learners, stack), 0.0)
 
-    def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None, first: int) -> None:
-        rates = [1.0] * len(self.steps) if rate is None else rate.tolist()
+    def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
+        steps = self.steps[learners]
+        rates = [1.0] * len(steps) if rate is None else rate.tolist()
         groups: dict[float, list[int]] = {}
         for learner, value in enumerate(rates):
             if value > 0.0:
                 groups.setdefault(value, []).append(learner)
-        self.steps.add_(1.0 if rate is None else rate > 0.0)
-        if len(groups) == 1 and min(rates) > 0.0 and len(set(self.steps.tolist())) == 1:
-            # All alike, the usual case: whole stacks spare the kernel P short lists.
-            steps = [self._steps[0][0]] * len(self.parameters)
-            state = [self.parameters, list(gradients), self.exp_avg, self.exp_avg_sq, steps]
-            _fused(state, self.lr * rates[0], self.betas, self.eps)
+        steps.add_(1.0 if rate is None else rate > 0.0)
+        if len(groups) == 1 and min(rates) > 0.0 and len(set(steps.tolist())) == 1:
+            # All alike, the usual case: whole stacks spare the kernel K short lists.
+            stacks = [
+                [s[learners] for s in part] for part in (self.parameters, self.exp_avg, self.exp_avg_sq)
+            ]
+            parameters, exp_avg, exp_avg_sq = stacks
+            counts = [steps[0]] * len(parameters)
+            _fused(
+                [parameters, list(gradients), exp_avg, exp_avg_sq, counts],
+                self.lr * rates[0],
+                self.betas,
+                self.eps,
+            )
             return
-        parameters, exp_avg, exp_avg_sq = self._views
-        by_learner = [()] * first + _by_learner(gradients)
-        views = (parameters, by_learner, exp_avg, exp_avg_sq, self._steps)
-        for value, learners in groups.items():
-            state = [[view for learner in learners for view in part[learner]] for part in views]
+        weights, first, second = (views[learners] for views in self._views)
+        views = (weights, _by_learner(gradients), first, second, self._steps[learners])
+        for value, group in groups.items():
+            state = [[view for learner in group for view in part[learner]] for part in views]
             _fused(state, self.lr * value, self.betas, self.eps)
 
-    def _step_masked(self, gradients: Sequence[Tensor], rate: Tensor | None) -> None:
+    def _step_masked(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
         beta1, beta2 = self.betas
-        rate = torch.ones_like(self.steps) if rate is None else rate
+        steps = self.steps[learners]
+        rate = torch.ones_like(steps) if rate is None else rate
         active = rate > 0.0
-        self.steps.add_(active)
-        correction1, correction2 = (_correction(beta, self.steps) for beta in self.betas)
+        steps.add_(active)
+        correction1, correction2 = (_correction(beta, steps) for beta in self.betas)
         step_size = self.lr * rate / correction1
-        state = zip(self.parameters, gradients, self.exp_avg, self.exp_avg_sq, strict=True)
-        for parameter, gradient, exp_avg, exp_avg_sq in state:
+        stacks = ([s[learners] for s in part] for part in (self.parameters, self.exp_avg, self.exp_avg_sq))
+        for parameter, exp_avg, exp_avg_sq, gradient in zip(*stacks, gradients, strict=True):
             first = exp_avg.lerp(gradient, 1.0 - beta1)
             second = (exp_avg_sq * beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
             denominator = (second.sqrt() / _along(correction2.sqrt(), second)).add_(self.eps)

@@ -18,6 +18,8 @@ from ..envs import rng
 from .adam import StackedAdam
 from .networks import MLP
 
+_CACHED_PARAMETERS = 1 << 20  # parameters of the worlds computed at a time on a CPU
+
 Loss = Callable[[Tensor], Tensor]
 """From logits ``[W, N, M, C]`` to one loss a learner, ``[W, N]``."""
 
@@ -177,8 +179,8 @@ class Population(_Ensemble):
             loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Targets made under
                 ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
-                parameters, moments and step count keep every bit. A mask may serve as a rate. On a CPU,
-                leading and trailing worlds without any rate are not computed; their logits read zero.
+                parameters, moments and step count keep every bit. A mask may serve as a rate.
+                Worlds without any rate need not be computed; their logits then read zero.
 
         Returns:
             The losses before the step, ``[W, N]``, detached.
@@ -190,39 +192,49 @@ class Population(_Ensemble):
         with torch.inference_mode(False), torch.enable_grad():
             with torch.no_grad():
                 rows = self._rows(x)
-                awake = self._awake(rates)
-                parameters = [stack[awake] for stack in self.parameters]
-                if len(rows) > 1:
-                    each = len(self.keys.view(-1)) // len(rows)
-                    rows = rows[awake.start // each : awake.stop // each]
-                masks = self.network.masks(self._dropout_keys(0)[awake], rows.shape[1])
-                part, hidden = self.network.forward(parameters, rows, masks)
-                out = self._all(part, awake)
+                keys = self._dropout_keys(0)
+                out = torch.zeros(len(keys), rows.shape[1], self.network.sizes[-1], device=keys.device)
+                spans = self._spans(rates)
+                passes = []
+                for span in spans:
+                    parameters = [stack[span] for stack in self.parameters]
+                    seen = self._rows_of(rows, span)
+                    masks = self.network.masks(keys[span], rows.shape[1])
+                    out[span], hidden = self.network.forward(parameters, seen, masks)
+                    passes.append((parameters, seen, hidden, masks))
             logits = out.view(*self.keys.shape, *out.shape[1:]).requires_grad_()
             losses = loss_fn(logits)
             if losses.shape != self.keys.shape:
                 raise ValueError(f"losses must be {list(self.keys.shape)}, got {list(losses.shape)}")
             (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
             with torch.no_grad():
-                gradient = gradient.view(out.shape)[awake]
-                gradients = self.network.backward(parameters, rows, hidden, gradient, masks)
-                self._adam.step(gradients, rates, first=awake.start)
+                gradient = gradient.view(out.shape)
+                for span, (parameters, seen, hidden, masks) in zip(spans, passes, strict=True):
+                    gradients = self.network.backward(parameters, seen, hidden, gradient[span], masks)
+                    self._adam.step(gradients, None if rates is None else rates[span], first=span.start)
         return losses.detach()
 
-    def _awake(self, rates: Tensor | None) -> slice:
-        """The learners from the first to the last world in which somebody learns; all if that costs a wait."""
-        if rates is None or not self._adam.fused:
-            return slice(0, self.keys.numel())
-        worlds = (rates.view(self.keys.shape) > 0).any(1).nonzero().view(-1).tolist() or [0]
-        return slice(worlds[0] * self.learners, (worlds[-1] + 1) * self.learners)
+    def _spans(self, rates: Tensor | None) -> list[slice]:
+        """Ranges of learners to compute one after the other.
 
-    def _all(self, part: Tensor, awake: slice) -> Tensor:
-        """Logits of all learners ``[P, M, C]`` from those of the awake, zero for the others."""
-        if len(part) == self.keys.numel():
-            return part
-        whole = part.new_zeros(self.keys.numel(), *part.shape[1:])
-        whole[awake] = part
-        return whole
+        On a CPU a few worlds at a time, so that their weights are still in the cache when their gradients
+        come, and without worlds in which nobody learns. On a device everyone at once.
+        """
+        if not self._adam.fused:
+            return [slice(0, self.keys.numel())]
+        at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
+        spans = [
+            slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
+            for first in range(0, self.worlds, at_once)
+        ]
+        return [span for span in spans if rates is None or bool((rates[span] > 0).any())]
+
+    def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
+        """The part of inputs ``[G, M, D]`` that a range of learners sees."""
+        if len(rows) == 1:
+            return rows
+        each = self.keys.numel() // len(rows)
+        return rows[span.start // each : span.stop // each]
 
     def reset(self, mask: Tensor, keys: Tensor) -> None:
         """Begin anew with some learners; the others keep every bit.
