@@ -105,7 +105,7 @@ class Students(Policy):
         active = ((lesson.label > 0) | (lesson.imitate > 0).any(-1)) & allowed
         if _none(active):
             return
-        imitates = lesson.targets is not None and not _none(lesson.imitate)
+        labels, imitates = not _none(lesson.label), lesson.targets is not None and not _none(lesson.imitate)
         inputs = obs["fb_slice"]
         if not self._private:
             inputs = inputs[:, 0]  # one slice for all: one wide product
@@ -115,7 +115,9 @@ class Students(Policy):
 
         def loss(logits: Tensor) -> Tensor:
             about_labels, about_peers = logits[..., :rows, :], logits[..., -rows:, :]
-            total = lesson.label * label_loss(about_labels, obs["fb_labels"])
+            total = torch.zeros_like(lesson.label)
+            if labels:
+                total = total + lesson.label * label_loss(about_labels, obs["fb_labels"])
             if imitates:
                 total = total + self._distillation(about_peers, lesson)
             return total
