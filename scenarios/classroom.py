@@ -73,7 +73,7 @@ register_scenario(
         env_kwargs=_MNIST
         | {"teacher_budget": None, "exam_items": 1000, "exam_size": 64, "exam_every": 200, "card_every": 200},
         policy_kwargs={"preset": "as_published"},
-        seeds=(0, 1, 2),
+        seeds=tuple(range(8)),  # the title holder differs by a point from seed to seed
         claims=(
             Claim("hard_vote_dropout", 0.9733, _README, 0.006),
             Claim("title_dropout", 0.9545, _README, 0.008),
@@ -117,7 +117,8 @@ register_scenario(
         env_kwargs=_MNIST
         | {"order": "single_pass", "horizon": 1000, "teacher_budget": None, "exam_items": 1000},
         seeds=(0, 1, 2),
-        claims=(Claim("soft_vote", 0.968, "re-run, one pass over 60,000", 0.005),),
+        # How that pass was sliced is not documented, so it is shown beside ours and not expected to hold.
+        claims=(Claim("soft_vote", 0.968, "documented: one pass over 60,000"),),
         system="classroom",
     )
 )
