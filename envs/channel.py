@@ -136,7 +136,7 @@ class Channel:
         object.__setattr__(self, "_modes", frozenset(modes))
         object.__setattr__(self, "_mode", codes.to(self.device))
         object.__setattr__(self, "_matrix", self._given_matrix())
-        if self.topology in ("k_regular", "small_world"):
+        if self._is("k_regular") or self._is("small_world"):
             whole("degree", self.degree, 2, self.num_agents - 1)
             if self.degree % 2:
                 raise ConfigError(f"degree must be even, got {self.degree}")
@@ -149,7 +149,8 @@ class Channel:
             return None
         n = self.num_agents
         try:
-            matrix = torch.as_tensor(self.topology, device=self.device).bool()
+            given = torch.as_tensor(self.topology, device=self.device)
+            matrix = given.bool() if bool(((given == 0) | (given == 1)).all()) else torch.empty(0)
         except (TypeError, ValueError, RuntimeError):  # what torch says of None, ragged lists and the like
             matrix = torch.empty(0)
         if matrix.shape != (n, n):
@@ -157,15 +158,19 @@ class Channel:
             raise ConfigError(f"topology must be one of {names}, or a {n} × {n} matrix of booleans")
         return matrix
 
+    def _is(self, topology: str) -> bool:
+        """Whether the topology is the one of that name; a matrix is none."""
+        return isinstance(self.topology, str) and self.topology == topology
+
     # ---- what is drawn ------------------------------------------------------------------------------
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:
         """Draws at the start of an episode."""
         n = self.num_agents
         shapes: dict[str, tuple[int, ...]] = {}
-        if self.topology == "k_regular":
+        if self._is("k_regular"):
             shapes["channel/order"] = (n,)
-        if self.topology == "small_world":
+        if self._is("small_world"):
             shapes |= {"channel/rewire": (n, self.degree // 2), "channel/target": (n, self.degree // 2)}
         if self.liars:
             shapes |= {"channel/liar": (n,), "channel/kind": (1,), "channel/shift": (1,)}
@@ -175,7 +180,7 @@ class Channel:
         """Draws of one step, for publications ``[rows, classes]``."""
         n = self.num_agents
         shapes: dict[str, tuple[int, ...]] = {}
-        if self.topology == "random":
+        if self._is("random"):
             shapes["channel/edge"] = (n, n)
         if self.drop:
             shapes["channel/drop"] = (n, n)
@@ -287,7 +292,7 @@ class Channel:
             kept = torch.arange(order.shape[1], device=order.device)
             order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
         edges = state["edges"]
-        if self.topology == "random":
+        if self._is("random"):
             chance = rng.uniform(draws["channel/edge"]) < self.edge_probability
             edges = edges & chance
         if "isolated" in self._modes:

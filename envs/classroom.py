@@ -452,8 +452,8 @@ class Classroom(World):
             "score": state["score"],
             "exam_accuracy": state["accuracy"],
             "bytes": state["bits"] / 8,
-            "labels": state["labels"].float(),
-            "calls": state["calls"].float(),
+            "labels": state["labels"],
+            "calls": state["calls"],
         }
 
     def state(self) -> Tensor:

@@ -51,11 +51,11 @@ class Exam:
 
     def check(self, split: Split) -> None:
         """Raise where the exam split is too small for a stratified exam of this size."""
-        quota = -(-self.size // len(split.counts))
-        if int(split.counts.min()) < quota:
+        quota, fewest = -(-self.size // len(split.counts)), int(split.counts.min())
+        if fewest < quota:
             raise ConfigError(
-                f"an exam of {self.size} items over {len(split.counts)} classes needs {quota} of each in the exam "
-                f"split, one class has {int(split.counts.min())}: lower exam_size or give more data"
+                f"an exam of {self.size} items needs {quota} of each class in the exam split, one class has "
+                f"{fewest}: set exam_size to {fewest * len(split.counts)} or less, or give more data"
             )
 
     def draws(self, split: Split) -> dict[str, tuple[int, ...]]:

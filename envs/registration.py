@@ -39,6 +39,8 @@ class EnvSpec:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.entry_point, str) or ":" not in self.entry_point:
+            raise ConfigError(f"an entry point is text, 'module:Class', got {self.entry_point!r}")
         if not re.fullmatch(r"[a-z0-9-]+-v\d+", self.id):
             raise ConfigError(f"an environment id looks like 'name-v0', got {self.id!r}")
 
@@ -52,9 +54,21 @@ class EnvSpec:
         return inspect.getdoc(importlib.import_module(self.entry_point.split(":")[0])) or ""
 
     def arguments(self) -> dict[str, Any]:
-        """Its arguments and their defaults."""
-        parameters = inspect.signature(self.load().__init__).parameters.values()
-        return {p.name: self.kwargs.get(p.name, p.default) for p in parameters if p.name != "self"}
+        """Its arguments and their defaults; those of its base too where it passes ``**kwargs`` on."""
+        found: dict[str, Any] = {}
+        for cls in self.load().__mro__:
+            if "__init__" not in vars(cls):
+                continue
+            parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+            named = [
+                p
+                for p in parameters
+                if p.name != "self" and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+            ]
+            found = {p.name: p.default for p in named} | found
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+        return found | dict(self.kwargs)
 
 
 registry: dict[str, EnvSpec] = {}
@@ -149,9 +163,19 @@ def make_vec(
     render_mode: str | None = None,
     **kwargs: Any,
 ) -> WorldVectorEnv:
-    """A Gymnasium ``VectorEnv`` over W worlds, with joint actions and the mean reward of the agents."""
-    from .bridges.gymnasium import WorldVectorEnv
+    """A Gymnasium ``VectorEnv`` over W worlds, with joint actions and the mean reward of the agents.
 
+    Args:
+        id: E.g. ``"classroom-v0"``.
+        num_envs: W.
+        autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, or Gymnasium's enum.
+        render_mode: ``"ansi"`` or ``"rgb_array"``, of world 0.
+        **kwargs: The world's own arguments; see its page.
+    """
+    from .bridges.gymnasium import WorldVectorEnv
+    from .validation import whole
+
+    whole("num_envs", num_envs, 1)
     return WorldVectorEnv(
         _viewed(id, num_envs, kwargs), autoreset_mode=autoreset_mode, render_mode=render_mode
     )

@@ -92,8 +92,13 @@ class World(ABC):
 
     observation_space: spaces.Dict
     action_space: spaces.Dict
-    reset_draws: rng.Draws
-    step_draws: rng.Draws
+    reset_draws: rng.Draws = rng.Draws({})
+    step_draws: rng.Draws = rng.Draws({})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.picture is World.picture:  # a world that draws no picture offers none
+            cls.metadata = {**cls.metadata, "render_modes": []}
 
     def __init__(
         self,
@@ -134,7 +139,7 @@ class World(ABC):
 
     @abstractmethod
     def summary(self, state: TensorDict) -> TensorDict:
-        """Metrics of the episode so far, ``[W]`` or ``[W, N]``, floating point."""
+        """Metrics of the episode so far, ``[W]`` or ``[W, N]``; whole numbers are handed out as float32."""
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
         """Which worlds (bool ``[W]``) are at an end of their own after ``clock`` steps; host side."""
@@ -319,7 +324,8 @@ class World(ABC):
     def metrics(self) -> TensorDict:
         """Metrics of the running episodes, ``[W]`` or ``[W, N]``, with their returns so far."""
         state = self._begun()
-        return self._hand_out({"return": state["return"], **self.summary(state)})
+        found = {"return": state["return"], **self.summary(state)}
+        return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""

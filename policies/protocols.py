@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..envs import rng
 from ..envs.errors import ConfigError
+from ..envs.validation import real, whole
 from ..envs.world import TensorDict
 
 if TYPE_CHECKING:
@@ -144,8 +145,10 @@ class TwoPhase(Protocol):
     ) -> None:
         if title_by not in ("card", "loss"):
             raise ConfigError(f"title_by must be 'card' or 'loss', got {title_by!r}")
-        self.teacher_steps, self.imitate, self.label = teacher_steps, imitate, label
-        self.title_by, self.window, self.retitle_every = title_by, window, retitle_every
+        self.teacher_steps = whole("teacher_steps", teacher_steps, 0)
+        self.imitate, self.label = real("imitate", imitate, 0), real("label", label, 0)
+        self.title_by, self.window = title_by, whole("window", window, 1)
+        self.retitle_every = whole("retitle_every", retitle_every, 1)
 
     def begin(self) -> None:
         """The title goes to student 0; no losses yet."""
@@ -218,7 +221,7 @@ class Mutual(Protocol):
     """
 
     def __init__(self, imitate: float = 1.0) -> None:
-        self.weight = imitate
+        self.weight = real("imitate", imitate, 0)
 
     def lesson(self, obs: TensorDict) -> Lesson:
         """Labels and the mean of the peers heard."""
@@ -260,7 +263,7 @@ class MeanTeacher(Mutual):
 
     def __init__(self, imitate: float = 1.0, decay: float = 0.995) -> None:
         super().__init__(imitate)
-        self.decay = decay
+        self.decay = real("decay", decay, 0, 1)
 
     def begin(self) -> None:
         """The averages begin at the fresh weights."""
@@ -306,9 +309,7 @@ class SnapshotEnsemble(MeanTeacher):
 
     def __init__(self, decay: float = 0.99, rate: float = 0.03) -> None:
         super().__init__(decay=decay)
-        if not 0 <= rate <= 1:
-            raise ConfigError(f"rate is a fraction of the learning rate between 0 and 1, got {rate!r}")
-        self.rate = rate
+        self.rate = real("rate (a fraction of the learning rate)", rate, 0, 1)
 
     def lesson(self, obs: TensorDict) -> Lesson:
         """Labels where there are any, else the mean of the snapshots heard."""

@@ -31,6 +31,10 @@ class PolicySpec:
     summary: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.entry_point, str) or ":" not in self.entry_point:
+            raise ConfigError(f"an entry point is text, 'module:callable', got {self.entry_point!r}")
+
 
 registry: dict[str, PolicySpec] = {}
 """All policies by name."""

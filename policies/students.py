@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError, unknown
+from ..envs.validation import real
 from ..envs.world import TensorDict, World
 from .networks import MLP
 from .policy import Policy
@@ -48,8 +49,11 @@ class Students(Policy):
         distill_scale: float | None = None,
         always_dropout: bool = False,
     ) -> None:
-        if temperature <= 0 or lr <= 0:
+        if real("temperature", temperature, 0) == 0 or real("lr", lr, 0) == 0:
             raise ConfigError(f"temperature and lr must be above 0, got {temperature} and {lr}")
+        real("dropout", dropout, 0, 1)
+        if distill_scale is not None:
+            real("distill_scale", distill_scale, 0)
         self.protocol = protocol
         self.hidden, self.dropout, self.lr = tuple(hidden), dropout, lr
         self.temperature = temperature

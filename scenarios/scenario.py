@@ -56,6 +56,13 @@ class Scenario:
     claims: tuple[Claim, ...] = ()
     system: str | None = None
 
+    def __post_init__(self) -> None:
+        for what, name, how in (("env", self.env, "EnvSpec"), ("policy", self.policy, "PolicySpec")):
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"a scenario names its {what}, got {name!r}: register it under a name with {how} first"
+                )
+
 
 registry: dict[str, Scenario] = {}
 """All scenarios by name."""

@@ -187,7 +187,7 @@ def check_bad_actions(subject: Subject) -> None:
     step = unchecked.step(
         {k: torch.full_like(v, torch.nan) if v.is_floating_point() else v for k, v in good.items()}
     )
-    for key, value in leaves((step.obs, step.reward)):
+    for key, value in leaves({"obs": step.obs, "reward": step.reward}):
         if value.is_floating_point():
             subject.require(bool(value.isfinite().all()), "NaN in unchecked actions must abstain", repr(key))
 

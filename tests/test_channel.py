@@ -1,5 +1,6 @@
 """The channel: topologies by their degrees, faults by counting, the ledger to the byte."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +63,13 @@ def test_a_matrix_is_taken_as_it_is_but_for_oneself():
     matrix = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 0]]).bool()
     sent, _ = carry(channel := Channel(3, 2, topology=matrix), beliefs(channel))
     assert sent.heard[0].tolist() == [[False, True, False], [False, False, True], [False, False, False]]
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_matrices_come_as_arrays_tensors_or_lists(kind):
+    matrix = kind([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    sent, _ = carry(channel := Channel(3, topology=matrix), beliefs(channel))
+    assert sent.heard[0].int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
 def test_the_ledger_counts_every_sent_edge_to_the_byte():
@@ -212,6 +220,7 @@ def test_a_delay_line_holds_what_went_in_and_lets_gradients_through():
         ({"mode": "mut"}, UnknownName, "mute"),
         ({"liar_kinds": ("sharpe",)}, UnknownName, "sharp"),
         ({"topology": torch.ones(2, 2)}, ConfigError, "4 × 4"),
+        ({"topology": np.full((4, 4), 0.5)}, ConfigError, "matrix of booleans"),
         ({"topology": None}, ConfigError, "must be one of complete"),
         ({"topology": [[1, 0], [1]]}, ConfigError, "must be one of complete"),
         ({"liars": 1, "liar_kinds": ()}, ConfigError, "list of kinds"),

@@ -322,7 +322,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"teacher_budget": -3}, ConfigError, "teacher_budget"),
         ({"byte_price": -1.0}, ConfigError, "byte_price"),
         ({"cooperation": 2}, ConfigError, "cooperation"),
-        ({"exam_size": 9999}, ConfigError, "lower exam_size"),
+        ({"exam_size": 9999}, ConfigError, "set exam_size"),
         ({"data": "mnits"}, UnknownName, "mnist"),
         ({"data": "mnist", "data_dir": "/no/such/folder"}, DataError, "/no/such/folder"),
         ({"studnets": 3}, UnknownName, "students"),

@@ -1,11 +1,17 @@
 """Every registered world keeps the contract, in every configuration that changes how it moves."""
 
 import itertools
+import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+import studyhall
 from studyhall import make_world, registry
+from studyhall.envs import Outcome, UnknownName, World
 from studyhall.envs.channel import LIAR_KINDS
 from studyhall.testing import check_exam_blind, check_world
 
@@ -163,3 +169,42 @@ def test_leaks_are_found(policy, message):
     with pytest.raises(AssertionError, match=message) as caught:
         check_exam_blind(policy, steps=6, **{**CLASSROOM, "horizon": 4})
     assert "\n" not in str(caught.value)
+
+
+class Plain(World):
+    """A world written by the book: its own arguments, the rest handed on; no draws, whole metrics, no picture."""
+
+    def __init__(self, *, agents=2, horizon=6, **kwargs):
+        super().__init__(num_agents=agents, horizon=horizon, **kwargs)
+        self.observation_space = spaces.Dict({"time": spaces.Box(0, 1, (1,), np.float32)})
+        self.action_space = spaces.Dict({"guess": spaces.Discrete(2)})
+
+    def start(self, draws, state):
+        return {"right": torch.zeros(self.num_worlds, self.num_agents, dtype=torch.int64)}
+
+    def advance(self, state, actions, draws):
+        right = actions["guess"] == (state["clock"] % 2)[:, None]
+        return Outcome({**state, "right": state["right"] + right}, right.float(), {})
+
+    def observe(self, state):
+        time = (state["clock"] / self.horizon).float()
+        return {"time": time[:, None, None].expand(self.num_worlds, self.num_agents, 1)}
+
+    def summary(self, state):
+        return {"right": state["right"]}
+
+
+def test_a_world_written_by_the_book_passes_and_registers(monkeypatch):
+    check_world(Plain)
+    monkeypatch.setitem(sys.modules, "plain_world", SimpleNamespace(Plain=Plain))
+    spec = studyhall.EnvSpec("plain-v0", "plain_world:Plain", "guess the parity")
+    assert {"agents", "horizon", "num_worlds", "device", "autoreset", "validate"} <= set(spec.arguments())
+    studyhall.register(spec)
+    try:
+        env = studyhall.make_env("plain-v0", agents=3)
+        env.reset(seed=0)
+        assert env.num_agents == 3
+        with pytest.raises(UnknownName, match="agents"):
+            studyhall.make_env("plain-v0", agnets=3)
+    finally:
+        del studyhall.registry["plain-v0"]

@@ -562,7 +562,7 @@ def test_folder_with_parts(tmp_path):
 def test_folder_of_several_sizes(tmp_path):
     save_folder(tmp_path, 20)
     save_folder(tmp_path, 4, (9, 9, 3))
-    with pytest.raises(DataError, match=r"differ in size .* pass image_size="):
+    with pytest.raises(DataError, match=r"differ in size .* load_dataset\(folder, image_size="):
         load_dataset(tmp_path)
     assert load_dataset(tmp_path, image_size=8).shape == (3, 8, 8)  # grey ones among coloured are repeated
 
@@ -708,6 +708,9 @@ def test_faulty_arrays():
     gap = x.copy()
     gap[7, 1] = np.nan
     fault(r"item 7 of train x is NaN or infinite \(1 of 40 items", (gap, y))
+    fault(r"0 is missing below 2.*renumbers them", (x, y + 1))
+    fault(r"1 is missing below 2", (x, y * 2))
+    fault(r"all items are of class 0", (x, y * 0))
     fault(r"train y holds float64: labels are integers", (x, y.astype(float)))
     fault(r"label 1 of train y is -1", (x, -y))
     fault(r"train y is no array of numbers", (x, ["cat"] * 40))
@@ -730,7 +733,8 @@ def test_faulty_arrays():
 
 def test_too_little_data():
     fault(r"the stream split \(0 items\)|is too small", numbered(4, 2))
-    fault(r"split .* none of class 1 \('1'\) and 1 more; every split", (np.zeros((40, 1)), [0, 3] * 20))
+    labels = [0] * 36 + [1, 2, 1, 2]
+    fault(r"split .* none of class .*; every split", (np.zeros((40, 1)), labels))
     fault(r"stream_size is 500, but only 24 items are left", numbered(40, 2), stream_size=500)
     fault(r"exam_size is 0", numbered(40, 2), exam_size=0)
     fault(r"stream split \(3 items\) is too small", numbered(400, 10), stream_size=3)

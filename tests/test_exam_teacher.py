@@ -27,7 +27,7 @@ def draw(exam: Exam, split: Split, worlds: int) -> torch.Tensor:
 def test_exams_are_stratified_and_without_replacement(size, counts):
     split, exam = make_split(counts), Exam(size)
     if -(-size // len(counts)) > min(counts):
-        with pytest.raises(ConfigError, match="lower exam_size"):
+        with pytest.raises(ConfigError, match="set exam_size"):
             exam.check(split)
         return
     exam.check(split)

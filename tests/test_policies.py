@@ -5,9 +5,10 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
-from studyhall.policies import make_policy, registry
+from studyhall.policies import PolicySpec, RandomPolicy, make_policy, registry
 from studyhall.policies.protocols import mean_of
 from studyhall.policies.students import label_loss
+from studyhall.scenarios import Scenario
 from studyhall.testing import check_exam_blind
 
 SMALL = {
@@ -282,6 +283,10 @@ def test_learners_begin_anew_with_a_new_episode():
         (lambda: make_policy("classroom", preset="faithfull"), UnknownName, "faithful"),
         (lambda: make_policy("two_phase", title_by="luck"), ConfigError, "'card' or 'loss'"),
         (lambda: make_policy("mutual", temperature=0.0), ConfigError, "above 0"),
+        (lambda: make_policy("mutual", lr=float("nan")), ConfigError, "lr must be a number"),
+        (lambda: make_policy("mean_teacher", decay=2), ConfigError, "decay must be a number between 0 and 1"),
+        (lambda: PolicySpec("mine", RandomPolicy, "mine"), ConfigError, "an entry point is text"),
+        (lambda: Scenario("mine", "", "classroom-v0", RandomPolicy), ConfigError, "names its policy"),
     ],
 )
 def test_faults_are_said_in_one_line(make, error, text):

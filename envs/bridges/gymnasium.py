@@ -262,7 +262,8 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     for known in AutoresetMode:
-        if mode in (known, known.value, known.name):
+        spelled = str(mode).replace("_", "").lower()
+        if mode is known or spelled == known.value.lower():
             return known
     known_modes = ", ".join(repr(known.value) for known in AutoresetMode)
     raise ConfigError(f"unknown autoreset_mode {mode!r}: use one of {known_modes}")

@@ -101,6 +101,17 @@ def _classes(read: Mapping[str, _Read]) -> tuple[str, ...]:
     """Names of the classes, which all parts must share; numbers where nothing names them."""
     named = {part: one.classes for part, one in read.items() if one.classes is not None}
     highest = max(int(one.part.y.max()) for one in read.values())
+    present = torch.cat([one.part.y for one in read.values()]).unique().tolist()
+    if len(present) < 2:
+        raise DataError(
+            f"all items are of class {present[0]}: there is nothing to learn, give two classes or more"
+        )
+    if not named and len(present) <= highest:
+        missing = min(set(range(highest + 1)) - set(present))
+        raise DataError(
+            f"labels must be 0…C−1, each of them there: {missing} is missing below {highest}; "
+            "numpy.unique(labels, return_inverse=True)[1] renumbers them"
+        )
     if not named:
         return tuple(str(c) for c in range(highest + 1))
     part, classes = next(iter(named.items()))

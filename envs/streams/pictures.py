@@ -79,7 +79,7 @@ def stack(pictures: Sequence[Pixels], channels: int | None = None) -> Pixels:
         if picture.shape[:2] != (height, width):
             raise PictureError(
                 f"pictures differ in size (picture 0 is {height}x{width}, picture {i} is "
-                f"{picture.shape[0]}x{picture.shape[1]}): resize them or pass image_size="
+                f"{picture.shape[0]}x{picture.shape[1]}): resize them or give data=load_dataset(folder, image_size=…)"
             )
     colour = next((i for i, picture in enumerate(pictures) if picture.ndim == 3), None)
     if channels is None:
