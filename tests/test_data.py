@@ -562,7 +562,7 @@ def test_folder_with_parts(tmp_path):
 def test_folder_of_several_sizes(tmp_path):
     save_folder(tmp_path, 20)
     save_folder(tmp_path, 4, (9, 9, 3))
-    with pytest.raises(DataError, match=r"differ in size .* load_dataset\(folder, image_size="):
+    with pytest.raises(DataError, match=r"differ in size .*load_dataset\(folder, image_size="):
         load_dataset(tmp_path)
     assert load_dataset(tmp_path, image_size=8).shape == (3, 8, 8)  # grey ones among coloured are repeated
 
