@@ -37,14 +37,14 @@ _MIX_2 = _signed(0x94D049BB133111EB)
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Logical right shift of int64 (torch's own is arithmetic)."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def mix(x: Tensor) -> Tensor:
     """The splitmix64 finaliser, elementwise: int64 to int64, a bijection."""
-    x = (x ^ _shift(x, 30)) * _MIX_1
-    x = (x ^ _shift(x, 27)) * _MIX_2
-    return x ^ _shift(x, 31)
+    x = _shift(x, 30).bitwise_xor_(x).mul_(_MIX_1)  # in place on fresh tensors: half the memory traffic
+    x = _shift(x, 27).bitwise_xor_(x).mul_(_MIX_2)
+    return _shift(x, 31).bitwise_xor_(x)
 
 
 def purpose_id(name: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..envs.errors import ConfigError, unknown
 from ..envs.validation import real
@@ -147,7 +148,7 @@ class Students(Policy):
         publishes = self.protocol.publish(obs)
         shape = (*obs["fb_targets"].shape[:2], *obs["fb_targets"].shape[3:])
         if _none(publishes):
-            return torch.zeros(shape, device=publishes.device)
+            return torch.zeros(1, device=publishes.device).expand(shape)
         shown = obs["public" if self._private else "slice"][:, 0].flatten(2)
         publisher, draw = self.protocol.publisher(), self._draw(1)
         if _one_at_most(publishes):  # one network a world to compute instead of N
@@ -160,7 +161,9 @@ class Students(Policy):
     def _answer(self, obs: TensorDict) -> Tensor:
         """Answers to the exam, ``[W, N, E, C]``; abstains from an exam that is not shown."""
         if _none(obs["exam_now"]):
-            return torch.zeros(*obs["present"].shape[:2], *self._exam_shape, device=obs["exam"].device)
+            return torch.zeros(1, device=obs["exam"].device).expand(
+                *obs["present"].shape[:2], *self._exam_shape
+            )
         exam = obs["exam"][:, 0].flatten(2)
         return self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)).softmax(-1)
 
@@ -207,9 +210,10 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: ``[W, N, B, C]``.
         labels: int64 ``[W, N, B]``; −1 is unlabelled.
     """
-    known = labels >= 0
-    picked = logits.log_softmax(-1).gather(-1, labels.clamp_min(0)[..., None]).squeeze(-1)
-    return -(picked * known).sum(-1) / known.sum(-1).clamp_min(1)
+    # Classes before rows: this order is twice as fast as flattening the rows.
+    flat = logits.flatten(0, 1).mT
+    rows = F.cross_entropy(flat, labels.flatten(0, 1), ignore_index=-1, reduction="none")
+    return rows.view(labels.shape).sum(-1) / (labels >= 0).sum(-1).clamp_min(1)
 
 
 def _present(obs: TensorDict) -> Tensor:
