@@ -30,6 +30,7 @@ lint: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about a minute the first time"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	mkdir -p $(VENV)/typing
 	ln -sfn ../.. $(VENV)/typing/studyhall

@@ -1,7 +1,7 @@
 """Fill the README's results from committed JSON: ``python benchmarks/readme.py``.
 
-Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of ``docs/results/NAME.json``, which
-``studyhall reproduce NAME --out docs/results/NAME.json`` wrote.
+Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of ``docs/results/NAME.json``:
+``classroom`` from ``studyhall reproduce classroom --out …``, the others from the benchmark of that name.
 """
 
 import argparse
@@ -10,13 +10,14 @@ import re
 import sys
 from pathlib import Path
 
+from studyhall.rollouts import interval
 from studyhall.rollouts.tables import COMPARED, claim_cells, comparison_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
-TEXTS = {"scenario", "metric", "source", "within tolerance"}
+TEXTS = {"scenario", "metric", "source", "within tolerance", "rule"}
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -26,7 +27,49 @@ def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def tables(found: dict) -> str:
+def figure(values: list[float], *, signed: bool = False) -> str:
+    """A mean of fractions and its 95 % interval, in per cent."""
+    found = interval([100 * value for value in values])
+    return f"{found.mean:{'+' if signed else ''}.2f} ± {found.half:.2f}"
+
+
+def peer_rules(found: dict) -> str:
+    """Every rule tried for the peer phase."""
+    rules = found["rules"]
+    control = next(iter(rules.values()))["end"]["vote"]
+    rows = []
+    for name, measured in rules.items():
+        end = measured["end"]
+        gain = [a - b for a, b in zip(end["vote"], control, strict=True)]
+        rows.append((name, *(figure(v) for v in end.values()), figure(gain, signed=True)))
+    header = ("rule", "mean", "best", "soft vote", "vote − control, paired")
+    title = f"{found['steps']:,} steps, {len(found['seeds'])} seeds, test accuracy in per cent."
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def population(found: dict) -> str:
+    """Learner-updates per second."""
+    rows = []
+    for entry in found["results"]:
+        speed, ratio = entry["updates_per_second"], entry["ratio"]
+        ratios = (f"{ratio[k]['median']:.2f}× ({ratio[k]['min']:.2f}–{ratio[k]['max']:.2f})" for k in ratio)
+        rows.append((str(entry["learners"]), f"{speed['population']['median']:,.0f}", *ratios))
+    header = ("learners", "updates/s", "against a loop, Adam", "against a loop, fused Adam")
+    return f"{found['machine']}, one thread, medians of {found['rounds']} rounds.\n\n{markdown(header, rows)}"
+
+
+def scenario_speed(found: dict) -> str:
+    """The whole classroom beside plain loops."""
+    ratios = found["loop_over_studyhall"]
+    text = {"tensors": "a loop over tensors in memory", "loader": "a loop over a DataLoader"}
+    cells = [
+        f"{text[k]} takes {r['median']:.2f}× as long ({r['min']:.2f}–{r['max']:.2f})"
+        for k, r in ratios.items()
+    ]
+    return f"The whole MNIST classroom, {found['seeds']} seeds in one batch, one thread: {'; '.join(cells)}."
+
+
+def reproduction(found: dict) -> str:
     """The results of one reproduction."""
     entries = found["scenarios"]
     documented = [(entry["name"], *claim_cells(claim)) for entry in entries for claim in entry["claims"]]
@@ -49,15 +92,22 @@ def tables(found: dict) -> str:
     return "\n\n".join(parts)
 
 
+SECTIONS = {
+    "classroom": ("docs/results/classroom.json", reproduction),
+    "peer_rules": ("docs/results/peer_rules.json", peer_rules),
+    "population": ("benchmarks/results/population.json", population),
+    "scenario": ("benchmarks/results/classroom.json", scenario_speed),
+}
+"""Name of a section to the JSON it shows and how."""
+
+
 def filled(text: str) -> str:
     """The README with its results."""
 
     def fill(section: re.Match[str]) -> str:
-        path = ROOT / "docs" / "results" / f"{section[2]}.json"
-        if not path.exists():
-            return section[0]
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return f"{section[1]}{tables(found)}\n{section[3]}"
+        path, render = SECTIONS[section[2]]
+        found = json.loads((ROOT / path).read_text(encoding="utf-8"))
+        return f"{section[1]}{render(found)}\n{section[3]}"
 
     return SECTION.sub(fill, text)
 

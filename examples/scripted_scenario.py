@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 
+import torch
+
 from studyhall.rollouts import interval, rollout
 from studyhall.scenarios import get_scenario
 
@@ -11,6 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=400)
     steps = parser.parse_args().steps
+    torch.set_num_threads(1)  # small networks run fastest so
 
     documented = get_scenario("classroom-digits")
     mutual = dataclasses.replace(

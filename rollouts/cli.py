@@ -31,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
@@ -259,6 +260,23 @@ def _write(path: Path, found: dict[str, Any]) -> None:
         raise ConfigError(
             f"cannot write {path} ({fault.strerror}): choose another file with --out"
         ) from fault
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        typer.echo(f"studyhall {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Worlds in which neural networks learn from each other."""
 
 
 def main(arguments: list[str] | None = None) -> None:

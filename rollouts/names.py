@@ -12,15 +12,16 @@ CLASS_ACCURACIES = {
 """Test accuracies of a class; the same with ``_dropout`` behind are measured with dropout left on."""
 
 _OTHERS = {
-    "dropout_vote": "one student's dropout samples, voting",
+    "dropout_vote": "dropout vote",
     "exam_accuracy": "exam accuracy",
     "calls": "teacher's calls",
     "labels": "labels revealed",
-    "kib": "KiB exchanged",
+    "labelled_slices": "labelled slices per student",
+    "kib": "KiB sent",
     "return": "return",
 }
 
-COUNTS = ("calls", "labels", "kib")
+COUNTS = ("calls", "labels", "labelled_slices", "kib")
 COSTS = (*COUNTS, "return")
 """Metrics that are no accuracies."""
 

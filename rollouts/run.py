@@ -198,6 +198,7 @@ class Rollout:
             at, metrics = self._rows(mode), self.report.metrics.setdefault(mode, {})
             metrics["calls"] = final["calls"][at].tolist()
             metrics["labels"] = (final["calls"][at] * rows).tolist()
+            metrics["labelled_slices"] = (final["labels"][at].mean(-1) / rows).tolist()
             metrics["kib"] = (final["bytes"][at].sum(-1) / 1024).tolist()
             metrics["return"] = final["return"][at].mean(-1).tolist()
             metrics["exam_accuracy"] = final["exam_accuracy"][at].mean(-1).tolist()

@@ -32,6 +32,9 @@ _DECIDED = {
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
+_MOST_SEEDS = 1024
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from ``"3"``, ``"0-4"`` or ``"0,2,5-7"``.
 
@@ -43,6 +46,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {text!r}")
+        if int(last or first) - int(first) >= _MOST_SEEDS:
+            raise ConfigError(
+                f"{text!r} are too many seeds: each is a world in memory, run {_MOST_SEEDS} at most"
+            )
         seeds += range(int(first), int(last or first) + 1)
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds {text!r} name a seed twice: every seed is one world")

@@ -25,12 +25,12 @@ _LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "
 
 
 def spread(found: Interval | None, *, percent: bool = True, signed: bool = False, digits: int = 2) -> str:
-    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; "–" where there is none."""
+    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; the mean alone of two, "–" of none."""
     if found is None:
         return "–"
     scale = 100 if percent else 1
     sign = "+" if signed else ""
-    half = "" if math.isnan(found.half) else f" ± {scale * found.half:,.{digits}f}"
+    half = "" if found.n < 3 else f" ± {scale * found.half:,.{digits}f}"
     return f"{scale * found.mean:{sign},.{digits}f}{half}"
 
 
@@ -43,13 +43,8 @@ def measured(report: Report, mode: str, metric: str) -> str:
 def listing(kind: str, rows: Rows) -> Table:
     """Rows of the catalogue."""
     table = Table("id", "", title=_LISTED[kind], box=SIMPLE_HEAD, title_justify="left")
-    if kind == "scenarios":
-        table.add_column("world")
-        table.add_column("policy")
-        table.add_column("system")
     for row in rows:
-        more = (row["env"], row["policy"], row["system"] or "") if kind == "scenarios" else ()
-        table.add_row(row["id"], row["summary"], *more)
+        table.add_row(row["id"], row["summary"])
     table.columns[0].no_wrap = True
     return table
 
@@ -88,7 +83,28 @@ def result(report: Report) -> Table:
                 cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
                 rows.append((human(metric), "", *cells))
         _section(table, "social gain (open − control), points", rows)
+    table.caption, table.caption_justify = "\n".join([*_verdicts(report), *_LEGEND]), "left"
     return table
+
+
+_LEGEND = (
+    "hard vote: most votes; soft vote: summed probabilities; title holder: the student that was last best",
+    "dropout vote: N dropout samples of one student, voting: what a vote gains without any other student",
+)
+
+
+def _verdicts(report: Report) -> list[str]:
+    """What talking to each other was worth, in a line a control."""
+    lines = []
+    for mode, values in report.social_gain().items():
+        gain = interval(values)
+        if gain.n < 3:
+            continue
+        verdict = (
+            "a gain" if gain.mean > gain.half else "a loss" if gain.mean < -gain.half else "no difference"
+        )
+        lines.append(f"peers against {mode}: {spread(gain, signed=True)} points in the mean, {verdict}")
+    return lines
 
 
 def _students(report: Report) -> list[tuple[str, ...]]:

@@ -108,7 +108,15 @@ def test_help_is_light():
 def test_run(call, tmp_path):
     code, out, err = call("run", "classroom-digits", "--steps", "20", "--seeds", "0-1", *SMALL)
     assert (code, err) == (0, "")
-    for words in ("student 2", "best student", "soft vote", "one student's dropout", "labels revealed"):
+    for words in (
+        "student 2",
+        "best student",
+        "soft vote",
+        "dropout vote",
+        "labels revealed",
+        "labelled slices per student",
+        "KiB sent",
+    ):
         assert words in out
     assert "social gain" in out
     folder = tmp_path / "runs" / "classroom-digits-1"

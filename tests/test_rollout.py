@@ -20,6 +20,7 @@ from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout
 from studyhall.rollouts.measure import measure
 from studyhall.rollouts.output import as_json
 from studyhall.rollouts.settings import customise
+from studyhall.rollouts.tables import result, spread
 from studyhall.scenarios import Scenario
 
 TINY = Scenario(
@@ -125,7 +126,14 @@ def test_measure_agrees_with_counting_by_hand():
 def test_who_predicts_nothing_is_not_measured():
     scenario = dataclasses.replace(TINY, policy="random", policy_kwargs={}, controls=())
     report = rollout(scenario, seeds=(0,))
-    assert set(report.metrics["open"]) == {"calls", "labels", "kib", "return", "exam_accuracy"}
+    assert set(report.metrics["open"]) == {
+        "calls",
+        "labels",
+        "labelled_slices",
+        "kib",
+        "return",
+        "exam_accuracy",
+    }
     assert report.students == {}
     assert report.as_json()["social_gain"] == {"mean": {}, "soft_vote": {}}
 
@@ -318,3 +326,20 @@ def test_a_mode_and_controls_exclude_each_other():
     scenario = dataclasses.replace(TINY, controls=("mute",), env_kwargs={"mode": "mute"})
     with pytest.raises(ConfigError, match="one or the other"):
         Rollout(scenario)
+
+
+def test_the_table_says_what_peers_were_worth():
+    report = Report(dataclasses.replace(TINY, controls=("mute",)), seeds=(0, 1, 2), steps=[24])
+    worth = {}
+    for shift, words in ((0.1, "a gain"), (-0.1, "a loss"), (0.0, "no difference")):
+        report.metrics = {
+            "open": {"mean": [0.5 + shift, 0.52 + shift, 0.51 + shift]},
+            "mute": {"mean": [0.51, 0.51, 0.51]},
+        }
+        worth[words] = str(result(report).caption).splitlines()[0]
+    assert all(line.startswith("peers against mute: ") and line.endswith(w) for w, line in worth.items())
+
+
+def test_two_seeds_get_no_interval():
+    assert spread(interval([0.5, 0.7])) == "60.00"
+    assert spread(interval([0.5, 0.6, 0.7])) == "60.00 ± 24.84"
