@@ -103,7 +103,8 @@ def _verdicts(report: Report) -> list[str]:
         verdict = (
             "a gain" if gain.mean > gain.half else "a loss" if gain.mean < -gain.half else "no difference"
         )
-        lines.append(f"peers against {mode}: {spread(gain, signed=True)} points in the mean, {verdict}")
+        who = "the class against students each on its own" if mode == "isolated" else f"peers against {mode}"
+        lines.append(f"{who}: {spread(gain, signed=True)} points in the mean, {verdict}")
     return lines
 
 

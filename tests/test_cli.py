@@ -179,6 +179,7 @@ def test_another_policy_starts_from_its_own_defaults(call):
         (["run", "classroom-digits", "--set", "policy.hidden=[-1]"], "hidden=[-1]"),
         (["run", "classroom-digits", "--set", "data=mnst"], "did you mean 'mnist'"),
         (["run", "classroom-digits", "--seeds", "4-1"], "seeds look like"),
+        (["run", "classroom-digits", "--seeds", "0-100000"], "too many seeds"),
         (["run", "classroom-digits", "--seeds", "1,1"], "twice"),
         (["run", "classroom-digits", "--device", "gpu"], "unknown device 'gpu'"),
         (["run", "classroom-digits", "--device", "cuda:99"], "cuda:99"),
