@@ -4,13 +4,17 @@ A teacher with a budget labels the first part of the stream; then the best stude
 targets at temperature 2. What was published differs from what was described, and both can be mended; each
 preset is a dict of differences, and the code knows no quirks.
 
-| preset | evaluation | title | distillation |
+| preset | evaluation | title | after the budget |
 |---|---|---|---|
-| `as_published` | dropout never off | lowest mean of the last 100 training losses | no T² |
-| `budgeted` | dropout never off | best report card | no T² |
-| `faithful` | dropout off outside learning | best report card | T² |
+| `as_published` | dropout never off | lowest mean of the last 100 training losses | the best teaches, no T² |
+| `budgeted` | dropout never off | best report card | the best teaches, no T² |
+| `faithful` | dropout off outside learning | best report card | the best teaches, T² |
+| `stop_at_budget` | dropout off outside learning | – | nothing: the control |
+| `isolated` | dropout off outside learning | – | nothing; for a world of mode "isolated" |
+| `single_pass` | dropout off outside learning | – | nothing; for a world of order "single_pass" |
 
-Whether labels are charged is the world's business (`teacher_budget`), so it stands in the scenarios.
+Whether labels are charged, and how the stream is dealt, is the world's business (`teacher_budget`, `order`,
+`mode`), so it stands in the scenarios.
 """
 
 from __future__ import annotations
@@ -18,15 +22,18 @@ from __future__ import annotations
 from typing import Any
 
 from ..envs.errors import unknown
-from .protocols import TwoPhase
+from .protocols import LabelsOnly, Protocol, TwoPhase
 from .students import Students, students
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "as_published": {"always_dropout": True, "distill_scale": 1.0, "title_by": "loss"},
-    "budgeted": {"always_dropout": True, "distill_scale": 1.0},
-    "faithful": {},
+PRESETS: dict[str, tuple[type[Protocol], dict[str, Any]]] = {
+    "as_published": (TwoPhase, {"always_dropout": True, "distill_scale": 1.0, "title_by": "loss"}),
+    "budgeted": (TwoPhase, {"always_dropout": True, "distill_scale": 1.0}),
+    "faithful": (TwoPhase, {}),
+    "stop_at_budget": (LabelsOnly, {}),
+    "isolated": (LabelsOnly, {}),
+    "single_pass": (LabelsOnly, {}),
 }
-"""Preset to arguments of :func:`classroom`."""
+"""Preset to its protocol and its arguments of :func:`classroom`."""
 
 
 def classroom(preset: str = "faithful", **kwargs: Any) -> Students:
@@ -34,8 +41,9 @@ def classroom(preset: str = "faithful", **kwargs: Any) -> Students:
 
     Args:
         preset: One of :data:`PRESETS`.
-        **kwargs: Arguments of :class:`TwoPhase` or :class:`Students`; they win over the preset.
+        **kwargs: Arguments of the preset's protocol or of :class:`Students`; they win over the preset.
     """
     if preset not in PRESETS:
         raise unknown("preset of the classroom", preset, PRESETS)
-    return students(TwoPhase, **{**PRESETS[preset], **kwargs})
+    protocol, differences = PRESETS[preset]
+    return students(protocol, **{**differences, **kwargs})

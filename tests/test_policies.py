@@ -90,6 +90,14 @@ def test_presets_differ_in_what_they_say():
     assert published.protocol.title_by == "loss"
 
 
+@pytest.mark.parametrize("preset", ["stop_at_budget", "isolated", "single_pass"])
+def test_presets_without_a_peer_phase_publish_nothing(preset):
+    policy = make_policy("classroom", preset=preset)
+    world, _, _ = roll(policy, 20)
+    assert (world.metrics()["bytes"] == 0).all()
+    assert (policy.population.steps == 12).all()
+
+
 def test_in_two_phases_only_the_title_holder_publishes_and_only_after_the_teacher():
     counts = []
     roll(
