@@ -2,6 +2,8 @@
 
 import argparse
 
+import torch
+
 from studyhall import make_env
 
 
@@ -9,6 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=400)
     steps = parser.parse_args().steps
+    torch.set_num_threads(1)  # small worlds and networks run fastest so
 
     env = make_env("classroom-v0", students=4, horizon=steps, render_mode="ansi")
     observations, infos = env.reset(seed=0)

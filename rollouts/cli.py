@@ -204,7 +204,7 @@ def reproduce(
     from . import output
     from .progress import LiveProgress
     from .reproduce import reproduce as entries_of
-    from .reproduce import scenarios_of
+    from .reproduce import scenarios_of, too_short
     from .settings import parse_device, parse_seeds
 
     where = parse_device(device or "auto")
@@ -215,16 +215,31 @@ def reproduce(
     unfinished = None if out is None else out.with_name(f"{out.name}.part")
     if unfinished is not None:
         _write(unfinished, found)  # a file that cannot be written is found before the long work
-    with ExitStack() as shown:
+    budgets = too_short(scenarios, steps=steps, quick=quick)
+    if budgets:
+        names = ", ".join(f"{name} ({calls:,} calls)" for name, calls in budgets.items())
+        print(
+            f"studyhall: too few steps to spend the teacher's budget, the peer phase does not begin: {names}",
+            file=sys.stderr,
+        )
+    try:
+        with ExitStack() as shown:
 
-        def watch(rollout: Rollout) -> LiveProgress:
-            shown.close()  # the bar of the run before
-            return shown.enter_context(LiveProgress(rollout.scenario.name, rollout.steps))
+            def watch(rollout: Rollout) -> LiveProgress:
+                shown.close()  # the bar of the run before
+                return shown.enter_context(LiveProgress(rollout.scenario.name, rollout.steps))
 
-        for entry in entries_of(scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch):
-            found["scenarios"].append(entry)
-            if unfinished is not None:
-                _write(unfinished, found)
+            for entry in entries_of(
+                scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
+            ):
+                found["scenarios"].append(entry)
+                if unfinished is not None:
+                    _write(unfinished, found)
+    except KeyboardInterrupt:
+        done = f"{len(found['scenarios'])} of {len(scenarios)} scenarios measured"
+        kept = "nothing is kept without --out" if unfinished is None else f"they are in {unfinished}"
+        print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
+        raise typer.Exit(130) from None
     if out is not None and unfinished is not None:
         os.replace(unfinished, out)
     if as_json:

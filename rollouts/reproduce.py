@@ -48,16 +48,37 @@ def reproduce(
         watch: Is told each run before it starts, and may return an ``on_step`` for it.
     """
     for scenario in scenarios:
-        full = scenario.env_kwargs.get("horizon")
-        length = steps
-        if quick and steps is None:
-            length = min(QUICK_STEPS, full or QUICK_STEPS)
+        length = _length(scenario, steps, quick)
         chosen = scenario.seeds if seeds is None else seeds
         if quick and seeds is None:
             chosen = chosen[:QUICK_SEEDS]
         run = Rollout(customise(scenario, steps=length), seeds=chosen, device=device)
         report = run.run(on_step=watch(run))
-        yield entry(report, comparable=length in (None, full))
+        yield entry(report, comparable=length in (None, scenario.env_kwargs.get("horizon")))
+
+
+def _length(scenario: Scenario, steps: int | None, quick: bool) -> int | None:
+    if quick and steps is None:
+        return min(QUICK_STEPS, scenario.env_kwargs.get("horizon") or QUICK_STEPS)
+    return steps
+
+
+def too_short(scenarios: list[Scenario], *, steps: int | None = None, quick: bool = False) -> dict[str, int]:
+    """The teacher's calls of each scenario that, shortened so, ends before they are spent.
+
+    Args:
+        scenarios: What is to be run.
+        steps: As of :func:`reproduce`.
+        quick: As of :func:`reproduce`.
+    """
+    found = {}
+    for scenario in scenarios:
+        budget, length = scenario.env_kwargs.get("teacher_budget"), _length(scenario, steps, quick)
+        counts_calls = scenario.env_kwargs.get("teacher_unit", "calls") == "calls"
+        shortened = length not in (None, scenario.env_kwargs.get("horizon"))
+        if budget is not None and length is not None and counts_calls and shortened and length <= budget:
+            found[scenario.name] = budget
+    return found
 
 
 def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:

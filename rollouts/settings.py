@@ -39,16 +39,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from ``"3"``, ``"0-4"`` or ``"0,2,5-7"``.
 
     Raises:
-        ConfigError: The text is none of these, or names a seed twice.
+        ConfigError: The text is none of these, names a seed twice, or more seeds than memory should hold.
     """
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {text!r}")
-        if int(last or first) - int(first) >= _MOST_SEEDS:
+        if len(seeds) + int(last or first) - int(first) >= _MOST_SEEDS:
             raise ConfigError(
-                f"{text!r} are too many seeds: each is a world in memory, run {_MOST_SEEDS} at most"
+                f"{text!r} are too many seeds: each is a world in memory, so run {_MOST_SEEDS:,} at most, "
+                "and more in parts"
             )
         seeds += range(int(first), int(last or first) + 1)
     if len(set(seeds)) < len(seeds):

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .names import CLASS_ACCURACIES, COSTS, COUNTS, human, is_fraction
 from .report import GAINS
@@ -22,16 +24,24 @@ if TYPE_CHECKING:
     from .report import Report
 
 _LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
+_T_OF_TWO = math.tan(0.475 * math.pi)
+"""Student's t of an interval of two values, which is this many times as wide as they lie apart."""
 
 
 def spread(found: Interval | None, *, percent: bool = True, signed: bool = False, digits: int = 2) -> str:
-    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; the mean alone of two, "–" of none."""
+    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; of two seeds their range; "–" of none."""
     if found is None:
         return "–"
     scale = 100 if percent else 1
     sign = "+" if signed else ""
-    half = "" if found.n < 3 else f" ± {scale * found.half:,.{digits}f}"
-    return f"{scale * found.mean:{sign},.{digits}f}{half}"
+    if found.n == 2:
+        digits = min(digits, 1) if percent else digits
+        off = found.half / _T_OF_TWO
+        low, high = (f"{scale * (found.mean + end):{sign},.{digits}f}" for end in (-off, off))
+        reach = "" if low == high else f" ({low}–{high})"
+    else:
+        reach = "" if found.n < 2 else f" ± {scale * found.half:,.{digits}f}"
+    return f"{scale * found.mean:{sign},.{digits}f}{reach}"
 
 
 def measured(report: Report, mode: str, metric: str) -> str:
@@ -49,11 +59,17 @@ def listing(kind: str, rows: Rows) -> Table:
     return table
 
 
-def result(report: Report) -> Table:
-    """Everything a run measured, one column per mode."""
-    seeds = (
-        f"seed {report.seeds[0]}" if len(report.seeds) == 1 else f"mean ± 95 % over {len(report.seeds)} seeds"
-    )
+def result(report: Report) -> Group:
+    """Everything a run measured, one column per mode; below it what peers were worth, and a legend."""
+    verdicts = [Text(line) for line in _verdicts(report)]
+    return Group(_measured(report), *verdicts, *(Text(line, style="dim") for line in _legend(report)))
+
+
+def _measured(report: Report) -> Table:
+    count = len(report.seeds)
+    seeds = f"mean {'(min–max)' if count == 2 else '± 95 %'} over {count} seeds"
+    if count == 1:
+        seeds = f"seed {report.seeds[0]}"
     steps = report.steps[-1] if report.steps else 0
     table = Table(
         title=f"{report.scenario.name} · {steps:,} steps · {seeds}", box=SIMPLE_HEAD, title_justify="left"
@@ -66,14 +82,10 @@ def result(report: Report) -> Table:
     _section(table, None, _rows(report, [m for m in CLASS_ACCURACIES if m in has]))
     with_dropout = [f"{m}_dropout" for m in CLASS_ACCURACIES] + ["dropout_vote"]
     names = {f"{m}_dropout": name for m, name in CLASS_ACCURACIES.items()}
-    _section(
-        table, "the same with dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names)
-    )
+    _section(table, "dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names))
     for step in report.scenario.measure_at:
         names = {f"{m}@{step}": name for m, name in CLASS_ACCURACIES.items()}
-        _section(
-            table, f"test accuracy at step {step:,}, %", _rows(report, [m for m in names if m in has], names)
-        )
+        _section(table, f"at step {step:,}, %", _rows(report, [m for m in names if m in has], names))
     _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
     if report.scenario.controls:
         rows = []
@@ -82,29 +94,39 @@ def result(report: Report) -> Table:
             if gains:
                 cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
                 rows.append((human(metric), "", *cells))
-        _section(table, "social gain (open − control), points", rows)
-    table.caption, table.caption_justify = "\n".join([*_verdicts(report), *_LEGEND]), "left"
+        _section(table, "social gain, points", rows)
     return table
 
 
-_LEGEND = (
-    "hard vote: most votes; soft vote: summed probabilities; title holder: the student that was last best",
-    "dropout vote: N dropout samples of one student, voting: what a vote gains without any other student",
-)
+def _legend(report: Report) -> list[str]:
+    """What the rows mean, in lines that fit 80 columns."""
+    lines = []
+    if "mean" in report.metrics["open"]:
+        interval_is = "; ± is the 95 % interval over seeds" if len(report.seeds) > 2 else ""
+        lines = [
+            f"title holder: the student that was last best{interval_is}",
+            "hard vote: most votes; soft vote: the highest sum of probabilities",
+            "dropout left on: as when learning; dropout vote: N such draws of one student",
+        ]
+    if report.scenario.controls:
+        lines.append("social gain: open − control")
+    if "isolated" in report.modes:
+        lines[-1] += "; isolated: each asks from its own share of the calls"
+    return lines
 
 
 def _verdicts(report: Report) -> list[str]:
-    """What talking to each other was worth, in a line a control."""
+    """What talking to each other was worth for the mean student, in a line a control."""
     lines = []
     for mode, values in report.social_gain().items():
         gain = interval(values)
-        if gain.n < 3:
+        if gain.n < 2:
             continue
-        verdict = (
-            "a gain" if gain.mean > gain.half else "a loss" if gain.mean < -gain.half else "no difference"
-        )
+        verdict = "no difference within the 95 % interval"
+        if abs(gain.mean) > gain.half:
+            verdict = "a gain" if gain.mean > 0 else "a loss"
         who = "the class against students each on its own" if mode == "isolated" else f"peers against {mode}"
-        lines.append(f"{who}: {spread(gain, signed=True)} points in the mean, {verdict}")
+        lines.append(f"{who}: {spread(gain, signed=True)} points: {verdict}")
     return lines
 
 

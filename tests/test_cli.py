@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from studyhall import __version__ as studyhall_version
 from studyhall.rollouts import cli
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import Claim, Scenario, registry
@@ -66,6 +68,25 @@ def test_list(call):
     code, out, _ = call("list", "data")
     assert "mnist" in out
     assert "classroom-v0" not in out
+
+
+def test_list_fits_80_columns(call, monkeypatch):
+    from rich.console import Console
+
+    monkeypatch.setattr("studyhall.rollouts.output.console", lambda: Console(width=80))
+    _, out, _ = call("list")
+    lines = [line for line in out.splitlines() if line.strip()]
+    assert max(len(line) for line in lines) <= 80
+    assert len(lines) < 3 * sum(len(rows) for rows in json.loads(call("list", "--json")[1]).values())
+
+
+def test_version_and_help(call):
+    code, out, _ = call("--version")
+    assert code == 0
+    assert out.split() == ["studyhall", studyhall_version]
+    for command in ((), ("list",), ("doctor",), ("run",), ("reproduce",)):
+        assert call(*command, "-h") == call(*command, "--help")
+        assert call(*command, "-h")[0] == 0
 
 
 def test_list_as_json(call):
@@ -179,7 +200,8 @@ def test_another_policy_starts_from_its_own_defaults(call):
         (["run", "classroom-digits", "--set", "policy.hidden=[-1]"], "hidden=[-1]"),
         (["run", "classroom-digits", "--set", "data=mnst"], "did you mean 'mnist'"),
         (["run", "classroom-digits", "--seeds", "4-1"], "seeds look like"),
-        (["run", "classroom-digits", "--seeds", "0-100000"], "too many seeds"),
+        (["run", "classroom-digits", "--seeds", "0-100000"], "each is a world in memory"),
+        (["reproduce", "--seeds", "0-1023,2000"], "1,024 at most, and more in parts"),
         (["run", "classroom-digits", "--seeds", "1,1"], "twice"),
         (["run", "classroom-digits", "--device", "gpu"], "unknown device 'gpu'"),
         (["run", "classroom-digits", "--device", "cuda:99"], "cuda:99"),
@@ -220,6 +242,7 @@ def test_seeds():
     assert parse_seeds("3") == (3,)
     assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
     assert parse_seeds("0,2,5-7") == (0, 2, 5, 6, 7)
+    assert len(parse_seeds("0-1023")) == 1024
 
 
 # ---- stopping and resuming ------------------------------------------------------------------------------
@@ -350,3 +373,25 @@ def test_reproduce_quickly(call, tiny_system):
     assert not entry["comparable"]
     assert [claim["within"] for claim in entry["claims"]] == [None, None, None]
     assert "not comparable" in call("reproduce", "tiny", "--steps", "3")[1]
+
+
+def test_reproduce_says_when_the_budget_is_never_spent(call, tiny_system, monkeypatch):
+    tiny = registry["tiny"]
+    budgeted = dataclasses.replace(tiny, env_kwargs={**tiny.env_kwargs, "teacher_budget": 4})
+    monkeypatch.setitem(registry, "tiny", budgeted)
+    for steps, warned in (("4", True), ("5", False), ("12", False)):
+        code, _, err = call("reproduce", "tiny", "--seeds", "0", "--steps", steps, "--json")
+        assert code == 0
+        assert ("the peer phase does not begin: tiny (4 calls)\n" in err) == warned
+        assert err.count("\n") == warned
+
+
+def test_an_interrupted_reproduction_says_what_is_kept(call, tiny_system, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studyhall.rollouts.reproduce.Rollout.run", interrupted)
+    code, out, err = call("reproduce", "tiny", "--out", "found.json")
+    assert (code, out) == (130, "")
+    assert err == "studyhall: stopped with 0 of 1 scenarios measured; they are in found.json.part\n"
+    assert "nothing is kept" in call("reproduce", "tiny")[2]

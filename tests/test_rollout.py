@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from scipy import stats
 
 from studyhall.envs.errors import ConfigError
@@ -328,6 +330,13 @@ def test_a_mode_and_controls_exclude_each_other():
         Rollout(scenario)
 
 
+def shown(report: Report) -> str:
+    """What a terminal of 80 columns shows of a report."""
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(result(report))
+    return console.export_text()
+
+
 def test_the_table_says_what_peers_were_worth():
     report = Report(dataclasses.replace(TINY, controls=("mute",)), seeds=(0, 1, 2), steps=[24])
     worth = {}
@@ -336,10 +345,23 @@ def test_the_table_says_what_peers_were_worth():
             "open": {"mean": [0.5 + shift, 0.52 + shift, 0.51 + shift]},
             "mute": {"mean": [0.51, 0.51, 0.51]},
         }
-        worth[words] = str(result(report).caption).splitlines()[0]
-    assert all(line.startswith("peers against mute: ") and line.endswith(w) for w, line in worth.items())
+        worth[words] = shown(report)
+    assert "peers against mute: +10.00 ± 2.48 points: a gain\n" in worth["a gain"]
+    assert "peers against mute: -10.00 ± 2.48 points: a loss\n" in worth["a loss"]
+    assert "+0.00 ± 2.48 points: no difference within the 95 % interval\n" in worth["no difference"]
+    for words in ("title holder:", "hard vote:", "dropout vote:", "± is the 95 % interval"):
+        assert words in worth["a gain"]
+    assert max(len(line.rstrip()) for line in worth["a gain"].splitlines()) <= 80
 
 
-def test_two_seeds_get_no_interval():
-    assert spread(interval([0.5, 0.7])) == "60.00"
+def test_two_seeds_are_shown_by_their_range():
+    report = Report(dataclasses.replace(TINY, controls=("mute",)), seeds=(0, 1), steps=[24])
+    report.metrics = {"open": {"mean": [0.4, 0.7]}, "mute": {"mean": [0.5, 0.6]}}
+    text = shown(report)
+    assert "mean (min–max) over 2 seeds" in text
+    assert "55.0 (40.0–70.0)" in text
+    assert "+0.0 (-10.0–+10.0) points: no difference" in text
+    assert "±" not in text
+    assert spread(interval([30, 30]), percent=False, digits=0) == "30"
+    assert spread(interval([0.5])) == "50.00"
     assert spread(interval([0.5, 0.6, 0.7])) == "60.00 ± 24.84"
