@@ -64,12 +64,24 @@ class FrozenBest(SnapshotEnsemble):
         return F.one_hot(best, obs["heard"].shape[-1]) * super().listens_to(obs)
 
 
+class Averaged(Students):
+    """No peer phase: after the labels nobody moves, and each is judged by its averaged weights."""
+
+    def predict(self, x, *, dropout=None):
+        with torch.no_grad():
+            parts = [self.protocol.publisher().logits(part.flatten(1)) for part in x.split(2000)]
+        return torch.cat(parts, dim=2).softmax(-1)
+
+
 def students(protocol, temperature: float) -> Students:
     return Students(protocol, temperature=temperature)
 
 
 RULES: dict[str, Callable[[], Policy]] = {
     "stop at budget (control)": lambda: make_policy("stop_at_budget"),
+    "averaged weights, no peer phase (control)": lambda: Averaged(
+        SnapshotEnsemble(rate=0.0), temperature=1.0
+    ),
     "best teaches, T 2, T² scaling": lambda: students(TwoPhase(), 2.0),
     "best's snapshot teaches, T 1, rate .1": lambda: students(FrozenBest(), 1.0),
     "mean of all, T 2": lambda: students(Live(), 2.0),

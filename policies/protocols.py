@@ -298,9 +298,8 @@ class SnapshotEnsemble(MeanTeacher):
     """Labels first; then everyone imitates the class as it was when the labels ran out.
 
     While labels come, a moving average follows each student's weights. When the budget is spent the averages
-    freeze and are published, and all imitate their mean, slowly. A moving class that teaches itself drifts
-    away together; this target stands still, and is better than any single student (a distilled ensemble:
-    Hinton, Vinyals & Dean, 2015).
+    freeze and are published, and all imitate their mean, slowly (a distilled ensemble: Hinton, Vinyals &
+    Dean, 2015). A moving class that teaches itself drifts away together; this target stands still.
 
     Args:
         decay: Of the moving average, per learning step.
