@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from studyhall.policies.population import MLP, Population, learner_keys
+from studyhall.learners import MLP, Population, learner_keys
 
 SLICE, CLASSES = 64, 10
 LABELS = {"population": "Population", "loop": "loop, Adam", "loop_fused": "loop, Adam(fused=True)"}

@@ -1,9 +1,8 @@
 """Policies: who acts in a world, on any device."""
 
-from .networks import MLP
+from ..learners import MLP, Lesson, Population
 from .policy import Policy, RandomPolicy
-from .population import Population
-from .protocols import Lesson, Protocol
+from .protocols import Protocol
 from .registration import PolicySpec, make_policy, register_policy, registry
 from .students import Students
 

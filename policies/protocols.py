@@ -6,7 +6,7 @@ A protocol turns observations into a :class:`Lesson` for each student and decide
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,23 +15,11 @@ from ..envs import rng
 from ..envs.errors import ConfigError
 from ..envs.validation import real, whole
 from ..envs.world import TensorDict
+from ..learners import Lesson
 
 if TYPE_CHECKING:
-    from .population import Average, Population
+    from ..learners import Average, Population
     from .students import Students
-
-
-class Lesson(NamedTuple):
-    """What a student learns from one slice's feedback."""
-
-    label: Tensor
-    """float32 ``[W, N]``: weight of the loss on labels."""
-    imitate: Tensor
-    """float32 ``[W, N, B]``: weight of the distillation loss, per row."""
-    targets: Tensor | None
-    """float32 ``[W, N, B, C]``: distributions to imitate; None where nobody imitates."""
-    rate: Tensor | float = 1.0
-    """float32 ``[W, N]``: multiplies the learning rate (a weight on the loss does nothing under Adam)."""
 
 
 def labelled(obs: TensorDict) -> Tensor:

@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..envs.errors import ConfigError, unknown
 from ..envs.validation import real
 from ..envs.world import TensorDict, World
-from .networks import MLP
+from ..learners import MLP, Population, learner_keys, teach
+from ..learners.lesson import none
 from .policy import Policy
-from .population import Population, learner_keys
-from .protocols import Lesson, Protocol
+from .protocols import Protocol
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
@@ -25,9 +24,8 @@ _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 class Students(Policy):
     """W·N perceptrons in one tensor program, taught as a protocol says.
 
-    The loss of a student on a slice is ``label · NLL + distill_scale · imitate · KL(targets ‖ own at T)``,
-    means over rows; who has no lesson does not move by a bit. Distillation follows Hinton, Vinyals & Dean
-    (2015), which scales by T² so that its gradients do not shrink with the temperature T.
+    A student's loss on a slice is that of :func:`studyhall.learners.teach`; who has no lesson does not move by a
+    bit.
 
     Args:
         protocol: Who asks, publishes, and listens to whom.
@@ -107,36 +105,22 @@ class Students(Policy):
     def _learn(self, obs: TensorDict, allowed: Tensor) -> None:
         """One step for every student that has a lesson and is ``allowed`` (bool ``[W, N]``)."""
         lesson = self.protocol.lesson(obs)
-        active = ((lesson.label > 0) | (lesson.imitate > 0).any(-1)) & allowed
-        if _none(active):
-            return
-        labels, imitates = not _none(lesson.label), lesson.targets is not None and not _none(lesson.imitate)
-        inputs = obs["fb_slice"]
-        if not self._private:
-            inputs = inputs[:, 0]  # one slice for all: one wide product
-        elif imitates:
-            inputs = torch.cat([inputs, obs["fb_public"]], dim=2)
-        rows = obs["fb_labels"].shape[-1]
-
-        def loss(logits: Tensor) -> Tensor:
-            about_labels, about_peers = logits[..., :rows, :], logits[..., -rows:, :]
-            total = torch.zeros_like(lesson.label)
-            if labels:
-                total = total + lesson.label * label_loss(about_labels, obs["fb_labels"])
-            if imitates:
-                total = total + self._distillation(about_peers, lesson)
-            return total
-
-        losses = self.population.learn(inputs.flatten(-self._input_dims()), loss, rate=active * lesson.rate)
-        self.protocol.learned(losses, active)
-
-    def _distillation(self, logits: Tensor, lesson: Lesson) -> Tensor:
-        """distill_scale · mean over rows of imitate · KL(targets ‖ own at T), ``[W, N]``."""
-        targets = lesson.targets
-        assert targets is not None
-        own = (logits / self.temperature).log_softmax(-1)
-        divergence = (torch.special.xlogy(targets, targets) - targets * own).sum(-1)
-        return self.distill_scale * (lesson.imitate * divergence).mean(-1)
+        shared = (obs["fb_slice"][:, 0] if not self._private else obs["fb_slice"]).flatten(
+            -self._input_dims()
+        )
+        about = obs["fb_public"].flatten(-self._input_dims()) if self._private else None
+        losses = teach(
+            self.population,
+            lesson,
+            inputs=shared,
+            labels=obs["fb_labels"],
+            about=about,
+            allowed=allowed,
+            temperature=self.temperature,
+            distill_scale=self.distill_scale,
+        )
+        if losses is not None:
+            self.protocol.learned(losses, lesson.active & allowed)
 
     def _input_dims(self) -> int:
         return len(self.world.observation_space["slice"].shape or ()) - 1
@@ -147,7 +131,7 @@ class Students(Policy):
         """Beliefs at temperature T of those who publish, zero of the others, ``[W, N, B, C]``."""
         publishes = self.protocol.publish(obs)
         shape = (*obs["fb_targets"].shape[:2], *obs["fb_targets"].shape[3:])
-        if _none(publishes):
+        if none(publishes):
             return torch.zeros(1, device=publishes.device).expand(shape)
         shown = obs["public" if self._private else "slice"][:, 0].flatten(2)
         publisher, draw = self.protocol.publisher(), self._draw(1)
@@ -160,7 +144,7 @@ class Students(Policy):
 
     def _answer(self, obs: TensorDict) -> Tensor:
         """Answers to the exam, ``[W, N, E, C]``; abstains from an exam that is not shown."""
-        if _none(obs["exam_now"]):
+        if none(obs["exam_now"]):
             return torch.zeros(1, device=obs["exam"].device).expand(
                 *obs["present"].shape[:2], *self._exam_shape
             )
@@ -203,19 +187,6 @@ class Students(Policy):
         self.protocol.load_state_dict(saved["protocol"])
 
 
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean negative log-likelihood over labelled rows, ``[W, N]``.
-
-    Args:
-        logits: ``[W, N, B, C]``.
-        labels: int64 ``[W, N, B]``; −1 is unlabelled.
-    """
-    # Classes before rows: this order is twice as fast as flattening the rows.
-    flat = logits.flatten(0, 1).mT
-    rows = F.cross_entropy(flat, labels.flatten(0, 1), ignore_index=-1, reduction="none")
-    return rows.view(labels.shape).sum(-1) / (labels >= 0).sum(-1).clamp_min(1)
-
-
 def _present(obs: TensorDict) -> Tensor:
     """Who is in the room, bool ``[W, N]``: the absent do not learn."""
     return obs["present"].diagonal(dim1=1, dim2=2) == 1
@@ -229,11 +200,6 @@ def _ordinary(obs: TensorDict) -> TensorDict:
 def _one_at_most(mask: Tensor) -> bool:
     """Whether surely no world of ``mask [W, N]`` has more than one set; looks only where that is free."""
     return mask.device.type == "cpu" and bool((mask.sum(-1) <= 1).all())
-
-
-def _none(mask: Tensor) -> bool:
-    """Whether surely nothing is set; looks only where looking is free, so never waits for a device."""
-    return mask.device.type == "cpu" and not bool(mask.any())
 
 
 def students(protocol: type[Protocol], **kwargs: Any) -> Students:

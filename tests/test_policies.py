@@ -5,9 +5,9 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.learners import label_loss
 from studyhall.policies import PolicySpec, RandomPolicy, make_policy, registry
 from studyhall.policies.protocols import mean_of
-from studyhall.policies.students import label_loss
 from studyhall.scenarios import Scenario
 from studyhall.testing import check_exam_blind
 

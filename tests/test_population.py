@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studyhall.envs import rng
-from studyhall.policies import adam
-from studyhall.policies.networks import product
-from studyhall.policies.population import MLP, Population, learner_keys
+from studyhall.learners import adam
+from studyhall.learners.networks import product
+from studyhall.learners.population import MLP, Population, learner_keys
 
 NETWORK = MLP(sizes=(12, 16, 8, 5), dropout=0.0)
 DROPPING = MLP(sizes=(12, 16, 8, 5), dropout=0.2)
