@@ -1,6 +1,6 @@
 """Worlds in which neural networks learn from each other."""
 
-from .envs import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
+from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, register, registry, spec
 
 __version__ = "0.1.0"
 
@@ -9,6 +9,7 @@ __all__ = [
     "__version__",
     "make_aec",
     "make_env",
+    "make_sb3",
     "make_vec",
     "make_world",
     "register",

@@ -1,11 +1,14 @@
 """Learner-updates per second: a population in one tensor program, and a loop over modules.
 
-    python benchmarks/population.py [--rounds 15] [--quick] [--json] [--out FILE]
+    python benchmarks/population.py [--rounds 15] [--hosted] [--quick] [--json] [--out FILE]
 
 The loop is the one everyone writes: a module and a ``torch.optim.Adam`` for each learner, once with the
 optimiser's default settings and once with ``fused=True``. All train 784-128-64-10 with dropout 0.2 and
 cross-entropy on a slice of 64 samples which the learners share. The three take turns, round after round, on
 one thread; a ratio is taken within a round, so whatever else the machine is doing falls on both sides.
+
+With ``--hosted`` the learners are those of worlds that host them: 5 in each of 64, or 8 in each of 256, all
+64-64-64-10 without dropout on 16 samples of their own; a third contender gives every learner another rate.
 """
 
 from __future__ import annotations

@@ -15,7 +15,17 @@ from .errors import (
     StudyhallError,
     UnknownName,
 )
-from .registration import EnvSpec, make_aec, make_env, make_vec, make_world, register, registry, spec
+from .registration import (
+    EnvSpec,
+    make_aec,
+    make_env,
+    make_sb3,
+    make_vec,
+    make_world,
+    register,
+    registry,
+    spec,
+)
 
 if TYPE_CHECKING:
     from .world import Outcome, Step, World
@@ -25,6 +35,15 @@ register(
         "classroom-v0",
         "studyhall.envs.classroom:Classroom",
         "students learn from one stream, a teacher on a budget, and each other",
+        hosted="studyhall.envs.hosted:HostedClassroom",
+    )
+)
+register(
+    EnvSpec(
+        "society-v0",
+        "studyhall.envs.society:Society",
+        "experts of a few classes each learn the others', with liars among them",
+        hosted="studyhall.envs.hosted:HostedSociety",
     )
 )
 
@@ -41,6 +60,7 @@ __all__ = [
     "World",
     "make_aec",
     "make_env",
+    "make_sb3",
     "make_vec",
     "make_world",
     "register",

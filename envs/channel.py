@@ -5,8 +5,8 @@ columns. Every fault is drawn from the world's own random numbers, so it is the 
 does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
 (per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
 
-The ledger charges the sender for every edge sent on, dropped or not: rows × classes × bits, counted in whole
-bits. A row that quantisation rounds to nothing is charged and arrives as an abstention.
+The sender is charged for every edge sent on, dropped or not, at the width of soft targets (`ledger.py`). A
+row that quantisation rounds to nothing is charged and arrives as an abstention.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import rng
+from . import ledger, rng
 from .errors import ConfigError, unknown
 from .validation import real, whole
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
 MODES = ("open", "mute", "shuffled", "isolated")
-LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
+LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle")
 
 
 class Delivery(NamedTuple):
@@ -78,7 +78,8 @@ class Channel:
         delay: Steps by which feedback about a slice comes late.
         churn: Chance per step that a present agent leaves.
         rejoin: Chance per step that an absent agent comes back.
-        liars: Number of liars per world; who lies is hidden and new each episode.
+        liars: Number of liars per world (who collude are two at least); who lies is hidden and new each
+            episode.
         liar_kinds: Kinds a world's liars are drawn from, of :data:`LIAR_KINDS`.
         wake: Step at which a ``sleeper`` starts to lie.
         noise: Standard deviation of Gaussian noise on published probabilities.
@@ -194,6 +195,8 @@ class Channel:
             shapes["channel/lie"] = (n, rows, classes)
         if self.liars and "modest" in self.liar_kinds:
             shapes["channel/wrong"] = (n, rows)
+        if self.liars and "fickle" in self.liar_kinds:
+            shapes["channel/mood"] = (n,)
         return shapes
 
     # ---- the episode's fixed part -------------------------------------------------------------------
@@ -214,7 +217,8 @@ class Channel:
             rank = rng.permutation(draws["channel/liar"]).argsort(dim=-1)
             codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
             kind = codes[rng.integers(draws["channel/kind"], len(codes))]
-            state["liar"] = torch.where(rank < self.liars, kind, 0)
+            count = torch.where(kind == LIAR_KINDS.index("collude"), min(max(self.liars, 2), n), self.liars)
+            state["liar"] = torch.where(rank < count, kind, 0)
             state["shift"] = 1 + rng.integers(draws["channel/shift"][:, 0], max(1, classes - 1))
         return state
 
@@ -299,7 +303,7 @@ class Channel:
             edges = edges & ~self.isolated[:, None, None]
         row_count = (~silent[..., 0]).sum(-1)  # [W, N]
         sending = edges & present[:, :, None] & (row_count > 0)[:, None, :]
-        sent_bits = sending.sum(1) * row_count * (classes * self.bits)
+        sent_bits = sending.sum(1) * ledger.soft_targets(row_count, classes, self.bits)
         if self.cap is not None:
             within = sent_bits <= self.cap * 8
             sending, sent_bits = sending & within[:, None, :], sent_bits * within
@@ -320,6 +324,8 @@ class Channel:
                 lying = state["liar"] == LIAR_KINDS.index(kind)
                 if kind == "sleeper":
                     lying = lying & (clock > self.wake)[:, None]
+                if kind == "fickle":
+                    lying = lying & (rng.uniform(draws["channel/mood"]) < 0.5)
                 lie = self._lie(kind, published, state, draws)
                 published = torch.where(lying[:, :, None, None], lie, published)
         if self.noise:
@@ -334,13 +340,13 @@ class Channel:
         roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
         the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
         random distribution. collude: like sharp, but on each row all say the shift of the best class of
-        the first liar who speaks there.
+        the first liar who speaks there. fickle: like roll, in a random half of the steps.
         """
         classes = published.shape[-1]
         shift = state["shift"][:, None, None]
         if kind == "noise":
             return -torch.log1p(-rng.uniform(draws["channel/lie"]))  # normalised below: Dirichlet(1)
-        if kind == "roll":
+        if kind in ("roll", "fickle"):
             source = (torch.arange(classes, device=published.device) - state["shift"][:, None]) % classes
             return published.gather(-1, source[:, None, None, :].expand_as(published))
         if kind == "modest":

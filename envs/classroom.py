@@ -53,7 +53,8 @@ Truncation at `horizon`. Termination when a single-pass stream has been dealt ou
 
 ## Channel
 A message is a slice's soft targets: B·C·bits/8 bytes on every edge it is sent on, dropped ones included,
-charged to the sender. Labels are charged by the label. Topologies, faults and modes: see `channel.py`.
+charged to the sender in `bytes`; a label that the teacher tells is ⌈log₂ C⌉ bits, counted apart in
+`label_bytes`. Raw inputs never cross. Topologies, faults and modes: see `channel.py`, widths: `ledger.py`.
 With `delay` d all feedback about a slice comes d steps later, as a whole.
 
 ## Assumptions
@@ -63,7 +64,8 @@ apart: a liar's own feedback row is what went on the air in its name.
 
 ## Metrics
 Per student: `score` (smoothed exam score), `exam_accuracy`, `prequential` (accuracy of the soft targets
-published in this step, before learning; reported, never rewarded), `bytes`, `labels`. Per world: `calls`.
+published in this step, before learning; reported, never rewarded), `bytes`, `labels`, `label_bytes`.
+Per world: `calls`.
 
 ## Arguments
 | argument | default | meaning |
@@ -80,6 +82,7 @@ published in this step, before learning; reported, never rewarded), `bytes`, `la
 | `topic_steps`, `topic_classes` | 20, 2 | of topical order |
 | `task_classes` | 2 | of class-incremental order |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
+| `public_order` | "iid" | order of the public slices, where slices are private |
 | `alpha` | 0.5 | of a Dirichlet share |
 | `teacher_budget` | 100 | calls or labels; None is unlimited |
 | `teacher_unit` | "calls" | or "labels" |
@@ -101,18 +104,19 @@ published in this step, before learning; reported, never rewarded), `bytes`, `la
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from . import rng
+from . import ledger, rng
 from .channel import Channel, DelayLine
+from .errors import unknown
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
-from .streams.schedule import Schedule
+from .streams.schedule import UNLIMITED_ORDERS, Schedule
 from .teacher import Teacher
 from .validation import real
 from .world import Outcome, TensorDict, World
@@ -122,6 +126,7 @@ class Classroom(World):
     """The batched world behind ``classroom-v0``; this module's page documents every argument."""
 
     agent_noun = "student"
+    crosses = frozenset({"soft_targets", "labels"})
 
     def __init__(
         self,
@@ -144,6 +149,7 @@ class Classroom(World):
         task_classes: int = 2,
         expert_classes: int | None = None,
         alpha: float = 0.5,
+        public_order: str = "iid",
         teacher_budget: int | None = 100,
         teacher_unit: str = "calls",
         topology: str | Sequence[Sequence[bool]] = "complete",
@@ -196,7 +202,19 @@ class Classroom(World):
             alpha=alpha,
         )
         self.private = share != "shared"
-        self.public_schedule = Schedule(self.dataset.stream, students, slice_size, horizon, name="public")
+        if public_order not in UNLIMITED_ORDERS:
+            raise unknown("public_order", public_order, UNLIMITED_ORDERS)
+        self.public_schedule = Schedule(
+            self.dataset.stream,
+            students,
+            slice_size,
+            horizon,
+            order=public_order,
+            topic_steps=topic_steps,
+            topic_classes=topic_classes,
+            task_classes=task_classes,
+            name="public",
+        )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
@@ -287,6 +305,7 @@ class Classroom(World):
             del feedback["order"]
         if self.private:
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
+        feedback |= self.remembered(feedback["published"])
         fresh |= _prefixed("fb/", feedback) | _prefixed("line/", self.line.start(feedback))
         fresh |= self.channel.start(draws, c)
         fresh |= self.teacher.start(w, n, self.device)
@@ -304,13 +323,14 @@ class Classroom(World):
         targets, silent = distributions(actions["soft_targets"])
         sent = self.channel.carry(targets, state, draws, clock)
         answer = self.teacher.answer(
-            (actions["ask"] == 1) & present,
+            self.asks(actions) & present,
             state["left"],
             state["own_left"],
             self.channel.isolated,
             draws,
         )
-        smoothed, accuracy = self._sit_exam(state, actions["answers"])
+        marks = self._sit_exam(state, actions["answers"])
+        smoothed, accuracy = marks["score"], marks["accuracy"]
         labels = answer.served * rows
         reward = progress_reward(
             state["score"], smoothed, scale=self.reward_scale, cooperation=self.cooperation
@@ -325,6 +345,7 @@ class Classroom(World):
             "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
             "bytes": sent.sent_bits / 8,
             "labels": labels,
+            "label_bytes": self._label_bytes(labels),
             "refused": answer.refused,
             "calls": answer.calls,
         }
@@ -338,6 +359,7 @@ class Classroom(World):
             happened["order"] = sent.order
         if self.private:
             happened["public"] = shown
+        happened |= self.remembered(targets)
         line, feedback = self.line.push(_sub(state, "line/"), happened)
         new = {
             **state,
@@ -347,8 +369,7 @@ class Classroom(World):
             "present": self.channel.presence(present, draws),
             "left": answer.left,
             "own_left": answer.own_left,
-            "score": smoothed,
-            "accuracy": accuracy,
+            **marks,
             "card": self.exam.cards(state["card"], accuracy, clock),
             "bits": state["bits"] + sent.sent_bits,
             "labels": state["labels"] + labels,
@@ -356,18 +377,33 @@ class Classroom(World):
         }
         return Outcome(new, reward, info)
 
-    def _sit_exam(self, state: TensorDict, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """Smoothed score and accuracy ``[W, N]`` after this step's answers, where it is a day for them."""
+    def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
+        """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
-            return state["score"], state["accuracy"]
+            return {name: state[name] for name in self.marks}
         labels = self.dataset.labels("exam", state["exam"])
-        score, accuracy = self.exam.score(*distributions(answers), labels)
+        marks = self.mark(state, *distributions(answers), labels)
+        marks["score"] = self.exam.smooth(state["score"], marks["score"])
         counts = state["present"] & self.exam.today(state["clock"] - 1)[:, None]
-        smoothed = self.exam.smooth(state["score"], score)
-        return (
-            torch.where(counts, smoothed, state["score"]),
-            torch.where(counts, accuracy, state["accuracy"]),
-        )
+        return {name: torch.where(counts, mark, state[name]) for name, mark in marks.items()}
+
+    # ---- what kinds of classroom may change ---------------------------------------------------------
+
+    marks: ClassVar[tuple[str, ...]] = ("score", "accuracy")
+    """Entries of the state that an exam sets, ``[W, N]``."""
+
+    def mark(self, state: TensorDict, answers: Tensor, abstained: Tensor, labels: Tensor) -> TensorDict:
+        """The :attr:`marks` of answers ``[W, N, E, C]``; arguments as of :meth:`Exam.score`."""
+        score, correct = self.exam.score(answers, abstained, labels)
+        return {"score": score, "accuracy": correct.float().mean(-1)}
+
+    def asks(self, actions: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return actions["ask"] == 1
+
+    def remembered(self, said: Tensor) -> TensorDict:
+        """What else comes back as feedback on a slice, beside what was said of it (``[W, N, B, C]``)."""
+        return {}
 
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
@@ -453,7 +489,25 @@ class Classroom(World):
             "exam_accuracy": state["accuracy"],
             "bytes": state["bits"] / 8,
             "labels": state["labels"],
+            "label_bytes": self._label_bytes(state["labels"]),
             "calls": state["calls"],
+        }
+
+    def _label_bytes(self, labels: Tensor) -> Tensor:
+        """What so many labels take on the wire, in bytes."""
+        return ledger.labels(labels, self.dataset.num_classes) / 8
+
+    def secrets(self) -> TensorDict:
+        """What no agent knows, for oracles and reports.
+
+        ``liar`` bool ``[W, N]``: who is a liar, awake or not. ``labels`` int64 ``[W, B]``: true classes of the slice
+        that the messages at hand are about (−1 before there is any).
+        """
+        state = self._begun()
+        nobody = torch.zeros(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
+        return {
+            "liar": state["liar"] > 0 if "liar" in state else nobody,
+            "labels": self._labels(state["fb/public" if self.private else "fb/slice"])[:, 0],
         }
 
     def state(self) -> Tensor:

@@ -108,13 +108,13 @@ class Exam:
             labels: int64 ``[W, E]``.
 
         Returns:
-            Score and accuracy, float32 ``[W, N]``.
+            Score, float32 ``[W, N]``, and which answers are correct, bool ``[W, N, E]``.
         """
         right = answers.gather(-1, labels[:, None, :, None].expand(*answers.shape[:3], 1)).squeeze(-1)
         score = 0.5 + right - 0.5 * answers.square().sum(-1)
         score = torch.where(abstained, self.chance(answers.shape[-1]), score)
         correct = (answers.argmax(-1) == labels[:, None, :]) & ~abstained
-        return score.mean(-1), correct.float().mean(-1)
+        return score.mean(-1), correct
 
     def smooth(self, before: Tensor, score: Tensor) -> Tensor:
         """The smoothed score after one more exam."""

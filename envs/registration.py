@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pettingzoo import AECEnv, ParallelEnv
 
     from .bridges.gymnasium import WorldVectorEnv
+    from .bridges.sb3 import WorldVecEnv
     from .world import World
 
 NAMESPACE = "studyhall"
@@ -31,12 +32,15 @@ class EnvSpec:
         entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.world.World`.
         summary: One line.
         kwargs: Arguments that differ from the class's defaults.
+        hosted: ``"module:Class"`` of the form that hosts its learners, chosen by the argument ``learners``; None
+            where there is none.
     """
 
     id: str
     entry_point: str
     summary: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    hosted: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.entry_point, str) or ":" not in self.entry_point:
@@ -44,19 +48,22 @@ class EnvSpec:
         if not re.fullmatch(r"[a-z0-9-]+-v\d+", self.id):
             raise ConfigError(f"an environment id looks like 'name-v0', got {self.id!r}")
 
-    def load(self) -> type[World]:
-        """The world's class, imported now."""
-        module, name = self.entry_point.split(":")
+    def load(self, *, hosted: bool = False) -> type[World]:
+        """The world's class, imported now; ``hosted``: the form that hosts its learners."""
+        if hosted and self.hosted is None:
+            raise ConfigError(f"{self.id} hosts no learners: leave out the argument learners")
+        module, name = ((hosted and self.hosted) or self.entry_point).split(":")
         return getattr(importlib.import_module(module), name)
 
     def page(self) -> str:
         """The world's documentation page."""
         return inspect.getdoc(importlib.import_module(self.entry_point.split(":")[0])) or ""
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, *, hosted: bool = False) -> dict[str, Any]:
         """Its arguments and their defaults; those of its base too where it passes ``**kwargs`` on."""
         found: dict[str, Any] = {}
-        for cls in self.load().__mro__:
+        loaded = self.load(hosted=hosted)
+        for cls in loaded.__mro__:
             if "__init__" not in vars(cls):
                 continue
             parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
@@ -68,7 +75,8 @@ class EnvSpec:
             found = {p.name: p.default for p in named} | found
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 break
-        return found | dict(self.kwargs)
+        found |= dict(self.kwargs)
+        return {name: default for name, default in found.items() if name not in loaded.settled}
 
 
 registry: dict[str, EnvSpec] = {}
@@ -121,11 +129,19 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
         UnknownName: The id or an argument is not known; lists the near ones.
     """
     found = spec(id)
-    known = found.arguments()
+    if kwargs.get("learners", "") is None:
+        del kwargs["learners"]
+    hosted = "learners" in kwargs
+    known = found.arguments(hosted=hosted)
     for name in kwargs:
         if name not in known:
+            if found.hosted and not hosted and name in found.arguments(hosted=True):
+                raise ConfigError(
+                    f"{name} is an argument of worlds that host their learners: give learners too"
+                )
             raise unknown(f"argument of {found.id}", name, sorted(known))
-    return found.load()(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
+    cls = found.load(hosted=hosted)
+    return cls(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
 
 
 _OF_VIEWS = ("num_worlds", "autoreset", "validate")
@@ -133,12 +149,17 @@ _OF_VIEWS = ("num_worlds", "autoreset", "validate")
 
 def _viewed(id: str, num_worlds: int, kwargs: dict[str, Any]) -> World:
     """The world behind a view, which decides for itself how many worlds there are and when they reset."""
+    _refuse_own(kwargs)
+    return make_world(id, num_worlds=num_worlds, autoreset=False, validate=True, **kwargs)
+
+
+def _refuse_own(kwargs: dict[str, Any]) -> None:
+    """Raise where arguments name what views set themselves."""
     for name in _OF_VIEWS:
         if name in kwargs:
             raise ConfigError(
                 f"{name} is an argument of make_world only: views set it (make_vec takes num_envs)"
             )
-    return make_world(id, num_worlds=num_worlds, autoreset=False, validate=True, **kwargs)
 
 
 def make_env(id: str, *, render_mode: str | None = None, **kwargs: Any) -> ParallelEnv:
@@ -186,6 +207,36 @@ def make_joint(id: str, *, render_mode: str | None = None, **kwargs: Any) -> gym
     from .bridges.gymnasium import WorldEnv
 
     return WorldEnv(_viewed(id, 1, kwargs), render_mode=render_mode)
+
+
+def make_sb3(
+    id: str,
+    num_worlds: int = 1,
+    *,
+    seed: int | None = None,
+    domain: str = "train",
+    render_mode: str | None = None,
+    **kwargs: Any,
+) -> WorldVecEnv:
+    """A Stable-Baselines3 ``VecEnv`` with W·N sub-environments, one for every agent of every world.
+
+    Args:
+        id: E.g. ``"society-v0"``.
+        num_worlds: W.
+        seed: Of the first reset; world w gets ``seed + w``. SB3's own ``seed`` argument comes after it.
+        domain: ``"train"``, ``"eval"`` or ``"demo"``: equal seeds in different domains are unrelated worlds.
+        render_mode: ``"rgb_array"``, or None.
+        **kwargs: The world's own arguments; see its page.
+
+    Raises:
+        ConfigError: The world's actions are unbounded or too many for SB3; says which form to use instead.
+    """
+    from .bridges.sb3 import WorldVecEnv
+
+    _refuse_own(kwargs)
+    world = make_world(id, num_worlds=num_worlds, autoreset=True, **kwargs)
+    origin = {"env": spec(id).id, "env_kwargs": kwargs}
+    return WorldVecEnv(world, seed=seed, domain=domain, render_mode=render_mode, origin=origin)
 
 
 # ---- entry points of the other registries; their `make` has an `id` of its own, so ours is `env_id` ----

@@ -79,6 +79,8 @@ class World(ABC):
     Attributes:
         agents: Names of the agents of one world.
         observation_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+        moving: Worlds that the running reset or step moves, bool ``[W]`` on the host: a world that changes anything
+            in place (learners) must leave the others alone.
         action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
     """
 
@@ -89,6 +91,12 @@ class World(ABC):
     hosts_learners: ClassVar[bool] = False
     """Whether the world trains networks of its own: a world in a batch then equals the same world alone only
     to rounding (batched matrix products), instead of bit for bit."""
+    crosses: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
+    where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
+
+    settled: ClassVar[frozenset[str]] = frozenset()
+    """Arguments of a base class that this world settles itself."""
 
     observation_space: spaces.Dict
     action_space: spaces.Dict
@@ -118,6 +126,7 @@ class World(ABC):
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
         self.domain = "train"
+        self.moving = np.ones(self.num_worlds, dtype=bool)
         self._state: TensorDict = {}
         self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
         self._terminated = np.zeros(self.num_worlds, dtype=bool)
@@ -189,6 +198,7 @@ class World(ABC):
     @torch.no_grad()
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
         """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
+        self.moving = chosen
         key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
         old = self._state
         zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
@@ -238,6 +248,7 @@ class World(ABC):
     def _move(self, actions: TensorDict, chosen: np.ndarray | None) -> Step:
         """The transition proper; ``chosen`` is None where every world moves."""
         old = self._state
+        self.moving = np.ones(self.num_worlds, dtype=bool) if chosen is None else chosen
         clock = old["clock"] + 1
         draws = self.step_draws(rng.fold(old["key"], clock))
         outcome = self.advance({**old, "clock": clock}, actions, draws)

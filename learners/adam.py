@@ -5,9 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..envs.errors import ConfigError
+from ..envs.validation import real
+from .optimiser import Optimiser, along
+
+_SMALL = 1 << 15  # parameters of a learner up to which a call for each costs more than the work in it
 
 
 @functools.cache
@@ -41,20 +48,21 @@ def _fused(state: Sequence[list[Tensor]], lr: float, betas: tuple[float, float],
     )
 
 
-class StackedAdam:
+class StackedAdam(Optimiser):
     """Adam (Kingma & Ba, 2015) on stacks ``[P, …]``: learner p takes a step, or is not touched by a bit.
 
     Bias is corrected by each learner's own step count, so one that sat out is where its own optimiser would
     be. Two ways to the same numbers:
 
     - on a CPU the rates are read and PyTorch's fused kernel gets views of the learners that step, one call
-      for each distinct rate: as fast as the whole stack, and the others are never visited;
+      for each distinct rate: as fast as the whole stack, and the others are never visited. Small
+      learners who all step, but at many distinct rates, do so in whole stacks and are scaled afterwards;
     - elsewhere everything is computed for everyone and selected by mask: no copy to the host, static shapes.
 
     Args:
         parameters: Stacks ``[P, …]``, changed in place.
         lr: Learning rate.
-        betas: Decay of the two moments.
+        betas: Decay of the two moments, in [0, 1).
         eps: Added to the denominator.
         fused: Which way; None chooses by device.
     """
@@ -68,36 +76,38 @@ class StackedAdam:
         eps: float = 1e-8,
         fused: bool | None = None,
     ) -> None:
-        device = parameters[0].device
-        self.lr, self.betas, self.eps = lr, betas, eps
-        self.parameters = list(parameters)
+        super().__init__(parameters, lr=lr)
+        for beta in betas:
+            if real("each of betas", beta, 0, 1) == 1:
+                raise ConfigError(f"each of betas must be below 1, got {betas}")
+        self.betas, self.eps = betas, real("eps", eps, 0)
         self.exp_avg = [torch.zeros_like(stack) for stack in parameters]
         self.exp_avg_sq = [torch.zeros_like(stack) for stack in parameters]
-        self.steps = torch.zeros(len(parameters[0]), device=device)  # float32, as the fused kernel wants it
-        self.fused = device.type == "cpu" and fused_available() if fused is None else fused
-        # Per learner, made once: the state changes in place only, so the views stay good.
+        self.state = {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+        self.fused = self.steps.device.type == "cpu" and fused_available() if fused is None else fused
+        self._small = sum(stack[0].numel() for stack in parameters) <= _SMALL
+        self._make_views()
+
+    def _make_views(self) -> None:
+        """Per learner, made once: the state changes in place only, so the views stay good."""
         self._views = [_by_learner(stacks) for stacks in (self.parameters, self.exp_avg, self.exp_avg_sq)]
         self._steps = [[step] * len(self.parameters) for step in self.steps.unbind(0)]
 
-    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
-        """One step of the learners whose rate is above zero.
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_views", "_steps")}
 
-        Args:
-            gradients: Stacks ``[K, …]`` of K learners in a row; of learners that do not step they may hold
-                anything, NaN included.
-            rate: ``[K]``, multiplies ``lr``; None is one for all.
-            first: The first of the K learners.
-        """
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Views anew, of the copied stacks; copying each of them would take a hundred times as long."""
+        self.__dict__.update(state)
+        self._make_views()
+
+    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
+        """As in :meth:`Optimiser.step`."""
         learners = slice(first, first + len(gradients[0]))
-        if self.fused:
-            self._step_fused(gradients, rate, learners)
+        if self.fused:  # the kernel reads memory as it lies, and autograd may hand out transposed views
+            self._step_fused([gradient.contiguous() for gradient in gradients], rate, learners)
         else:
             self._step_masked(gradients, rate, learners)
-
-    def clear(self, learners: Tensor) -> None:
-        """Forget the moments and step counts of learners, given as bool ``[P]``."""
-        for stack in (*self.exp_avg, *self.exp_avg_sq, self.steps):
-            stack.masked_fill_(_along(learners, stack), 0.0)
 
     def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
         steps = self.steps[learners]
@@ -107,25 +117,40 @@ class StackedAdam:
             if value > 0.0:
                 groups.setdefault(value, []).append(learner)
         steps.add_(1.0 if rate is None else rate > 0.0)
-        if len(groups) == 1 and min(rates) > 0.0 and len(set(steps.tolist())) == 1:
-            # All alike, the usual case: whole stacks spare the kernel K short lists.
-            stacks = [
-                [s[learners] for s in part] for part in (self.parameters, self.exp_avg, self.exp_avg_sq)
-            ]
-            parameters, exp_avg, exp_avg_sq = stacks
-            counts = [steps[0]] * len(parameters)
-            _fused(
-                [parameters, list(gradients), exp_avg, exp_avg_sq, counts],
-                self.lr * rates[0],
-                self.betas,
-                self.eps,
-            )
-            return
+        if min(rates) > 0.0 and len(set(steps.tolist())) == 1:  # whole stacks spare the kernel K short lists
+            if len(groups) == 1:
+                self._step_alike(self._stacks(learners), gradients, steps[0], self.lr * rates[0])
+                return
+            if rate is not None and self._small and len(groups) > len(rates) // 4:
+                self._step_scaled(self._stacks(learners), gradients, steps[0], rate)
+                return
         weights, first, second = (views[learners] for views in self._views)
         views = (weights, _by_learner(gradients), first, second, self._steps[learners])
         for value, group in groups.items():
             state = [[view for learner in group for view in part[learner]] for part in views]
             _fused(state, self.lr * value, self.betas, self.eps)
+
+    def _step_alike(
+        self, stacks: Sequence[list[Tensor]], gradients: Sequence[Tensor], count: Tensor, lr: float
+    ) -> None:
+        """All at one rate and one step count, the usual case."""
+        parameters, exp_avg, exp_avg_sq = stacks
+        state = [parameters, list(gradients), exp_avg, exp_avg_sq, [count] * len(parameters)]
+        _fused(state, lr, self.betas, self.eps)
+
+    def _step_scaled(
+        self, stacks: Sequence[list[Tensor]], gradients: Sequence[Tensor], count: Tensor, rate: Tensor
+    ) -> None:
+        """At rates ``[K]`` of their own: the kernel moves zeros, and that times the rate is the step."""
+        parameters, *moments = stacks
+        moves = [torch.zeros_like(gradient) for gradient in gradients]
+        self._step_alike([moves, *moments], gradients, count, self.lr)
+        for parameter, move in zip(parameters, moves, strict=True):
+            parameter.add_(move.mul_(along(rate, move)))
+
+    def _stacks(self, learners: slice) -> list[list[Tensor]]:
+        """Parameters and both moments of some learners in a row."""
+        return [[stack[learners] for stack in part] for part in (self.parameters, *self.state.values())]
 
     def _step_masked(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
         beta1, beta2 = self.betas
@@ -135,13 +160,13 @@ class StackedAdam:
         steps.add_(active)
         correction1, correction2 = (_correction(beta, steps) for beta in self.betas)
         step_size = self.lr * rate / correction1
-        stacks = ([s[learners] for s in part] for part in (self.parameters, self.exp_avg, self.exp_avg_sq))
+        stacks = self._stacks(learners)
         for parameter, exp_avg, exp_avg_sq, gradient in zip(*stacks, gradients, strict=True):
             first = exp_avg.lerp(gradient, 1.0 - beta1)
             second = (exp_avg_sq * beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
-            denominator = (second.sqrt() / _along(correction2.sqrt(), second)).add_(self.eps)
-            moved = parameter - _along(step_size, first) * (first / denominator)
-            moves = _along(active, parameter)
+            denominator = (second.sqrt() / along(correction2.sqrt(), second)).add_(self.eps)
+            moved = parameter - along(step_size, first) * (first / denominator)
+            moves = along(active, parameter)
             for old, new in ((parameter, moved), (exp_avg, first), (exp_avg_sq, second)):
                 old.copy_(torch.where(moves, new, old))
 
@@ -149,11 +174,6 @@ class StackedAdam:
 def _by_learner(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Stacks to one tuple of views a learner."""
     return list(zip(*(stack.unbind(0) for stack in stacks), strict=True))
-
-
-def _along(values: Tensor, stack: Tensor) -> Tensor:
-    """Values ``[P]`` in a shape that broadcasts over a stack ``[P, …]``."""
-    return values.view(-1, *[1] * (stack.ndim - 1))
 
 
 def _correction(beta: float, steps: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .mixed import MixedPopulation
 from .population import Population
 
 
@@ -30,7 +31,7 @@ class Lesson(NamedTuple):
 
 
 def teach(
-    population: Population,
+    population: Population | MixedPopulation,
     lesson: Lesson,
     *,
     inputs: Tensor,
@@ -64,15 +65,16 @@ def teach(
     learns = not none(lesson.label)
     imitates = lesson.targets is not None and not none(lesson.imitate)
     rows = labels.shape[-1]
-    if about is not None and imitates:
-        inputs = torch.cat([inputs, about], dim=-2) if learns else about
+    if about is not None and lesson.targets is not None:
+        # Always both, whoever learns what: dropout must not depend on the other worlds of a batch.
+        inputs = torch.cat([inputs, about], dim=-2)
 
     def loss(logits: Tensor) -> Tensor:
         total = torch.zeros_like(lesson.label)
         if learns:
             total = total + lesson.label * label_loss(logits[..., :rows, :], labels)
         if imitates:
-            said = logits if about is None or not learns else logits[..., rows:, :]
+            said = logits[..., -rows:, :]
             total = total + distill_scale * _distillation(said, lesson, temperature)
         return total
 
@@ -83,8 +85,9 @@ def _distillation(logits: Tensor, lesson: Lesson, temperature: float) -> Tensor:
     """Mean over rows of imitate · KL(targets ‖ own at T), ``[W, N]``."""
     targets = lesson.targets
     assert targets is not None
-    own = (logits / temperature).log_softmax(-1)
-    divergence = (torch.special.xlogy(targets, targets) - targets * own).sum(-1)
+    targets = targets.mT  # classes before rows, as in `label_loss`
+    own = (logits.mT / temperature).log_softmax(-2)
+    divergence = (torch.special.xlogy(targets, targets) - targets * own).sum(-2)
     return (lesson.imitate * divergence).mean(-1)
 
 

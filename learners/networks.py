@@ -1,5 +1,8 @@
 """A network described once, and computed for many learners at a time.
 
+:class:`Network` is what a population asks of an architecture; :class:`MLP` is the one written out by hand, and
+:class:`~studyhall.learners.modules.ModuleNetwork` makes one of any module.
+
 An :class:`MLP` holds no weights. Its parameters are *stacks* ``[P, …]``, one slice a learner, in PyTorch's
 layout: weights ``[P, out, in]``, biases ``[P, out]``. Activations run with the samples last, ``[P, out, M]``.
 Then a first layer over an input that learners share is one product, ``[P·out, in] @ [in, M]``, whose result
@@ -15,6 +18,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +28,58 @@ from ..envs import rng
 _LANES = 4  # 16-bit dropout decisions in a 64-bit draw
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
 _WIDE = 1 << 23  # floating-point operations from which a product is worth a call of its own
+
+
+class Network(Protocol):
+    """An architecture: parameters are stacks ``[P, …]`` kept elsewhere, computed for P learners at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample, ``D…``."""
+
+    @property
+    def classes(self) -> int:
+        """Classes C."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape of one learner's parameters, in the order of the stacks."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of one learner."""
+
+    def init(self, keys: Tensor) -> list[Tensor]:
+        """Initial stacks ``[P, *shape]`` for keys ``[P]``; a learner's depend on its own key only."""
+
+    def masks(self, keys: Tensor, rows: int) -> Sequence[Tensor] | None:
+        """Dropout masks for M rows and keys ``[P]``; None where nothing is dropped."""
+
+    def logits(
+        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Logits ``[P, M, C]`` of flat inputs ``[G, M, D]``, each shared by P/G consecutive learners.
+
+        Differentiable in ``x`` if that asks for it, not in the parameters.
+        """
+
+    def forward(
+        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Any]:
+        """Logits for learning, and what :meth:`backward` wants to have saved."""
+
+    def backward(
+        self,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        saved: Any,
+        gradient: Tensor,
+        masks: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Gradients of the stacks from the gradient ``[P, M, C]`` of the logits."""
+
+    def module(self) -> nn.Module:
+        """The same network as an ordinary module, its parameters in the order of the stacks."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +104,16 @@ class MLP:
             raise ValueError(f"sizes must be two or more positive widths, got {self.sizes}")
         if not 0.0 <= self.dropout < 1.0 or self._threshold == 1 << 16:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: its width."""
+        return self.sizes[:1]
+
+    @property
+    def classes(self) -> int:
+        """Classes C."""
+        return self.sizes[-1]
 
     @property
     def num_parameters(self) -> int:
@@ -108,6 +174,12 @@ class MLP:
         torch.ge(lanes, self._threshold - (1 << 15), out=kept)
         parts = kept.split([size * rows for size in hidden], dim=1)
         return [part.view(-1, size, rows) for part, size in zip(parts, hidden, strict=True)]
+
+    def logits(
+        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Logits ``[P, M, C]``; see :meth:`forward`."""
+        return self.forward(parameters, x, masks)[0]
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None

@@ -1,22 +1,24 @@
 """Many small networks trained at once, as stacked tensors.
 
 A :class:`Population` holds P = W·N learners (worlds × learners) of one architecture. Every learner is exactly
-what a module of its own with an Adam of its own would be: it has its own initial weights, dropout, step count
+what a module of its own with an optimiser of its own would be: it has its own initial weights, dropout, step count
 and rate, and where its rate is zero not a bit of it moves. All randomness is counter-based: a learner's is a
 function of its key, whatever batch it is in.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..envs import rng
-from .adam import StackedAdam
-from .networks import MLP
+from .networks import Network
+from .optimisers import make_optimiser
 
 _CACHED_PARAMETERS = 1 << 20  # parameters of the worlds computed at a time on a CPU
 
@@ -30,10 +32,21 @@ def learner_keys(world_keys: Tensor, learners: int) -> Tensor:
     return rng.fold((world_keys ^ rng.purpose_id("learner"))[:, None], index)
 
 
+class Answers(NamedTuple):
+    """The first half of a learning step: what the learners say, and what the second half needs of it."""
+
+    logits: Tensor
+    """``[W, N, M, C]``, detached; zeros where a world was not computed."""
+    rates: Tensor | None
+    """``[P]``."""
+    passes: list[tuple[slice, tuple[Any, ...]]]
+    """Of each range of learners, what its network's ``backward`` is given."""
+
+
 class _Ensemble:
     """Stacked parameters and what can be asked of them; see :class:`Population` and :class:`Average`."""
 
-    network: MLP
+    network: Network
     keys: Tensor
     parameters: list[Tensor]
 
@@ -52,6 +65,13 @@ class _Ensemble:
         """Parameters of all learners together."""
         return self.keys.numel() * self.network.num_parameters
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Ensemble:
+        """An independent twin that can go on learning, also where it was made under ``inference_mode``."""
+        memo[id(self)] = twin = copy.copy(self)
+        with torch.inference_mode(False):
+            twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
     def logits(self, x: Tensor, *, dropout: bool = False, draw: int | Tensor = 0) -> Tensor:
         """What every learner says of every sample.
 
@@ -69,7 +89,7 @@ class _Ensemble:
         """
         rows = self._rows(x)
         masks = self.network.masks(self._dropout_keys(draw), rows.shape[1]) if dropout else None
-        out, _ = self.network.forward(self.parameters, rows, masks)
+        out = self.network.logits(self.parameters, rows, masks)
         return out.view(self.worlds, self.learners, *out.shape[1:])
 
     def logits_of(
@@ -91,10 +111,9 @@ class _Ensemble:
         keys = self._dropout_keys(draw)[index] if dropout else None
         masks = None if keys is None else self.network.masks(keys, rows.shape[1])
         chosen = [stack[index] for stack in self.parameters]
-        out, _ = self.network.forward(chosen, rows.expand(self.worlds, -1, -1), masks)
-        return out[:, None]
+        return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks)[:, None]
 
-    def extract(self, world: int, learner: int) -> nn.Sequential:
+    def extract(self, world: int, learner: int) -> nn.Module:
         """A copy of one learner as an ordinary module, in evaluation mode."""
         module = self.network.module().to(self.keys.device)
         for own, stack in zip(module.parameters(), self.parameters, strict=True):
@@ -105,41 +124,22 @@ class _Ensemble:
         raise NotImplementedError
 
     def _rows(self, x: Tensor) -> Tensor:
-        """Inputs as ``[G, M, D]``: G is 1 (shared by all), W (by a world's learners) or P (of their own)."""
-        width, leading = self.network.sizes[0], ((), (self.worlds,), (self.worlds, self.learners))
-        # A last dimension of the right width is a flat sample; else as many dimensions as multiply to it.
-        flat = x.ndim > 1 and x.shape[-1] == width
-        found = [
-            x.shape[:cut]
-            for cut in ([x.ndim - 1] if flat else range(1, x.ndim - 1))
-            if math.prod(x.shape[cut:]) == width and tuple(x.shape[: cut - 1]) in leading
-        ]
-        if len(found) != 1:
-            expected = f"[W={self.worlds}, M, D…], [W, N={self.learners}, M, D…] or [M, D…], D… of {width}"
-            fault = "could be several of: flatten its samples" if found else "is none of them"
-            raise ValueError(f"inputs are {expected}; {list(x.shape)} {fault}")
-        *groups, rows = found[0]
-        return x.reshape(math.prod(groups), rows, width).to(torch.float32)
+        return as_rows(x, self.network.shape, self.keys.shape)
 
     def _spread(self, values: Tensor, what: str) -> Tensor:
-        """Values ``[W]`` or ``[W, N]`` as ``[P]``."""
-        if values.shape not in (self.keys.shape[:1], self.keys.shape):
-            shapes = f"[{self.worlds}] or {list(self.keys.shape)}"
-            raise ValueError(f"{what} must be {shapes}, got {list(values.shape)}")
-        values = values.to(self.keys.device)
-        return values.view(self.worlds, -1).expand(self.keys.shape).reshape(-1)
+        return spread(values, self.keys, what).reshape(-1)
 
 
 class Population(_Ensemble):
-    """Worlds of learners of one architecture, each with its own Adam.
+    """Worlds of learners of one architecture, each with its own optimiser.
 
     Args:
         network: The architecture.
         keys: int64 ``[W, N]``, one a learner (see :func:`learner_keys`); equal keys are equal learners.
-        lr: Learning rate of Adam.
-        betas: Its two decay rates.
-        eps: Added to its denominator.
+        optimiser: ``"adam"`` or ``"sgd"``.
         device: Where the learners live; by default where the keys are.
+        options: Of the optimiser: ``lr`` and what :class:`~studyhall.learners.adam.StackedAdam` or
+            :class:`~studyhall.learners.sgd.StackedSGD` takes.
 
     Attributes:
         parameters: Stacks ``[P, …]`` in the order of ``network.shapes``; change them in place only.
@@ -147,13 +147,12 @@ class Population(_Ensemble):
 
     def __init__(
         self,
-        network: MLP,
+        network: Network,
         keys: Tensor,
         *,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        optimiser: str = "adam",
         device: torch.device | str | None = None,
+        **options: Any,
     ) -> None:
         if keys.ndim != 2 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 [W, N], got {keys.dtype} {list(keys.shape)}")
@@ -161,15 +160,15 @@ class Population(_Ensemble):
         with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
             self.keys = keys.to(device, copy=True)
             self.parameters = network.init(self.keys.view(-1))
-            self._adam = StackedAdam(self.parameters, lr=lr, betas=betas, eps=eps)
+            self._optimiser = make_optimiser(optimiser, **options)(self.parameters)
 
     @property
     def steps(self) -> Tensor:
         """Learning steps each learner has taken since it was last initialised, int64 ``[W, N]``."""
-        return self._adam.steps.view_as(self.keys).long()
+        return self._optimiser.steps.view_as(self.keys).long()
 
     def learn(self, x: Tensor, loss_fn: Loss, *, rate: Tensor | None = None) -> Tensor:
-        """One step of Adam for each learner, on a loss of its own, with dropout on.
+        """One step of the optimiser for each learner, on a loss of its own, with dropout on.
 
         Gradients are on here whatever surrounds the call. A learner whose loss or gradient is not finite
         spoils itself only; to keep it from that, give it the rate 0.
@@ -188,39 +187,43 @@ class Population(_Ensemble):
         Raises:
             ValueError: A wrong shape of ``x``, ``rate`` or the losses.
         """
+        with torch.inference_mode(False):
+            answers = self.answer(x, rate)
+            losses, gradient = differentiate(loss_fn, answers.logits)
+            self.correct(answers, gradient)
+        return losses
+
+    @torch.no_grad()
+    def answer(self, x: Tensor, rate: Tensor | None) -> Answers:
+        """The first half of :meth:`learn`: up to the logits."""
         rates = None if rate is None else self._spread(rate, "rate").to(torch.float32)
-        with torch.inference_mode(False), torch.enable_grad():
-            with torch.no_grad():
-                rows = self._rows(x)
-                keys = self._dropout_keys(0)
-                out = torch.zeros(len(keys), rows.shape[1], self.network.sizes[-1], device=keys.device)
-                spans = self._spans(rates)
-                passes = []
-                for span in spans:
-                    parameters = [stack[span] for stack in self.parameters]
-                    seen = self._rows_of(rows, span)
-                    masks = self.network.masks(keys[span], rows.shape[1])
-                    out[span], hidden = self.network.forward(parameters, seen, masks)
-                    passes.append((parameters, seen, hidden, masks))
-            logits = out.view(*self.keys.shape, *out.shape[1:]).requires_grad_()
-            losses = loss_fn(logits)
-            if losses.shape != self.keys.shape:
-                raise ValueError(f"losses must be {list(self.keys.shape)}, got {list(losses.shape)}")
-            (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
-            with torch.no_grad():
-                gradient = gradient.view(out.shape)
-                for span, (parameters, seen, hidden, masks) in zip(spans, passes, strict=True):
-                    gradients = self.network.backward(parameters, seen, hidden, gradient[span], masks)
-                    self._adam.step(gradients, None if rates is None else rates[span], first=span.start)
-        return losses.detach()
+        rows = self._rows(x)
+        keys = self._dropout_keys(0)
+        out = torch.zeros(len(keys), rows.shape[1], self.network.classes, device=keys.device)
+        passes: list[tuple[slice, tuple[Any, ...]]] = []
+        for span in self._spans(rates):
+            parameters = [stack[span] for stack in self.parameters]
+            seen = self._rows_of(rows, span)
+            masks = self.network.masks(keys[span], rows.shape[1])
+            out[span], saved = self.network.forward(parameters, seen, masks)
+            passes.append((span, (parameters, seen, saved, masks)))
+        return Answers(out.view(*self.keys.shape, *out.shape[1:]), rates, passes)
+
+    @torch.no_grad()
+    def correct(self, answers: Answers, gradient: Tensor) -> None:
+        """The second half of :meth:`learn`: from the gradient ``[W, N, M, C]`` of the logits."""
+        gradient, rates = gradient.flatten(0, 1), answers.rates
+        for span, (parameters, seen, saved, masks) in answers.passes:
+            gradients = self.network.backward(parameters, seen, saved, gradient[span], masks)
+            self._optimiser.step(gradients, None if rates is None else rates[span], first=span.start)
 
     def _spans(self, rates: Tensor | None) -> list[slice]:
         """Ranges of learners to compute one after the other.
 
-        On a CPU a few worlds at a time, so that their weights are still in the cache when their gradients
-        come, and without worlds in which nobody learns. On a device everyone at once.
+        On a CPU a few worlds at a time, so that their gradients are still in the cache when the optimiser
+        wants them, and without worlds in which nobody learns. On a device everyone at once.
         """
-        if not self._adam.fused:
+        if self.keys.device.type != "cpu":
             return [slice(0, self.keys.numel())]
         at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
         spans = [
@@ -247,7 +250,7 @@ class Population(_Ensemble):
         fresh = self._spread(keys, "keys")
         flat = self.keys.view(-1)
         flat.copy_(torch.where(anew, fresh, flat))
-        self._adam.clear(anew)
+        self._optimiser.clear(anew)
         if flat.device.type == "cpu":
             index = anew.nonzero().squeeze(1)
             for stack, new in zip(self.parameters, self.network.init(flat[index]), strict=True):
@@ -260,7 +263,7 @@ class Population(_Ensemble):
         return Average(self, decay)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of everything: keys ``[W, N]``, step counts ``[P]``, parameters and moments ``[P, …]``."""
+        """A copy of everything: keys ``[W, N]``, step counts ``[P]``, parameters and the optimiser's state."""
         return {name: tensor.clone() for name, tensor in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -269,20 +272,18 @@ class Population(_Ensemble):
         Raises:
             ValueError: Missing or unknown names, or another shape; nothing was changed then.
         """
-        _load(self._state(), state)
+        load(self._state(), state)
 
     def _state(self) -> dict[str, Tensor]:
-        adam = self._adam
-        state = {"keys": self.keys, "steps": adam.steps}
-        stacks = {"parameter": self.parameters, "exp_avg": adam.exp_avg, "exp_avg_sq": adam.exp_avg_sq}
-        for kind, tensors in stacks.items():
+        state = {"keys": self.keys, "steps": self._optimiser.steps}
+        for kind, tensors in {"parameter": self.parameters, **self._optimiser.state}.items():
             names = self.network.shapes
             state |= {f"{kind}.{name}": tensor for name, tensor in zip(names, tensors, strict=True)}
         return state
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
         # What a fold hashes; the draw hashes it anyway, and on so few numbers a dozen operations weigh much.
-        return self.keys.view(-1) ^ (self._adam.steps.long() + (draw << 32))
+        return self.keys.view(-1) ^ (self._optimiser.steps.long() + (draw << 32))
 
 
 class Average(_Ensemble):
@@ -321,7 +322,7 @@ class Average(_Ensemble):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over a state, in place; see :meth:`Population.load_state_dict`."""
-        _load(self._state(), state)
+        load(self._state(), state)
 
     def _state(self) -> dict[str, Tensor]:
         return {f"average.{k}": v for k, v in zip(self.network.shapes, self.parameters, strict=True)}
@@ -336,10 +337,67 @@ def _select(stacks: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) ->
         stack.copy_(torch.where(mask.view(-1, *[1] * (stack.ndim - 1)), other, stack))
 
 
-def _load(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+def load(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy a state into one's own tensors.
+
+    Raises:
+        ValueError: Missing or unknown names, or another shape; nothing was changed then.
+    """
     wrong = sorted(own.keys() ^ state.keys())
     wrong += sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
     if wrong:
         raise ValueError(f"the state does not fit this population: {', '.join(wrong)}")
     for name, tensor in own.items():
         tensor.copy_(state[name])
+
+
+def differentiate(loss_fn: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses ``[W, N]`` and their gradient ``[W, N, M, C]`` in the logits, both detached.
+
+    Raises:
+        ValueError: A wrong shape of the losses.
+    """
+    with torch.enable_grad():
+        logits = logits.detach().requires_grad_()
+        losses = loss_fn(logits)
+        if losses.shape != logits.shape[:2]:
+            raise ValueError(f"losses must be {list(logits.shape[:2])}, got {list(losses.shape)}")
+        (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
+    return losses.detach(), gradient
+
+
+def as_rows(x: Tensor, shape: Sequence[int], learners: Sequence[int]) -> Tensor:
+    """Inputs of W worlds of N ``learners`` as float32 ``[G, M, D]``, samples flattened.
+
+    G is 1 (shared by all), W (by a world's learners) or W·N (of their own).
+
+    Raises:
+        ValueError: A shape that fits none of the three, or more than one.
+    """
+    width, leading = math.prod(shape), ((), tuple(learners[:1]), tuple(learners))
+    # The sample's own shape or a flat sample in the end; else as many dimensions as multiply to it.
+    cuts = {x.ndim - 1} if x.ndim > 1 and x.shape[-1] == width else set()
+    if x.shape[-len(shape) :] == tuple(shape):
+        cuts.add(x.ndim - len(shape))
+    found = [
+        x.shape[:cut]
+        for cut in (sorted(cuts) or range(1, x.ndim - 1))
+        if cut > 0 and math.prod(x.shape[cut:]) == width and tuple(x.shape[: cut - 1]) in leading
+    ]
+    if len(found) != 1:
+        expected = f"[W={learners[0]}, M, D…], [W, N={learners[1]}, M, D…] or [M, D…], D… of {width}"
+        fault = "could be several of: flatten its samples" if found else "is none of them"
+        raise ValueError(f"inputs are {expected}; {list(x.shape)} {fault}")
+    *groups, rows = found[0]
+    return x.reshape(math.prod(groups), rows, width).to(torch.float32)
+
+
+def spread(values: Tensor, keys: Tensor, what: str) -> Tensor:
+    """Values ``[W]`` or ``[W, N]`` as ``[W, N]``, like the keys.
+
+    Raises:
+        ValueError: Another shape; names what it is of.
+    """
+    if values.shape not in (keys.shape[:1], keys.shape):
+        raise ValueError(f"{what} must be [{len(keys)}] or {list(keys.shape)}, got {list(values.shape)}")
+    return values.to(keys.device).view(len(keys), -1).expand(keys.shape)

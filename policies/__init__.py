@@ -4,6 +4,7 @@ from ..learners import MLP, Lesson, Population
 from .policy import Policy, RandomPolicy
 from .protocols import Protocol
 from .registration import PolicySpec, make_policy, register_policy, registry
+from .rules import RULES
 from .students import Students
 
 for _spec in (
@@ -39,6 +40,7 @@ for _spec in (
         "studyhall.policies.protocols:LabelsOnly",
         "the same students in an open world: learn from labels, then stop; the control of every peer phase",
     ),
+    *RULES,
 ):
     register_policy(_spec)
 

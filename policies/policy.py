@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,12 @@ class Policy(ABC):
     """Acts for all agents of all worlds of a batch."""
 
     world: World
+    transductive: ClassVar[bool] = False
+    """Whether exam inputs shape more than ``answers`` (:func:`studyhall.testing.check_exam_blind` finds out);
+    tables then mark what was measured."""
+
+    world_kwargs: Mapping[str, Any] = {}
+    """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
 
     def bind(self, world: World) -> None:
         """Get to know the world this policy will act in."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown
+from .learned import trained
 from .policy import Policy
 from .protocols import Protocol
 from .students import students
@@ -47,15 +48,28 @@ def register_policy(spec: PolicySpec) -> None:
     registry[spec.name] = spec
 
 
+def policy_spec(name: str) -> PolicySpec:
+    """The spec of a policy's name; of a trained one the name is that of its file.
+
+    Raises:
+        UnknownName: Lists the near ones.
+    """
+    if name in registry:
+        return registry[name]
+    shipped = trained()
+    if name in shipped or name.endswith(".zip"):
+        return PolicySpec(name, "studyhall.policies.learned:LearnedPolicy", "trained", {"source": name})
+    raise unknown("policy", name, [*registry, *shipped])
+
+
 def make_policy(name: str, **kwargs: Any) -> Policy:
-    """Make a policy by name.
+    """Make a policy by name; a name that ends in ``.zip`` is the path of a trained one.
 
     Raises:
         UnknownName: The name or an argument is not known; lists the near ones.
+        ConfigError: A trained policy cannot be read.
     """
-    if name not in registry:
-        raise unknown("policy", name, registry)
-    found = registry[name]
+    found = policy_spec(name)
     module, attribute = found.entry_point.split(":")
     factory = getattr(importlib.import_module(module), attribute)
     if isinstance(factory, type) and issubclass(factory, Protocol):

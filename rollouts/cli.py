@@ -182,6 +182,67 @@ def _config(
 
 
 @app.command()
+def train(
+    scenario: Annotated[str, typer.Argument(help="See `studyhall list scenarios`.")],
+    algo: Annotated[str, typer.Option(help="ppo or a2c.")] = "ppo",
+    timesteps: Annotated[
+        int | None, typer.Option(min=1, help="Agent-steps: worlds × agents × steps; 1,000,000 by default.")
+    ] = None,
+    worlds: Annotated[int | None, typer.Option(min=1, help="Worlds side by side, 64 by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of everything that is random, 0 by default.")
+    ] = None,
+    threads: Threads = None,
+    eval_every: Annotated[
+        int | None, typer.Option(min=1, help="Agent-steps between two evaluations, 200,000 by default.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="KEY=VALUE sets an argument of the world (agents=8), ppo.KEY=VALUE one of the algorithm "
+            "(ppo.learning_rate=0.0003). May be given several times.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; the next free runs/SCENARIO-ALGO-N by default.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train whom to listen to on a scenario's world, and keep the best policy."""
+    from ..scenarios import get_scenario
+    from . import output
+
+    chosen = get_scenario(scenario)  # before what takes seconds to import
+    from .train import configure, interrupted
+    from .train import train as to_the_end
+
+    config = configure(
+        chosen,
+        algorithm=algo,
+        assignments=assignments or (),
+        timesteps=timesteps,
+        worlds=worlds,
+        seed=seed,
+        threads=threads,
+        eval_every=eval_every,
+    )
+    found = to_the_end(config, out)
+    if as_json:
+        print(output.as_json(found.as_json()))
+    elif not found.stopped:
+        output.console().print(
+            f"return on held-out worlds {found.best[1]:.2f} after {found.best[0]:,} agent-steps; "
+            f"{found.timesteps:,} took {found.seconds:.0f} s"
+        )
+        output.console().print(f"studyhall run {scenario} --set policy={found.folder / 'best.zip'}")
+    if found.stopped:
+        raise interrupted(found)
+
+
+@app.command()
 def reproduce(
     system: Annotated[str | None, typer.Argument(help="E.g. classroom; every system by default.")] = None,
     seeds: Seeds = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,12 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     where there is one), ``hard_vote`` (most argmax votes, ties to the lowest class), ``soft_vote`` (summed
     probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of
     every vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by
-    voting.
+    voting. Where some lie, ``honest`` is the mean over those who do not; where classes are dealt out to experts,
+    ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the others.
 
     Args:
         world: Holds the test split.
-        policy: Is asked for its predictions.
+        policy: Is asked for its predictions, unless the world hosts the learners.
         controls: Whether to measure with dropout on, too.
 
     Returns:
@@ -31,15 +34,16 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     """
     test = world.dataset.test  # type: ignore[attr-defined]
     x = world.dataset.inputs("test", torch.arange(len(test), device=world.device))  # type: ignore[attr-defined]
-    proper = policy.predict(x)
+    knows: Any = world if world.hosts_learners else policy
+    proper = knows.predict(x)
     if proper is None:
         return None
     title = policy.title()
-    found = _accuracies(proper, test.y, title)
+    found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
     if controls:
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
-            sample = policy.predict(x, dropout=draw)
+            sample = knows.predict(x, dropout=draw)
             assert sample is not None
             if draw == 0:
                 found |= {f"{k}_dropout": v for k, v in _accuracies(sample, test.y, title).items()}
@@ -60,6 +64,23 @@ def _accuracies(probabilities: Tensor, labels: Tensor, title: Tensor | None) -> 
     }
     if title is not None:
         found["title"] = students.gather(1, title[:, None])[:, 0]
+    return found
+
+
+def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measured:
+    """Means over the students who do not lie, where some may; see :func:`measure`."""
+    secrets = world.secrets()  # type: ignore[attr-defined]
+    honest = (~secrets["liar"]).float()  # [W, N]
+    among = honest.sum(-1).clamp_min(1)
+    correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
+    found = {}
+    if world.channel.liars:  # type: ignore[attr-defined]
+        found["honest"] = (correct.mean(-1) * honest).sum(-1) / among
+    if "experts" in secrets:
+        own = secrets["experts"][..., labels]  # [W, N, M]
+        for name, where in (("expert", own), ("general", ~own)):
+            share = (correct * where).sum(-1) / where.sum(-1).clamp_min(1)
+            found[name] = (share * honest).sum(-1) / among
     return found
 
 

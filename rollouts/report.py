@@ -10,7 +10,7 @@ from typing import Any
 from ..scenarios import Claim, Scenario
 from .stats import Interval, interval
 
-GAINS = ("mean", "soft_vote")
+GAINS = ("mean", "soft_vote", "honest")
 """Metrics whose social gain is reported."""
 
 
@@ -27,6 +27,7 @@ class Report:
         steps: See ``curves``.
         budget_spent_at: First point of the curves at which no open world had any teacher's budget left.
         seconds: Wall time of the simulation.
+        transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
     """
 
     scenario: Scenario
@@ -37,6 +38,7 @@ class Report:
     steps: list[int] = field(default_factory=list)
     budget_spent_at: int | None = None
     seconds: float = 0.0
+    transductive: bool = False
 
     @property
     def modes(self) -> list[str]:
@@ -79,6 +81,7 @@ class Report:
             "curve": {"steps": self.steps, "exam_accuracy": self.curves},
             "budget_spent_at": self.budget_spent_at,
             "seconds": self.seconds,
+            "transductive": self.transductive,
         }
 
     @classmethod
@@ -93,6 +96,7 @@ class Report:
             steps=found["curve"]["steps"],
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
+            transductive=found.get("transductive", False),
         )
 
 

@@ -65,14 +65,14 @@ class Rollout:
             raise ConfigError("a run needs at least one seed")
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
-        kwargs = dict(scenario.env_kwargs)
+        self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
+        kwargs = {**scenario.env_kwargs, **self.policy.world_kwargs}
         if scenario.controls:
             if "mode" in kwargs:
                 raise ConfigError(
                     "a scenario with controls sets the channel's mode itself: give one or the other"
                 )
             kwargs["mode"] = [mode for mode in self.modes for _ in self.seeds]
-        self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
         self.world = make_world(
             scenario.env,
             num_worlds=len(self.seeds) * len(self.modes),
@@ -83,7 +83,7 @@ class Rollout:
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
-        self.report = Report(scenario, self.seeds)
+        self.report = Report(scenario, self.seeds, transductive=self.policy.transductive)
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
 
@@ -193,7 +193,7 @@ class Rollout:
     def _record_ledger(self) -> None:
         """Labels revealed (rows of answered calls), KiB sent, calls and the mean return."""
         final = {k: v.cpu() for k, v in self.world.metrics().items()}
-        rows = self.world.action_space["soft_targets"].shape[0]  # type: ignore[index]
+        rows = self.world.schedule.rows  # type: ignore[attr-defined]
         for mode in self.modes:
             at, metrics = self._rows(mode), self.report.metrics.setdefault(mode, {})
             metrics["calls"] = final["calls"][at].tolist()

@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A mean and the half-width of its 95 % confidence interval (NaN from a single value); ``n`` values."""
+    """A mean over ``n`` seeds and how far to trust it."""
 
     mean: float
     half: float
+    """Half-width of the 95 % confidence interval of the mean; NaN from a single value."""
     n: int
+    low: float = math.nan
+    """The smallest value; NaN in results that were written before it was kept."""
+    high: float = math.nan
+    """The largest; likewise."""
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -22,6 +27,7 @@ def interval(values: Sequence[float]) -> Interval:
     n = len(values)
     mean = math.fsum(values) / n
     if n < 2:
-        return Interval(mean, math.nan, n)
+        return Interval(mean, math.nan, n, mean, mean)
     variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
-    return Interval(mean, float(t.ppf(0.975, n - 1)) * math.sqrt(variance / n), n)
+    half = float(t.ppf(0.975, n - 1)) * math.sqrt(variance / n)
+    return Interval(mean, half, n, min(values), max(values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from .report import Report
 
 _LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
-_T_OF_TWO = math.tan(0.475 * math.pi)
-"""Student's t of an interval of two values, which is this many times as wide as they lie apart."""
+TRANSDUCTIVE = "† transductive: the exam's inputs shape more than the answers to it"
+"""The note below a table in which something is marked so."""
+
+
+def marked(name: str, transductive: bool) -> str:
+    """A name, with the sign of :data:`TRANSDUCTIVE` where it is due."""
+    return f"{name}†" if transductive else name
 
 
 def spread(found: Interval | None, *, percent: bool = True, signed: bool = False, digits: int = 2) -> str:
@@ -34,10 +40,9 @@ def spread(found: Interval | None, *, percent: bool = True, signed: bool = False
         return "–"
     scale = 100 if percent else 1
     sign = "+" if signed else ""
-    if found.n == 2:
+    if found.n == 2 and not math.isnan(found.low):
         digits = min(digits, 1) if percent else digits
-        off = found.half / _T_OF_TWO
-        low, high = (f"{scale * (found.mean + end):{sign},.{digits}f}" for end in (-off, off))
+        low, high = (f"{scale * end:{sign},.{digits}f}" for end in (found.low, found.high))
         reach = "" if low == high else f" ({low}–{high})"
     else:
         reach = "" if found.n < 2 else f" ± {scale * found.half:,.{digits}f}"
@@ -53,10 +58,24 @@ def measured(report: Report, mode: str, metric: str) -> str:
 def listing(kind: str, rows: Rows) -> Table:
     """Rows of the catalogue."""
     table = Table("id", "", title=_LISTED[kind], box=SIMPLE_HEAD, title_justify="left")
-    for row in rows:
-        table.add_row(row["id"], row["summary"])
+    signs = [kind == "policies" and _transductive(row["entry_point"]) for row in rows]
+    for row, sign in zip(rows, signs, strict=True):
+        table.add_row(marked(row["id"], sign), row["summary"])
     table.columns[0].no_wrap = True
+    _note(table, signs)
     return table
+
+
+def _transductive(entry_point: str) -> bool:
+    """Whether the policies that a class makes are transductive."""
+    module, attribute = entry_point.split(":")
+    return getattr(getattr(import_module(module), attribute), "transductive", False)
+
+
+def _note(table: Table, signs: Iterable[bool]) -> None:
+    """Explain the sign below a table that shows it."""
+    if any(signs):
+        table.caption, table.caption_justify = TRANSDUCTIVE, "left"
 
 
 def result(report: Report) -> Group:
@@ -72,7 +91,9 @@ def _measured(report: Report) -> Table:
         seeds = f"seed {report.seeds[0]}"
     steps = report.steps[-1] if report.steps else 0
     table = Table(
-        title=f"{report.scenario.name} · {steps:,} steps · {seeds}", box=SIMPLE_HEAD, title_justify="left"
+        title=f"{marked(report.scenario.name, report.transductive)} · {steps:,} steps · {seeds}",
+        box=SIMPLE_HEAD,
+        title_justify="left",
     )
     table.add_column("")
     for mode in report.modes:
@@ -112,7 +133,7 @@ def _legend(report: Report) -> list[str]:
         lines.append("social gain: open − control")
     if "isolated" in report.modes:
         lines[-1] += "; isolated: each asks from its own share of the calls"
-    return lines
+    return [*lines, TRANSDUCTIVE] if report.transductive else lines
 
 
 def _verdicts(report: Report) -> list[str]:
@@ -167,12 +188,18 @@ def claims(entries: list[dict[str, Any]]) -> Table:
     for entry in entries:
         previous = ""
         for claim in entry["claims"]:
-            name = entry["name"] if entry["name"] != previous else ""
+            name = marked(entry["name"], _sign(entry)) if entry["name"] != previous else ""
             previous = entry["name"]
             table.add_row(name, *claim_cells(claim))
         if entry["claims"]:
             table.add_section()
+    _note(table, (_sign(entry) for entry in entries if entry["claims"]))
     return table
+
+
+def _sign(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a reproduction was measured with a transductive policy."""
+    return entry.get("transductive", False)
 
 
 def claim_cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
@@ -206,6 +233,7 @@ def comparison(entries: list[dict[str, Any]]) -> Table:
         for row in comparison_rows(entry):
             table.add_row(*row)
         table.add_section()
+    _note(table, map(_sign, entries))
     return table
 
 
@@ -216,7 +244,7 @@ def comparison_rows(entry: Mapping[str, Any]) -> list[tuple[str, ...]]:
         steps = sorted({int(name.partition("@")[2]) for name in metrics if "@" in name})
         for step in [None, *steps]:
             at = "" if step is None else f"@{step}"
-            label = entry["name"] + ("" if mode == "open" else f", {mode}")
+            label = marked(entry["name"], _sign(entry)) + ("" if mode == "open" else f", {mode}")
             cells = [
                 "\n".join(_cell(metrics, f"{metric}{dropout}{at}") for dropout in ("", "_dropout"))
                 for metric in CLASS_ACCURACIES
@@ -243,9 +271,10 @@ def _cell(metrics: Mapping[str, Any], metric: str) -> str:
 
 
 def as_interval(found: Mapping[str, Any]) -> Interval:
-    """An interval from JSON, where a half-width of null stands for none."""
-    half = found["half"]
-    return Interval(found["mean"], math.nan if half is None else half, found["n"])
+    """An interval from JSON, where null stands for a figure there is none of; early results tell no range."""
+    names = ("mean", "half", "low", "high")
+    mean, half, low, high = (math.nan if found.get(name) is None else found[name] for name in names)
+    return Interval(mean, half, found["n"], low, high)
 
 
 def examination(checks: list[Check]) -> Table:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..envs.bridges.arrays import shown
 from ..envs.errors import ActionError, EpisodeEnded
+from ..envs.ledger import CHARGED
 from ..envs.world import TensorDict, World
 from .tools import (
+    MASK,
     Subject,
     copied,
     leaves,
@@ -23,7 +27,7 @@ from .tools import (
 
 
 def check_spaces(subject: Subject) -> None:
-    """Flat spaces, N agents of different names."""
+    """Flat spaces, a mask that fits its action, N agents of different names."""
     world = subject.world(2)
     for name in ("observation_space", "action_space"):
         space = getattr(world, name)
@@ -35,6 +39,19 @@ def check_spaces(subject: Subject) -> None:
                 f"{key!r} is nested",
             )
     subject.require(len(set(world.agents)) == world.num_agents, "agents must be N different names")
+    if MASK in world.observation_space.spaces:
+        # PettingZoo and Gymnasium hand it to the sample() of what the views show as the whole action space.
+        choice, mask = shown(world.action_space), world.observation_space[MASK]
+        subject.require(
+            isinstance(choice, spaces.Discrete),
+            f"only a single Discrete action can have an {MASK!r}: call the observation otherwise",
+        )
+        shape = (int(choice.n),)  # type: ignore[attr-defined]
+        subject.require(
+            mask.dtype == np.int8 and mask.shape == shape,
+            f"{MASK!r} must be int8 {shape}",
+            f"is {mask.dtype} {mask.shape}",
+        )
 
 
 def check_observations(subject: Subject) -> None:
@@ -143,6 +160,34 @@ def check_returns(subject: Subject) -> None:
         subject.require(same(learnt, total, 1e-4), "the return must telescope to what was learnt", step=t)
 
 
+def check_ledger(subject: Subject) -> None:
+    """Where a world says that something crosses, and only there, infos and metrics charge it."""
+    world = subject.world(2)
+    unknown = sorted(world.crosses - CHARGED.keys())
+    subject.require(not unknown, f"crosses must be of {', '.join(CHARGED)}", ", ".join(map(repr, unknown)))
+    world.reset(seed=29)
+    generator = seeded(30)
+    before = world.metrics()
+    for t in range(1, world.horizon + 1):
+        step = world.step(sample_actions(world, generator, abstain=0.0))
+        after = world.metrics()
+        for key in sorted(set(CHARGED.values())):
+            kinds = sorted(kind for kind in world.crosses if CHARGED[kind] == key)
+            for where, charges in (("info", step.info), ("metrics()", after)):
+                told = f"{', '.join(kinds)} cross: {where} must charge" if kinds else f"{where} charges"
+                subject.require(
+                    (key in charges) == bool(kinds),
+                    told if kinds else f"nothing that crosses is charged so, but {told}",
+                    repr(key),
+                )
+            if kinds:
+                sums = same(after[key], before[key] + step.info[key], 1e-6)
+                subject.require(sums, "metrics() must sum up what infos charge", repr(key), t)
+        before = after
+        if bool((step.terminated | step.truncated).all()):
+            return
+
+
 def check_gradients(subject: Subject) -> None:
     """Rewards are detached; only message worlds record a graph, and theirs leads from loss to actions."""
     world = subject.world(2, autoreset=True)
@@ -171,7 +216,7 @@ def check_bad_actions(subject: Subject) -> None:
     """Wrong keys, shapes and values are refused before anything moves; unchecked NaN abstains."""
     world = subject.world(2, validate=True)
     world.reset(seed=27)
-    before = copied(world.state_dict()["state"])
+    before = copied(world.state_dict())
     good = sample_actions(world, seeded(28))
     for what, bad in _bad_actions(world, good):
         try:
@@ -180,7 +225,7 @@ def check_bad_actions(subject: Subject) -> None:
             subject.require("\n" not in str(error), "an ActionError must be one line", what)
         else:
             subject.require(False, "a wrong action must raise ActionError", what)
-        after = copied(world.state_dict()["state"])
+        after = copied(world.state_dict())
         subject.require_equal(f"an action refused ({what}) must not move the world", after, before)
     unchecked = subject.world(2)
     unchecked.reset(seed=27)
@@ -198,6 +243,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_structure,
     check_episodes,
     check_returns,
+    check_ledger,
     check_gradients,
     check_bad_actions,
 ]
@@ -229,6 +275,8 @@ def _require_in_space(subject: Subject, world: World, obs: TensorDict, step: int
         else:
             inside = all(part.contains(row) for row in value.reshape(-1, *(part.shape or ())))
         subject.require(inside, "an observation must lie in its space", f"{key!r} does not", step)
+        if key == MASK:
+            subject.require(bool(value.any(-1).all()), f"{MASK!r} must leave every agent a choice", step=step)
 
 
 def _bad_actions(world: World, good: TensorDict) -> list[tuple[str, dict[str, Tensor]]]:

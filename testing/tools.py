@@ -16,6 +16,9 @@ from torch import Tensor
 from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
 
+MASK = "action_mask"
+"""The observation that says which choices there are: PettingZoo's name for it."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -61,10 +64,10 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def sample_actions(world: World, generator: torch.Generator, *, abstain: float = 0.1) -> TensorDict:
-    """Random actions ``[W, N, …]`` inside the action space.
+    """Random actions ``[W, N, …]`` inside the action space, of those that an ``action_mask`` leaves.
 
     Args:
-        world: Whose actions.
+        world: Whose actions; it has been reset.
         generator: On the CPU.
         abstain: Chance of each row (of the last dimension) to be all zero, where zeros are allowed.
     """
@@ -72,7 +75,10 @@ def sample_actions(world: World, generator: torch.Generator, *, abstain: float =
     for key, part in world.action_space.spaces.items():
         shape = (world.num_worlds, world.num_agents, *(part.shape or ()))
         if isinstance(part, spaces.Discrete):
-            value = int(part.start) + torch.randint(int(part.n), shape, generator=generator)
+            chance = torch.rand((*shape, int(part.n)), generator=generator)
+            if MASK in world.observation_space.spaces:  # then this is the only action
+                chance = chance * world.obs[MASK].cpu()
+            value = int(part.start) + chance.argmax(-1)
         elif isinstance(part, spaces.Box):
             value = _sample_box(part, shape, generator, abstain)
         else:
@@ -134,6 +140,20 @@ def copied(tree: Any) -> dict[str, Any]:
 def of_world(tree: Any, world: int) -> dict[str, Tensor]:
     """What a tree of tensors ``[W, …]`` holds of one world, ``[1, …]``, by path."""
     return {key: value[world : world + 1] for key, value in leaves(tree)}
+
+
+def saved_of_world(saved: Mapping[str, Any], world: int) -> dict[str, Tensor]:
+    """Copies of what a ``state_dict()`` holds of one world, by path.
+
+    Tensors are ``[W, …]``, or ``[W·N, …]`` with a world's learners side by side; any other is of every world.
+    """
+    worlds = len(saved["clock"])
+    found = {}
+    for key, value in leaves(saved):
+        if isinstance(value, Tensor):
+            rows = len(value) // worlds if value.dim() and len(value) % worlds == 0 else 0
+            found[key] = (value[world * rows : (world + 1) * rows] if rows else value).clone()
+    return found
 
 
 @contextmanager

@@ -48,6 +48,20 @@ def test_classroom_configuration(name):
     check_world("classroom-v0", **{**CLASSROOM, **CONFIGURATIONS[name]})
 
 
+HOSTED = {
+    "listen": ("classroom-v0", {"students": 3, "churn": 0.3, "rejoin": 0.5}),
+    "discrete": ("classroom-v0", {"students": 3, "actions": "discrete", "drop": 0.3}),
+    "gated": ("society-v0", {"agents": 3, "actions": "gated", "delay": 1}),
+    "targets": ("society-v0", {"agents": 3, "actions": "targets", "mode": "shuffled"}),
+}
+
+
+@pytest.mark.parametrize("form", HOSTED)
+def test_world_that_hosts_its_learners(form):
+    id, kwargs = HOSTED[form]
+    check_world(id, learners="mlp", hidden=(8,), slice_size=6, exam_size=10, horizon=4, **kwargs)
+
+
 def test_single_pass_terminates():
     world = make_world("classroom-v0", **{**CLASSROOM, **CONFIGURATIONS["single-pass"]})
     assert world.schedule.slices_per_pass < world.horizon  # else the configuration above says nothing new

@@ -11,10 +11,11 @@ from gymnasium import spaces
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ConfigError, EpisodeEnded
+from studyhall.envs.ledger import soft_targets
 from studyhall.envs.rng import Draws, uniform
 from studyhall.envs.world import Outcome, World
 from studyhall.testing import check_world, steps, twins, views
-from studyhall.testing.tools import Subject
+from studyhall.testing.tools import Subject, sample_actions
 
 BOX = {"low": 0.0, "high": 1.0, "dtype": np.float32}
 
@@ -53,12 +54,102 @@ class Clean(World):
         return "a picture" if mode == "ansi" else np.zeros((4, 4, 3), np.uint8)
 
 
+class Masked(Clean):
+    """Agents turn in one of four ways, of which they see three open."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.action_space = spaces.Dict({"choice": spaces.Discrete(4)})
+        self.observation_space["action_mask"] = spaces.Box(0, 1, (4,), np.int8)
+
+    def advance(self, state, actions, draws):
+        legal = self.open(state["clock"] - 1).gather(-1, actions["choice"][..., None])
+        said = actions["choice"][..., None] / 4 * legal
+        return super().advance(state, {"say": said.expand(-1, -1, 3)}, draws)
+
+    def observe(self, state):
+        return {**super().observe(state), "action_mask": self.open(state["clock"])}
+
+    def open(self, clock):
+        closed = (clock % 4)[:, None, None].expand(self.num_worlds, 2, 1)
+        return (torch.arange(4) != closed).to(torch.int8)
+
+
+class Hosting(Clean):
+    """Agents say what a network of theirs should believe; it is trained in place, and graded."""
+
+    hosts_learners = True
+
+    def start(self, draws, state):
+        fresh = torch.zeros(self.num_worlds * 2, 3, 3) + 0.1 * uniform(draws["x"]).flatten(0, 1)[:, None]
+        if not self._state:
+            self.weights = fresh
+        else:
+            self.put(fresh)
+        return super().start(draws, state)
+
+    def put(self, new):
+        """Change the learners of the worlds that move, in place."""
+        moving = torch.from_numpy(self.moving).repeat_interleave(2)
+        self.weights.copy_(torch.where(moving[:, None, None], new, self.weights))
+
+    def advance(self, state, actions, draws):
+        x = state["x"].flatten(0, 1)[:, None]  # [W·N, 1, 3]
+        said = torch.where(actions["say"].isfinite(), actions["say"], 0.0).flatten(0, 1)[:, None]
+        error = x @ self.weights - said
+        self.put(self.weights - 0.5 * x.transpose(1, 2) @ error)
+        believed = (x @ self.weights).view(self.num_worlds, 2, 3)
+        return super().advance(state, {"say": believed}, draws)
+
+    def state_dict(self):
+        return {**super().state_dict(), "learners": {"weights": self.weights.clone()}}
+
+    def load_state_dict(self, saved):
+        super().load_state_dict(saved)
+        self.weights.copy_(saved["learners"]["weights"])
+
+    def fork(self):
+        twin = super().fork()
+        twin.weights = self.weights.clone()
+        return twin
+
+
+class Charging(Clean):
+    """What agents say is charged."""
+
+    crosses = frozenset({"soft_targets"})
+
+    def start(self, draws, state):
+        return {**super().start(draws, state), "bits": torch.zeros(self.num_worlds, 2, dtype=torch.int64)}
+
+    def advance(self, state, actions, draws):
+        outcome = super().advance(state, actions, draws)
+        bits = soft_targets((actions["say"] > 0).any(-1).long(), 3)
+        outcome.info["bytes"] = bits / 8
+        return outcome._replace(state={**outcome.state, "bits": state["bits"] + bits})
+
+    def summary(self, state):
+        return {**super().summary(state), "bytes": state["bits"] / 8}
+
+
 def subject_of(world):
     return Subject(world.__name__, world)
 
 
-def test_clean_world_passes():
-    check_world(Clean)
+@pytest.mark.parametrize("world", [Clean, Masked, Hosting, Charging])
+def test_sound_worlds_pass(world):
+    check_world(world)
+
+
+def test_sampled_actions_keep_to_the_mask():
+    world = Masked(num_worlds=500)
+    seen, chosen = world.reset(seed=0), set()
+    for _ in range(3):
+        choice = sample_actions(world, torch.Generator().manual_seed(1))["choice"]
+        assert seen["action_mask"].gather(-1, choice[..., None]).all()
+        chosen |= set(choice.unique().tolist())
+        seen = world.step(choice).obs
+    assert chosen == {0, 1, 2, 3}
 
 
 def test_short_episodes_cannot_be_checked():
@@ -81,6 +172,37 @@ class NestedSpace(Clean):
         super().__init__(**kwargs)
         inner = spaces.Dict({"x": spaces.Box(shape=(3,), **BOX)})
         self.observation_space = spaces.Dict({"inner": inner})
+
+
+class MaskOfADict(Masked):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.action_space = spaces.Dict({"choice": spaces.Discrete(4), "ask": spaces.Discrete(2)})
+
+
+class MaskOfWeights(Masked):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.action_space = spaces.Dict({"weights": spaces.Box(shape=(4,), **BOX)})
+
+
+class ShortMask(Masked):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.observation_space["action_mask"] = spaces.Box(0, 1, (3,), np.int8)
+
+
+class WideMask(Masked):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.observation_space["action_mask"] = spaces.Box(0, 1, (4,), np.int64)
+
+
+class NoChoice(Masked):
+    def observe(self, state):
+        seen = super().observe(state)
+        over = (state["clock"] == 2)[:, None, None]
+        return {**seen, "action_mask": torch.where(over, 0, seen["action_mask"]).to(torch.int8)}
 
 
 class LeavesItsSpace(Clean):
@@ -168,6 +290,23 @@ class InfiniteReward(Clean):
 
 class DoesNotTelescope(Clean):
     exam, reward_scale = True, 2.0  # says: the return is twice the score
+
+
+class ChargesNothing(Clean):
+    crosses = frozenset({"labels"})
+
+
+class ChargesInSecret(Charging):
+    crosses = frozenset()
+
+
+class ChargesAnythingElse(Charging):
+    crosses = frozenset({"soft_targets", "thoughts"})
+
+
+class LosesCount(Charging):
+    def summary(self, state):
+        return {**super().summary(state), "bytes": (state["bits"] / 8).clamp_max(20)}
 
 
 class GraphInState(Clean):
@@ -353,6 +492,65 @@ class SilencedByWords(Clean):
         return outcome._replace(state={**outcome.state, "present": actions["say"].mean(-1) < 0.5})
 
 
+class ResetsAllLearners(Hosting):
+    def _restart(self, chosen, *, first_episode):
+        super()._restart(chosen, first_episode=first_episode)
+        if not chosen.all():
+            self.weights.mul_(0.5)
+
+
+class TeachesTheSleeping(Hosting):
+    def put(self, new):
+        self.weights.copy_(new)
+
+
+class LearnsLessWhileOthersSleep(Hosting):
+    def put(self, new):
+        super().put(self.weights + (new - self.weights) * float(self.moving.mean()))
+
+
+class TeachesBeforeItChecks(Hosting):
+    def step(self, actions, *, mask=None):
+        self.weights.mul_(0.9)
+        return super().step(actions, mask=mask)
+
+
+class ForgetsToSaveLearners(Hosting):
+    def state_dict(self):
+        return {**super().state_dict(), "learners": {"weights": torch.zeros_like(self.weights)}}
+
+
+class SavesItsLearnersOwnMemory(Hosting):
+    def state_dict(self):
+        return {**super().state_dict(), "learners": {"weights": self.weights}}
+
+
+class LoadsIntoTheSavedMemory(Hosting):
+    def load_state_dict(self, saved):
+        super().load_state_dict(saved)
+        self.weights = saved["learners"]["weights"]
+
+
+class ForksShareLearners(Hosting):
+    def fork(self):
+        twin = super().fork()
+        twin.weights = self.weights
+        return twin
+
+
+class LearnersInterfere(Hosting):
+    def put(self, new):
+        super().put(new + 1e-3 * new.mean())
+
+
+class HurriesTheLate(Hosting):
+    """Learners learn faster while another world is ahead of theirs."""
+
+    def advance(self, state, actions, draws):
+        late = (state["clock"] < state["clock"].max())[:, None, None]
+        return super().advance(state, {**actions, "say": actions["say"] + 1e-3 * late}, draws)
+
+
 class WrongPicture(Clean):
     def picture(self, state, world, mode):
         return np.zeros((4, 4), np.float32)
@@ -360,6 +558,11 @@ class WrongPicture(Clean):
 
 BROKEN = [
     (steps.check_spaces, NestedSpace, "'inner' is nested"),
+    (steps.check_spaces, MaskOfADict, "only a single Discrete action can have an 'action_mask'"),
+    (steps.check_spaces, MaskOfWeights, "only a single Discrete action"),
+    (steps.check_spaces, ShortMask, r"int8 \(4,\): is int8 \(3,\)"),
+    (steps.check_spaces, WideMask, r"int8 \(4,\): is int64"),
+    (steps.check_observations, NoChoice, "leave every agent a choice at step 2"),
     (steps.check_observations, LeavesItsSpace, "'time' does not at step 4"),
     (steps.check_observations, SeesNaN, "'x' does not at step 3"),
     (steps.check_observations, SeesDoubles, "'x' is float64"),
@@ -375,22 +578,36 @@ BROKEN = [
     (steps.check_returns, CountsTwice, "sum of rewards at step 1"),
     (steps.check_returns, InfiniteReward, "finite at step 1"),
     (steps.check_returns, DoesNotTelescope, "must telescope"),
+    (steps.check_ledger, ChargesNothing, "labels cross: info must charge: 'label_bytes'"),
+    (steps.check_ledger, ChargesInSecret, "nothing that crosses is charged so, but info charges: 'bytes'"),
+    (steps.check_ledger, ChargesAnythingElse, "crosses must be of .*: 'thoughts'"),
+    (steps.check_ledger, LosesCount, "sum up what infos charge: 'bytes' at step 2"),
     (steps.check_gradients, GraphInState, "may carry a graph"),
     (steps.check_gradients, GraphInReward, "detached at step 1"),
     (steps.check_gradients, NoGradient, "no gradient leads"),
     (steps.check_bad_actions, TakesAnything, "must raise ActionError: 'say' NaN"),
     (steps.check_bad_actions, NaNGoesThrough, "NaN in unchecked actions must abstain"),
+    (steps.check_bad_actions, TeachesBeforeItChecks, "must not move the world: 'learners.weights'"),
     (twins.check_determinism, Entropy, "'reward' differs at step 1"),
     (twins.check_seeds, OneDomain, "unrelated keys"),
     (twins.check_seeds, IgnoresItsSeed, "seeds 0 and 1"),
     (twins.check_batch, MixesWorlds, r"\(world 0\): 'obs.x' differs at step 1"),
+    (twins.check_batch, LearnersInterfere, r"\(world 0\): 'obs.x' differs at step 1"),
+    (twins.check_batch, HurriesTheLate, r"\(world 1\): 'obs.x' differs at step 2"),
     (twins.check_masked_reset, HiddenShift, "must leave world 0 alone: 'x' differs"),
+    (twins.check_masked_reset, ResetsAllLearners, "must leave world 0 alone: 'learners.weights'"),
     (twins.check_masked_reset, IgnoresTheMask, "must leave world 0 alone"),
     (twins.check_masked_step, IgnoresTheMask, "must not move world 1"),
     (twins.check_masked_step, WritesIntoState, "must not move world 1"),
+    (twins.check_masked_step, LearnsLessWhileOthersSleep, "world 0 as an unmasked one does"),
+    (twins.check_masked_step, TeachesTheSleeping, "must not move world 1: 'learners.weights'"),
     (twins.check_autoreset, FinalIsFirst, "final_obs must be the last"),
     (twins.check_autoreset, AutoresetsToTheFirstEpisode, "must equal a masked reset"),
     (twins.check_state_dict, HiddenCounter, "'reward' differs at step 1"),
+    (twins.check_state_dict, ForgetsToSaveLearners, "continue identically: '.*' differs at step 1"),
+    (twins.check_state_dict, SavesItsLearnersOwnMemory, "stay as it was: 'learners.weights' differs"),
+    (twins.check_state_dict, LoadsIntoTheSavedMemory, "stay as it was: 'learners.weights' differs"),
+    (twins.check_fork, ForksShareLearners, "a fork must not move the world"),
     (twins.check_fork, SharedList, "must not move the world: 'reward'"),
     (twins.check_interleaved, SharedByAll, "must not touch each other: 'reward'"),
     (twins.check_global_generators, GlobalTorch, "step moves .* torch"),
@@ -435,7 +652,14 @@ def test_learners_are_compared_to_rounding():
     class RoundsAndHosts(Rounds):
         hosts_learners = True
 
+    class RoundsTooMuch(RoundsAndHosts):
+        def advance(self, state, actions, draws):
+            outcome = super().advance(state, actions, draws)
+            return outcome._replace(reward=outcome.reward + self.num_worlds * 1e-4)
+
     twins.check_batch(subject_of(RoundsAndHosts))
+    with pytest.raises(AssertionError, match="'reward' differs at step 1"):
+        twins.check_batch(subject_of(RoundsTooMuch))
     with pytest.raises(AssertionError, match="'reward' differs"):
         twins.check_batch(subject_of(Rounds))
 

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studyhall.envs import rng
-from studyhall.learners import adam
+from studyhall.learners import MLP, Population, adam, learner_keys
 from studyhall.learners.networks import product
-from studyhall.learners.population import MLP, Population, learner_keys
 
 NETWORK = MLP(sizes=(12, 16, 8, 5), dropout=0.0)
 DROPPING = MLP(sizes=(12, 16, 8, 5), dropout=0.2)
@@ -128,7 +127,7 @@ def test_equals_separate_modules(path, shape):
 )
 def test_equals_separate_modules_with_rates_masks_and_resets(data, restart, fused):
     population = make(learners=2)
-    population._adam.fused = fused
+    population._optimiser.fused = fused
     reference = Reference(population)
     for turn, rates in enumerate(data):
         if turn == restart[0]:
@@ -163,7 +162,7 @@ def test_bias_is_corrected_by_ones_own_step_count(path):
 
 def test_both_paths_agree_with_dropout():
     one, other = make(DROPPING), make(DROPPING)
-    one._adam.fused, other._adam.fused = True, False
+    one._optimiser.fused, other._optimiser.fused = True, False
     for turn in range(20):
         rate = batch(turn + 100, 2, 3).clamp(min=0.0)
         for population in (one, other):

@@ -6,7 +6,9 @@ import dataclasses
 import io
 import json
 import math
+import sys
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +19,27 @@ from rich.console import Console
 from scipy import stats
 
 from studyhall.envs.errors import ConfigError
-from studyhall.policies import Policy
+from studyhall.policies import Policy, PolicySpec
+from studyhall.policies import registry as policies
+from studyhall.policies.policy import RandomPolicy
 from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout
+from studyhall.rollouts.catalogue import catalogue
 from studyhall.rollouts.measure import measure
 from studyhall.rollouts.output import as_json
+from studyhall.rollouts.report import GAINS
 from studyhall.rollouts.settings import customise
-from studyhall.rollouts.tables import result, spread
+from studyhall.rollouts.tables import (
+    TRANSDUCTIVE,
+    as_interval,
+    claims,
+    comparison,
+    listing,
+    result,
+    spread,
+)
 from studyhall.scenarios import Scenario
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
 TINY = Scenario(
     "tiny",
@@ -91,7 +107,16 @@ def test_measure_agrees_with_counting_by_hand():
     title = torch.tensor([2, 0])
     test = type("Test", (), {"y": y, "__len__": lambda self: m})()
     data = SimpleNamespace(test=test, inputs=lambda split, index: index)
-    world = SimpleNamespace(dataset=data, device="cpu", num_agents=n)
+    liar = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0]]).bool()
+    experts = torch.tensor([[[1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]] * w).bool()
+    world = SimpleNamespace(
+        dataset=data,
+        device="cpu",
+        num_agents=n,
+        hosts_learners=False,
+        channel=SimpleNamespace(liars=1),
+        secrets=lambda: {"liar": liar, "experts": experts},
+    )
     got = measure(world, Fixed(p, title))
     assert got is not None
     ties = 0
@@ -116,6 +141,17 @@ def test_measure_agrees_with_counting_by_hand():
             assert got[f"students{suffix}"][world_index].tolist() == pytest.approx(students)
             for name, value in expected.items():
                 assert float(got[name + suffix][world_index]) == pytest.approx(value), name + suffix
+        honest = [i for i in range(n) if not liar[world_index, i]]
+        right = [[int(beliefs[i, j].argmax()) == int(y[j]) for j in range(m)] for i in range(n)]
+        assert float(got["honest"][world_index]) == pytest.approx(
+            sum(sum(right[i]) for i in honest) / m / len(honest)
+        )
+        for name, own in (("expert", True), ("general", False)):
+            shares = []
+            for i in honest:
+                asked = [j for j in range(m) if bool(experts[world_index, i, int(y[j])]) == own]
+                shares.append(sum(right[i][j] for j in asked) / len(asked))
+            assert float(got[name][world_index]) == pytest.approx(sum(shares) / len(shares)), name
         draws = [np.roll(beliefs, d + 1, axis=1) for d in range(n)]
         own = [
             sum(vote([int(draw[i, j].argmax()) for draw in draws]) == int(y[j]) for j in range(m)) / m
@@ -137,7 +173,7 @@ def test_who_predicts_nothing_is_not_measured():
         "exam_accuracy",
     }
     assert report.students == {}
-    assert report.as_json()["social_gain"] == {"mean": {}, "soft_vote": {}}
+    assert report.as_json()["social_gain"] == {metric: {} for metric in GAINS}
 
 
 def test_intervals_are_scipys():
@@ -145,7 +181,7 @@ def test_intervals_are_scipys():
     got = interval(values)
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert (got.mean - got.half, got.mean + got.half) == pytest.approx((low, high))
-    assert got.n == 4
+    assert (got.n, got.low, got.high) == (4, 0.905, 0.97)
     assert math.isnan(interval([0.5]).half)
 
 
@@ -330,11 +366,17 @@ def test_a_mode_and_controls_exclude_each_other():
         Rollout(scenario)
 
 
+def printed(*tables: Any, width: int = 80) -> str:
+    """What a terminal shows of tables."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    for table in tables:
+        console.print(table)
+    return console.export_text()
+
+
 def shown(report: Report) -> str:
     """What a terminal of 80 columns shows of a report."""
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(result(report))
-    return console.export_text()
+    return printed(result(report))
 
 
 def test_the_table_says_what_peers_were_worth():
@@ -362,6 +404,88 @@ def test_two_seeds_are_shown_by_their_range():
     assert "55.0 (40.0–70.0)" in text
     assert "+0.0 (-10.0–+10.0) points: no difference" in text
     assert "±" not in text
+    assert spread(interval([0.3, 0.1])) == "20.0 (10.0–30.0)"
     assert spread(interval([30, 30]), percent=False, digits=0) == "30"
     assert spread(interval([0.5])) == "50.00"
     assert spread(interval([0.5, 0.6, 0.7])) == "60.00 ± 24.84"
+
+
+def test_intervals_come_back_from_json():
+    for values in ([0.4, 0.7], [0.5, 0.6, 0.7], [0.5]):
+        found = interval(values)
+        read = as_interval(json.loads(as_json(found._asdict())))
+        assert spread(read) == spread(found)
+        assert (read.low, read.high) == (min(values), max(values))
+    early = as_interval({"mean": 0.55, "half": 0.25, "n": 2})  # as written before ranges were kept
+    assert spread(early) == "55.00 ± 25.00"
+
+
+def test_committed_results_can_be_shown():
+    entries = json.loads((RESULTS / "classroom.json").read_text(encoding="utf-8"))["scenarios"]
+    text = printed(claims(entries), comparison(entries), width=200)
+    for entry in entries:
+        assert entry["name"] in text
+        mean = entry["summary"]["open"]["mean"]
+        assert f"{100 * mean['mean']:.2f} ± {100 * mean['half']:.2f}" in text
+
+
+# ---- transductive policies ------------------------------------------------------------------------------
+
+
+class Peeking(RandomPolicy):
+    """Publishes what the exam looks like."""
+
+    transductive = True
+
+    def act(self, obs):
+        actions = super().act(obs)
+        return {**actions, "soft_targets": actions["soft_targets"] + obs["exam"].square().mean()}
+
+
+@pytest.fixture
+def peeking(monkeypatch):
+    """The name of a registered transductive policy."""
+    monkeypatch.setitem(sys.modules, "peeking", SimpleNamespace(Peeking=Peeking))
+    monkeypatch.setitem(policies, "peeking", PolicySpec("peeking", "peeking:Peeking", "looks at the exam"))
+    return "peeking"
+
+
+def test_a_transductive_policy_is_marked_wherever_it_is_shown(peeking):
+    scenario = dataclasses.replace(TINY, policy=peeking, policy_kwargs={}, measure_at=())
+    report = rollout(scenario, seeds=(0,))
+    assert "tiny† · 24 steps" in shown(report)
+    assert TRANSDUCTIVE in shown(report)
+    again = Report.from_json(json.loads(as_json(report.as_json())))
+    assert "tiny† · 24 steps" in shown(again)
+    listed = printed(listing("policies", catalogue("policies")["policies"]))
+    assert "peeking†" in listed
+    assert "mutual†" not in listed
+    assert TRANSDUCTIVE in listed
+
+
+def test_entries_of_a_transductive_policy_are_marked():
+    claim = {"metric": "mean", "documented": 0.9, "source": "p. 3", "tolerance": 0.1, "within": True}
+    summary = {"open": {"mean": interval([0.9])._asdict()}, "mute": {}}
+    blind, peeking = (
+        {
+            "name": name,
+            "claims": [{**claim, "measured": None}],
+            "summary": summary,
+            "transductive": name == "b",
+        }
+        for name in "ab"
+    )
+    for table in (claims, comparison):
+        text = printed(table([blind, peeking]))
+        assert "b†" in text
+        assert "a†" not in text
+        assert TRANSDUCTIVE in text
+        assert "†" not in printed(table([blind]))
+    assert "b†, mute" in printed(comparison([peeking]))
+
+
+def test_who_is_not_transductive_is_not_marked():
+    report = rollout(dataclasses.replace(TINY, controls=(), measure_at=()), seeds=(0,))
+    assert "†" not in shown(report)
+    early = {k: v for k, v in report.as_json().items() if k != "transductive"}  # as written before
+    assert Report.from_json(early) == report

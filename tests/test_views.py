@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.vector import AutoresetMode
 from pettingzoo.env_registry.registration import make as pettingzoo_make
@@ -20,6 +21,7 @@ from studyhall.envs.bridges.arrays import to_arrays
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
+from studyhall.envs.world import Outcome, World
 
 SMALL = {"students": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
 FULL = "studyhall/classroom-v0"
@@ -531,11 +533,66 @@ def test_arrays_are_copies():
     assert expanded.sum() == 1
 
 
-def test_a_space_of_one_key_takes_bare_arrays():
-    world = studyhall.make_world("classroom-v0", autoreset=False, validate=True, **SMALL)
-    world.action_space = gymnasium.spaces.Dict({"ask": world.action_space["ask"]})
-    env = WorldParallelEnv(world, "c")
-    assert env._batch({"student_0": 1, "student_1": 0})["ask"].tolist() == [[1, 0]]
+# ---- action spaces of one key ------------------------------------------------------------------------
+
+
+class Doors(World):
+    """Two agents choose one of three doors; the one that is shut changes at each step and is no use."""
+
+    def __init__(self, **kwargs):
+        super().__init__(num_agents=2, horizon=3, **kwargs)
+        self.observation_space = spaces.Dict({"action_mask": spaces.Box(0, 1, (3,), np.int8)})
+        self.action_space = spaces.Dict({"door": spaces.Discrete(3)})
+
+    def start(self, draws, state):
+        return {}
+
+    def advance(self, state, actions, draws):
+        shut = ((state["clock"] - 1) % 3)[:, None]
+        return Outcome(state, torch.where(actions["door"] == shut, 0.0, actions["door"] + 1.0), {})
+
+    def observe(self, state):
+        shut = (state["clock"] % 3)[:, None, None].expand(self.num_worlds, 2, 1)
+        return {"action_mask": (torch.arange(3) != shut).to(torch.int8)}
+
+    def summary(self, state):
+        return {}
+
+
+def test_a_single_action_is_shown_and_taken_bare():
+    env = WorldParallelEnv(Doors(num_worlds=1, autoreset=False), "doors")
+    assert env.action_space("agent_0") == spaces.Discrete(3)
+    seen, _ = env.reset(seed=0)
+    assert seen["agent_1"]["action_mask"].tolist() == [0, 1, 1]
+    drawn = {int(env.action_space("agent_1").sample(seen["agent_1"]["action_mask"])) for _ in range(30)}
+    assert drawn == {1, 2}
+    _, rewards, *_ = env.step({"agent_0": 0, "agent_1": np.int64(2)})  # a shut door is legal, and no use
+    assert rewards == {"agent_0": 0.0, "agent_1": 3.0}
+    for bad, message in (
+        (3, "'door' of agent_1 .* outside 0…2"),
+        ({"door": 1}, "'door' of agent_1 must hold integers"),
+        ([1], r"'door' of agent_1 must have shape \(\)"),
+    ):
+        with pytest.raises(ActionError, match=message) as caught:
+            env.step({"agent_0": 0, "agent_1": bad})
+        one_line(caught)
+
+
+def test_a_single_action_of_all_is_one_array():
+    one = WorldEnv(Doors(num_worlds=1, autoreset=False))
+    assert one.action_space == spaces.MultiDiscrete([3, 3])
+    seen, _ = one.reset(seed=0)
+    assert one.action_space.sample(mask=tuple(seen["action_mask"])).min() > 0
+    assert one.step([1, 2])[1] == 2.5
+    many = WorldVectorEnv(Doors(num_worlds=4, autoreset=False))
+    assert many.single_action_space == spaces.MultiDiscrete([3, 3])
+    many.reset(seed=0)
+    many.action_space.seed(0)
+    assert many.action_space.sample().shape == (4, 2)
+    _, reward, *_ = many.step(np.array([[0, 0], [0, 1], [1, 1], [2, 2]]))
+    assert reward.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ActionError, match=r"'door' must have shape \(4, 2\), got \(2,\)"):
+        many.step([1, 2])
 
 
 # ---- drawing ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,30 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
 def to_tensors(arrays: ArrayDict, world: World) -> TensorDict:
     """Arrays ``[W, N, …]`` as tensors on the world's device."""
     return {key: torch.from_numpy(value).to(world.device) for key, value in arrays.items()}
+
+
+def shown(space: spaces.Dict) -> spaces.Space:
+    """A space of actions as the views show it: where there is a single key, the bare space behind it."""
+    parts = list(space.spaces.values())
+    return parts[0] if len(parts) == 1 else space
+
+
+def by_key(action: Any, space: spaces.Dict, what: str) -> Mapping[str, Any]:
+    """An action of the space that :func:`shown` shows, by the keys of the engine's.
+
+    Args:
+        action: What the user passed.
+        space: The engine's.
+        what: Its name in errors, e.g. ``"the action of student_0"``.
+
+    Raises:
+        ActionError: A key is missing or unknown.
+    """
+    keys = list(space.spaces)
+    if len(keys) == 1:
+        return {keys[0]: action}
+    check_keys(action, keys, what, "key")
+    return action
 
 
 def check_keys(given: Any, known: list[str], what: str, kind: str) -> None:

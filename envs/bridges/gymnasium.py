@@ -1,14 +1,16 @@
 """Gymnasium's views of worlds: one controller acts for all agents of a world at once.
 
 Observations and actions are *joint*: the parts of a single agent's with a dimension N in front, and
-``Discrete(n)`` as ``MultiDiscrete([n] * N)``. The reward is the mean over agents;
+``Discrete(n)`` as ``MultiDiscrete([n] * N)``; where a single agent's actions have a single key, the bare space
+behind it is shown. An observation ``action_mask`` (int8 ``[N, n]``) fits ``sample(mask=tuple(action_mask))``. The
+reward is the mean over agents;
 ``info["reward_per_agent"]`` tells it agent by agent. Where an episode ended, ``info["metrics"]`` holds its
 final metrics (not ``"episode"``, the key that Gymnasium's ``RecordEpisodeStatistics`` insists on writing).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -21,27 +23,25 @@ from gymnasium.vector.utils import batch_space
 from ..errors import ConfigError, EpisodeEnded
 from ..validation import check_values
 from ..world import Step, TensorDict, World
-from .arrays import ArrayDict, check_keys, check_view, to_array, to_arrays, to_tensors
+from .arrays import ArrayDict, by_key, check_view, shown, to_array, to_arrays, to_tensors
 
 Infos = dict[str, Any]
 
 
-def joint_space(space: spaces.Dict, num_agents: int) -> spaces.Dict:
+def joint_space(space: spaces.Space, num_agents: int) -> spaces.Space:
     """The space of all agents' parts together: each with a dimension N in front."""
-    return spaces.Dict({key: _joint_part(part, num_agents) for key, part in space.spaces.items()})
-
-
-def _joint_part(part: spaces.Space, num_agents: int) -> spaces.Space:
-    if isinstance(part, spaces.Discrete):  # batch_space makes a Box of those that do not start at 0
-        return spaces.MultiDiscrete([part.n] * num_agents, start=[part.start] * num_agents)
-    return batch_space(part, num_agents)
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: joint_space(part, num_agents) for key, part in space.spaces.items()})
+    if isinstance(space, spaces.Discrete):  # batch_space makes a Box of those that do not start at 0
+        return spaces.MultiDiscrete([space.n] * num_agents, start=[space.start] * num_agents)
+    return batch_space(space, num_agents)
 
 
 def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.ndarray) -> TensorDict:
     """Joint actions as the engine takes them, checked in the worlds that move.
 
     Args:
-        actions: By key, arrays ``[*lead, …]``; the array itself where the action space has a single key.
+        actions: By key, arrays ``[*lead, …]``; the array itself where there is a single key.
         world: The engine.
         lead: ``(W, N)``, or ``(N,)`` for a view of one world.
         moving: bool ``[W]``: worlds whose values matter.
@@ -50,9 +50,7 @@ def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.
         ActionError: Names the key and the fault (and the agent, where a value is wrong).
     """
     parts = world.action_space.spaces
-    if len(parts) == 1 and not hasattr(actions, "keys"):
-        actions = dict.fromkeys(parts, actions)
-    check_keys(actions, list(parts), "the joint action", "key")
+    actions = by_key(actions, world.action_space, "the joint action")
     batch = (world.num_worlds, world.num_agents)
     arrays = {
         key: to_array(actions[key], part, lead, f"action {key!r}").reshape(*batch, *(part.shape or ()))
@@ -64,7 +62,7 @@ def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.
     return given
 
 
-class WorldEnv(gymnasium.Env[dict[str, Any], Mapping[str, Any]]):
+class WorldEnv(gymnasium.Env[dict[str, Any], Any]):
     """A Gymnasium ``Env`` over one world, with joint actions.
 
     Args:
@@ -81,7 +79,7 @@ class WorldEnv(gymnasium.Env[dict[str, Any], Mapping[str, Any]]):
         self.render_mode = render_mode
         self.metadata = {"render_fps": 10, **world.metadata}
         self.observation_space = joint_space(world.observation_space, world.num_agents)
-        self.action_space = joint_space(world.action_space, world.num_agents)
+        self.action_space = joint_space(shown(world.action_space), world.num_agents)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -91,8 +89,8 @@ class WorldEnv(gymnasium.Env[dict[str, Any], Mapping[str, Any]]):
         super().reset(seed=seed)
         return _only(to_arrays(obs)), {}
 
-    def step(self, action: Mapping[str, Any]) -> tuple[ArrayDict, float, bool, bool, Infos]:
-        """Move the world by one step; arrays of ``action`` are ``[N, …]``.
+    def step(self, action: Any) -> tuple[ArrayDict, float, bool, bool, Infos]:
+        """Move the world by one step; arrays of ``action``, by key or bare, are ``[N, …]``.
 
         Raises:
             ActionError: Names the key and the fault; nothing has moved.
@@ -111,7 +109,7 @@ class WorldEnv(gymnasium.Env[dict[str, Any], Mapping[str, Any]]):
         return None if self.render_mode is None else self.world.render(self.render_mode)
 
 
-class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
+class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
     """A Gymnasium ``VectorEnv`` over the W worlds of one engine, with joint actions.
 
     ``info`` has the same keys at every step, each ``key`` with a mask ``_key`` (bool ``[W]``) of the worlds
@@ -142,7 +140,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
         self.metadata = {"render_fps": 10, **world.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = world.num_worlds
         self.single_observation_space = joint_space(world.observation_space, world.num_agents)
-        self.single_action_space = joint_space(world.action_space, world.num_agents)
+        self.single_action_space = joint_space(shown(world.action_space), world.num_agents)
         self._started = False
         self._ended = np.zeros(self.num_envs, dtype=bool)  # worlds whose episode is over
         self._blank: Infos = {}  # the info of a step in which no world moves
@@ -154,9 +152,9 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
         return cast(spaces.Dict, batch_space(self.single_observation_space, self.num_envs))
 
     @cached_property
-    def action_space(self) -> spaces.Dict:  # type: ignore[override]
+    def action_space(self) -> spaces.Space:  # type: ignore[override]
         """The space of a batch of actions."""
-        return cast(spaces.Dict, batch_space(self.single_action_space, self.num_envs))
+        return batch_space(self.single_action_space, self.num_envs)
 
     def reset(
         self,
@@ -185,11 +183,11 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Mapping[str, Any], np.ndarray]):
         self._started = True
         return to_arrays(obs), {}
 
-    def step(self, actions: Mapping[str, Any]) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
+    def step(self, actions: Any) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
         """Move the worlds by one step.
 
         Args:
-            actions: By key, arrays ``[W, N, …]``.
+            actions: Arrays ``[W, N, …]``, by key or bare.
 
         Returns:
             Observations ``[W, N, …]``, reward float64 ``[W]``, terminated and truncated bool ``[W]``, info.

@@ -15,14 +15,18 @@ from torch import Tensor
 from ..errors import ActionError, EpisodeEnded
 from ..validation import check_values
 from ..world import World
-from .arrays import ArrayDict, check_keys, check_view, to_array, to_arrays, to_tensors
+from .arrays import ArrayDict, by_key, check_keys, check_view, shown, to_array, to_arrays, to_tensors
 
 
-class WorldParallelEnv(ParallelEnv[str, ArrayDict, Mapping[str, Any]]):
+class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
     """A PettingZoo ``ParallelEnv`` over one world.
 
     Every dict it returns has the same agents as keys at every step: the agents of a world end together,
     and one that is away for a while stays, with ``present = 0``. After the end ``agents`` is empty.
+
+    Where the engine's action space has a single key, the bare space behind it is shown and bare values are
+    taken. An observation ``action_mask`` is what ``action_space(agent).sample(mask)`` wants; a choice it rules
+    out is no error, but has no effect.
 
     ``infos[agent]`` holds Python scalars under the same keys at every step, and at the last step also
     ``"episode"``, the final metrics.
@@ -56,14 +60,14 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Mapping[str, Any]]):
         self.agents: list[str] = []
         self._started = False
         # Agents share what they may see, but sample actions each from a generator of their own.
-        self._action_spaces = {agent: copy.deepcopy(world.action_space) for agent in world.agents}
+        self._action_spaces = {agent: copy.deepcopy(shown(world.action_space)) for agent in world.agents}
 
     def observation_space(self, agent: str) -> spaces.Dict:
         """The space of one agent's observations; the same object at every call, for all agents."""
         self._index(agent)
         return self.world.observation_space
 
-    def action_space(self, agent: str) -> spaces.Dict:
+    def action_space(self, agent: str) -> spaces.Space:
         """The space of one agent's actions; the same object at every call, one for each agent."""
         return self._action_spaces[self.possible_agents[self._index(agent)]]
 
@@ -96,8 +100,7 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Mapping[str, Any]]):
         """Move the world by one step.
 
         Args:
-            actions: By agent and key, anything that can be cast to its space without loss; where the
-                action space has a single key, the value itself will do.
+            actions: By agent (and key), anything that can be cast to its space without loss.
 
         Raises:
             ActionError: Names the agent, the key and the fault; nothing has moved.
@@ -159,10 +162,7 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Mapping[str, Any]]):
         parts = self.world.action_space.spaces
         rows: dict[str, list[np.ndarray]] = {key: [] for key in parts}
         for agent in self.possible_agents:
-            action = actions[agent]
-            if len(parts) == 1 and not hasattr(action, "keys"):
-                action = dict.fromkeys(parts, action)
-            check_keys(action, list(parts), f"the action of {agent}", "key")
+            action = by_key(actions[agent], self.world.action_space, f"the action of {agent}")
             for key, part in parts.items():
                 rows[key].append(to_array(action[key], part, (), f"action {key!r} of {agent}"))
         return {key: np.stack(values)[None] for key, values in rows.items()}

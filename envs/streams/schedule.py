@@ -40,6 +40,8 @@ from ..validation import real, whole
 from .dataset import Split
 
 ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
+UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
+"""Orders that draw independently, so that a slice can always be had."""
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic

@@ -1,0 +1,147 @@
+"""Who to listen to when some lie: learned and scripted protocols beside oracles, by kind of liar.
+
+Every policy gets the same worlds: the seeds of the evaluation domain, once with every kind of liar. A figure is the
+accuracy of the honest learners on the test split at the end. A learned protocol may come as several training
+seeds (`ppo=a.zip,b.zip`): each is a row, and `ppo` their mean, world by world.
+
+    python benchmarks/society.py [--settings base …] [--policies NAME … ] [--seeds 0-19] [--out FILE]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from studyhall import make_world
+from studyhall.policies import make_policy
+from studyhall.policies.rules import RULES
+from studyhall.rollouts import interval
+from studyhall.rollouts.settings import parse_seeds
+from studyhall.scenarios import get_scenario
+
+KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
+"""The mixture that protocols are trained on."""
+
+SETTINGS = {
+    "base": {},
+    "8 experts, 1 liar": {"agents": 8},
+    "8 experts, 2 liars": {"agents": 8, "liars": 2},
+    "8 experts, 3 liars": {"agents": 8, "liars": 3},
+    "MNIST": {"data": "mnist"},
+    "unseen kind": {"liar_kinds": ("fickle",)},
+}
+"""What differs from `society-liar-digits`; all but the first are transfer, without further training."""
+
+
+def honest_accuracy(name: str, kind: str, setting: dict, seeds: tuple[int, ...]) -> list[float]:
+    """Test accuracy of the honest learners at the end of an episode, one value a world."""
+    scenario = get_scenario("society-liar-digits")
+    policy = make_policy(name)
+    # Accuracy is asked for on the days of report cards only: nothing else looks at the exam.
+    kwargs = {
+        **scenario.env_kwargs,
+        "liar_kinds": (kind,),
+        "exam_every": 10,
+        **setting,
+        **policy.world_kwargs,
+    }
+    world = make_world(scenario.env, num_worlds=len(seeds), autoreset=False, **kwargs)
+    policy.bind(world)
+    obs = world.reset(seed=list(seeds), options={"domain": "eval"})
+    policy.reset()
+    while not world.ended.all():
+        obs = world.step(policy.act(obs)).obs
+    test = world.dataset.test
+    predicted = world.predict(world.dataset.inputs("test", torch.arange(len(test)))).argmax(-1)
+    accuracy = (predicted == test.y).float().mean(-1)
+    honest = (~world.secrets()["liar"]).float()
+    return ((accuracy * honest).sum(-1) / honest.sum(-1)).tolist()
+
+
+def summarise(by_kind: dict[str, list[float]]) -> dict:
+    """Mean over kinds (world by world) and the worst kind, with intervals over worlds."""
+    mean = [sum(values) / len(values) for values in zip(*by_kind.values(), strict=True)]
+    worst = min(by_kind, key=lambda kind: interval(by_kind[kind]).mean)
+    return {
+        "mean": interval(mean)._asdict(),
+        "worst": {"kind": worst, **interval(by_kind[worst])._asdict()},
+        "kinds": {kind: interval(values)._asdict() for kind, values in by_kind.items()},
+        "values": by_kind,
+    }
+
+
+def evaluate(policies: dict[str, list[str]], setting: dict, seeds: tuple[int, ...], title: str) -> dict:
+    """Every policy under every kind of liar."""
+    kinds = setting.get("liar_kinds", KINDS)
+    found = {}
+    for label, names in track(policies.items(), description=title):
+        runs = [{kind: honest_accuracy(name, kind, setting, seeds) for kind in kinds} for name in names]
+        for name, run in zip(names, runs, strict=True):
+            if len(names) > 1:
+                found[f"{label} ({Path(name).stem})"] = summarise(run)
+        found[label] = summarise(
+            {
+                kind: [sum(v) / len(v) for v in zip(*(run[kind] for run in runs), strict=True)]
+                for kind in kinds
+            }
+        )
+    return found
+
+
+def table(found: dict, title: str) -> Table:
+    """One row a policy, best mean first."""
+    shown = Table(title=title, title_justify="left")
+    kinds = list(next(iter(found.values()))["kinds"])
+    for column in ("policy", "mean over kinds", "worst kind", *kinds):
+        shown.add_column(column, justify="left" if column == "policy" else "right")
+    for name, entry in sorted(found.items(), key=lambda item: -item[1]["mean"]["mean"]):
+        worst = entry["worst"]
+        cells = [f"{100 * entry['kinds'][kind]['mean']:.1f}" for kind in kinds]
+        shown.add_row(
+            name,
+            f"{100 * entry['mean']['mean']:.1f} ± {100 * entry['mean']['half']:.1f}",
+            f"{100 * worst['mean']:.1f} ± {100 * worst['half']:.1f} ({worst['kind']})",
+            *cells,
+        )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["base"])
+    parser.add_argument(
+        "--policies", nargs="+", metavar="NAME|LABEL=ZIP,…", help="default: every scripted rule"
+    )
+    parser.add_argument("--seeds", default="0-19")
+    parser.add_argument("--out", type=Path, help="JSON; policies and settings it holds already are kept")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    policies = {}
+    for given in options.policies or [spec.name for spec in RULES]:
+        label, _, paths = given.partition("=")
+        policies[label] = paths.split(",") if paths else [label]
+    seeds = parse_seeds(options.seeds)
+    results = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    console = Console(width=160)
+    for name in options.settings:
+        kept = (
+            results.get(name, {}).get("policies", {})
+            if results.get(name, {}).get("seeds") == list(seeds)
+            else {}
+        )
+        found = kept | evaluate(policies, SETTINGS[name], seeds, name)
+        results[name] = {"setting": SETTINGS[name], "seeds": list(seeds), "policies": found}
+        console.print(table(found, f"{name}: test accuracy of the honest, %, {len(seeds)} worlds a kind"))
+        if options.out:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

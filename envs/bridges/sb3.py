@@ -1,0 +1,231 @@
+"""Stable-Baselines3's view of worlds: every agent of every world is a sub-environment of one ``VecEnv``.
+
+All W·N of them share one engine and, in training, one set of parameters. Sub-environment w·N + n is agent n of
+world w; the agents of a world end together and are reset in the step that ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
+
+from ..errors import ActionError, ConfigError
+from ..world import Step, TensorDict, World
+from .arrays import ArrayDict
+from .flat import FlatActions
+
+Infos = list[dict[str, Any]]
+
+
+class WorldVecEnv(VecEnv):
+    """W·N sub-environments over one engine.
+
+    An action space of one ``Discrete`` stays one; any other becomes a :class:`FlatActions`. Infos are empty but
+    where an episode ended: there they hold ``terminal_observation``, ``TimeLimit.truncated``, ``episode``
+    (return ``r`` and length ``l``, as SB3's ``Monitor`` has them) and ``metrics`` (the world's own).
+
+    Args:
+        world: Made with ``autoreset=True``.
+        seed: Of the first reset; world w gets ``seed + w``. None draws one.
+        domain: ``"train"``, ``"eval"`` or ``"demo"``: equal seeds in different domains are unrelated worlds.
+        render_mode: ``"rgb_array"`` where the world can be drawn, or None.
+        origin: What made the world: ``{"env": id, "env_kwargs": {…}}``, kept with policies that are saved.
+
+    Raises:
+        ConfigError: The world does not reset itself, cannot be drawn, or has actions that SB3 cannot take.
+    """
+
+    actions: np.ndarray
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        seed: int | None = None,
+        domain: str = "train",
+        render_mode: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not world.autoreset:
+            raise ConfigError("SB3 expects worlds to reset themselves: make the world with autoreset=True")
+        if render_mode not in (None, "rgb_array") or (render_mode and not world.metadata["render_modes"]):
+            raise ConfigError(
+                f"render_mode {render_mode!r} cannot be had: use None, or 'rgb_array' if it has one"
+            )
+        self.world = world
+        self.render_mode = render_mode
+        self.domain = domain
+        self.origin = dict(origin or {})
+        self._agents = [_Agent(self, index) for index in range(world.num_worlds * world.num_agents)]
+        self._obs: ArrayDict = {}
+        super().__init__(len(self._agents), world.observation_space, _action_space(world))
+        if seed is not None:
+            self.seed(seed)
+
+    # ---- stepping -----------------------------------------------------------------------------------
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the worlds of the next reset, and return the seed of every sub-environment."""
+        first = super().seed(seed)[0]
+        assert first is not None
+        self._seeds = [first + index // self.world.num_agents for index in range(self.num_envs)]
+        return self._seeds
+
+    def reset(self) -> ArrayDict:
+        """Start episodes everywhere: of the seeds given since, or the next ones of the same seeds.
+
+        ``set_options({"domain": …})`` before it changes the domain of the seeds.
+        """
+        self.domain = self._options[0].get("domain", self.domain)
+        seeds = None if self._seeds[0] is None else self._seeds[:: self.world.num_agents]
+        obs = self.world.reset(seed=seeds, options={"domain": self.domain})  # type: ignore[arg-type]
+        self._reset_seeds()
+        self._reset_options()
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self._obs = self._flat(obs)
+        return dict(self._obs)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Take the actions ``[W·N, A]`` (``[W·N]`` of a Discrete) of the next :meth:`step_wait`.
+
+        Raises:
+            ActionError: Another shape, or values that are not finite or not there; nothing has moved.
+        """
+        self.actions = self._checked(np.asarray(actions))
+
+    def step_wait(self) -> tuple[ArrayDict, np.ndarray, np.ndarray, Infos]:
+        """Move every world by one step.
+
+        Returns:
+            Observations ``[W·N, …]`` (of the new episode where one ended), rewards float32 ``[W·N]``, dones
+            bool ``[W·N]``, and infos.
+        """
+        lengths = self.world.clock + 1
+        step = self.world.step(self._actions())
+        infos: Infos = [{} for _ in range(self.num_envs)]
+        terminated, truncated = step.terminated.cpu().numpy(), step.truncated.cpu().numpy()
+        ended = terminated | truncated
+        if ended.any():
+            self._tell_ends(infos, step, np.flatnonzero(ended), truncated & ~terminated, lengths)
+        self._obs = self._flat(step.obs)
+        reward = np.array(step.reward.cpu().numpy().reshape(-1))  # SB3 adds to it in place
+        return dict(self._obs), reward, np.repeat(ended, self.world.num_agents), infos
+
+    def _tell_ends(
+        self, infos: Infos, step: Step, worlds: np.ndarray, truncated: np.ndarray, lengths: np.ndarray
+    ) -> None:
+        """Fill in the infos of the agents whose worlds ended."""
+        n = self.world.num_agents
+        last = self._flat(step.final_obs)
+        metrics = {
+            key: np.broadcast_to(value.view(value.shape[0], -1).cpu().numpy(), (self.world.num_worlds, n))
+            for key, value in step.info["episode"].items()
+        }
+        for world in worlds:
+            for agent in range(n):
+                index = int(world) * n + agent
+                found = {key: float(value[world, agent]) for key, value in metrics.items()}
+                infos[index].update(
+                    terminal_observation={key: value[index] for key, value in last.items()},
+                    episode={"r": found["return"], "l": int(lengths[world])},
+                    metrics=found,
+                )
+                infos[index]["TimeLimit.truncated"] = bool(truncated[world])
+
+    def _flat(self, obs: TensorDict) -> ArrayDict:
+        """Observations ``[W·N, …]`` that share memory with nothing that lives on."""
+        return {
+            key: np.ascontiguousarray(value.flatten(0, 1).detach().cpu().numpy())
+            for key, value in obs.items()
+        }
+
+    def _checked(self, actions: np.ndarray) -> np.ndarray:
+        """The actions, if they have the right shape and can be taken."""
+        space = self.action_space
+        shape = (self.num_envs, *(space.shape or ()))
+        if actions.shape != shape:
+            raise ActionError(f"actions must have shape {shape}, got {actions.shape}")
+        if isinstance(space, spaces.Discrete):
+            if actions.dtype.kind not in "iu":
+                raise ActionError(f"choices must be whole numbers, got {actions.dtype}")
+            bad, fault = (actions < 0) | (actions >= space.n), f"is outside 0…{space.n - 1}"
+        else:
+            bad, fault = ~np.isfinite(actions).all(axis=1), "is not finite (NaN or infinite)"
+        if bad.any():
+            world, agent = divmod(int(np.flatnonzero(bad)[0]), self.world.num_agents)
+            raise ActionError(f"the action of {self.world.agents[agent]} (world {world}) {fault}")
+        return actions
+
+    def _actions(self) -> TensorDict:
+        """The actions as the engine takes them."""
+        given = torch.from_numpy(np.ascontiguousarray(self.actions)).to(self.world.device)
+        given = given.unflatten(0, (self.world.num_worlds, self.world.num_agents))
+        if isinstance(self.action_space, FlatActions):
+            return self.action_space.split(given.float())
+        name, part = next(iter(self.world.action_space.spaces.items()))
+        return {name: given.long() + int(part.start)}  # type: ignore[attr-defined]
+
+    # ---- what SB3 asks of sub-environments ----------------------------------------------------------
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """A picture of every world, not of every agent; SB3 tiles them."""
+        return [self.world.render("rgb_array", world) for world in range(self.world.num_worlds)]  # type: ignore[misc]
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of sub-environments, most of which are those of the one world behind them."""
+        return [getattr(self._agents[index], attr_name) for index in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the world, which all sub-environments share."""
+        if len(list(self._get_indices(indices))) < self.num_envs:
+            raise ConfigError(f"{attr_name} belongs to all sub-environments: set it without indices")
+        setattr(self.world, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call a method of sub-environments, e.g. ``"action_masks"``."""
+        return [method(*method_args, **method_kwargs) for method in self.get_attr(method_name, indices)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        """Nothing is wrapped; what ``Monitor`` would tell of episodes is told, so SB3 may count on it."""
+        return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
+
+
+class _Agent:
+    """One agent, as SB3 thinks of a sub-environment: what it lacks is looked up in the world."""
+
+    def __init__(self, env: WorldVecEnv, index: int) -> None:
+        self._env, self._index = env, index
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "action_masks" and "action_mask" in self._env.world.observation_space.spaces:
+            return partial(self._env._obs["action_mask"][self._index].astype, bool)
+        return getattr(self._env.world, name)
+
+    @property
+    def render_mode(self) -> str | None:
+        return self._env.render_mode
+
+    def render(self) -> Any:
+        world = self._index // self._env.world.num_agents
+        return None if self.render_mode is None else self._env.world.render(self.render_mode, world)
+
+
+def _action_space(world: World) -> spaces.Space:
+    """What SB3 is told of the world's actions."""
+    parts = list(world.action_space.spaces.values())
+    if len(parts) == 1 and isinstance(parts[0], spaces.Discrete):
+        return spaces.Discrete(int(parts[0].n))
+    return FlatActions(world.action_space)

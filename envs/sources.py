@@ -1,0 +1,145 @@
+"""What a learner can tell of its sources: a set of features for each, relative to oneself.
+
+A source is a peer. Source s of agent i is agent (i + 1 + s) mod N, so that "who" means the same to everyone and
+one policy, shared by all, serves any number of sources.
+
+For a message p on B rows of a slice, one's own belief q on them and the mean r of everyone else heard (oneself
+included), all distributions over C classes:
+
+* *confidence*: mean over rows of max p;
+* *agreement* with oneself and with the class: mean over rows of Σ_c min(p_c, q_c), and of min(p_c, r_c): 1 for equal
+  distributions, 0 where they share nothing (1 − total variation);
+* *anchored* agreement: with oneself, rows weighted by the square of one's own confidence on them.
+
+Of each there is the value now and a running mean (exact at first, then exponential); with the report card and its
+last change that makes ten features, each also relative to the mean of those heard, and whether it was heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+OBSERVED = ("confidence", "agreement", "class_agreement", "anchored_agreement")
+"""What is observed of each message; the order of ``now`` and ``mean``."""
+
+_OF_A_SOURCE = (*OBSERVED, *(f"mean_{name}" for name in OBSERVED), "card", "card_change")
+FEATURES = (*_OF_A_SOURCE, *(f"relative_{name}" for name in _OF_A_SOURCE), "heard")
+"""Names of the F features of a source."""
+
+_OF_ONESELF = ("confidence", "class_agreement")
+OWN_FEATURES = (*_OF_ONESELF, *(f"mean_{name}" for name in _OF_ONESELF), "card_change", "heard", "told")
+"""Names of the G features of oneself; ``heard`` is the share of sources heard, ``told`` of labels."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Keeps what is known of the sources, as part of a world's state.
+
+    Args:
+        num_agents: N, at least 2 for there to be any source.
+        decay: Of the running means.
+    """
+
+    num_agents: int
+    decay: float = 0.95
+
+    @property
+    def count(self) -> int:
+        """S, the sources of an agent."""
+        return self.num_agents - 1
+
+    def index(self, device: torch.device) -> Tensor:
+        """Which agent each source is, int64 ``[N, S]``."""
+        agents = torch.arange(self.num_agents, device=device)
+        return (agents[:, None] + 1 + agents[: self.count]) % self.num_agents
+
+    def select(self, pairs: Tensor) -> Tensor:
+        """Entries of ``pairs [W, N, N, …]`` (receiver, sender) by source, ``[W, N, S, …]``."""
+        index = self.index(pairs.device)
+        return pairs[:, torch.arange(self.num_agents, device=pairs.device)[:, None], index]
+
+    def start(self, worlds: int, device: torch.device) -> dict[str, Tensor]:
+        """Nothing known of anybody."""
+        n, k = self.num_agents, len(OBSERVED)
+        pair = torch.zeros(worlds, n, self.count, k, device=device)
+        own = torch.zeros(worlds, n, len(_OF_ONESELF), device=device)
+        return {
+            "now": pair,
+            "mean": pair,
+            "times": pair[..., 0],
+            "own_now": own,
+            "own_mean": own,
+            "card_change": own[..., 0],
+        }
+
+    def notice(
+        self, known: Mapping[str, Tensor], messages: Tensor, beliefs: Tensor, heard: Tensor, clock: Tensor
+    ) -> dict[str, Tensor]:
+        """Take note of one slice's messages.
+
+        Args:
+            known: As :meth:`start` gave it.
+            messages: ``[W, N, S, B, C]``, zero where not heard.
+            beliefs: ``[W, N, B, C]``, one's own.
+            heard: bool ``[W, N, S]``.
+            clock: int64 ``[W]``.
+        """
+        weight = heard[..., None].float()
+        voices = 1 + heard.sum(-1)[..., None, None]  # [W, N, 1, 1]
+        total = messages.sum(2) + beliefs
+        others = (total[:, :, None] - messages) / (voices - 1).clamp_min(1)[:, :, None]
+        trust = beliefs.amax(-1).square()  # [W, N, B]
+        trust = (trust / trust.sum(-1, keepdim=True).clamp_min(1e-12))[:, :, None]
+        with_self = torch.minimum(messages, beliefs[:, :, None]).sum(-1)  # [W, N, S, B]
+        seen = torch.stack(
+            [
+                messages.amax(-1).mean(-1),
+                with_self.mean(-1),
+                torch.minimum(messages, others).sum(-1).mean(-1),
+                (with_self * trust).sum(-1),
+            ],
+            dim=-1,
+        )
+        times = known["times"] + heard
+        step = (1 / times.clamp_min(1)).clamp_min(1 - self.decay)[..., None]
+        mean_of_others = messages.sum(2) / (voices - 1).clamp_min(1)
+        own = torch.stack(
+            [beliefs.amax(-1).mean(-1), torch.minimum(beliefs, mean_of_others).sum(-1).mean(-1)], dim=-1
+        )
+        own_step = (1 / clock.clamp_min(1)).clamp_min(1 - self.decay)[:, None, None]
+        return {
+            "now": seen * weight,
+            "mean": known["mean"] + weight * step * (seen - known["mean"]),
+            "times": times,
+            "own_now": own,
+            "own_mean": known["own_mean"] + own_step * (own - known["own_mean"]),
+        }
+
+    def features(self, known: Mapping[str, Tensor], cards: Tensor, heard: Tensor) -> Tensor:
+        """Features of the sources, float32 ``[W, N, S, F]``, zero where not heard.
+
+        Args:
+            known: As :meth:`notice` left it.
+            cards: Report cards of the sources, ``[W, N, S]``.
+            heard: bool ``[W, N, S]``.
+        """
+        change = self.select(known["card_change"][:, None].expand(-1, self.num_agents, -1))
+        absolute = torch.cat([known["now"], known["mean"], cards[..., None], change[..., None]], dim=-1)
+        weight = heard[..., None].float()
+        centre = (absolute * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp_min(1)
+        return torch.cat([absolute, absolute - centre, torch.ones_like(weight)], dim=-1) * weight
+
+    def own_features(self, known: Mapping[str, Tensor], heard: Tensor, told: Tensor) -> Tensor:
+        """Features of oneself, float32 ``[W, N, G]``.
+
+        Args:
+            known: As :meth:`notice` left it.
+            heard: bool ``[W, N, S]``.
+            told: float32 ``[W, N]``, share of rows with labels.
+        """
+        parts = [known["card_change"], heard.float().mean(-1) if self.count else torch.zeros_like(told), told]
+        return torch.cat([known["own_now"], known["own_mean"], torch.stack(parts, -1)], dim=-1)

@@ -1,0 +1,110 @@
+"""Learners as a user names them: what they are once, and then populations of them from keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..envs.errors import ConfigError, unknown
+from ..envs.validation import real, whole
+from .cnn import cnn
+from .mixed import MixedPopulation
+from .modules import Factory, ModuleNetwork
+from .networks import MLP, Network
+from .population import Population
+
+Learners = str | Factory | Sequence[str | Factory]
+"""``"mlp"``, ``"cnn"``, a factory of modules, or one of these for each agent of a world."""
+
+
+def make_networks(
+    learners: Learners,
+    shape: Sequence[int],
+    classes: int,
+    agents: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    dropout: float = 0.0,
+) -> Network | list[Network]:
+    """The architecture of all learners, or one for each of a world's N agents. Holds no weights.
+
+    Args:
+        learners: ``"mlp"``, ``"cnn"``, a callable that returns a fresh ``nn.Module`` from ``[M, *shape]`` to
+            ``[M, C]``, or a list of N of these.
+        shape: Of one sample.
+        classes: C.
+        agents: N.
+        hidden: Widths of the hidden layers of ``"mlp"``.
+        dropout: Of the hidden layers of ``"mlp"``, in [0, 1); other kinds have none.
+
+    Raises:
+        UnknownName: No such kind; lists the near ones.
+        ConfigError: An argument out of range, or a module that cannot learn here; says why.
+    """
+    if isinstance(learners, str) or not isinstance(learners, Sequence):
+        return _Kinds(shape, classes, hidden, dropout).make(learners)
+    if len(learners) != agents:
+        raise ConfigError(f"{len(learners)} learners for {agents} agents: give one for each, or one for all")
+    kinds = _Kinds(shape, classes, hidden, dropout)
+    networks = [kinds.make(kind) for kind in learners]
+    return networks[0] if all(network == networks[0] for network in networks) else networks
+
+
+def make_population(
+    networks: Network | Sequence[Network], keys: Tensor, *, optimiser: str = "adam", **options: Any
+) -> Population | MixedPopulation:
+    """Fresh learners ``[W, N]`` from their keys.
+
+    Args:
+        networks: From :func:`make_networks`.
+        keys: int64 ``[W, N]``; see :func:`~studyhall.learners.learner_keys`.
+        optimiser: ``"adam"`` or ``"sgd"``.
+        options: Of the optimiser, ``lr`` among them; :func:`~studyhall.learners.make_optimiser` checks them
+            before there are keys.
+    """
+    if isinstance(networks, Sequence):
+        return MixedPopulation(networks, keys, optimiser=optimiser, **options)
+    return Population(networks, keys, optimiser=optimiser, **options)
+
+
+class _Kinds:
+    """Networks for data of one shape; the same network for the same kind."""
+
+    def __init__(self, shape: Sequence[int], classes: int, hidden: Sequence[int], dropout: float) -> None:
+        if real("dropout", dropout, 0, 1) > 1 - 2**-16:
+            raise ConfigError(f"dropout must be below 1, got {dropout}")
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
+        self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
+        self.shape, self.classes, self.dropout = tuple(shape), classes, dropout
+        self.made: dict[str | Factory, Network] = {}
+
+    def make(self, kind: str | Factory) -> Network:
+        """The network of a name or factory."""
+        if isinstance(kind, nn.Module) or not (isinstance(kind, str) or callable(kind)):
+            raise ConfigError(
+                f'learners are "mlp", "cnn", a factory of modules like `lambda: MyModule()`, or a list of these, '
+                f"got {type(kind).__name__}"
+            )
+        if kind not in self.made:
+            self.made[kind] = self.named(kind)() if isinstance(kind, str) else self.of_modules(kind)
+        return self.made[kind]
+
+    def named(self, name: str) -> Callable[[], Network]:
+        """What makes the network of a name."""
+        known = {"mlp": self.mlp, "cnn": self.cnn}
+        if name not in known:
+            raise unknown("kind of learner", name, known)
+        return known[name]
+
+    def mlp(self) -> Network:
+        return MLP((math.prod(self.shape), *self.hidden, self.classes), self.dropout)
+
+    def cnn(self) -> Network:
+        return self.of_modules(cnn(self.shape, self.classes))
+
+    def of_modules(self, factory: Factory) -> Network:
+        return ModuleNetwork(factory, self.shape, self.classes)

@@ -1,0 +1,245 @@
+"""Any module as a network of many learners: stacked by ``torch.func``, differentiated by autograd."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ..envs.errors import ConfigError
+from ..envs.validation import whole
+
+Factory = Callable[[], nn.Module]
+"""Makes a fresh module that maps ``[M, *shape]`` to logits ``[M, C]``."""
+
+_ROWS_AT_ONCE = 1 << 13  # samples, times learners, evaluated at a time: bounds the memory of the activations
+_FAULTS = (IndexError, RuntimeError, TypeError, ValueError)  # how a module fails on what it was not made for
+
+
+class ModuleNetwork:
+    """A network made of any module: the module is called once, on stacked parameters, for all learners.
+
+    Each learner's initial parameters come from a call of the factory of its own, seeded by its key; the global
+    generators of torch, numpy and random are left as they were. Parameters that do not require gradients stay
+    as they are. Buffers are constants that all learners share.
+
+    Args:
+        factory: Called without arguments, makes a fresh module from ``[M, *shape]`` to ``[M, C]``. Samples
+            must not depend on each other, nor on anything random.
+        shape: Of one sample.
+        classes: C.
+
+    Raises:
+        ConfigError: The factory makes no module, the module does not fit the data, has nothing to train, has
+            dropout or buffers that training changes, or cannot be stacked.
+    """
+
+    def __init__(self, factory: Factory, shape: Sequence[int], classes: int) -> None:
+        self.factory = factory
+        self.shape = tuple(whole("each side of a sample", side, 1) for side in shape)
+        self.classes = whole("classes", classes, 1)
+        with _seeded() as seed:
+            seed(0)
+            template = _made(factory)
+            _check_parts(template)
+            self._learning = template.train()
+            self._settled = copy.deepcopy(template).eval()
+            self.shapes = {name: tuple(own.shape) for name, own in template.named_parameters()}
+            self._trains = [own.requires_grad for own in template.parameters()]
+            self._check_output()
+            self._check_stacking()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModuleNetwork:
+        return self  # holds no learner's weights, and never changes
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of one learner."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def module(self) -> nn.Module:
+        """A module from the factory, the same at every call."""
+        with _seeded() as seed:
+            seed(0)
+            return _made(self.factory)
+
+    def init(self, keys: Tensor) -> list[Tensor]:
+        """Initial parameters, each learner's from a call of the factory seeded by its key.
+
+        Args:
+            keys: int64 ``[P]``.
+
+        Returns:
+            Stacks ``[P, *shape]``, in the order of :attr:`shapes`.
+        """
+        stacks = [torch.empty(len(keys), *shape) for shape in self.shapes.values()]
+        with _seeded() as seed, torch.no_grad():
+            for index, key in enumerate(keys.tolist()):
+                seed(key)
+                own = dict(_made(self.factory).named_parameters())
+                if {name: tuple(values.shape) for name, values in own.items()} != self.shapes:
+                    raise ConfigError("the module factory makes parameters of another shape at each call")
+                for stack, values in zip(stacks, own.values(), strict=True):
+                    stack[index] = values
+        return [stack.to(keys.device) for stack in stacks]
+
+    def masks(self, keys: Tensor, rows: int) -> None:
+        """None: a module has no dropout."""
+        return None
+
+    def logits(
+        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Logits ``[P, M, C]`` in evaluation mode, differentiable in ``x``, not in the parameters.
+
+        Args:
+            parameters: Stacks ``[P, …]``.
+            x: ``[G, M, D]``; each of the G inputs is shared by P/G consecutive learners.
+            masks: Ignored.
+        """
+        learners = len(parameters[0])
+        each = learners // len(x) if len(x) > 1 else 1  # learners of one input stay together
+        at_once = each * max(1, _ROWS_AT_ONCE // (each * x.shape[1]))
+        parts = []
+        for first in range(0, learners, at_once):
+            own = [stack[first : first + at_once].detach() for stack in parameters]
+            seen = x if len(x) == 1 else x[first // each : (first + at_once) // each]
+            parts.append(self._call(self._settled, own, seen))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def forward(
+        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        """Logits ``[P, M, C]`` in training mode, and the recorded graph; see :meth:`logits`."""
+        with torch.enable_grad():
+            pairs = zip(parameters, self._trains, strict=True)
+            leaves = [stack.detach().requires_grad_(trains) for stack, trains in pairs]
+            # What was made in inference mode cannot be part of a graph.
+            out = self._call(self._learning, leaves, x.clone() if x.is_inference() else x)
+        return out.detach(), (out, leaves)
+
+    def backward(
+        self,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        saved: tuple[Tensor, list[Tensor]],
+        gradient: Tensor,
+        masks: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Gradients of the stacks from the gradient ``[P, M, C]`` of the logits."""
+        out, leaves = saved
+        training = [leaf for leaf in leaves if leaf.requires_grad]
+        found = iter(torch.autograd.grad(out, training, gradient, allow_unused=True, materialize_grads=True))
+        return [next(found) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
+
+    def _call(self, module: nn.Module, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
+        """The module on stacks ``[P, …]`` and inputs ``[G, M, D]``."""
+        x = x.view(*x.shape[:2], *self.shape)
+        buffers = {name: buffer.to(x.device) for name, buffer in module.named_buffers()}
+
+        def one(own: Sequence[Tensor], seen: Tensor) -> Tensor:
+            return functional_call(module, {**buffers, **dict(zip(self.shapes, own, strict=True))}, (seen,))
+
+        if len(x) == 1:
+            return vmap(one, (0, None))(parameters, x[0])
+        if len(x) == len(parameters[0]):
+            return vmap(one)(parameters, x)
+        stacks = [stack.unflatten(0, (len(x), -1)) for stack in parameters]
+        return vmap(vmap(one, (0, None)))(stacks, x).flatten(0, 1)
+
+    # ---- what cannot work is said at once -----------------------------------------------------------
+
+    def _check_output(self) -> None:
+        """One module by itself, in training."""
+        x = torch.zeros(2, *self.shape)
+        before = {name: buffer.clone() for name, buffer in self._learning.named_buffers()}
+        try:
+            out = self._learning(x)
+        except _FAULTS as fault:
+            raise ConfigError(f"the module fails on inputs {list(x.shape)}: {_line(fault)}") from fault
+        if not isinstance(out, Tensor) or out.shape != (2, self.classes):
+            got = list(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+            raise ConfigError(
+                f"the module must map {list(x.shape)} to logits {[2, self.classes]} "
+                f"of the data's {self.classes} classes, it gives {got}"
+            )
+        after = dict(self._learning.named_buffers())
+        moved = [name for name, buffer in before.items() if not torch.equal(buffer, after[name])]
+        if moved:
+            raise ConfigError(
+                f"training changes the module's buffers {', '.join(moved)}, which learners would share: "
+                "use GroupNorm or LayerNorm in place of BatchNorm"
+            )
+
+    def _check_stacking(self) -> None:
+        """Two modules at once, there and back."""
+        stacks = [torch.stack([own.detach()] * 2) for own in self._learning.parameters()]
+        x = torch.zeros(2, 2, math.prod(self.shape))
+        try:
+            out, saved = self.forward(stacks, x)
+            self.backward(stacks, x, saved, torch.ones_like(out))
+            self.logits(stacks, x)
+        except _FAULTS as fault:
+            raise ConfigError(f"the module cannot be stacked by torch.func.vmap: {_line(fault)}") from fault
+
+
+def _made(factory: Factory) -> nn.Module:
+    """A module from the factory."""
+    if isinstance(factory, nn.Module) or not callable(factory):
+        given = "a module" if isinstance(factory, nn.Module) else repr(factory)
+        raise ConfigError(f"learners need a factory of modules, like `lambda: MyModule()`, got {given}")
+    try:
+        module = factory()
+    except _FAULTS as fault:
+        raise ConfigError(
+            f"the module factory fails when called without arguments: {_line(fault)}"
+        ) from fault
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"the module factory must return an nn.Module, it returns {type(module).__name__}")
+    return module
+
+
+def _check_parts(module: nn.Module) -> None:
+    """What can be seen without a call."""
+    if any(isinstance(own, nn.UninitializedParameter) for own in module.parameters()):
+        raise ConfigError("the module is lazy, its sizes are not known: give them to its layers")
+    if not any(own.requires_grad for own in module.parameters()):
+        raise ConfigError("the module has no parameters to train")
+    for name, part in module.named_modules():
+        drops = part.p if isinstance(part, nn.modules.dropout._DropoutNd) else getattr(part, "dropout", 0.0)
+        if isinstance(drops, float) and drops > 0:
+            raise ConfigError(
+                f"the module's dropout {name or type(part).__name__!r} would draw from the global generator: "
+                'leave it out, or use learners="mlp" with dropout'
+            )
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[Callable[[int], None]]:
+    """Gives a function that seeds the global generators; they are as before in the end."""
+
+    def seed(key: int) -> None:
+        torch.default_generator.manual_seed(key)
+        np.random.seed(key & 0xFFFFFFFF)
+        random.seed(key)
+
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.inference_mode(False):
+            yield seed
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
+
+
+def _line(fault: Exception) -> str:
+    """The first line of what went wrong."""
+    return next(iter(str(fault).strip().splitlines()), type(fault).__name__)

@@ -1,0 +1,58 @@
+"""What every stacked optimiser is: learner p takes a step, or is not touched by a bit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..envs.errors import ConfigError
+from ..envs.validation import real
+
+
+class Optimiser(ABC):
+    """Changes stacks ``[P, …]`` in place, each learner at a rate and a time of its own.
+
+    Args:
+        parameters: The stacks.
+        lr: Learning rate, above 0.
+
+    Attributes:
+        steps: Steps each learner has taken, float32 ``[P]``.
+        state: What is remembered of each parameter: kind to stacks like the parameters.
+
+    Raises:
+        ConfigError: A learning rate that is none.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], *, lr: float) -> None:
+        if real("lr", lr, 0) == 0:
+            raise ConfigError(f"lr must be above 0, got {lr}")
+        self.lr = lr
+        self.parameters = list(parameters)
+        # float32, as PyTorch's fused kernels want it
+        self.steps = torch.zeros(len(parameters[0]), device=parameters[0].device)
+        self.state: dict[str, list[Tensor]] = {}
+
+    @abstractmethod
+    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
+        """One step of the learners whose rate is above zero.
+
+        Args:
+            gradients: Stacks ``[K, …]`` of K learners in a row; of learners that do not step they may hold
+                anything, NaN included.
+            rate: ``[K]``, multiplies ``lr``; None is one for all.
+            first: The first of the K learners.
+        """
+
+    def clear(self, learners: Tensor) -> None:
+        """Forget the state and step counts of learners, given as bool ``[P]``."""
+        for stack in (self.steps, *(stack for stacks in self.state.values() for stack in stacks)):
+            stack.masked_fill_(along(learners, stack), 0.0)
+
+
+def along(values: Tensor, stack: Tensor) -> Tensor:
+    """Values ``[P]`` in a shape that broadcasts over a stack ``[P, …]``."""
+    return values.view(-1, *[1] * (stack.ndim - 1))

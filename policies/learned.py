@@ -1,0 +1,199 @@
+"""Protocols that were trained: the weights of a :class:`SetScorer` in a file, acting in any world they fit."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..envs.bridges.flat import FlatActions
+from ..envs.errors import ConfigError
+from ..envs.world import TensorDict, World
+from .policy import Policy
+from .set_scorer import SetScorer, legal_logits, observed_sizes
+
+ABOUT = "studyhall.json"
+"""Entry of a policy's zip that says what it is."""
+FORMAT = "studyhall set scorer, 1"
+_WEIGHTS = "policy.pth"
+_LARGEST = 1 << 26  # bytes of an entry that is still read: a scorer is some 100 KiB
+
+
+class ScorerPolicy(Policy):
+    """A :class:`SetScorer` that acts: the best guess of every agent, without noise.
+
+    Args:
+        scorer: On the device of the worlds it will act in.
+    """
+
+    def __init__(self, scorer: SetScorer) -> None:
+        self.scorer = scorer
+
+    def bind(self, world: World) -> None:
+        """Check that the scorer fits the world's observations and actions.
+
+        Raises:
+            ConfigError: It does not; says what differs.
+        """
+        super().bind(world)
+        observed = world.observation_space.spaces
+        sizes = observed_sizes(observed, str(self))
+        given = (sizes.source_features, sizes.own_features)
+        if given != self.scorer.features:
+            raise ConfigError(
+                f"{self} reads {self.scorer.features} features of a source and of oneself, this world has "
+                f"{given}: train it anew"
+            )
+        self._flat = None if "action_mask" in observed else FlatActions(world.action_space)
+        space: Any = world.action_space["choice"] if self._flat is None else self._flat
+        has = (space.n if self._flat is None else space.shape[0]) - sizes.sources
+        if has != self.scorer.pooled:
+            raise ConfigError(
+                f"{self} decides {self.scorer.pooled} things beside its sources, this world asks for {has}: "
+                "give the world the form of actions (and a teacher, or none) that it was trained with"
+            )
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Actions ``[W, N, …]``."""
+        with torch.no_grad():
+            scores, _ = self.scorer(obs)
+        if self._flat is None:
+            return {"choice": legal_logits(scores, obs["action_mask"]).argmax(-1)}
+        return self._flat.split(scores)
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Of the world's learners."""
+        return self.world.predict(x, dropout=dropout)  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        return "this policy"
+
+
+class LearnedPolicy(ScorerPolicy):
+    """A trained policy from a file.
+
+    Nothing in the file is ever unpickled: weights are loaded as bare tensors, the rest is JSON.
+
+    Args:
+        source: A zip that ``studyhall train`` or :func:`~studyhall.policies.sb3.save_policy` wrote, or the name
+            of one that comes with the package; see :func:`trained`.
+
+    Attributes:
+        about: What the file says of itself.
+        world_kwargs: Arguments of the worlds that it was trained in.
+
+    Raises:
+        ConfigError: There is no such file or name, or the file is no policy of ours.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = str(source)
+        self.about, weights = _read(self.source)
+        try:
+            scorer = SetScorer.from_state(weights)
+            self.world_kwargs = dict(self.about["world_kwargs"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+            raise _damaged(self.source) from fault
+        super().__init__(scorer.eval().requires_grad_(False))
+
+    def bind(self, world: World) -> None:
+        """Check that the policy fits the world, and go to its device.
+
+        Raises:
+            ConfigError: It does not; says what differs.
+        """
+        observed_sizes(world.observation_space.spaces, str(self))
+        actions, learnt = sorted(world.action_space.spaces), self.about.get("actions")
+        if actions != learnt:
+            raise ConfigError(
+                f"{self} decides {learnt}, this world asks for {actions}: make the world with {self.world_kwargs}"
+            )
+        features = list(world.source_features)  # type: ignore[attr-defined]
+        if features != self.about.get("source_features"):
+            differ = sorted(set(features) ^ set(self.about.get("source_features") or ()))
+            raise ConfigError(
+                f"{self} was trained on other features of sources (they differ in {', '.join(differ) or 'order'}): "
+                "train it anew"
+            )
+        super().bind(world)
+        self.scorer.to(world.device)
+
+    def __str__(self) -> str:
+        return f"policy {self.source}"
+
+
+def trained() -> dict[str, Any]:
+    """The trained policies that come with the package: name to file."""
+    folder = importlib.resources.files(__package__).joinpath("trained")
+    found = folder.iterdir() if folder.is_dir() else ()
+    return {
+        f.name.removesuffix(".zip"): f for f in sorted(found, key=lambda f: f.name) if f.name.endswith(".zip")
+    }
+
+
+def _read(source: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """What a policy's file says of itself, and the weights of its scorer."""
+    shipped = trained()
+    file = shipped.get(source, Path(source).expanduser())
+    try:
+        content = file.read_bytes()
+    except OSError as fault:
+        raise _missing(source, fault, list(shipped)) from fault
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if not {ABOUT, _WEIGHTS} <= set(archive.namelist()):
+                raise ConfigError(
+                    f"{source} is no policy of studyhall: it holds no {ABOUT}; save models with save_policy"
+                )
+            about = json.loads(_entry(archive, ABOUT))
+            weights = torch.load(io.BytesIO(_entry(archive, _WEIGHTS)), map_location="cpu", weights_only=True)
+        if about["format"] != FORMAT:
+            raise ConfigError(f"{source} is of format {about['format']!r}, this version reads {FORMAT!r}")
+        return about, {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+    ) as fault:
+        if isinstance(fault, ConfigError):
+            raise
+        # What a cut or scribbled-over file makes of the lines above.
+        raise _damaged(source) from fault
+    except (TypeError, AttributeError) as fault:  # JSON or weights of another shape than ours
+        raise _damaged(source) from fault
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _LARGEST:
+        raise zipfile.BadZipFile(f"{name} is far larger than a policy's")
+    return archive.read(name)
+
+
+def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
+    folder = Path(source).expanduser().parent
+    beside = [str(f) for f in sorted(folder.glob("*.zip"))] if folder.is_dir() else []
+    near = difflib.get_close_matches(source, [*shipped, *beside], n=3, cutoff=0.4)
+    hint = (
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "give the path of a zip from studyhall train"
+    )
+    if not near and shipped:
+        hint += f", or one of {', '.join(shipped)}"
+    return ConfigError(f"no trained policy {source!r} ({fault.strerror or 'cannot be read'}): {hint}")
+
+
+def _damaged(source: str) -> ConfigError:
+    return ConfigError(f"{source} is damaged or no policy of studyhall: train it anew, or copy it again")

@@ -1,0 +1,60 @@
+"""Rules that know what no agent can: upper bounds, from the world's secrets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...envs.errors import ConfigError
+from ...envs.world import World
+from .rule import Talk
+from .weights import Weighted
+
+
+class Oracle(Weighted):
+    """Knows the liars. Awake or not: a liar that still sleeps is left out too."""
+
+    def bind(self, world: World) -> None:
+        """Get to know the world.
+
+        Raises:
+            ConfigError: The world keeps no secrets to read.
+        """
+        super().bind(world)
+        n = world.num_agents
+        i, s = torch.arange(n, device=world.device)[:, None], torch.arange(n - 1, device=world.device)
+        self._agents = (i + 1 + s) % n  # which agent source s of agent i is, [N, S]
+
+    def secret(self, name: str) -> Tensor:
+        """A secret of the world's."""
+        secrets = self.world.secrets()  # type: ignore[attr-defined]
+        if name not in secrets:
+            raise ConfigError(f"the oracle {type(self).__name__} needs a world that knows its {name}")
+        return secrets[name]
+
+    def honest(self) -> Tensor:
+        """Which sources are honest, bool ``[W, N, S]``."""
+        return ~self.secret("liar")[:, self._agents]
+
+
+class OracleMean(Oracle):
+    """Imitate the mean of the honest sources heard."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One for the honest."""
+        return self.honest().float()
+
+
+class OracleExpert(Oracle):
+    """Imitate, row by row, the honest source whose classes include the row's true label.
+
+    The mean of them where there are several; nobody where there is none, or where oneself is an expert of
+    that class.
+    """
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One for the honest experts of each row, ``[W, N, S, B]``."""
+        experts, labels = self.secret("experts"), self.secret("labels")
+        knows = experts.gather(2, labels[:, None].clamp_min(0).expand(-1, experts.shape[1], -1))  # [W, N, B]
+        useful = knows[:, self._agents] & self.honest()[..., None] & ~knows[:, :, None]
+        return useful.float()

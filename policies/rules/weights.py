@@ -1,0 +1,117 @@
+"""Rules that weigh sources and imitate their weighted mean."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from ...envs import rng
+from ...envs.exam import distributions
+from .rule import Rule, Talk, overlap, pick
+
+
+class Weighted(Rule):
+    """Imitate Σ w·p / Σ w over the sources that spoke of a row; Σ w = 0 is not imitated."""
+
+    @abstractmethod
+    def weights(self, talk: Talk) -> Tensor:
+        """Weights ≥ 0 of the sources, ``[W, N, S]``, or of their rows, ``[W, N, S, B]``."""
+
+    def targets(self, talk: Talk) -> Tensor:
+        """The weighted mean, ``[W, N, B, C]``."""
+        weights = self.weights(talk)
+        if weights.dim() == 3:
+            weights = weights[..., None]
+        return distributions((weights[..., None] * talk.rows).sum(2))[0]
+
+
+class Nobody(Rule):
+    """Imitate nobody: learn from labels alone, the control of every other rule."""
+
+    def targets(self, talk: Talk) -> Tensor:
+        """All zero."""
+        return torch.zeros_like(talk.own)
+
+
+class RandomSource(Weighted):
+    """Imitate one source heard, drawn anew at each step for each agent."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot."""
+        key = rng.fold(self.world.keys, self.world.steps)
+        return pick(rng.uniform(rng.bits(key, "policy/source", talk.heard.shape[1:])), talk.heard)
+
+
+class Mean(Weighted):
+    """Imitate the plain mean of all sources heard (ensemble distillation: Hinton, Vinyals & Dean, 2015)."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """All one."""
+        return talk.heard.float()
+
+
+class MostConfidentSlice(Weighted):
+    """Imitate the source whose largest probability, averaged over the slice, is highest."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot."""
+        return pick(talk.row_mean(talk.confidence), talk.heard)
+
+
+class MostConfidentSample(Weighted):
+    """Imitate, row by row, the source whose largest probability is highest."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot for each row, ``[W, N, S, B]``."""
+        return pick(talk.confidence, talk.spoke)
+
+
+class DropMostConfident(Weighted):
+    """Imitate the mean without the source that is most confident on the slice; a lone source is kept."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One for all but one."""
+        heard = talk.heard.float()
+        alone = heard.sum(-1, keepdim=True) <= 1
+        dropped = pick(talk.row_mean(talk.confidence), talk.heard)
+        return torch.where(alone, heard, heard - dropped)
+
+
+class BestCard(Weighted):
+    """Imitate the source heard with the best report card."""
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot."""
+        return pick(talk.cards, talk.heard)
+
+
+class TwoPhase(BestCard):
+    """First the teacher, then the best student teaches the others (the documented classroom).
+
+    While the teacher's budget lasts, learn from labels alone; then imitate the source with the best report
+    card, unless no card is better than one's own. A world without a teacher to ask is in the second phase
+    from the start.
+    """
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot in the second phase, for those who are not the best themselves."""
+        best = super().weights(talk)
+        own_card, left = talk.report.unbind(-1)
+        follows = (best * talk.cards).sum(-1) > own_card
+        if "ask" in self.world.action_space.spaces:
+            follows = follows & (left <= 0)
+        return best * follows[..., None]
+
+
+class Agreement(Weighted):
+    """Imitate the source that agrees most with the mean of the others heard and oneself.
+
+    Agreement is Σ min(p, q), the mean over rows: the soft form of picking the source that the plurality
+    backs.
+    """
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot."""
+        return pick(talk.row_mean(overlap(talk.rows, talk.others())), talk.heard)

@@ -1,0 +1,471 @@
+"""Training a protocol on a scenario's world with Stable-Baselines3, and keeping the best of it.
+
+=================  =====================================================================================
+``config.json``    everything needed to train it again
+``best.zip``       the policy with the best return on held-out worlds so far
+``last.zip``       the policy as training left it
+``tensorboard/``   events, where TensorBoard is installed
+=================  =====================================================================================
+
+Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip`` and with SB3's own ``load``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import LinearSchedule
+
+from ..envs import make_sb3, make_world
+from ..envs.errors import ConfigError, StudyhallError, unknown
+from ..envs.validation import real, whole
+from ..policies.learned import ScorerPolicy
+from ..policies.sb3 import SetPolicy, save_policy
+from ..scenarios import Scenario
+from .interrupts import stop_requests
+from .output import as_json, write_text
+from .progress import LiveProgress
+from .run_folder import _free
+from .settings import _assignments, customise
+
+_EVAL_SEED = 10_000
+"""Held-out worlds have seeds from here on, far from those a run measures: a best chosen on these would be a
+claim that chose itself."""
+_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every algorithm is trained with; each can be set with ``--set ALGO.NAME=VALUE``.
+
+    Args:
+        learning_rate: Falls linearly to 0.
+        n_steps: Steps of every agent between two updates.
+        gamma: Discount. Progress follows soon upon what was learnt, so a short view has far less noise.
+        gae_lambda: λ of generalised advantage estimation.
+        ent_coef: Weight of the entropy.
+        vf_coef: Weight of the value's loss.
+        max_grad_norm: Gradients are clipped to it.
+        width: Of the scorer's hidden layers.
+        log_std_init: Initial logarithm of the actions' standard deviations.
+
+    Raises:
+        ConfigError: A value out of range.
+    """
+
+    learning_rate: float = 1e-3
+    n_steps: int = 50
+    gamma: float = 0.95
+    gae_lambda: float = 0.9
+    ent_coef: float = 0.0
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    width: int = 64
+    log_std_init: float = -0.7
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "width"):
+            whole(name, getattr(self, name), 1)
+        for name in ("learning_rate", "ent_coef", "vf_coef", "max_grad_norm"):
+            real(name, getattr(self, name), 0)
+        for name in ("gamma", "gae_lambda"):
+            real(name, getattr(self, name), 0, 1)
+        real("log_std_init", self.log_std_init, -10, 2)
+
+
+@dataclass(frozen=True)
+class PPOSettings(Settings):
+    """Those of PPO besides.
+
+    Args:
+        batch_size: Agent-steps of a minibatch at most; the next smaller divisor of all there are is taken.
+        n_epochs: Passes over what was collected.
+        clip_range: Of probability ratios.
+    """
+
+    batch_size: int = 4000
+    n_epochs: int = 4
+    clip_range: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("batch_size", self.batch_size, 2)  # advantages are normalised within it
+        whole("n_epochs", self.n_epochs, 1)
+        real("clip_range", self.clip_range, 0)
+
+
+@dataclass(frozen=True)
+class A2CSettings(Settings):
+    """Those of A2C, which makes one update of everything it has just collected."""
+
+    n_steps: int = 10
+
+
+ALGORITHMS: dict[str, tuple[type[OnPolicyAlgorithm], type[Settings]]] = {
+    "ppo": (PPO, PPOSettings),
+    "a2c": (A2C, A2CSettings),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained.
+
+    Args:
+        scenario: Its world; who acts in it otherwise plays no part.
+        algorithm: A name of :data:`ALGORITHMS`.
+        settings: Of the algorithm.
+        timesteps: Agent-steps in all; training stops at the end of the update that reaches them.
+        worlds: W.
+        seed: Of the worlds, of the weights and of exploration.
+        threads: CPU threads.
+        eval_every: Agent-steps between two evaluations.
+        eval_worlds: Held-out worlds, one episode each.
+    """
+
+    scenario: Scenario
+    algorithm: str = "ppo"
+    settings: Settings = field(default_factory=PPOSettings)
+    timesteps: int = 1_000_000
+    worlds: int = 64
+    seed: int = 0
+    threads: int = 1
+    eval_every: int = 200_000
+    eval_worlds: int = 16
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same."""
+        given = [
+            f"{name}={as_json(value)}"
+            for prefix, now, default in (
+                ("", self.scenario.env_kwargs, _registered(self.scenario.name)),
+                (f"{self.algorithm}.", vars(self.settings), vars(type(self.settings)())),
+            )
+            for name, value in ((f"{prefix}{k}", v) for k, v in now.items() if default.get(k, ...) != v)
+        ]
+        words = ["studyhall", "train", self.scenario.name, "--algo", self.algorithm]
+        for name in ("timesteps", "worlds", "seed", "eval_every"):
+            words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
+        return shlex.join([*words, *(word for text in given for word in ("--set", text))])
+
+
+def _registered(name: str) -> Mapping[str, Any]:
+    from ..scenarios import registry
+
+    return registry[name].env_kwargs if name in registry else {}
+
+
+@dataclass
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        folder: Where it is.
+        evaluations: Agent-steps and mean return of an agent on held-out worlds, in order.
+        timesteps: Agent-steps made.
+        seconds: Wall time, evaluations included.
+        stopped: Whether the user stopped it early.
+    """
+
+    folder: Path
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    timesteps: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """Agent-steps and return of ``best.zip``; NaN where there was no evaluation."""
+        return max(self.evaluations, key=lambda found: found[1], default=(self.timesteps, math.nan))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        return {
+            "folder": str(self.folder),
+            "best": str(self.folder / "best.zip"),
+            "last": str(self.folder / "last.zip"),
+            "best_timesteps": self.best[0],
+            "best_return": self.best[1],
+            "evaluations": [{"timesteps": at, "return": value} for at, value in self.evaluations],
+            "timesteps": self.timesteps,
+            "seconds": self.seconds,
+            "agent_steps_per_second": self.timesteps / self.seconds if self.seconds else None,
+            "stopped": self.stopped,
+        }
+
+
+def configure(
+    scenario: Scenario, *, algorithm: str = "ppo", assignments: Sequence[str] = (), **options: Any
+) -> TrainConfig:
+    """What the options of ``studyhall train`` say.
+
+    Args:
+        scenario: The scenario.
+        algorithm: ``"ppo"`` or ``"a2c"``.
+        assignments: ``KEY=VALUE`` for arguments of the world, ``ppo.KEY=VALUE`` for those of the algorithm.
+        **options: Fields of :class:`TrainConfig`; None takes the default.
+
+    Raises:
+        ConfigError: An algorithm, name or value that cannot be.
+    """
+    if algorithm.lower() not in ALGORITHMS:
+        raise ConfigError(
+            f"algorithm {algorithm!r} is not supported: use {' or '.join(ALGORITHMS)}, which learn on the policy "
+            "from many worlds at once (replay buffers do not fit worlds whose learners change as they play)"
+        )
+    algorithm = algorithm.lower()
+    given = _assignments(assignments)
+    for name in given:
+        head = name.partition(".")[0]
+        if head == "policy":
+            raise ConfigError(
+                f"{name} cannot be set: training makes the policy; its settings are {algorithm}.…"
+            )
+        if head != name and head != algorithm:
+            raise unknown("setting", name, [f"{algorithm}.{f.name}" for f in _fields(algorithm)])
+    ours = {k.partition(".")[2]: v for k, v in given.items() if "." in k}
+    theirs = [text for text in assignments if "." not in text.partition("=")[0]]
+    return TrainConfig(
+        scenario=customise(scenario, assignments=theirs),
+        algorithm=algorithm,
+        settings=_settings(algorithm, ours),
+        **{name: value for name, value in options.items() if value is not None},
+    )
+
+
+def _fields(algorithm: str) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(ALGORITHMS[algorithm][1])
+
+
+def _settings(algorithm: str, given: Mapping[str, Any]) -> Settings:
+    """The algorithm's settings with a user's changes."""
+    known = [f.name for f in _fields(algorithm)]
+    for name in given:
+        if name not in known:
+            raise unknown(f"setting of {algorithm}", name, known)
+    return ALGORITHMS[algorithm][1](**given)
+
+
+def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
+    """The model, untrained, with its worlds.
+
+    Args:
+        config: What is to be trained.
+
+    Raises:
+        ConfigError: The scenario's world is none to train in; says why.
+    """
+    env = make_sb3(config.scenario.env, config.worlds, seed=config.seed, **config.scenario.env_kwargs)
+    settings = dict(vars(config.settings))
+    rate = settings.pop("learning_rate")
+    network = {name: settings.pop(name) for name in ("width", "log_std_init")}
+    if "batch_size" in settings:
+        settings["batch_size"] = _divisor(env.num_envs * settings["n_steps"], settings["batch_size"])
+    algorithm: Any = ALGORITHMS[config.algorithm][0]
+    return algorithm(
+        SetPolicy,
+        env,
+        learning_rate=LinearSchedule(rate, 0.0, 1.0),
+        policy_kwargs=network,
+        seed=config.seed,
+        device="cpu",
+        **settings,
+    )
+
+
+def _divisor(total: int, most: int) -> int:
+    """The largest divisor of ``total`` that is at most ``most``; all where there is none but 1."""
+    return next((size for size in range(min(most, total), 1, -1) if total % size == 0), total)
+
+
+class Evaluation:
+    """The return of the deterministic policy on held-out worlds, always the same ones.
+
+    Args:
+        config: Says which world.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.world = make_world(
+            config.scenario.env, num_worlds=config.eval_worlds, autoreset=False, **config.scenario.env_kwargs
+        )
+
+    def __call__(self, model: OnPolicyAlgorithm, stop: Callable[[], bool]) -> float | None:
+        """Mean return of an agent over one episode of every world; None where ``stop`` said so on the way."""
+        assert isinstance(model.policy, SetPolicy)
+        policy = ScorerPolicy(model.policy.scorer)
+        policy.bind(self.world)
+        obs = self.world.reset(seed=_EVAL_SEED, options={"domain": "eval"})
+        while not self.world.ended.all():
+            if stop():
+                return None
+            obs = self.world.step(policy.act(obs)).obs
+        return float(self.world.metrics()["return"].mean())
+
+
+def train(config: TrainConfig, out: Path | None = None) -> Trained:
+    """Train, evaluate on the way, and keep the best and the last.
+
+    A first Ctrl-C stops after the running step; what was best by then is kept.
+
+    Args:
+        config: What to train.
+        out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
+
+    Raises:
+        ConfigError: It cannot be set up, or the folder not be written.
+    """
+    torch.set_num_threads(config.threads)
+    try:
+        model, evaluation = make_model(config), Evaluation(config)
+    except StudyhallError:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as fault:  # what torch and SB3 make of settings that cannot be
+        raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
+    folder = _folder(out, config)
+    if importlib.util.find_spec("tensorboard"):
+        model.tensorboard_log = str(folder / "tensorboard")
+    else:
+        print("studyhall: no TensorBoard events, since tensorboard is not installed", file=sys.stderr)
+    found = Trained(folder)
+    begun = time.perf_counter()
+    bar = _Progress(config.scenario.name, config.timesteps)
+    with stop_requests() as stop, bar:
+        watch = _Watch(config, evaluation, found, bar, stop)
+        model.learn(config.timesteps, callback=watch, tb_log_name=config.algorithm)
+        found.stopped = stop()
+        watch.evaluate_and_keep()
+    found.timesteps, found.seconds = model.num_timesteps, time.perf_counter() - begun
+    watch.save("last.zip")
+    if not found.evaluations:
+        watch.save("best.zip")
+    return found
+
+
+class _Progress(LiveProgress):
+    def show(self, done: int, figures: str) -> None:
+        """Show how many agent-steps are done, and the figures."""
+        self._bar.figures = figures
+        self._bar.update(self._task, completed=done)
+
+
+class _Watch(BaseCallback):
+    """Shows how training goes, evaluates when it is time, keeps the best, and stops when asked."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        evaluation: Evaluation,
+        found: Trained,
+        bar: _Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self.config, self.evaluation, self.found, self.bar, self.stop = config, evaluation, found, bar, stop
+        self._next = config.eval_every
+        self._reward = math.nan
+        self._begun = self._shown = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        reward = float(self.locals["rewards"].mean())
+        self._reward = reward if math.isnan(self._reward) else 0.99 * self._reward + 0.01 * reward
+        now = time.perf_counter()
+        if now - self._shown >= 0.1:
+            self._shown = now
+            self.bar.show(self.num_timesteps, self._figures(now))
+        return not self.stop()
+
+    def _on_rollout_start(self) -> None:  # the update before has just been made
+        if self.num_timesteps >= self._next:
+            self.evaluate_and_keep()
+            self._next += self.config.eval_every * (
+                1 + (self.num_timesteps - self._next) // self.config.eval_every
+            )
+
+    def evaluate_and_keep(self) -> None:
+        """Evaluate the policy as it is now, unless that was just done, and save it if it is the best so far."""
+        if self.found.evaluations and self.found.evaluations[-1][0] == self.num_timesteps:
+            return
+        value = self.evaluation(self.model, self.stop)  # type: ignore[arg-type]
+        if value is None:
+            return
+        best_before = max((v for _, v in self.found.evaluations), default=-math.inf)
+        self.found.evaluations.append((self.num_timesteps, value))
+        self.logger.record("eval/return", value)
+        if self.num_timesteps >= self.config.timesteps:
+            self.logger.dump(self.num_timesteps)  # nobody else will
+        if value > best_before:
+            self.save("best.zip", eval_return=value)
+
+    def save(self, name: str, **more: Any) -> None:
+        """Save the policy as it is now."""
+        config = self.config
+        about = {
+            "scenario": config.scenario.name,
+            "seed": config.seed,
+            "worlds": config.worlds,
+            "settings": dataclasses.asdict(config.settings),
+            "command": config.command,
+        }
+        save_policy(self.model, self.found.folder / name, **about, **more)
+
+    def _figures(self, now: float) -> str:
+        last = f"{self.found.evaluations[-1][1]:.2f}" if self.found.evaluations else "–"
+        rate = self.num_timesteps / (now - self._begun)
+        return f"reward {self._reward:.4f} · return on held-out worlds {last} · {rate:,.0f} agent-steps/s"
+
+
+def _folder(out: Path | None, config: TrainConfig) -> Path:
+    """Make the folder and write ``config.json`` into it."""
+    from .. import __version__
+
+    described = {
+        **dataclasses.asdict(config),
+        "command": config.command,
+        "versions": {
+            "studyhall": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    try:
+        path = _free(f"{config.scenario.name}-{config.algorithm}") if out is None else out
+        path.mkdir(parents=True, exist_ok=True)
+        if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
+            raise ConfigError(f"{path} holds a run already: choose another folder with --out")
+        write_text(path / "config.json", as_json(described, indent=2) + "\n")
+    except OSError as fault:
+        where = "runs/" if out is None else str(out)
+        raise ConfigError(
+            f"cannot write to {where} ({fault.strerror}): choose another folder with --out"
+        ) from fault
+    return path
+
+
+def interrupted(found: Trained) -> SystemExit:
+    """What ends the program where the user stopped a training; says what was kept."""
+    print(
+        f"studyhall: stopped after {found.timesteps:,} agent-steps; the best so far is {found.folder / 'best.zip'}",
+        file=sys.stderr,
+    )
+    return SystemExit(_INTERRUPTED)

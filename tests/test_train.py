@@ -1,0 +1,223 @@
+"""Training from the command line: what it writes, what it prints, what it refuses, and how it stops."""
+
+import dataclasses
+import json
+import signal
+import warnings
+
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+from studyhall.policies import make_policy
+from studyhall.policies.learned import LearnedPolicy
+from studyhall.rollouts import cli, rollout
+from studyhall.rollouts import train as training
+from studyhall.rollouts.train import configure, make_model, train
+from studyhall.scenarios import Scenario, registry
+
+WORLD = {"learners": "mlp", "hidden": [8], "agents": 3, "horizon": 8, "slice_size": 4, "exam_size": 10}
+SCENARIO = Scenario("tiny", "a small society", env="society-v0", policy="random", env_kwargs=WORLD)
+QUICK = ("--timesteps", "96", "--worlds", "4", "--eval-every", "48", "--set", "ppo.n_steps=4")
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch, tmp_path):
+    monkeypatch.setitem(registry, "tiny", SCENARIO)
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def call(capsys):
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def quick(**options):
+    return configure(
+        SCENARIO, assignments=["ppo.n_steps=4"], **{"timesteps": 96, "worlds": 4, "eval_every": 48} | options
+    )
+
+
+def test_train_writes_policies_that_run(call, tmp_path):
+    code, out, err = call("train", "tiny", *QUICK, "--out", "mine", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["timesteps"] == 96
+    assert [entry["timesteps"] for entry in found["evaluations"]] == [48, 96]
+    assert found["best_return"] == max(entry["return"] for entry in found["evaluations"])
+    assert not found["stopped"]
+    folder = tmp_path / "mine"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["settings"]["n_steps"] == 4
+    assert config["scenario"]["env_kwargs"] == WORLD
+    assert list(folder.glob("tensorboard/*/events*"))
+    assert not list(folder.glob(".*"))
+    for name in ("best", "last"):
+        policy = LearnedPolicy(found[name])
+        assert policy.about["command"] == config["command"]
+        assert policy.world_kwargs == {"learners": "mlp", "actions": "listen"}
+        PPO.load(found[name], device="cpu")
+    assert LearnedPolicy(found["best"]).about["timesteps"] == found["best_timesteps"]
+    assert LearnedPolicy(found["last"]).about["timesteps"] == 96
+
+
+def test_a_trained_policy_runs_by_path(tmp_path):
+    train(quick(timesteps=48), tmp_path / "run")
+    path = str(tmp_path / "run" / "best.zip")
+    assert isinstance(make_policy(path), LearnedPolicy)
+    again = rollout(Scenario("again", "", env="society-v0", policy=path, env_kwargs=WORLD | {"agents": 5}))
+    assert 0 <= again.metrics["open"]["mean"][0] <= 1
+
+
+def test_train_says_what_to_do_next(call):
+    code, out, _ = call("train", "tiny", *QUICK)
+    assert code == 0
+    assert "studyhall run tiny --set policy=runs/tiny-ppo-1/best.zip" in out
+    assert "return on held-out worlds" in out
+    assert call("train", "tiny", *QUICK)[0] == 0  # the next free folder
+
+
+def test_its_command_trains_the_same(call):
+    """The command in the file repeats the training to the bit."""
+    call(
+        "train",
+        "tiny",
+        *QUICK,
+        "--seed",
+        "3",
+        "--set",
+        "ppo.gamma=0.9",
+        "--set",
+        "byte_price=0.5",
+        "--out",
+        "a",
+    )
+    command = LearnedPolicy("a/last.zip").about["command"].split()
+    assert command[:3] == ["studyhall", "train", "tiny"]
+    assert call(*command[1:], "--out", "b")[0] == 0
+    first, second = (LearnedPolicy(f"{name}/last.zip") for name in "ab")
+    assert first.about == second.about
+    for ours, theirs in zip(first.scorer.parameters(), second.scorer.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_best_is_the_best(monkeypatch, tmp_path):
+    values = iter([3.0, 5.0, 4.0, 4.5])
+    monkeypatch.setattr(training.Evaluation, "__call__", lambda self, model, stop: next(values))
+    found = train(quick(timesteps=192), tmp_path / "run")
+    assert [value for _, value in found.evaluations] == [3.0, 5.0, 4.0, 4.5]
+    assert found.best == (96, 5.0)
+    best = LearnedPolicy(str(tmp_path / "run" / "best.zip"))
+    assert (best.about["timesteps"], best.about["eval_return"]) == (96, 5.0)
+
+
+def test_evaluation_is_on_held_out_worlds_and_always_the_same():
+    model = make_model(quick())
+    evaluation = training.Evaluation(quick())
+    first = evaluation(model, lambda: False)
+    assert evaluation.world.domain == "eval"
+    assert evaluation(model, lambda: False) == first
+    assert evaluation(make_model(quick(seed=1)), lambda: False) != first
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_ctrl_c_keeps_the_best(call, monkeypatch, after):
+    """Stopped before anything was evaluated, and after it."""
+    evaluate, values = training.Evaluation.__call__, []
+
+    def then_stop(self, model, stop):
+        if len(values) == after:
+            signal.raise_signal(signal.SIGINT)
+        values.append(evaluate(self, model, stop))
+        return values[-1]
+
+    monkeypatch.setattr(training.Evaluation, "__call__", then_stop)
+    code, out, err = call("train", "tiny", *QUICK, "--timesteps", "480", "--out", "mine", "--json")
+    assert code == 130
+    assert "mine/best.zip" in err
+    found = json.loads(out)
+    assert found["stopped"]
+    assert len(found["evaluations"]) == after
+    assert found["timesteps"] < 480
+    for name in ("best", "last"):
+        assert LearnedPolicy(found[name]).about["algorithm"] == "PPO"
+
+
+def test_a2c(call):
+    code, out, err = call(
+        "train",
+        "tiny",
+        "--algo",
+        "a2c",
+        "--timesteps",
+        "48",
+        "--worlds",
+        "4",
+        "--set",
+        "a2c.n_steps=2",
+        "--json",
+    )
+    assert (code, err) == (0, "")
+    assert LearnedPolicy(json.loads(out)["last"]).about["algorithm"] == "A2C"
+
+
+def test_without_tensorboard_one_line_says_so(call, monkeypatch):
+    find = training.importlib.util.find_spec
+    monkeypatch.setattr(
+        training.importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name)
+    )
+    code, _, err = call("train", "tiny", *QUICK, "--out", "mine")
+    assert code == 0
+    assert len(err.splitlines()) == 1
+    assert "tensorboard is not installed" in err
+
+
+@pytest.mark.parametrize("rows", [2, 7, 48, 1000])
+def test_minibatches_divide_what_was_collected(rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make_model(
+            configure(SCENARIO, assignments=["ppo.n_steps=4", f"ppo.batch_size={rows}"], worlds=4)
+        )
+    assert 48 % model.batch_size == 0
+    assert model.batch_size == {2: 2, 7: 6, 48: 48, 1000: 48}[rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tiny", "--algo", "sac"], ["'sac'", "ppo or a2c", "replay"]),
+        (["tinny"], ["tinny", "'tiny'"]),
+        (["tiny", "--set", "ppo.gama=1"], ["gama", "'gamma'"]),
+        (["tiny", "--set", "ppo.gamma=2"], ["gamma", "between 0 and 1", "2"]),
+        (["tiny", "--set", "ppo.width=0.5"], ["width", "whole number"]),
+        (["tiny", "--set", "ppo.n_steps=all"], ["n_steps", "whole number", "'all'"]),
+        (["tiny", "--set", "a2c.gamma=0.5"], ["a2c.gamma", "ppo.gamma"]),
+        (["tiny", "--set", "policy=mean"], ["policy", "training makes the policy"]),
+        (["tiny", "--set", "agnets=4"], ["agnets", "'agents'"]),
+        (["targets"], ["SetPolicy", "'listen'"]),
+        (["tiny", "--set", "ppo.batch_size=1"], ["batch_size", "at least 2"]),
+        (["classroom-digits"], ["learners="]),
+        (["tiny", "--out", "file"], ["cannot write to file", "--out"]),
+        (["tiny", "--out", "held"], ["held", "holds a run already"]),
+    ],
+)
+def test_errors_are_one_line(call, tmp_path, monkeypatch, arguments, words):
+    targets = dataclasses.replace(SCENARIO, name="targets", env_kwargs=WORLD | {"actions": "targets"})
+    monkeypatch.setitem(registry, "targets", targets)
+    (tmp_path / "file").touch()
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "best.zip").touch()
+    code, out, err = call("train", *arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert all(word in err for word in words), err
+    assert not (tmp_path / "runs").exists()
