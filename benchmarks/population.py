@@ -19,6 +19,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,47 +31,80 @@ from torch import Tensor
 
 from studyhall.learners import MLP, Population, learner_keys
 
-SLICE, CLASSES = 64, 10
-LABELS = {"population": "Population", "loop": "loop, Adam", "loop_fused": "loop, Adam(fused=True)"}
+CLASSES = 10
+LABELS = {
+    "population": "Population",
+    "population_apart": "Population, all rates distinct",
+    "loop": "loop, Adam",
+    "loop_fused": "loop, Adam(fused=True)",
+}
 Step = Callable[[Tensor, Tensor], Any]
 
 
-def population(learners: int) -> Step:
-    """One world of learners, stacked."""
-    class_ = Population(MLP(), learner_keys(torch.tensor([0]), learners))
+@dataclass(frozen=True)
+class Case:
+    """Worlds of learners, and the samples ``[W, M, D]`` or ``[W, N, M, D]`` of a step."""
+
+    network: MLP
+    worlds: int
+    learners: int
+    rows: int
+    own: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.worlds * self.learners
+
+    def slices(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        shape = (self.worlds, self.learners, self.rows)
+        inputs = (*shape, self.network.sizes[0]) if self.own else (self.worlds, *shape[2:], 28, 28)
+        return [(torch.randn(inputs), torch.randint(0, CLASSES, shape)) for _ in range(count)]
+
+
+SHARED = [Case(MLP(), 1, learners, 64) for learners in (8, 64)]
+HOSTED = [Case(MLP((64, 64, 64, CLASSES), 0.0), worlds, n, 16, own=True) for worlds, n in ((64, 5), (256, 8))]
+
+
+def population(case: Case, rate: Tensor | None = None) -> Step:
+    """All of them stacked."""
+    learners = Population(case.network, learner_keys(torch.arange(case.worlds), case.learners))
 
     def step(x: Tensor, y: Tensor) -> None:
         def loss(logits: Tensor) -> Tensor:
-            labels = y.expand(learners, SLICE)
-            return F.cross_entropy(logits.flatten(0, 1).mT, labels, reduction="none").mean(dim=1)[None]
+            flat = logits.flatten(0, 1).mT
+            rows = F.cross_entropy(flat, y.flatten(0, 1), reduction="none")
+            return rows.view(y.shape).mean(-1)
 
-        class_.learn(x, loss)
+        learners.learn(x, loss, rate=rate)
 
     return step
 
 
-def loop(learners: int, fused: bool | None = None) -> Step:
+def loop(case: Case, fused: bool | None = None) -> Step:
     """A module and an optimiser for each learner, one after the other."""
-    modules = [MLP().module() for _ in range(learners)]
+    modules = [case.network.module() for _ in range(case.total)]
     optimisers = [torch.optim.Adam(module.parameters(), lr=1e-3, fused=fused) for module in modules]
 
     def step(x: Tensor, y: Tensor) -> None:
-        for module, optimiser in zip(modules, optimisers, strict=True):
+        inputs = x.flatten(0, 1) if case.own else x.repeat_interleave(case.learners, dim=0)
+        for module, optimiser, seen, labels in zip(modules, optimisers, inputs, y.flatten(0, 1), strict=True):
             optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(module(x), y).backward()
+            F.cross_entropy(module(seen), labels).backward()
             optimiser.step()
 
     return step
 
 
-def measure(learners: int, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(case: Case, rounds: int, seconds: float) -> dict[str, Any]:
     """Updates per second of each contender, interleaved; medians over rounds, and ratios within them."""
     contenders = {
-        "population": population(learners),
-        "loop": loop(learners),
-        "loop_fused": loop(learners, fused=True),
+        "population": population(case),
+        "loop": loop(case),
+        "loop_fused": loop(case, fused=True),
     }
-    slices = [(torch.randn(SLICE, 28, 28), torch.randint(0, CLASSES, (SLICE,))) for _ in range(16)]
+    if case.own:
+        contenders["population_apart"] = population(case, torch.rand(case.worlds, case.learners) + 0.1)
+    slices = case.slices(max(2, 128 // case.total))
     steps = {}
     for name, step in contenders.items():
         for x, y in slices:  # warm up
@@ -85,8 +119,8 @@ def measure(learners: int, rounds: int, seconds: float) -> dict[str, Any]:
             begin = time.perf_counter()
             for turn in range(steps[name]):
                 step(*slices[turn % len(slices)])
-            speeds[name].append(steps[name] * learners / (time.perf_counter() - begin))
-    result: dict[str, Any] = {"learners": learners, "updates_per_second": {}, "ratio": {}}
+            speeds[name].append(steps[name] * case.total / (time.perf_counter() - begin))
+    result: dict[str, Any] = {"learners": case.total, "updates_per_second": {}, "ratio": {}}
     for name, values in speeds.items():
         result["updates_per_second"][name] = summary(values)
         if name != "population":
@@ -104,7 +138,8 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def show(report: dict[str, Any]) -> None:
-    title = "Updates per learner and second, 784-128-64-10, slice of 64, one thread"
+    sizes = "-".join(map(str, report["sizes"]))
+    title = f"Learner updates per second, {sizes}, slice of {report['slice']}, one thread"
     table = Table("learners", "", "updates/s", "Population is faster by", title=title)
     for result in report["results"]:
         for name, speed in result["updates_per_second"].items():
@@ -117,6 +152,7 @@ def show(report: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="turns each contender takes")
+    parser.add_argument("--hosted", action="store_true", help="learners of worlds that host them")
     parser.add_argument("--quick", action="store_true", help="few short rounds: to see that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
@@ -124,17 +160,18 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds, seconds = (3, 0.05) if arguments.quick else (arguments.rounds, 0.5)
+    cases = HOSTED if arguments.hosted else SHARED
     report = {
         "benchmark": "population",
-        "sizes": list(MLP().sizes),
-        "dropout": MLP().dropout,
-        "slice": SLICE,
+        "sizes": list(cases[0].network.sizes),
+        "dropout": cases[0].network.dropout,
+        "slice": cases[0].rows,
         "threads": torch.get_num_threads(),
         "rounds": rounds,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "results": [measure(learners, rounds, seconds) for learners in (8, 64)],
+        "results": [measure(case, rounds, seconds) for case in cases],
     }
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

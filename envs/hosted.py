@@ -67,7 +67,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..learners import Lesson, learner_keys, make_networks, make_optimiser, make_population, teach
+from ..learners import Lesson, learner_keys, make_networks, make_optimiser, make_population, softmax, teach
 from .classroom import Classroom, _prefixed, _sub
 from .errors import ConfigError, unknown
 from .listening import FORMS, Heard, Seen
@@ -161,8 +161,8 @@ class HostedClassroom(Classroom):
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Learn what the actions say, publish, sit the exam; then as without learners."""
-        heard = self._heard(state)
-        sound = self._learn(state, self.form.targets(actions, heard))
+        with torch.inference_mode(False), torch.no_grad():  # so that learning can record what it needs
+            sound = self._learn(state, self.form.targets(actions, self._heard(state)))
         acts = {"soft_targets": self._beliefs(state)}
         if self.exam.today(self._clock).any():
             acts["answers"] = self._answers(state)
@@ -230,12 +230,12 @@ class HostedClassroom(Classroom):
         """Beliefs at temperature T on the slice that talk is about, ``[W, N, B, C]``."""
         shown = self._flat("stream", state["public/slice" if self.private else "stream/slice"])[:, 0]
         with torch.no_grad():
-            return (self.population.logits(shown) / self.temperature).softmax(-1)
+            return softmax(self.population.logits(shown) / self.temperature)
 
     def _answers(self, state: TensorDict) -> Tensor:
         """Answers to the exam, ``[W, N, E, C]``."""
         with torch.no_grad():
-            return self.population.logits(self._flat("exam", state["exam"])).softmax(-1)
+            return softmax(self.population.logits(self._flat("exam", state["exam"])))
 
     def _flat(self, split: Any, index: Tensor) -> Tensor:
         """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""
@@ -295,7 +295,7 @@ class HostedClassroom(Classroom):
                 self.population.logits(part, dropout=dropout is not None, draw=first + i + 1)
                 for i, part in enumerate(parts)
             ]
-        return torch.cat(logits, dim=2).softmax(-1)
+        return softmax(torch.cat(logits, dim=2))
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the observations of all, one after the other."""

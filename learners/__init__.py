@@ -2,7 +2,7 @@
 
 from .cnn import cnn
 from .factory import make_networks, make_population
-from .lesson import Lesson, label_loss, teach
+from .lesson import Lesson, label_loss, softmax, teach
 from .mixed import MixedPopulation
 from .modules import ModuleNetwork
 from .networks import MLP, Network
@@ -23,5 +23,6 @@ __all__ = [
     "make_networks",
     "make_optimiser",
     "make_population",
+    "softmax",
     "teach",
 ]

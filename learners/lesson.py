@@ -104,6 +104,14 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return rows.view(labels.shape).sum(-1) / (labels >= 0).sum(-1).clamp_min(1)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Distributions over the last dimension, of the few classes there are.
+
+    Classes before rows, as learners give them: a softmax over a last dimension of ten takes twenty times as long.
+    """
+    return logits.mT.softmax(-2).mT
+
+
 def none(mask: Tensor) -> bool:
     """Whether surely nothing is set; looks only where looking is free, so never waits for a device."""
     return mask.device.type == "cpu" and not bool(mask.any())

@@ -88,8 +88,13 @@ class _Ensemble:
             ValueError: A shape that fits none of the three, or more than one.
         """
         rows = self._rows(x)
-        masks = self.network.masks(self._dropout_keys(draw), rows.shape[1]) if dropout else None
-        out = self.network.logits(self.parameters, rows, masks)
+        keys = self._dropout_keys(draw) if dropout else None
+        parts = []
+        for span in self._spans(None) if len(rows) > 1 else [slice(0, self.keys.numel())]:
+            masks = None if keys is None else self.network.masks(keys[span], rows.shape[1])
+            own = [stack[span] for stack in self.parameters]
+            parts.append(self.network.logits(own, self._rows_of(rows, span), masks))
+        out = parts[0] if len(parts) == 1 else torch.cat([part.mT for part in parts]).mT
         return out.view(self.worlds, self.learners, *out.shape[1:])
 
     def logits_of(
@@ -125,6 +130,28 @@ class _Ensemble:
 
     def _rows(self, x: Tensor) -> Tensor:
         return as_rows(x, self.network.shape, self.keys.shape)
+
+    def _spans(self, rates: Tensor | None) -> list[slice]:
+        """Ranges of learners to compute one after the other.
+
+        On a CPU a few worlds at a time, so that activations and gradients are still in the cache when they are
+        wanted, and without worlds in which nobody has a rate. On a device everyone at once.
+        """
+        if self.keys.device.type != "cpu":
+            return [slice(0, self.keys.numel())]
+        at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
+        spans = [
+            slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
+            for first in range(0, self.worlds, at_once)
+        ]
+        return [span for span in spans if rates is None or bool((rates[span] > 0).any())]
+
+    def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
+        """The part of inputs ``[G, M, D]`` that a range of learners sees."""
+        if len(rows) == 1:
+            return rows
+        each = self.keys.numel() // len(rows)
+        return rows[span.start // each : span.stop // each]
 
     def _spread(self, values: Tensor, what: str) -> Tensor:
         return spread(values, self.keys, what).reshape(-1)
@@ -216,28 +243,6 @@ class Population(_Ensemble):
         for span, (parameters, seen, saved, masks) in answers.passes:
             gradients = self.network.backward(parameters, seen, saved, gradient[span], masks)
             self._optimiser.step(gradients, None if rates is None else rates[span], first=span.start)
-
-    def _spans(self, rates: Tensor | None) -> list[slice]:
-        """Ranges of learners to compute one after the other.
-
-        On a CPU a few worlds at a time, so that their gradients are still in the cache when the optimiser
-        wants them, and without worlds in which nobody learns. On a device everyone at once.
-        """
-        if self.keys.device.type != "cpu":
-            return [slice(0, self.keys.numel())]
-        at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
-        spans = [
-            slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
-            for first in range(0, self.worlds, at_once)
-        ]
-        return [span for span in spans if rates is None or bool((rates[span] > 0).any())]
-
-    def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
-        """The part of inputs ``[G, M, D]`` that a range of learners sees."""
-        if len(rows) == 1:
-            return rows
-        each = self.keys.numel() // len(rows)
-        return rows[span.start // each : span.stop // each]
 
     def reset(self, mask: Tensor, keys: Tensor) -> None:
         """Begin anew with some learners; the others keep every bit.

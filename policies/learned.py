@@ -89,7 +89,7 @@ class LearnedPolicy(ScorerPolicy):
 
     Attributes:
         about: What the file says of itself.
-        world_kwargs: Arguments of the worlds that it was trained in.
+        world_kwargs: The form of actions that it was trained in.
 
     Raises:
         ConfigError: There is no such file or name, or the file is no policy of ours.
@@ -100,7 +100,7 @@ class LearnedPolicy(ScorerPolicy):
         self.about, weights = _read(self.source)
         try:
             scorer = SetScorer.from_state(weights)
-            self.world_kwargs = dict(self.about["world_kwargs"])
+            self.world_kwargs = {"actions": self.about["world_kwargs"]["actions"]}
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise _damaged(self.source) from fault
         super().__init__(scorer.eval().requires_grad_(False))

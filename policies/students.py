@@ -13,7 +13,7 @@ from torch import Tensor
 from ..envs.errors import ConfigError, unknown
 from ..envs.validation import real
 from ..envs.world import TensorDict, World
-from ..learners import MLP, Population, learner_keys, teach
+from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
 from .policy import Policy
 from .protocols import Protocol
@@ -140,7 +140,7 @@ class Students(Policy):
             logits = publisher.logits_of(speaker, shown, dropout=self.always_dropout, draw=draw)
         else:
             logits = publisher.logits(shown, dropout=self.always_dropout, draw=draw)
-        return (logits / self.temperature).softmax(-1) * publishes[..., None, None]
+        return softmax(logits / self.temperature) * publishes[..., None, None]
 
     def _answer(self, obs: TensorDict) -> Tensor:
         """Answers to the exam, ``[W, N, E, C]``; abstains from an exam that is not shown."""
@@ -149,7 +149,7 @@ class Students(Policy):
                 *obs["present"].shape[:2], *self._exam_shape
             )
         exam = obs["exam"][:, 0].flatten(2)
-        return self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)).softmax(-1)
+        return softmax(self.population.logits(exam, dropout=self.always_dropout, draw=self._draw(2)))
 
     def _draw(self, purpose: int) -> Tensor | int:
         """Names the dropout draw of this step and purpose (1 publishing, 2 answering), ``[W·N]``."""
@@ -168,7 +168,7 @@ class Students(Policy):
                 self.population.logits(part.flatten(1), dropout=dropout is not None, draw=4 * (first + i) + 3)
                 for i, part in enumerate(parts)
             ]
-        return torch.cat(logits, dim=2).softmax(-1)
+        return softmax(torch.cat(logits, dim=2))
 
     def title(self) -> Tensor | None:
         """The protocol's title holder, if it has one."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ..envs.errors import unknown
+
+if TYPE_CHECKING:
+    from ..policies import PolicySpec
 
 Rows = list[dict[str, Any]]
 
@@ -27,18 +31,60 @@ def _envs() -> Rows:
     from ..envs import registry
 
     return [
-        {"id": s.id, "summary": s.summary, "entry_point": s.entry_point, "kwargs": dict(s.kwargs)}
+        {
+            "id": s.id,
+            "summary": s.summary + ("; can host the learners" if s.hosted else ""),
+            "entry_point": s.entry_point,
+            "kwargs": dict(s.kwargs),
+            "hosted": s.hosted,
+        }
         for s in registry.values()
     ]
 
 
 def _policies() -> Rows:
+    """Those that bring their learners or need none, then rules for hosted learners, then trained policies."""
     from ..policies import registry
 
-    return [
-        {"id": s.name, "summary": s.summary, "entry_point": s.entry_point, "kwargs": dict(s.kwargs)}
-        for s in registry.values()
-    ]
+    scripted = [_scripted(s) for s in registry.values()]
+    return sorted(scripted, key=lambda row: bool(row["world_kwargs"])) + _trained()
+
+
+def _scripted(spec: PolicySpec) -> dict[str, Any]:
+    module, attribute = spec.entry_point.split(":")
+    needs = dict(getattr(getattr(importlib.import_module(module), attribute), "world_kwargs", {}))
+    return {
+        "id": spec.name,
+        "summary": f"rule: {spec.summary}" if needs else spec.summary,
+        "entry_point": spec.entry_point,
+        "kwargs": dict(spec.kwargs),
+        "world_kwargs": needs,
+    }
+
+
+def _trained() -> Rows:
+    """The trained policies that come with the package, and what each was trained on."""
+    from ..policies.learned import LearnedPolicy, trained
+    from ..policies.registration import policy_spec
+
+    rows = []
+    for name in trained():
+        spec, made = policy_spec(name), LearnedPolicy(name)
+        about = made.about
+        summary = (
+            f"trained: {about['algorithm']} on {about.get('scenario', about.get('env'))}, "
+            f"{about['timesteps']:,} agent-steps"
+        )
+        rows.append(
+            {
+                "id": name,
+                "summary": summary,
+                "entry_point": spec.entry_point,
+                "kwargs": dict(spec.kwargs),
+                "world_kwargs": dict(made.world_kwargs),
+            }
+        )
+    return rows
 
 
 def _scenarios() -> Rows:

@@ -163,7 +163,7 @@ def _config(
     """What the options of ``run`` say."""
     from ..scenarios import get_scenario
     from .run_folder import RunConfig
-    from .settings import customise, parse_controls, parse_device, parse_seeds
+    from .settings import check_policy_fits, customise, parse_controls, parse_device, parse_seeds
 
     if scenario is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
@@ -173,6 +173,7 @@ def _config(
         steps=steps,
         controls=None if controls is None else parse_controls(controls),
     )
+    check_policy_fits(chosen, assignments)
     return RunConfig(
         scenario=chosen,
         seeds=chosen.seeds if seeds is None else parse_seeds(seeds),

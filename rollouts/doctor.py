@@ -15,7 +15,7 @@ from typing import Any
 from ..envs.errors import StudyhallError
 
 SMOKE_STEPS = 20
-_AGAIN = f"see where: studyhall run classroom-digits --steps {SMOKE_STEPS} --debug"
+_SMOKE = ("classroom-digits", "society-liar-digits")  # learners of the policy's, and hosted ones
 _PACKAGES = (
     "torchvision",
     "numpy",
@@ -53,7 +53,7 @@ def examine() -> list[Check]:
     checks = [_python(), *_torch(), *_packages()]
     if any(check.name == "torch" and not check.ok for check in checks):
         return checks  # nothing else can be looked at
-    return [*checks, *_data(), _cache(), _registries(), _smoke()]
+    return [*checks, *_data(), _cache(), _registries(), *map(_smoke, _SMOKE)]
 
 
 def as_json(checks: list[Check]) -> dict[str, Any]:
@@ -131,9 +131,16 @@ def _cache() -> Check:
 def _registries() -> Check:
     """Every name leads somewhere."""
     from .. import envs, policies, scenarios
+    from ..policies.learned import LearnedPolicy, trained
 
-    faults = []
+    faults, shipped = [], trained()
+    for name in shipped:
+        try:
+            LearnedPolicy(name)
+        except StudyhallError as fault:
+            faults.append(str(fault))
     entry_points = [entry.entry_point for entry in envs.registry.values()]
+    entry_points += [entry.hosted for entry in envs.registry.values() if entry.hosted]
     entry_points += [entry.entry_point for entry in policies.registry.values()]
     for entry_point in entry_points:
         module, name = entry_point.split(":")
@@ -142,17 +149,18 @@ def _registries() -> Check:
         except (ImportError, AttributeError) as fault:
             faults.append(str(fault))
     for scenario in scenarios.registry.values():
-        if scenario.env not in envs.registry or scenario.policy not in policies.registry:
+        if scenario.env not in envs.registry or scenario.policy not in (*policies.registry, *shipped):
             faults.append(f"scenario {scenario.name} names an unknown world or policy")
     counts = (
-        f"{len(envs.registry)} worlds, {len(policies.registry)} policies, {len(scenarios.registry)} scenarios"
+        f"{len(envs.registry)} worlds, {len(policies.registry)} policies, {len(shipped)} trained ones, "
+        f"{len(scenarios.registry)} scenarios"
     )
     advice = "install the package anew: pip install -c constraints.txt -e ."
     return Check("registries", not faults, "; ".join(faults) or counts, advice if faults else "")
 
 
-def _smoke() -> Check:
-    """A short run on embedded data."""
+def _smoke(name: str) -> Check:
+    """A short run of a scenario on embedded data."""
     import torch
 
     from ..scenarios import get_scenario
@@ -161,10 +169,12 @@ def _smoke() -> Check:
 
     device = parse_device("auto")
     torch.set_num_threads(1)
+    scenario = get_scenario(name)
     try:
-        scenario = customise(get_scenario("classroom-digits"), steps=SMOKE_STEPS, controls=())
+        scenario = customise(scenario, steps=SMOKE_STEPS, controls=())
         report = Rollout(scenario, seeds=(0,), device=device).run()
     except (StudyhallError, RuntimeError, ImportError, OSError) as fault:
-        return Check("classroom-v0", False, f"{type(fault).__name__}: {fault}", _AGAIN)
+        again = f"see where: studyhall run {name} --steps {SMOKE_STEPS} --debug"
+        return Check(scenario.env, False, f"{type(fault).__name__}: {fault}", again)
     rate = SMOKE_STEPS / report.seconds
-    return Check("classroom-v0", True, f"{SMOKE_STEPS} steps on {device}, {rate:.0f} steps/s")
+    return Check(scenario.env, True, f"{SMOKE_STEPS} steps on {device}, {rate:.0f} steps/s")

@@ -94,6 +94,7 @@ def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
         "summary_line": report.scenario.summary,
         "system": report.scenario.system,
         "comparable": comparable,
+        "transductive": report.transductive,
         "steps": report.steps[-1],
         "seeds": found["seeds"],
         "claims": [_claim(report, claim, comparable) for claim in report.scenario.claims],

@@ -3,6 +3,10 @@
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
 ``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
 JSON (``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
+
+``--set learners=mlp`` lets the world host the learners, whose arguments (``hidden``, ``lr``, ``actions``, …) are
+then the world's; ``--set learners=null`` leaves them to the policy again, and what the scenario says of hosted
+learners goes with them.
 """
 
 from __future__ import annotations
@@ -104,7 +108,8 @@ def customise(
         controls: Replaces the scenario's.
 
     Raises:
-        ConfigError: An assignment is no ``KEY=VALUE``, belongs elsewhere, or has a value of the wrong type.
+        ConfigError: An assignment is no ``KEY=VALUE``, belongs elsewhere, has a value of the wrong type, or is an
+            argument of hosted learners where there are none.
         UnknownName: No such argument; lists the near ones.
     """
     env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
@@ -116,14 +121,18 @@ def customise(
     theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}
     if steps is not None and theirs.setdefault("horizon", steps) != steps:
         raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
+    if theirs.get("learners", "") is None:
+        del theirs["learners"]
+        env = _without_hosting(scenario)
+    env |= theirs
     if theirs:
-        _check_env(scenario.env, theirs)
+        _check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
         _check_policy(name, ours)
     return dataclasses.replace(
         scenario,
         policy=name,
-        env_kwargs=env | theirs,
+        env_kwargs=env,
         policy_kwargs=policy | ours,
         controls=scenario.controls if controls is None else controls,
     )
@@ -142,13 +151,59 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _check_env(env: str, given: Mapping[str, Any]) -> None:
+def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> None:
+    """Check that a scenario's policy and its world leave the learners to the same side.
+
+    Args:
+        scenario: As :func:`customise` made it.
+        assignments: The user's, which no policy's needs shall override in silence.
+
+    Raises:
+        ConfigError: They do not; says what to set.
+    """
+    from ..policies import Students, make_policy
+
+    name, hosted = scenario.policy, _hosted(scenario.env_kwargs)
+    made = make_policy(name, **scenario.policy_kwargs)
+    if made.world_kwargs and not hosted:
+        raise ConfigError(
+            f"policy {name} decides for learners that the world hosts: add --set learners=mlp, or take another policy"
+        )
+    if isinstance(made, Students) and hosted:
+        raise ConfigError(
+            f"policy {name} brings its own learners, and this world hosts some: add --set learners=null, or take a rule"
+        )
+    given = _assignments(assignments)
+    for key, needed in made.world_kwargs.items():
+        if given.get(key, needed) != needed:
+            raise ConfigError(
+                f"policy {name} needs {key}={needed}: leave out --set {key}={given[key]}, or take another policy"
+            )
+
+
+def _hosted(env_kwargs: Mapping[str, Any]) -> bool:
+    """Whether a world made with these arguments hosts its learners."""
+    return env_kwargs.get("learners") is not None
+
+
+def _without_hosting(scenario: Scenario) -> dict[str, Any]:
+    """A scenario's arguments of a world that hosts no learners."""
+    known = spec(scenario.env).arguments()
+    return {name: value for name, value in scenario.env_kwargs.items() if name in known}
+
+
+def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
     found = spec(env)
-    hints = _hints(found.load())
-    known = [name for name in found.arguments() if name not in _DECIDED]
+    hints = _hints(found.load(hosted=hosted))
+    known = [name for name in found.arguments(hosted=hosted) if name not in _DECIDED]
+    of_hosts = found.arguments(hosted=True) if found.hosted else ()
     for name, value in given.items():
         if name in _DECIDED:
             raise ConfigError(f"{name} cannot be set: {_DECIDED[name]}")
+        if name not in known and name in of_hosts:
+            raise ConfigError(
+                f"{name} is about learners that the world hosts: it goes with --set learners=mlp"
+            )
         if name not in known:
             raise unknown(f"argument of {env}", name, [*known, "policy"])
         _check_type(name, value, hints.get(name, Any))
@@ -156,10 +211,11 @@ def _check_env(env: str, given: Mapping[str, Any]) -> None:
 
 def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
     """Check names and types; :func:`make_policy` knows the names, and the made policy its parts' types."""
-    from ..policies import make_policy, registry
+    from ..policies import make_policy
+    from ..policies.registration import policy_spec
 
     made = make_policy(policy)  # says so where there is no such policy
-    module, attribute = registry[policy].entry_point.split(":")
+    module, attribute = policy_spec(policy).entry_point.split(":")
     factory = getattr(importlib.import_module(module), attribute)
     hints = _hints(factory) | _hints(type(made)) | _hints(type(getattr(made, "protocol", None)))
     for name, value in given.items():
@@ -168,8 +224,13 @@ def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
 
 
 def _hints(factory: Any) -> dict[str, Any]:
-    called = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    return typing.get_type_hints(called) if isinstance(called, types.FunctionType) else {}
+    """Types of the arguments of a function, or of a class and the bases that it may pass arguments on to."""
+    bases = reversed(factory.__mro__) if isinstance(factory, type) else ()
+    hints: dict[str, Any] = {}
+    for called in [vars(base).get("__init__") for base in bases] or [factory]:
+        if isinstance(called, types.FunctionType):
+            hints |= typing.get_type_hints(called)
+    return hints
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:

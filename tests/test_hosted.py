@@ -181,6 +181,18 @@ def test_learning_steps_repeat_a_slice():
     assert twice.population.steps.tolist() == (2 * once.population.steps).tolist()
 
 
+def test_learners_learn_the_same_under_inference_mode():
+    usual, inferring = (make_world("society-v0", num_worlds=2, **SOCIETY) for _ in range(2))
+    usual.reset(seed=0)
+    with torch.inference_mode():
+        inferring.reset(seed=0)
+    for _ in range(8):  # an episode's end on the way
+        usual.step(torch.full((2, 3, 2), 0.4))
+        with torch.inference_mode():
+            inferring.step(torch.full((2, 3, 2), 0.4))
+    assert all(torch.equal(a, b) for a, b in zip(stacks(usual), stacks(inferring), strict=True))
+
+
 # ---- what is seen -----------------------------------------------------------------------------------
 
 

@@ -20,6 +20,9 @@ SMALL = {
     "card_every": 5,
 }
 
+BRING_LEARNERS = sorted(name for name in registry if not make_policy(name).world_kwargs)
+"""Policies of worlds that host no learners; the others have tests of their own."""
+
 
 def roll(policy, steps, *, num_worlds=1, seed=3, watch=None, **kwargs):
     world = make_world("classroom-v0", num_worlds=num_worlds, autoreset=False, **{**SMALL, **kwargs})
@@ -185,12 +188,12 @@ def test_label_loss_is_the_mean_over_labelled_rows():
     assert label_loss(logits, torch.full((1, 2, 5), -1)).tolist() == [[0, 0]]
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", BRING_LEARNERS)
 def test_every_policy_is_blind_to_the_exam(name):
     check_exam_blind(lambda: make_policy(name), "classroom-v0", steps=15, **SMALL)
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", BRING_LEARNERS)
 def test_every_policy_goes_on_from_its_state(name):
     world, obs, _ = roll(policy := make_policy(name), 20, num_worlds=2)
     saved, branch = policy.state_dict(), world.fork()
@@ -206,7 +209,7 @@ def test_every_policy_goes_on_from_its_state(name):
         there, here = branch.step(acted).obs, world.step(expected).obs
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", BRING_LEARNERS)
 def test_a_seed_gives_the_same_run_in_any_batch(name):
     _, _, batch = roll(make_policy(name), 6, num_worlds=3, seed=1)
     _, _, alone = roll(make_policy(name), 6, num_worlds=1, seed=3)
@@ -233,7 +236,7 @@ def test_the_absent_do_not_learn_from_the_last_feedback():
     assert (policy.population.steps == 0).all()
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", BRING_LEARNERS)
 def test_a_policy_can_be_bound_to_another_world(name):
     policy = make_policy(name)
     roll(policy, 15)
@@ -243,7 +246,7 @@ def test_a_policy_can_be_bound_to_another_world(name):
         assert torch.equal(again.obs[key], fresh.obs[key])
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", BRING_LEARNERS)
 def test_policies_learn_the_same_under_inference_mode(name):
     _, _, usual = roll(make_policy(name), 15)
     with torch.inference_mode():

@@ -147,6 +147,22 @@ def test_equals_separate_modules_with_rates_masks_and_resets(data, restart, fuse
     assert reference.error() < 1e-5
 
 
+@pytest.mark.parametrize("shape", [(), (4,), (4, 3)])
+def test_a_few_worlds_at_a_time_are_all_of_them(shape, monkeypatch):
+    whole, parts = make(DROPPING, worlds=4), make(DROPPING, worlds=4)
+    rate = torch.tensor([1.0, 0.0, 0.5, 1.0])
+    draw = torch.arange(12)
+    for turn in range(3):
+        x = batch(turn, *shape, ROWS, 12)
+        expected = whole.learn(x, LOSS, rate=rate), whole.logits(x, dropout=True, draw=draw)
+        with monkeypatch.context() as patch:
+            patch.setattr("studyhall.learners.population._CACHED_PARAMETERS", 1)
+            found = parts.learn(x, LOSS, rate=rate), parts.logits(x, dropout=True, draw=draw)
+        assert torch.allclose(found[0][rate > 0], expected[0][rate > 0], atol=1e-6)
+        assert torch.allclose(found[1], expected[1], atol=1e-5)
+    assert torch.equal(whole.steps, parts.steps)
+
+
 def test_bias_is_corrected_by_ones_own_step_count(path):
     population = make(worlds=1)
     reference = Reference(population)

@@ -66,7 +66,7 @@ class Rule(Policy):
     remembers anything makes it in :meth:`begin` and keeps it in ``memory``, tensors ``[W, …]`` by name.
     """
 
-    world_kwargs: Mapping[str, Any] = {"learners": "mlp", "actions": "targets"}
+    world_kwargs: Mapping[str, Any] = {"actions": "targets"}
 
     memory: TensorDict
 
