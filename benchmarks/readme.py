@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
-TEXTS = {"scenario", "metric", "source", "within tolerance", "rule"}
+TEXTS = {"scenario", "metric", "source", "within tolerance", "rule", "policy", "variant"}
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -69,6 +69,70 @@ def scenario_speed(found: dict) -> str:
     return f"The whole MNIST classroom, {found['seeds']} seeds in one batch, one thread: {'; '.join(cells)}."
 
 
+def interval_cell(found: dict) -> str:
+    """A mean of fractions and its 95 % interval, in per cent, to a tenth."""
+    return f"{100 * found['mean']:.1f} ± {100 * found['half']:.1f}"
+
+
+def by_kind(entry: dict) -> tuple[str, ...]:
+    """Mean over kinds, the worst kind, and every kind."""
+    worst = entry["worst"]
+    kinds = (f"{100 * kind['mean']:.1f}" for kind in entry["kinds"].values())
+    return (interval_cell(entry["mean"]), f"{interval_cell(worst)} ({worst['kind']})", *kinds)
+
+
+def society(found: dict) -> str:
+    """Who to listen to: every policy under every kind of liar."""
+    base = found["base"]["policies"]
+    kinds = next(iter(base.values()))["kinds"]
+    rows = [(name, *by_kind(entry)) for name, entry in _best_first(base)]
+    title = f"{len(found['base']['seeds'])} held-out worlds a kind, test accuracy of the honest in per cent."
+    return f"{title}\n\n{markdown(('policy', 'mean over kinds', 'worst kind', *kinds), rows)}"
+
+
+def transfer(found: dict) -> str:
+    """The same protocols, untrained further, elsewhere."""
+    settings = {name: entry for name, entry in found.items() if name != "base"}
+    shown = [name for name, _ in _best_first(found["base"]["policies"]) if "(" not in name]
+    rows = []
+    for name in shown:
+        cells = []
+        for setting in settings.values():
+            entry = setting["policies"].get(name)
+            cells.append(
+                "–"
+                if entry is None
+                else f"{100 * entry['mean']['mean']:.1f} / {100 * entry['worst']['mean']:.1f}"
+            )
+        rows.append((name, *cells))
+    counts = ", ".join(f"{name}: {len(entry['seeds'])}" for name, entry in settings.items())
+    title = f"Mean over kinds / worst kind, in per cent; worlds a kind: {counts}."
+    return f"{title}\n\n{markdown(('policy', *settings), rows)}"
+
+
+def ablation(found: dict) -> str:
+    """The gated protocol with something taken away."""
+    kinds = next(iter(found.values()))["kinds"]
+    rows = [(name, str(len(entry["train_seeds"])), *by_kind(entry)) for name, entry in found.items()]
+    return markdown(("variant", "trainings", "mean over kinds", "worst kind", *kinds), rows)
+
+
+def budget(found: dict) -> str:
+    """A teacher on a budget."""
+    rows = []
+    for name, entry in sorted(found.items(), key=lambda item: -item[1]["mean"]["mean"]):
+        shares = (interval_cell(entry[m]) for m in ("mean", "best", "hard_vote", "soft_vote"))
+        rows.append(
+            (name, *shares, f"{entry['calls']['mean']:.1f}", f"{entry['labelled_slices']['mean']:.1f}")
+        )
+    header = ("policy", "mean", "best", "hard vote", "soft vote", "calls", "labelled slices of a student")
+    return markdown(header, rows)
+
+
+def _best_first(policies: dict) -> list[tuple[str, dict]]:
+    return sorted(policies.items(), key=lambda item: -item[1]["mean"]["mean"])
+
+
 def reproduction(found: dict) -> str:
     """The results of one reproduction."""
     entries = found["scenarios"]
@@ -95,6 +159,10 @@ def reproduction(found: dict) -> str:
 SECTIONS = {
     "classroom": ("docs/results/classroom.json", reproduction),
     "peer_rules": ("docs/results/peer_rules.json", peer_rules),
+    "society": ("docs/results/society.json", society),
+    "transfer": ("docs/results/society.json", transfer),
+    "ablation": ("docs/results/society_ablation.json", ablation),
+    "budget": ("docs/results/budget.json", budget),
     "population": ("benchmarks/results/population.json", population),
     "scenario": ("benchmarks/results/classroom.json", scenario_speed),
 }

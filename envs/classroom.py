@@ -291,9 +291,9 @@ class Classroom(World):
         w, n, c = self.num_worlds, self.num_agents, self.dataset.num_classes
         clock = state["clock"]
         zeros = torch.zeros(w, n, device=self.device)
-        fresh = _prefixed("stream/", self.schedule.start(draws, clock))
+        fresh = prefixed("stream/", self.schedule.start(draws, clock))
         if self.private:
-            fresh |= _prefixed("public/", self.public_schedule.start(draws, clock))
+            fresh |= prefixed("public/", self.public_schedule.start(draws, clock))
         feedback = {
             "slice": torch.full_like(fresh["stream/slice"], -1),
             "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
@@ -306,7 +306,7 @@ class Classroom(World):
         if self.private:
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
         feedback |= self.remembered(feedback["published"])
-        fresh |= _prefixed("fb/", feedback) | _prefixed("line/", self.line.start(feedback))
+        fresh |= prefixed("fb/", feedback) | prefixed("line/", self.line.start(feedback))
         fresh |= self.channel.start(draws, c)
         fresh |= self.teacher.start(w, n, self.device)
         fresh["exam"] = self.exam.draw(self.dataset.exam, draws)
@@ -360,11 +360,11 @@ class Classroom(World):
         if self.private:
             happened["public"] = shown
         happened |= self.remembered(targets)
-        line, feedback = self.line.push(_sub(state, "line/"), happened)
+        line, feedback = self.line.push(under(state, "line/"), happened)
         new = {
             **state,
-            **_prefixed("line/", line),
-            **_prefixed("fb/", feedback),
+            **prefixed("line/", line),
+            **prefixed("fb/", feedback),
             **self._deal(state, draws),
             "present": self.channel.presence(present, draws),
             "left": answer.left,
@@ -407,13 +407,13 @@ class Classroom(World):
 
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
-        clock, stream = state["clock"], _sub(state, "stream/")
+        clock, stream = state["clock"], under(state, "stream/")
         if self.schedule.begins_pass(self._clock + 1):
             stream = self.schedule.shuffle(stream, clock, state["key"])
-        new = _prefixed("stream/", self.schedule.advance(stream, draws, clock))
+        new = prefixed("stream/", self.schedule.advance(stream, draws, clock))
         if self.private:
-            public = self.public_schedule.advance(_sub(state, "public/"), draws, clock)
-            new |= _prefixed("public/", public)
+            public = self.public_schedule.advance(under(state, "public/"), draws, clock)
+            new |= prefixed("public/", public)
         return new
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
@@ -523,9 +523,11 @@ class Classroom(World):
         return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
 
 
-def _prefixed(prefix: str, part: TensorDict) -> TensorDict:
-    return {prefix + k: v for k, v in part.items()}
+def prefixed(prefix: str, entries: TensorDict) -> TensorDict:
+    """Entries of a part of the state, under its prefix."""
+    return {prefix + k: v for k, v in entries.items()}
 
 
-def _sub(state: TensorDict, prefix: str) -> TensorDict:
+def under(state: TensorDict, prefix: str) -> TensorDict:
+    """The entries of the state under a prefix, without it."""
     return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}

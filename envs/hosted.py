@@ -68,7 +68,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..learners import Lesson, learner_keys, make_networks, make_optimiser, make_population, softmax, teach
-from .classroom import Classroom, _prefixed, _sub
+from .classroom import Classroom, prefixed, under
 from .errors import ConfigError, unknown
 from .listening import FORMS, Heard, Seen
 from .society import Society
@@ -152,7 +152,7 @@ class HostedClassroom(Classroom):
         else:
             self.population.reset(torch.from_numpy(self.moving).to(self.device), keys)
         fresh = super().start(draws, state)
-        fresh |= _prefixed("known/", self.sources.start(self.num_worlds, self.device))
+        fresh |= prefixed("known/", self.sources.start(self.num_worlds, self.device))
         fresh["sound"] = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         labels = self.dataset.labels("exam", fresh["exam"])
         answers = self._answers(fresh)
@@ -255,18 +255,18 @@ class HostedClassroom(Classroom):
     def _notice(self, state: TensorDict) -> TensorDict:
         """What there is to know of the sources now."""
         heard = self._heard(state)
-        before = _sub(state, "known/")
+        before = under(state, "known/")
         known = self.sources.notice(before, heard.messages, state["fb/beliefs"], heard.mask, state["clock"])
         due = ((state["clock"] - 1) % self.exam.card_every == 0)[:, None]
         known["card_change"] = torch.where(due, state["card"] - self._state["card"], before["card_change"])
-        return _prefixed("known/", known)
+        return prefixed("known/", known)
 
     def observe(self, state: TensorDict) -> TensorDict:
         """The table of this module's page, ``[W, N, …]``."""
         w, n = self.num_worlds, self.num_agents
         heard = self.sources.select(state["fb/heard"])
         cards = self._cards(state) * heard
-        known = _sub(state, "known/")
+        known = under(state, "known/")
         left = self.budget_left(state)
         told = (state["fb/served"] & (state["clock"] > 0)[:, None]).float()
         obs = {

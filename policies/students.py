@@ -88,11 +88,10 @@ class Students(Policy):
             obs = _ordinary(obs)
             self._learn(obs, _present(obs))
             self.protocol.look(obs)
-            return {
-                "soft_targets": self._publish(obs),
-                "answers": self._answer(obs),
-                "ask": self.protocol.ask(obs).long(),
-            }
+            actions = {"soft_targets": self._publish(obs), "answers": self._answer(obs)}
+            if "ask" in self.world.action_space.spaces:  # where labels come by themselves there is none to ask
+                actions["ask"] = self.protocol.ask(obs).long()
+            return actions
 
     def end(self, final_obs: TensorDict, mask: Tensor) -> None:
         """Learn from the last feedback of an episode."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -238,7 +239,10 @@ def train(
             f"return on held-out worlds {found.best[1]:.2f} after {found.best[0]:,} agent-steps; "
             f"{found.timesteps:,} took {found.seconds:.0f} s"
         )
-        output.console().print(f"studyhall run {scenario} --set policy={found.folder / 'best.zip'}")
+        worlds_own = [text for text in assignments or () if "." not in text.partition("=")[0]]
+        again = [*worlds_own, f"policy={found.folder / 'best.zip'}"]
+        words = ["studyhall", "run", scenario, *(word for text in again for word in ("--set", text))]
+        output.console().print(shlex.join(words), markup=False, soft_wrap=True)
     if found.stopped:
         raise interrupted(found)
 

@@ -152,7 +152,7 @@ def _registries() -> Check:
         if scenario.env not in envs.registry or scenario.policy not in (*policies.registry, *shipped):
             faults.append(f"scenario {scenario.name} names an unknown world or policy")
     counts = (
-        f"{len(envs.registry)} worlds, {len(policies.registry)} policies, {len(shipped)} trained ones, "
+        f"{len(envs.registry)} worlds, {len(policies.registry)} policies and {len(shipped)} trained, "
         f"{len(scenarios.registry)} scenarios"
     )
     advice = "install the package anew: pip install -c constraints.txt -e ."

@@ -13,6 +13,9 @@ CLASS_ACCURACIES = {
 
 _OTHERS = {
     "dropout_vote": "dropout vote",
+    "honest": "mean of the honest",
+    "expert": "honest, own classes",
+    "general": "honest, others' classes",
     "exam_accuracy": "exam accuracy",
     "calls": "teacher's calls",
     "labels": "labels revealed",
@@ -20,6 +23,9 @@ _OTHERS = {
     "kib": "KiB sent",
     "return": "return",
 }
+
+OF_THE_HONEST = ("honest", "expert", "general")
+"""Test accuracies of those who do not lie, in worlds where some may, or where classes are dealt out to experts."""
 
 COUNTS = ("calls", "labels", "labelled_slices", "kib")
 COSTS = (*COUNTS, "return")

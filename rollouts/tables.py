@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from .names import CLASS_ACCURACIES, COSTS, COUNTS, human, is_fraction
+from .names import CLASS_ACCURACIES, COSTS, COUNTS, OF_THE_HONEST, human, is_fraction
 from .report import GAINS
 from .stats import Interval, interval
 
@@ -100,7 +100,7 @@ def _measured(report: Report) -> Table:
         table.add_column(mode, justify="right")
     has = set(report.metrics["open"])
     _section(table, "test accuracy, %", _students(report))
-    _section(table, None, _rows(report, [m for m in CLASS_ACCURACIES if m in has]))
+    _section(table, None, _rows(report, [m for m in (*CLASS_ACCURACIES, *OF_THE_HONEST) if m in has]))
     with_dropout = [f"{m}_dropout" for m in CLASS_ACCURACIES] + ["dropout_vote"]
     names = {f"{m}_dropout": name for m, name in CLASS_ACCURACIES.items()}
     _section(table, "dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names))
@@ -137,9 +137,10 @@ def _legend(report: Report) -> list[str]:
 
 
 def _verdicts(report: Report) -> list[str]:
-    """What talking to each other was worth for the mean student, in a line a control."""
+    """What talking to each other was worth for the mean (honest) student, in a line a control."""
     lines = []
-    for mode, values in report.social_gain().items():
+    whose = "honest" if "honest" in report.metrics["open"] else "mean"
+    for mode, values in report.social_gain(whose).items():
         gain = interval(values)
         if gain.n < 2:
             continue

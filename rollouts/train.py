@@ -68,7 +68,7 @@ class Settings:
     """
 
     learning_rate: float = 1e-3
-    n_steps: int = 50
+    n_steps: int = 25
     gamma: float = 0.95
     gae_lambda: float = 0.9
     ent_coef: float = 0.0

@@ -1,7 +1,7 @@
 """Scenarios: a world, a policy, a horizon and what was claimed for it."""
 
 from . import classroom as _classroom  # noqa: F401  # registers its scenarios
-from . import society as _society  # noqa: F401
+from . import hosted as _hosted  # noqa: F401
 from .scenario import Claim, Scenario, get_scenario, register_scenario, registry
 
 __all__ = ["Claim", "Scenario", "get_scenario", "register_scenario", "registry"]

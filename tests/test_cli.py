@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,7 +64,15 @@ def results(folder: Path) -> dict:
 def test_list(call):
     code, out, _ = call("list")
     assert code == 0
-    for name in ("classroom-v0", "mutual", "classroom-digits", "fashion_mnist"):
+    for name in (
+        "classroom-v0",
+        "society-v0",
+        "mutual",
+        "median",
+        "classroom-digits",
+        "society-liar-digits",
+        "fashion_mnist",
+    ):
         assert name in out
     code, out, _ = call("list", "data")
     assert "mnist" in out
@@ -98,17 +107,52 @@ def test_list_as_json(call):
     assert list(json.loads(call("list", "envs", "--json")[1])) == ["envs"]
 
 
+def test_the_list_says_which_worlds_can_host_learners(call):
+    rows = {row["id"]: row for row in json.loads(call("list", "envs", "--json")[1])["envs"]}
+    assert rows["society-v0"]["hosted"] == "studyhall.envs.hosted:HostedSociety"
+    assert rows["society-v0"]["summary"].endswith("; can host the learners")
+
+
+def test_policies_are_listed_by_what_they_decide(call, shipped):
+    """Those with learners of their own, then rules, then trained ones, whatever the order of registration."""
+    rows = json.loads(call("list", "policies", "--json")[1])["policies"]
+    needs = {row["id"]: row["world_kwargs"] for row in rows}
+    assert (needs["mutual"], needs["median"], needs[shipped]) == (
+        {},
+        {"actions": "targets"},
+        {"actions": "listen"},
+    )
+    names = list(needs)
+    first, last = names.index("listen_nobody"), names.index("oracle_expert")
+    assert names[-1] == shipped
+    assert {name for name in names if needs[name] == {"actions": "targets"}} == set(names[first : last + 1])
+    assert {row["id"] for row in rows if row["summary"].startswith("rule: ")} == set(names[first : last + 1])
+    assert rows[-1]["summary"] == "trained: PPO on society-liar-digits, 0 agent-steps"
+    assert shipped in call("list", "policies")[1]
+
+
 def test_doctor(call, monkeypatch):
     code, out, err = call("doctor", "--json")
     found = json.loads(out)
     assert (code, err, found["ok"]) == (0, "", True)
     names = [check["name"] for check in found["checks"]]
-    assert {"python", "torch", "devices", "data", "cache", "registries", "classroom-v0"} <= set(names)
+    assert {"python", "torch", "data", "cache", "registries", "classroom-v0", "society-v0"} <= set(names)
     monkeypatch.setenv("STUDYHALL_DATA", "/no/such/folder")
     code, out, _ = call("doctor")
     assert code == 1
     assert "✗" in out
     assert "is no folder" in out
+
+
+def test_the_doctor_looks_at_trained_policies(call, shipped, tmp_path):
+    from studyhall.policies.learned import trained
+
+    assert " and 1 trained, " in call("doctor", "--json")[1]
+    trained()[shipped].write_bytes(b"scribble")
+    code, out, _ = call("doctor", "--json")
+    (check,) = [check for check in json.loads(out)["checks"] if check["name"] == "registries"]
+    assert (code, check["ok"]) == (1, False)
+    assert f"{shipped} is damaged" in check["found"]
 
 
 def test_help_is_light():
@@ -161,11 +205,8 @@ def test_run_as_json(call, tmp_path):
     found = json.loads(out)
     assert (code, err) == (0, "")
     assert found["folder"] == str(Path("runs") / "classroom-digits-1")
-    assert found["summary"]["open"]["mean"] == {
-        "mean": found["metrics"]["open"]["mean"][0],
-        "half": None,
-        "n": 1,
-    }
+    mean = found["metrics"]["open"]["mean"][0]
+    assert found["summary"]["open"]["mean"] == {"mean": mean, "half": None, "low": mean, "high": mean, "n": 1}
     assert list(found["metrics"]) == ["open"]
     assert found["scenario"]["policy_kwargs"] == {"preset": "faithful", "hidden": [16]}
     again = json.loads(call(*arguments, "--json", "--out", "elsewhere/deep")[1])
@@ -180,9 +221,145 @@ def test_another_policy_starts_from_its_own_defaults(call):
     assert found["scenario"]["policy_kwargs"] == {"lr": 0.01}
 
 
+# ---- hosted worlds --------------------------------------------------------------------------------------
+
+SOCIETY = ("run", "society-liar-digits", "--steps", "3", "--seeds", "0", "--controls", "none", "--json")
+
+
+@pytest.fixture(scope="module")
+def trained_file(tmp_path_factory):
+    """A policy for hosted worlds, as training saves it."""
+    from stable_baselines3 import PPO
+
+    from studyhall import make_sb3
+    from studyhall.policies.sb3 import SetPolicy, save_policy
+
+    env = make_sb3("society-v0", seed=0, learners="mlp", hidden=(8,), agents=3)
+    path = tmp_path_factory.mktemp("trained") / "listener.zip"
+    model = PPO(SetPolicy, env, n_steps=4, batch_size=12, policy_kwargs={"width": 8}, device="cpu")
+    save_policy(model, path, scenario="society-liar-digits")
+    return path
+
+
+@pytest.fixture
+def shipped(trained_file, tmp_path, monkeypatch):
+    """The name of a trained policy, as if it came with the package."""
+    copy = tmp_path / "stand-in.zip"
+    copy.write_bytes(trained_file.read_bytes())
+    for module in ("learned", "registration"):
+        monkeypatch.setattr(f"studyhall.policies.{module}.trained", lambda: {"stand-in": copy})
+    return "stand-in"
+
+
+def settings(*texts: str) -> list[str]:
+    return [word for text in texts for word in ("--set", text)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("learners=cnn",),
+        ('learners=["mlp","mlp","cnn","mlp","mlp"]',),
+        ("hidden=[32]", "lr=0.001", "optimiser=sgd", "learning_steps=2"),
+        ("policy=one_coin", "policy.decay=0.9"),
+        ("policy=median", 'liar_kinds=["sharp"]', "agents=4"),
+        ("policy=random", "actions=gated"),
+        ("policy=random", "discrete_actions=true"),
+    ],
+    ids=" ".join,
+)
+def test_a_hosted_world_runs(call, given):
+    code, out, err = call(*SOCIETY, *settings(*given))
+    assert (code, err) == (0, "")
+    assert 0 <= json.loads(out)["metrics"]["open"]["honest"][0] <= 1
+
+
+def test_trained_policies_run_by_path_and_by_name(call, trained_file, shipped):
+    by_path, by_name = (call(*SOCIETY, *settings(f"policy={policy}")) for policy in (trained_file, shipped))
+    assert (by_path[0], by_path[2]) == (0, "")
+    found = [json.loads(out)["metrics"] for _, out, _ in (by_path, by_name)]
+    assert found[0] == found[1]
+
+
+def test_any_classroom_can_host_its_learners(call):
+    given = settings("learners=mlp", "hidden=[16]", "students=3", "policy=median")
+    arguments = ("run", "classroom-digits", "--steps", "3", "--seeds", "0", *given, "--json")
+    code, out, err = call(*arguments)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["scenario"]["env_kwargs"]["learners"] == "mlp"
+
+
+def test_training_says_how_to_run_what_it_trained(call):
+    given = settings("learners=mlp", "hidden=[8]", "students=3", "horizon=6", "ppo.n_steps=6")
+    code, out, _ = call("train", "classroom-digits", "--timesteps", "18", "--worlds", "1", *given)
+    assert code == 0
+    command = shlex.split(out[out.index("studyhall run") :])
+    assert call(*command[1:], "--seeds", "0", "--controls", "none")[0] == 0
+    assert "ppo.n_steps=6" not in command
+
+
+def test_a_society_gives_its_learners_back(call):
+    """What the scenario says of hosted learners goes with them; the policy has its own defaults."""
+    given = settings("learners=null", "policy=mutual", "policy.hidden=[16]")
+    code, out, err = call(*SOCIETY, *given)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["scenario"]["env_kwargs"] == {"data": "digits", "agents": 5, "horizon": 3}
+
+
+def test_a_hosted_run_resumes(call):
+    given = ("--steps", "3", "--seeds", "0", "--set", "hidden=[8]", "--out", "run")
+    call("run", "society-liar-digits", *given)
+    first = results(Path("run"))
+    Path("run/report.json").unlink()
+    code, _, err = call("run", "--resume", "run", "--json")
+    assert (code, err) == (0, "")
+    assert results(Path("run")) == first
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("learners=mpl", "unknown kind of learner 'mpl': did you mean 'mlp'"),
+        ("learners=3", "got int"),
+        ('learners=["mlp"]', "1 learners for 5 agents"),
+        ("actions=gatd policy=random", "unknown form of actions 'gatd': did you mean 'gated'"),
+        ("actions=gated", "policy composite needs actions=targets: leave out --set actions=gated"),
+        ("policy={trained} actions=gated", "needs actions=listen: leave out --set actions=gated"),
+        ("hidden=32", "hidden must be a list (each a whole number), got 32"),
+        ("hidden=[0]", "each width in hidden must be a whole number of at least 1"),
+        ("lr=high", 'lr must be a number, got "high"'),
+        ("lr=-1", "lr must be a number of at least 0"),
+        ("optimiser=sdg", "did you mean 'sgd'"),
+        ("students=3", "did you mean 'agents'"),
+        (
+            "learners=null",
+            "policy composite decides for learners that the world hosts: add --set learners=mlp",
+        ),
+        ("learners=null policy=mutual lr=0.1", "lr is about learners that the world hosts: it goes with"),
+        (
+            "policy=mutual",
+            "policy mutual brings its own learners, and this world hosts some: add --set learners=null",
+        ),
+        ("policy=one_coin policy.decy=1", "did you mean 'decay'"),
+        ("policy=one_coin policy.decay=much", 'policy.decay must be a number, got "much"'),
+        ("policy=no/such.zip", "no trained policy 'no/such.zip'"),
+    ],
+)
+def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, words):
+    code, out, err = call(*SOCIETY, *settings(*given.format(trained=trained_file).split()))
+    assert (code, out) == (2, "")
+    assert err.startswith("studyhall: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["run", "classroom-digits", "--set", "policy=median"], "add --set learners=mlp"),
+        (["run", "classroom-digits", "--set", "learners=mlp"], "add --set learners=null, or take a rule"),
+        (["run", "classroom-digits", "--set", "hidden=[8]"], "it goes with --set learners=mlp"),
         (["run", "classroom-digit"], "unknown scenario 'classroom-digit': did you mean 'classroom-digits'"),
         (["run"], "which scenario?"),
         (["run", "classroom-digits", "--set", "horizonn=3"], "did you mean 'horizon'"),

@@ -12,10 +12,16 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 
 
+SHORT = {
+    name: ("--steps", "2000", "--worlds", "2", "--horizon", "20") for name in ("cleanrl_ppo", "train_sb3")
+}
+"""Arguments of the short form, where it is not ``--steps 20``."""
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     done = subprocess.run(
-        [sys.executable, path, "--steps", "20"],
+        [sys.executable, path, *SHORT.get(path.stem, ("--steps", "20"))],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -28,4 +34,5 @@ def test_example(path, tmp_path):
 
 
 def test_there_are_examples():
-    assert {"own_learner", "quickstart", "scripted_scenario"} <= {path.stem for path in EXAMPLES}
+    names = {"cleanrl_ppo", "own_learner", "quickstart", "scripted_scenario", "train_sb3"}
+    assert names <= {path.stem for path in EXAMPLES}

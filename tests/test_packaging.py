@@ -56,11 +56,19 @@ def test_constraints_fit_the_dependencies():
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources, since building leaves files behind."""
+    """A copy of the sources, since building leaves files behind, with a trained policy more."""
     copy = tmp_path_factory.mktemp("sources") / "studyhall"
     hidden = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
     shutil.copytree(ROOT, copy, ignore=hidden)
+    trained = copy / "policies" / "trained"
+    trained.mkdir(exist_ok=True)
+    (trained / "stand-in.zip").write_bytes(b"")
     return copy
+
+
+def trained_policies(sources: Path) -> set[str]:
+    """Files of the trained policies there are, below the package."""
+    return {path.relative_to(sources).as_posix() for path in (sources / "policies" / "trained").glob("*.zip")}
 
 
 def build(sources: Path, hook: str, out: Path) -> Path:
@@ -81,16 +89,20 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
         archive.extractall(site)
     modules = [name for name in names if not name.startswith("studyhall-")]
     assert "studyhall/py.typed" in modules
-    assert all(name.startswith("studyhall/") and name.endswith((".py", "py.typed")) for name in modules)
+    shipped = {f"studyhall/{name}" for name in trained_policies(sources)}
+    assert {name for name in modules if not name.endswith((".py", "py.typed"))} == shipped
+    assert all(name.startswith("studyhall/") for name in modules)
     assert not [name for name in modules if re.match(r"studyhall/(tests|docs|examples|benchmarks)/", name)]
     assert any(name.endswith("licenses/LICENSE") for name in names)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import studyhall; from studyhall.rollouts import cli; from studyhall.envs.streams import DATASETS\n"
+        "import studyhall, studyhall.policies; from studyhall.rollouts import cli\n"
+        "from studyhall.envs.streams import DATASETS\n"
         "assert studyhall.__file__.startswith(sys.argv[1]), studyhall.__file__\n"
         "env = studyhall.make_env('classroom-v0', students=2, horizon=2)\n"
         "env.reset(seed=0)\n"
         "env.step({agent: env.action_space(agent).sample() for agent in env.agents})\n"
+        "studyhall.policies.make_policy('median')\n"
         "print(studyhall.__version__)"
     )
     done = subprocess.run(
@@ -115,5 +127,6 @@ def test_the_sdist_holds_what_is_needed(sources, tmp_path):
         "tests/test_packaging.py",
         "examples/quickstart.py",
         "docs/classroom.png",
+        *trained_policies(sources),
     } <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "runs"))]

@@ -444,7 +444,7 @@ def test_a_saved_policy_acts_as_the_model(saved):
     policy = LearnedPolicy(str(path))
     assert policy.about["command"] == "as it was made"
     assert policy.about["algorithm"] == "PPO"
-    assert policy.world_kwargs == {"learners": "mlp", "actions": actions}
+    assert policy.world_kwargs == {"actions": actions}
     world = Tiny(num_worlds=4, actions=actions, agents=3)
     policy.bind(world)
     obs = world.reset(seed=5)

@@ -63,7 +63,7 @@ def test_train_writes_policies_that_run(call, tmp_path):
     for name in ("best", "last"):
         policy = LearnedPolicy(found[name])
         assert policy.about["command"] == config["command"]
-        assert policy.world_kwargs == {"learners": "mlp", "actions": "listen"}
+        assert policy.world_kwargs == {"actions": "listen"}
         PPO.load(found[name], device="cpu")
     assert LearnedPolicy(found["best"]).about["timesteps"] == found["best_timesteps"]
     assert LearnedPolicy(found["last"]).about["timesteps"] == 96
