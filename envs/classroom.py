@@ -338,7 +338,7 @@ class Classroom(World):
         kib = sent.sent_bits / (8 * 1024)
         reward = (reward - self.byte_price * kib - self.label_price * labels) * present
         shown = state["public/slice" if self.private else "stream/slice"]
-        correct = (targets.argmax(-1) == self._labels(shown)) & ~silent
+        correct = (targets.max(-1).indices == self._labels(shown)) & ~silent
         info = {
             "score": smoothed,
             "exam_accuracy": accuracy,

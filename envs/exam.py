@@ -113,7 +113,7 @@ class Exam:
         right = answers.gather(-1, labels[:, None, :, None].expand(*answers.shape[:3], 1)).squeeze(-1)
         score = 0.5 + right - 0.5 * answers.square().sum(-1)
         score = torch.where(abstained, self.chance(answers.shape[-1]), score)
-        correct = (answers.argmax(-1) == labels[:, None, :]) & ~abstained
+        correct = (answers.max(-1).indices == labels[:, None, :]) & ~abstained
         return score.mean(-1), correct
 
     def smooth(self, before: Tensor, score: Tensor) -> Tensor:
