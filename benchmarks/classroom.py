@@ -6,6 +6,10 @@ exam images. One thread, in turn, in one process. The loops have eight modules a
 seed after the other; "tensors" indexes float32 inputs that lie ready in memory, "loader" reads pictures
 through a DataLoader with ToTensor and Normalize, as the documented classroom did.
 
+"arithmetic" is no contender but a bound: for the same steps only what no exact implementation can leave out, the
+products of the forward and backward pass and Adam, by the fastest kernels we know (float32), with no data, losses,
+dropout, world or teaching beside them.
+
     python benchmarks/classroom.py [--steps 500] [--rounds 3] [--seeds 3] [--json] [--out FILE]
 """
 
@@ -25,6 +29,8 @@ from torch.nn import functional as F
 
 from studyhall.envs.streams import load_dataset
 from studyhall.envs.streams.torchvision_shim import import_torchvision
+from studyhall.learners import MLP, Population, learner_keys
+from studyhall.learners.adam import StackedAdam
 from studyhall.rollouts import Rollout
 from studyhall.scenarios import get_scenario
 
@@ -117,6 +123,23 @@ def studyhall_scenario(seeds: int, steps: int, budget: int) -> float:
     return run.report.seconds
 
 
+def arithmetic(seeds: int, steps: int, budget: int) -> float:
+    """Seconds of the learners' arithmetic alone: eight a step while there are labels, seven afterwards."""
+    network = MLP(dropout=0.0)
+    population = Population(network, learner_keys(torch.arange(seeds), STUDENTS))
+    stacks, adam = population.parameters, StackedAdam(population.parameters, lr=1e-6)
+    x, gradient = torch.randn(1, ROWS, 784), torch.randn(STUDENTS, ROWS, 10) / ROWS
+    begun = time.perf_counter()
+    for step in range(steps):
+        learning = STUDENTS if step < budget else STUDENTS - 1
+        for world in range(seeds):
+            span = slice(world * STUDENTS, world * STUDENTS + learning)
+            own = [stack[span] for stack in stacks]
+            _, saved = network.forward(own, x)
+            adam.step(network.backward(own, x, saved, gradient[:learning]), first=span.start)
+    return time.perf_counter() - begun
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=500, help="steps of each run (the scenario has 5,000)")
@@ -133,6 +156,7 @@ def main() -> None:
     rounds = []
     for _ in range(args.rounds):
         seconds = {"studyhall": studyhall_scenario(args.seeds, args.steps, budget)}
+        seconds["arithmetic"] = arithmetic(args.seeds, args.steps, budget)
         for name, slices in loops.items():
             seconds[name] = sum(
                 plain_loop(dataset, slices(dataset), args.steps, budget) for _ in range(args.seeds)
@@ -144,6 +168,7 @@ def main() -> None:
         "seeds": args.seeds,
         "threads": 1,
         "rounds": rounds,
+        "loop_over_arithmetic": statistics.median(r["tensors"] / r["arithmetic"] for r in rounds),
         "loop_over_studyhall": {
             name: {"median": statistics.median(r), "min": min(r), "max": max(r)} for name, r in ratios.items()
         },
@@ -157,7 +182,7 @@ def main() -> None:
     table = Table(title=f"MNIST classroom, {args.steps} steps, {args.seeds} seeds, one thread")
     for column in ("", "median s", "slower than studyhall by"):
         table.add_column(column, justify="right")
-    for name in ("studyhall", *loops):
+    for name in ("arithmetic", "studyhall", *loops):
         cells = [name, f"{statistics.median(r[name] for r in rounds):.2f}", ""]
         if name in loops:
             r = ratios[name]

@@ -135,7 +135,8 @@ class _Ensemble:
         """Ranges of learners to compute one after the other.
 
         On a CPU a few worlds at a time, so that activations and gradients are still in the cache when they are
-        wanted, and without worlds in which nobody has a rate. On a device everyone at once.
+        wanted, and without worlds in which nobody has a rate; where learners are so large that it is one world at a
+        time, without any learner that has none. On a device everyone at once.
         """
         if self.keys.device.type != "cpu":
             return [slice(0, self.keys.numel())]
@@ -144,14 +145,19 @@ class _Ensemble:
             slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
             for first in range(0, self.worlds, at_once)
         ]
-        return [span for span in spans if rates is None or bool((rates[span] > 0).any())]
+        if rates is None:
+            return spans
+        active = rates > 0.0
+        if at_once > 1:
+            return [span for span in spans if bool(active[span].any())]
+        return [run for span in spans for run in _runs(active[span].tolist(), span.start)]
 
     def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
         """The part of inputs ``[G, M, D]`` that a range of learners sees."""
         if len(rows) == 1:
             return rows
         each = self.keys.numel() // len(rows)
-        return rows[span.start // each : span.stop // each]
+        return rows[span.start // each : -(-span.stop // each)]
 
     def _spread(self, values: Tensor, what: str) -> Tensor:
         return spread(values, self.keys, what).reshape(-1)
@@ -206,7 +212,7 @@ class Population(_Ensemble):
                 ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
                 parameters, moments and step count keep every bit. A mask may serve as a rate.
-                Worlds without any rate need not be computed; their logits then read zero.
+                Who has no rate need not be computed; its logits then read zero.
 
         Returns:
             The losses before the step, ``[W, N]``, detached.
@@ -334,6 +340,13 @@ class Average(_Ensemble):
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
         return self.population._dropout_keys(draw)
+
+
+def _runs(chosen: Sequence[bool], first: int) -> list[slice]:
+    """Where entries are set, as ranges that begin at ``first``."""
+    edges = [False, *chosen, False]
+    ends = [i for i in range(len(edges) - 1) if edges[i] != edges[i + 1]]
+    return [slice(first + a, first + b) for a, b in zip(ends[::2], ends[1::2], strict=True)]
 
 
 def _select(stacks: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> None:
