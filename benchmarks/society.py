@@ -2,7 +2,9 @@
 
 Every policy gets the same worlds: the seeds of the evaluation domain, once with every kind of liar. A figure is the
 accuracy of the honest learners on the test split at the end. A learned protocol may come as several training
-seeds (`ppo=a.zip,b.zip`): each is a row, and `ppo` their mean, world by world.
+seeds (`ppo=a.zip,b.zip`): each is a row, and `ppo` their mean, world by world. A rule's name with "tuned" behind it
+has the settings that `benchmarks/society_tuning.py` found on training worlds; Krum and the trimmed mean are told how
+many lie.
 
     python benchmarks/society.py [--settings base …] [--policies NAME … ] [--seeds 0-19] [--out FILE]
 """
@@ -17,14 +19,15 @@ from rich.progress import track
 from rich.table import Table
 
 from studyhall import make_world
-from studyhall.policies import make_policy
+from studyhall.envs.society import KINDS
+from studyhall.policies import Policy, make_policy
 from studyhall.policies.rules import RULES
 from studyhall.rollouts import interval
+from studyhall.rollouts.measure import measure
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
-KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
-"""The mixture that protocols are trained on."""
+TUNED = Path(__file__).resolve().parents[1] / "docs" / "results" / "society_tuning.json"
 
 SETTINGS = {
     "base": {},
@@ -37,29 +40,66 @@ SETTINGS = {
 """What differs from `society-liar-digits`; all but the first are transfer, without further training."""
 
 
-def honest_accuracy(name: str, kind: str, setting: dict, seeds: tuple[int, ...]) -> list[float]:
+class Weaker(Policy):
+    """A rule whose targets are imitated with less than full weight.
+
+    Args:
+        rule: The rule.
+        strength: Weight of every row it would imitate.
+    """
+
+    def __init__(self, rule: Policy, strength: float) -> None:
+        self.rule, self.strength = rule, strength
+        self.world_kwargs = rule.world_kwargs
+
+    def bind(self, world):
+        super().bind(world)
+        self.rule.bind(world)
+
+    def reset(self, mask=None):
+        self.rule.reset(mask)
+
+    def act(self, obs):
+        actions = self.rule.act(obs)
+        return actions | {"targets": actions["targets"] * self.strength}
+
+
+def policy_of(name: str, liars: int) -> Policy:
+    """A policy by the name that the command line gives it."""
+    rule = name.removesuffix(" tuned")
+    if rule != name:
+        found = json.loads(TUNED.read_text())[rule]
+        return Weaker(make_policy(rule, **found["kwargs"]), found["strength"])
+    told = {"krum": {"f": liars}, "trimmed_mean": {"trim": liars}}
+    return make_policy(name, **told.get(name, {}))
+
+
+def lying(setting: dict, kind: str) -> int:
+    """How many lie."""
+    return max(setting.get("liars", 1), 2 * (kind == "collude"))
+
+
+def honest_accuracy(
+    policy: Policy, kind: str, setting: dict, seeds: tuple[int, ...], domain: str = "eval"
+) -> list[float]:
     """Test accuracy of the honest learners at the end of an episode, one value a world."""
     scenario = get_scenario("society-liar-digits")
-    policy = make_policy(name)
     # Accuracy is asked for on the days of report cards only: nothing else looks at the exam.
     kwargs = {
         **scenario.env_kwargs,
-        "liar_kinds": (kind,),
         "exam_every": 10,
         **setting,
+        "liar_kinds": (kind,),
         **policy.world_kwargs,
     }
     world = make_world(scenario.env, num_worlds=len(seeds), autoreset=False, **kwargs)
     policy.bind(world)
-    obs = world.reset(seed=list(seeds), options={"domain": "eval"})
+    obs = world.reset(seed=list(seeds), options={"domain": domain})
     policy.reset()
     while not world.ended.all():
         obs = world.step(policy.act(obs)).obs
-    test = world.dataset.test
-    predicted = world.predict(world.dataset.inputs("test", torch.arange(len(test)))).argmax(-1)
-    accuracy = (predicted == test.y).float().mean(-1)
-    honest = (~world.secrets()["liar"]).float()
-    return ((accuracy * honest).sum(-1) / honest.sum(-1)).tolist()
+    found = measure(world, policy, controls=False)
+    return found["honest"].tolist()
 
 
 def summarise(by_kind: dict[str, list[float]]) -> dict:
@@ -79,7 +119,13 @@ def evaluate(policies: dict[str, list[str]], setting: dict, seeds: tuple[int, ..
     kinds = setting.get("liar_kinds", KINDS)
     found = {}
     for label, names in track(policies.items(), description=title):
-        runs = [{kind: honest_accuracy(name, kind, setting, seeds) for kind in kinds} for name in names]
+        runs = [
+            {
+                kind: honest_accuracy(policy_of(name, lying(setting, kind)), kind, setting, seeds)
+                for kind in kinds
+            }
+            for name in names
+        ]
         for name, run in zip(names, runs, strict=True):
             if len(names) > 1:
                 found[f"{label} ({Path(name).stem})"] = summarise(run)

@@ -40,6 +40,10 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 
 An answer at step t is given before learning from slice t.
 
+With `learners="mlp"` (or "cnn", a factory of modules, a list of these) the world hosts the learners, and an agent
+decides only whom to imitate and whether to ask: other observations, actions and arguments, on the page of
+`studyhall.envs.hosted`.
+
 ## Rewards
 `reward_scale · ((1 − cooperation)·own + cooperation·class mean) − byte_price·KiB sent − label_price·labels`,
 where own progress is the change of the smoothed exam score (see `exam.py`). Without prices the return is

@@ -33,9 +33,11 @@ teacher for the labels of the present one (`ask`, where there is a teacher to as
 | "targets" | `targets: Box(0, 1, (B, C))`, `ask` | what to imitate, for rules that look at every row |
 | "discrete" | `Discrete(K)` | nobody, the teacher (if any), the mean of the class, or one peer |
 
-Weights on sources that were not heard count for nothing. With m = min(1, Σ w), targets are Σ w·p / Σ w and the
-learning *rate* is multiplied by m (a weight on the loss does nothing under Adam); with labels in hand the rate is 1
-and m weighs imitation against them. All-zero weights are legal: without labels the learner keeps every bit.
+Weights on sources that were not heard count for nothing, and a choice that `action_mask` forbids means nobody. With
+m = min(1, Σ w), targets are Σ w·p / Σ w and the learning *rate* is multiplied by m (a weight on the loss does nothing
+under Adam); with labels in hand the rate is 1 and m weighs imitation against them. All-zero weights are legal: without
+labels the learner keeps every bit. An agent that is away (`churn`) is told nothing new, its action has no effect and
+its reward is 0.
 
 ## Rewards
 As in the world that hosts, from a starting score that is the fresh learners' own.
@@ -121,7 +123,7 @@ class HostedClassroom(Classroom):
             self.dataset.shape,
             self.dataset.num_classes,
             self.num_agents,
-            hidden=tuple(hidden),
+            hidden=hidden,
             dropout=dropout,
         )
 
@@ -162,8 +164,9 @@ class HostedClassroom(Classroom):
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Learn what the actions say, publish, sit the exam; then as without learners."""
         with torch.inference_mode(False), torch.no_grad():  # so that learning can record what it needs
-            sound = self._learn(state, self.form.targets(actions, self._heard(state)))
-        acts = {"soft_targets": self._beliefs(state)}
+            self._learn(state, self.form.targets(actions, self._heard(state)))
+        beliefs = self._beliefs(state)
+        acts = {"soft_targets": beliefs}
         if self.exam.today(self._clock).any():
             acts["answers"] = self._answers(state)
         else:
@@ -172,6 +175,7 @@ class HostedClassroom(Classroom):
         if self.form.teacher:
             acts["ask"] = self.form.asks(actions)
         outcome = super().advance(state, acts, draws)
+        sound = torch.isfinite(beliefs).flatten(1).all(-1)
         return outcome._replace(state={**outcome.state, **self._notice(outcome.state), "sound": sound})
 
     def asks(self, actions: TensorDict) -> Tensor:
@@ -191,8 +195,8 @@ class HostedClassroom(Classroom):
         due = self.device.type == "cpu" or bool((clock % self.exam.card_every == 0).any())
         return over | ~self._state["sound"].cpu().numpy() if due else over
 
-    def _learn(self, state: TensorDict, targets: Tensor) -> Tensor:
-        """The learning steps; returns in which worlds all is sound still, bool ``[W]``."""
+    def _learn(self, state: TensorDict, targets: Tensor) -> None:
+        """The learning steps on the last slice."""
         weight = targets.sum(-1)  # [W, N, B]
         strength = weight.amax(-1)  # [W, N]
         told = state["fb/served"]
@@ -210,9 +214,8 @@ class HostedClassroom(Classroom):
         if not self.private:
             own = own[:, 0]
         labels = torch.where(told[..., None], self._labels(state["fb/slice"]), -1)
-        sound = state["sound"]
         for _ in range(self.learning_steps):
-            losses = teach(
+            teach(
                 self.population,
                 lesson,
                 inputs=own,
@@ -222,9 +225,6 @@ class HostedClassroom(Classroom):
                 temperature=self.temperature,
                 distill_scale=self.temperature**2,
             )
-            if losses is not None:
-                sound = sound & (torch.isfinite(losses) | ~allowed).all(-1)
-        return sound
 
     def _beliefs(self, state: TensorDict) -> Tensor:
         """Beliefs at temperature T on the slice that talk is about, ``[W, N, B, C]``."""
@@ -256,7 +256,7 @@ class HostedClassroom(Classroom):
         """What there is to know of the sources now."""
         heard = self._heard(state)
         before = under(state, "known/")
-        known = self.sources.notice(before, heard.messages, state["fb/beliefs"], heard.mask, state["clock"])
+        known = self.sources.notice(before, heard.messages, state["fb/beliefs"], heard.mask)
         due = ((state["clock"] - 1) % self.exam.card_every == 0)[:, None]
         known["card_change"] = torch.where(due, state["card"] - self._state["card"], before["card_change"])
         return prefixed("known/", known)
@@ -303,20 +303,29 @@ class HostedClassroom(Classroom):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, learners included."""
+        self._begun()
         return {**super().state_dict(), "learners": self.population.state_dict()}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        super().load_state_dict(saved)
+        if not self._state:
+            self.reset(seed=0)  # to have learners to put them in
+        before = self.population.state_dict()
         try:
             self.population.load_state_dict(saved["learners"])
         except (KeyError, ValueError):
             raise ConfigError(
                 "the saved learners are of another kind: make the world with the same arguments"
             ) from None
+        try:
+            super().load_state_dict(saved)
+        except ConfigError:  # nothing has changed, then
+            self.population.load_state_dict(before)
+            raise
 
     def fork(self) -> HostedClassroom:
         """A copy that goes its own way from here, with learners of its own."""
+        self._begun()
         twin = super().fork()
         assert isinstance(twin, HostedClassroom)
         twin.population = copy.deepcopy(self.population)

@@ -99,9 +99,11 @@ class Gated(Listen):
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mixture, by row."""
         exponent = SHARPEST * _weights(actions["gate"])[..., None]  # [W, N, 1, 1]
-        confidence = heard.messages.amax(-1)  # [W, N, S, B]
-        surest = confidence.amax(2, keepdim=True).clamp_min(1e-12)  # powers of a ratio cannot all vanish
-        return mixture(_weights(actions["listen"]), heard, (confidence / surest) ** exponent)
+        weights = _weights(actions["listen"])
+        # Of those listened to: their powers of a ratio to the surest cannot all vanish.
+        confidence = heard.messages.amax(-1) * (weights > 0)[..., None]  # [W, N, S, B]
+        surest = confidence.amax(2, keepdim=True).clamp_min(1e-12)
+        return mixture(weights, heard, (confidence / surest) ** exponent)
 
 
 class Imitate(Form):

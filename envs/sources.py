@@ -73,11 +73,12 @@ class Sources:
             "times": pair[..., 0],
             "own_now": own,
             "own_mean": own,
+            "own_times": own[..., 0],
             "card_change": own[..., 0],
         }
 
     def notice(
-        self, known: Mapping[str, Tensor], messages: Tensor, beliefs: Tensor, heard: Tensor, clock: Tensor
+        self, known: Mapping[str, Tensor], messages: Tensor, beliefs: Tensor, heard: Tensor
     ) -> dict[str, Tensor]:
         """Take note of one slice's messages.
 
@@ -86,7 +87,6 @@ class Sources:
             messages: ``[W, N, S, B, C]``, zero where not heard.
             beliefs: ``[W, N, B, C]``, one's own.
             heard: bool ``[W, N, S]``.
-            clock: int64 ``[W]``.
         """
         weight = heard[..., None].float()
         voices = 1 + heard.sum(-1)[..., None, None]  # [W, N, 1, 1]
@@ -110,13 +110,16 @@ class Sources:
         own = torch.stack(
             [beliefs.amax(-1).mean(-1), torch.minimum(beliefs, mean_of_others).sum(-1).mean(-1)], dim=-1
         )
-        own_step = (1 / clock.clamp_min(1)).clamp_min(1 - self.decay)[:, None, None]
+        believes = beliefs.flatten(2).any(-1)  # not before the first slice has come back
+        own_times = known["own_times"] + believes
+        own_step = believes * (1 / own_times.clamp_min(1)).clamp_min(1 - self.decay)
         return {
             "now": seen * weight,
             "mean": known["mean"] + weight * step * (seen - known["mean"]),
             "times": times,
             "own_now": own,
-            "own_mean": known["own_mean"] + own_step * (own - known["own_mean"]),
+            "own_mean": known["own_mean"] + own_step[..., None] * (own - known["own_mean"]),
+            "own_times": own_times,
         }
 
     def features(self, known: Mapping[str, Tensor], cards: Tensor, heard: Tensor) -> Tensor:
