@@ -16,11 +16,41 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from studyhall.policies import PolicySpec, register_policy
+from studyhall.policies.rules.weights import BestCard, Nobody
 from studyhall.rollouts import interval, rollout
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
+
+class AskEvenly(Nobody):
+    """Spread the questions over the episode, and learn from labels alone."""
+
+    def act(self, obs):
+        return super().act(obs) | {"ask": evenly(self.world)}
+
+
+class AskEvenlyBestCard(BestCard):
+    """Spread the questions over the episode, and imitate the best report card in between."""
+
+    def act(self, obs):
+        return super().act(obs) | {"ask": evenly(self.world)}
+
+
+def evenly(world) -> torch.Tensor:
+    """Whether it is time for a question, int64 ``[W, N]``: every horizon / budget steps."""
+    due = world.steps * world.teacher.budget % world.horizon < world.teacher.budget
+    return due.long()[:, None].expand(world.num_worlds, world.num_agents)
+
+
+register_policy(PolicySpec("ask_evenly", f"{__name__}:AskEvenly", "labels at even intervals"))
+register_policy(
+    PolicySpec("ask_evenly_best_card", f"{__name__}:AskEvenlyBestCard", "and the best card between")
+)
+
 RULES = {
+    "ask_evenly": "labels at even intervals",
+    "ask_evenly_best_card": "labels at even intervals, the best card in between",
     "listen_nobody": "ask always, then stop (the control)",
     "listen_two_phase": "the teacher, then the best card",
     "mean": "everyone from everyone",

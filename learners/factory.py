@@ -80,7 +80,7 @@ class _Kinds:
             raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
         self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
         self.shape, self.classes, self.dropout = tuple(shape), classes, dropout
-        self.made: dict[str | Factory, Network] = {}
+        self.made: list[tuple[str | Factory, Network]] = []
 
     def make(self, kind: str | Factory) -> Network:
         """The network of a name or factory."""
@@ -89,9 +89,11 @@ class _Kinds:
                 f'learners are "mlp", "cnn", a factory of modules like `lambda: MyModule()`, or a list of these, '
                 f"got {type(kind).__name__}"
             )
-        if kind not in self.made:
-            self.made[kind] = self.named(kind)() if isinstance(kind, str) else self.of_modules(kind)
-        return self.made[kind]
+        for known, network in self.made:  # not every callable can be hashed
+            if known is kind or known == kind:
+                return network
+        self.made.append((kind, self.named(kind)() if isinstance(kind, str) else self.of_modules(kind)))
+        return self.made[-1][1]
 
     def named(self, name: str) -> Callable[[], Network]:
         """What makes the network of a name."""

@@ -114,6 +114,12 @@ class LearnedPolicy(ScorerPolicy):
         observed_sizes(world.observation_space.spaces, str(self))
         actions, learnt = sorted(world.action_space.spaces), self.about.get("actions")
         if actions != learnt:
+            if isinstance(learnt, list) and _unasked(actions) == _unasked(learnt):
+                trained, here = ("with", "none") if "ask" in learnt else ("without", "one")
+                raise ConfigError(
+                    f"{self} was trained {trained} a teacher to ask, and this world has {here}: use it in worlds "
+                    f"like those of {self.about.get('env')}, or train one for this world"
+                )
             raise ConfigError(
                 f"{self} decides {learnt}, this world asks for {actions}: make the world with {self.world_kwargs}"
             )
@@ -138,6 +144,11 @@ def trained() -> dict[str, Any]:
     return {
         f.name.removesuffix(".zip"): f for f in sorted(found, key=lambda f: f.name) if f.name.endswith(".zip")
     }
+
+
+def _unasked(actions: list[Any]) -> list[Any]:
+    """Parts of an action that no teacher is asked with."""
+    return [name for name in actions if name != "ask"]
 
 
 def _read(source: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:

@@ -28,6 +28,8 @@ from ..envs.errors import ConfigError
 from .learned import ABOUT, FORMAT
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
+_OPTIONS = ("width", "log_std_init", "optimizer_class", "optimizer_kwargs")
+_OF_REPLAY = ("actor", "critic", "q_net", "quantile_net")  # of SAC, TD3, DQN and their kin
 _FLEETING = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "tensorboard_log"]
 
 
@@ -44,10 +46,14 @@ class SetPolicy(ActorCriticPolicy):
         lr_schedule: Learning rate by progress remaining.
         width: Of the scorer's hidden layers.
         log_std_init: Initial logarithm of the standard deviations.
-        **kwargs: As SB3's ``ActorCriticPolicy`` takes them.
+        optimizer_class: As SB3's ``ActorCriticPolicy`` takes it.
+        optimizer_kwargs: Likewise.
+        use_sde: False, which algorithms of SB3 say.
+        **others: None; arguments of SB3's policies about networks that this one does not have are refused.
 
     Raises:
-        ConfigError: The world hosts no learners, or its form of actions is not scored source by source.
+        ConfigError: The world hosts no learners, its form of actions is not scored source by source, an argument
+            would have no effect, or the algorithm (DQN, SAC, TD3) asks for networks that are not there.
     """
 
     observation_space: spaces.Dict
@@ -59,15 +65,27 @@ class SetPolicy(ActorCriticPolicy):
         lr_schedule: Any,
         width: int = 64,
         log_std_init: float = -0.7,
-        **kwargs: Any,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+        use_sde: bool = False,
+        **others: Any,
     ) -> None:
+        if use_sde:
+            raise ConfigError("SetPolicy explores by its own Gaussians: leave out use_sde")
+        if others:
+            raise ConfigError(
+                f"SetPolicy is one network of its own and has no {', '.join(others)}: policy_kwargs may be "
+                f"{', '.join(_OPTIONS)}"
+            )
         self.width = width
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
+            net_arch=[],
             log_std_init=log_std_init,
-            **{"net_arch": [], **kwargs},
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
         )
 
     def _build(self, lr_schedule: Any) -> None:
@@ -82,7 +100,16 @@ class SetPolicy(ActorCriticPolicy):
         self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"width": self.width}
+        found = super()._get_constructor_parameters() | {"width": self.width}
+        return {name: found[name] for name in ("observation_space", "action_space", "lr_schedule", *_OPTIONS)}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_REPLAY:  # the first that such an algorithm asks for
+            raise ConfigError(
+                f"SetPolicy has no {name}: train it with PPO or A2C, which learn on the policy (replay buffers do "
+                "not fit worlds whose learners change as they play)"
+            )
+        return super().__getattr__(name)
 
     def _decide(self, obs: Mapping[str, Tensor]) -> tuple[Distribution, Tensor]:
         """The distribution of actions, and the value ``[batch]``."""
@@ -182,13 +209,16 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
     file = io.BytesIO()
     model.save(file, exclude=_FLEETING)
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(
-            ABOUT, json.dumps(described, indent=1, default=lambda value: f"<{type(value).__name__}>")
-        )
+        archive.writestr(ABOUT, json.dumps(described, indent=1, default=name_of))
     target = Path(path)
     partial = target.with_name(f".{target.name}.part")
     partial.write_bytes(file.getvalue())
     os.replace(partial, target)
+
+
+def name_of(value: Any) -> str:
+    """What JSON says of a value that it cannot hold: the name of a function or class, or that of its type."""
+    return f"<{getattr(value, '__name__', type(value).__name__).strip('<>')}>"
 
 
 def _plain(value: Any) -> bool:

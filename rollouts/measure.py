@@ -22,7 +22,8 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of
     every vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by
     voting. Where some lie, ``honest`` is the mean over those who do not; where classes are dealt out to experts,
-    ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the others.
+    ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the others. All
+    three are NaN in a world where everyone lies.
 
     Args:
         world: Holds the test split.
@@ -71,7 +72,7 @@ def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measur
     """Means over the students who do not lie, where some may; see :func:`measure`."""
     secrets = world.secrets()  # type: ignore[attr-defined]
     honest = (~secrets["liar"]).float()  # [W, N]
-    among = honest.sum(-1).clamp_min(1)
+    among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
     correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
     found = {}
     if world.channel.liars:  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ class RunFolder:
             ConfigError: It cannot be written, or holds another run.
         """
         try:
-            folder = cls(_free(config.scenario.name) if out is None else out)
+            folder = cls(free_folder(config.scenario.name) if out is None else out)
             folder.path.mkdir(parents=True, exist_ok=True)
             if folder.report_file.exists() or folder.checkpoints.exists():
                 raise ConfigError(
@@ -127,7 +127,7 @@ class RunFolder:
         write_text(self.report_file, as_json(report.as_json()) + "\n")
 
 
-def _free(name: str) -> Path:
+def free_folder(name: str) -> Path:
     """Make and return the first ``runs/<name>-<n>`` that is not taken."""
     number = 1
     while True:

@@ -114,7 +114,7 @@ def customise(
     """
     env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
     name = scenario.policy
-    given = _assignments(assignments)
+    given = parse_assignments(assignments)
     if "policy" in given:
         name, policy = str(given.pop("policy")), {}
     ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
@@ -138,7 +138,12 @@ def customise(
     )
 
 
-def _assignments(texts: Sequence[str]) -> dict[str, Any]:
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Keys and values of ``KEY=VALUE`` each; see the module's page.
+
+    Raises:
+        ConfigError: A text is no ``KEY=VALUE``.
+    """
     found: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -173,11 +178,14 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
         raise ConfigError(
             f"policy {name} brings its own learners, and this world hosts some: add --set learners=null, or take a rule"
         )
-    given = _assignments(assignments)
+    given = parse_assignments(assignments)
     for key, needed in made.world_kwargs.items():
-        if given.get(key, needed) != needed:
+        value, said = given.get(key, needed), f"{key}={given.get(key)}"
+        if key == "actions" and given.get("discrete_actions") is True:  # its short form
+            value, said = "discrete", "discrete_actions=true"
+        if value != needed:
             raise ConfigError(
-                f"policy {name} needs {key}={needed}: leave out --set {key}={given[key]}, or take another policy"
+                f"policy {name} needs {key}={needed}: leave out --set {said}, or take another policy"
             )
 
 

@@ -8,12 +8,17 @@
 =================  =====================================================================================
 
 Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip`` and with SB3's own ``load``.
+
+Held-out worlds have the seeds 10,000, 10,001, … of the domain ``"eval"``, and ``best.zip`` is chosen on them. What a
+run measures are other worlds, as long as it stays below: ``studyhall run --seeds 10000-…`` would measure a policy
+on the very worlds that selected it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import math
 import platform
 import shlex
@@ -25,100 +30,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
 from ..envs import make_sb3, make_world
 from ..envs.errors import ConfigError, StudyhallError, unknown
-from ..envs.validation import real, whole
+from ..envs.validation import whole
 from ..policies.learned import ScorerPolicy
-from ..policies.sb3 import SetPolicy, save_policy
+from ..policies.sb3 import SetPolicy, name_of, save_policy
 from ..scenarios import Scenario
+from .algorithms import ALGORITHMS, PPOSettings, Settings
 from .interrupts import stop_requests
 from .output import as_json, write_text
 from .progress import LiveProgress
-from .run_folder import _free
-from .settings import _assignments, customise
+from .run_folder import free_folder
+from .settings import customise, parse_assignments
 
 _EVAL_SEED = 10_000
 """Held-out worlds have seeds from here on, far from those a run measures: a best chosen on these would be a
 claim that chose itself."""
+_LAST_SEED = 2**32 - 1  # that numpy's generators take
 _INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every algorithm is trained with; each can be set with ``--set ALGO.NAME=VALUE``.
-
-    Args:
-        learning_rate: Falls linearly to 0.
-        n_steps: Steps of every agent between two updates.
-        gamma: Discount. Progress follows soon upon what was learnt, so a short view has far less noise.
-        gae_lambda: λ of generalised advantage estimation.
-        ent_coef: Weight of the entropy.
-        vf_coef: Weight of the value's loss.
-        max_grad_norm: Gradients are clipped to it.
-        width: Of the scorer's hidden layers.
-        log_std_init: Initial logarithm of the actions' standard deviations.
-
-    Raises:
-        ConfigError: A value out of range.
-    """
-
-    learning_rate: float = 1e-3
-    n_steps: int = 25
-    gamma: float = 0.95
-    gae_lambda: float = 0.9
-    ent_coef: float = 0.0
-    vf_coef: float = 0.5
-    max_grad_norm: float = 0.5
-    width: int = 64
-    log_std_init: float = -0.7
-
-    def __post_init__(self) -> None:
-        for name in ("n_steps", "width"):
-            whole(name, getattr(self, name), 1)
-        for name in ("learning_rate", "ent_coef", "vf_coef", "max_grad_norm"):
-            real(name, getattr(self, name), 0)
-        for name in ("gamma", "gae_lambda"):
-            real(name, getattr(self, name), 0, 1)
-        real("log_std_init", self.log_std_init, -10, 2)
-
-
-@dataclass(frozen=True)
-class PPOSettings(Settings):
-    """Those of PPO besides.
-
-    Args:
-        batch_size: Agent-steps of a minibatch at most; the next smaller divisor of all there are is taken.
-        n_epochs: Passes over what was collected.
-        clip_range: Of probability ratios.
-    """
-
-    batch_size: int = 4000
-    n_epochs: int = 4
-    clip_range: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole("batch_size", self.batch_size, 2)  # advantages are normalised within it
-        whole("n_epochs", self.n_epochs, 1)
-        real("clip_range", self.clip_range, 0)
-
-
-@dataclass(frozen=True)
-class A2CSettings(Settings):
-    """Those of A2C, which makes one update of everything it has just collected."""
-
-    n_steps: int = 10
-
-
-ALGORITHMS: dict[str, tuple[type[OnPolicyAlgorithm], type[Settings]]] = {
-    "ppo": (PPO, PPOSettings),
-    "a2c": (A2C, A2CSettings),
-}
 
 
 @dataclass(frozen=True)
@@ -131,10 +64,15 @@ class TrainConfig:
         settings: Of the algorithm.
         timesteps: Agent-steps in all; training stops at the end of the update that reaches them.
         worlds: W.
-        seed: Of the worlds, of the weights and of exploration.
+        seed: Of the worlds, of the weights and of exploration. Worlds have the seeds ``seed … seed + W − 1``: give
+            seeds at least W apart for independent trainings.
         threads: CPU threads.
         eval_every: Agent-steps between two evaluations.
         eval_worlds: Held-out worlds, one episode each.
+
+    Raises:
+        ConfigError: A value out of range, or settings of another algorithm.
+        UnknownName: No such algorithm.
     """
 
     scenario: Scenario
@@ -147,21 +85,45 @@ class TrainConfig:
     eval_every: int = 200_000
     eval_worlds: int = 16
 
+    def __post_init__(self) -> None:
+        for name in ("timesteps", "worlds", "threads", "eval_every", "eval_worlds"):
+            whole(name, getattr(self, name), 1)
+        whole("seed", self.seed, 0, _LAST_SEED)
+        if self.algorithm not in ALGORITHMS:
+            raise unknown("algorithm", str(self.algorithm), ALGORITHMS)
+        needed = ALGORITHMS[self.algorithm][1]
+        if not isinstance(self.settings, needed):
+            raise ConfigError(
+                f"settings of {self.algorithm} are {needed.__name__}, got {type(self.settings).__name__}"
+            )
+
     @property
     def command(self) -> str:
         """The command that trains the same."""
         given = [
             f"{name}={as_json(value)}"
             for prefix, now, default in (
-                ("", self.scenario.env_kwargs, _registered(self.scenario.name)),
+                ("", _plain(self.scenario.env_kwargs), _plain(_registered(self.scenario.name))),
                 (f"{self.algorithm}.", vars(self.settings), vars(type(self.settings)())),
             )
             for name, value in ((f"{prefix}{k}", v) for k, v in now.items() if default.get(k, ...) != v)
         ]
         words = ["studyhall", "train", self.scenario.name, "--algo", self.algorithm]
         for name in ("timesteps", "worlds", "seed", "eval_every"):
-            words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
+            words += _option(name, getattr(self, name))
+        for name in ("threads", "eval_worlds"):
+            if getattr(self, name) != getattr(type(self), name):
+                words += _option(name, getattr(self, name))
         return shlex.join([*words, *(word for text in given for word in ("--set", text))])
+
+
+def _option(name: str, value: int) -> list[str]:
+    return [f"--{name.replace('_', '-')}", str(value)]
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON holds them; what JSON lacks, like a factory of modules, is named."""
+    return json.loads(json.dumps(dict(kwargs), default=name_of))
 
 
 def _registered(name: str) -> Mapping[str, Any]:
@@ -229,7 +191,7 @@ def configure(
             "from many worlds at once (replay buffers do not fit worlds whose learners change as they play)"
         )
     algorithm = algorithm.lower()
-    given = _assignments(assignments)
+    given = parse_assignments(assignments)
     for name in given:
         head = name.partition(".")[0]
         if head == "policy":
@@ -438,8 +400,13 @@ def _folder(out: Path | None, config: TrainConfig) -> Path:
     """Make the folder and write ``config.json`` into it."""
     from .. import __version__
 
+    scenario = dataclasses.replace(
+        config.scenario,
+        env_kwargs=_plain(config.scenario.env_kwargs),
+        policy_kwargs=_plain(config.scenario.policy_kwargs),
+    )
     described = {
-        **dataclasses.asdict(config),
+        **dataclasses.asdict(dataclasses.replace(config, scenario=scenario)),
         "command": config.command,
         "versions": {
             "studyhall": __version__,
@@ -449,7 +416,7 @@ def _folder(out: Path | None, config: TrainConfig) -> Path:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     try:
-        path = _free(f"{config.scenario.name}-{config.algorithm}") if out is None else out
+        path = free_folder(f"{config.scenario.name}-{config.algorithm}") if out is None else out
         path.mkdir(parents=True, exist_ok=True)
         if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
             raise ConfigError(f"{path} holds a run already: choose another folder with --out")

@@ -17,7 +17,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from ..errors import ActionError, ConfigError
+from .. import rng
+from ..errors import ActionError, ConfigError, unknown
 from ..world import Step, TensorDict, World
 from .arrays import ArrayDict
 from .flat import FlatActions
@@ -41,6 +42,7 @@ class WorldVecEnv(VecEnv):
 
     Raises:
         ConfigError: The world does not reset itself, cannot be drawn, or has actions that SB3 cannot take.
+        UnknownName: No such domain; lists those there are.
     """
 
     actions: np.ndarray
@@ -60,6 +62,8 @@ class WorldVecEnv(VecEnv):
             raise ConfigError(
                 f"render_mode {render_mode!r} cannot be had: use None, or 'rgb_array' if it has one"
             )
+        if domain not in rng.DOMAINS:
+            raise unknown("seed domain", str(domain), rng.DOMAINS)
         self.world = world
         self.render_mode = render_mode
         self.domain = domain
@@ -210,6 +214,8 @@ class _Agent:
         self._env, self._index = env, index
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # a copy that is being made has no `_env` yet to ask
+            raise AttributeError(name)
         if name == "action_masks" and "action_mask" in self._env.world.observation_space.spaces:
             return partial(self._env._obs["action_mask"][self._index].astype, bool)
         return getattr(self._env.world, name)

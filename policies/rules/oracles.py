@@ -1,4 +1,8 @@
-"""Rules that know what no agent can: upper bounds, from the world's secrets."""
+"""Rules that know what no agent can, from the world's secrets: what knowing it is worth, not the most there is.
+
+They are no upper bounds. A sleeper is left out while it still tells the truth, which costs what it would have
+taught; and the mean of the honest weighs the unsure like the sure, which rules that look at each row outdo.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +52,8 @@ class OracleMean(Oracle):
 class OracleExpert(Oracle):
     """Imitate, row by row, the honest source whose classes include the row's true label.
 
-    The mean of them where there are several; nobody where there is none, or where oneself is an expert of
-    that class.
+    The mean of them where there are several; nobody where there is none. On rows where oneself is an expert of
+    the class every source is ignored, other experts of it too.
     """
 
     def weights(self, talk: Talk) -> Tensor:

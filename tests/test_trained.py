@@ -1,0 +1,43 @@
+"""The trained policies that come with the package."""
+
+import pytest
+import torch
+
+from studyhall import make_world
+from studyhall.policies import make_policy
+from studyhall.policies.learned import trained
+
+
+@pytest.mark.parametrize("name", sorted(trained()))
+@pytest.mark.parametrize("agents", [5, 8])
+def test_shipped_policies_act_with_any_number_of_sources(name, agents):
+    policy = make_policy(name)
+    about = policy.about
+    assert about["command"].startswith("studyhall train ")
+    noun = "agents" if about["env"].startswith("society") else "students"
+    kwargs = about["env_kwargs"] | policy.world_kwargs | {noun: agents, "horizon": 20}
+    world = make_world(about["env"], num_worlds=2, **kwargs)
+    policy.bind(world)
+    obs = world.reset(seed=0)
+    for _ in range(5):
+        obs = world.step(policy.act(obs)).obs
+
+
+@pytest.mark.parametrize("name", sorted(name for name in trained() if name.startswith("society")))
+def test_shipped_societies_turn_away_from_liars(name):
+    """Whoever lies is weighed less than who does not, in worlds of held-out seeds."""
+    policy = make_policy(name)
+    world = make_world(
+        "society-v0",
+        num_worlds=8,
+        **{**policy.about["env_kwargs"], **policy.world_kwargs, "liar_kinds": ("sharp", "roll")},
+    )
+    policy.bind(world)
+    obs = world.reset(seed=100, options={"domain": "eval"})
+    for _ in range(60):
+        actions = policy.act(obs)
+        obs = world.step(actions).obs
+    lies = world.secrets()["liar"][:, world.sources.index(world.device)]  # [W, N, S]
+    weights = actions["listen"]
+    assert weights[lies].mean() < 0.5 * weights[~lies].mean()
+    assert torch.isfinite(weights).all()
