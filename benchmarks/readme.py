@@ -82,12 +82,22 @@ def by_kind(entry: dict) -> tuple[str, ...]:
 
 
 def society(found: dict) -> str:
-    """Who to listen to: every policy under every kind of liar."""
+    """Who to listen to: every policy under every kind of liar, and what the gated protocol is ahead by."""
     base = found["base"]["policies"]
     kinds = next(iter(base.values()))["kinds"]
-    rows = [(name, *by_kind(entry)) for name, entry in _best_first(base)]
+
+    def over_kinds(entry: dict) -> list[float]:
+        return [sum(world) / len(world) for world in zip(*entry["values"].values(), strict=True)]
+
+    learned = over_kinds(base["ppo gated"])
+    rows = []
+    for name, entry in _best_first(base):
+        ahead = interval([100 * (a - b) for a, b in zip(learned, over_kinds(entry), strict=True)])
+        gap = "–" if "ppo gated" in name else f"{ahead.mean:+.1f} ± {ahead.half:.1f}"
+        rows.append((name, *by_kind(entry), gap))
+    header = ("policy", "mean over kinds", "worst kind", *kinds, "ppo gated − it, paired")
     title = f"{len(found['base']['seeds'])} held-out worlds a kind, test accuracy of the honest in per cent."
-    return f"{title}\n\n{markdown(('policy', 'mean over kinds', 'worst kind', *kinds), rows)}"
+    return f"{title}\n\n{markdown(header, rows)}"
 
 
 def transfer(found: dict) -> str:

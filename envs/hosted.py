@@ -116,6 +116,7 @@ class HostedClassroom(Classroom):
             raise ConfigError(
                 f"a world that hosts its learners needs 2 {self.agent_noun}s or more: one has no source"
             )
+        self.dropout = dropout
         self._learning: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
         self.networks = make_networks(

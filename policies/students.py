@@ -89,7 +89,9 @@ class Students(Policy):
             self._learn(obs, _present(obs))
             self.protocol.look(obs)
             actions = {"soft_targets": self._publish(obs), "answers": self._answer(obs)}
-            if "ask" in self.world.action_space.spaces:  # where labels come by themselves there is none to ask
+            if (
+                "ask" in self.world.action_space.spaces
+            ):  # where labels come by themselves there is none to ask
                 actions["ask"] = self.protocol.ask(obs).long()
             return actions
 

@@ -192,11 +192,19 @@ def train(
     ] = None,
     worlds: Annotated[int | None, typer.Option(min=1, help="Worlds side by side, 64 by default.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of everything that is random, 0 by default.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of everything that is random, 0 by default. Worlds get the seeds SEED … SEED + WORLDS − 1: give "
+            "seeds at least WORLDS apart for independent trainings.",
+        ),
     ] = None,
     threads: Threads = None,
     eval_every: Annotated[
         int | None, typer.Option(min=1, help="Agent-steps between two evaluations, 200,000 by default.")
+    ] = None,
+    eval_worlds: Annotated[
+        int | None, typer.Option(min=1, help="Held-out worlds of an evaluation, 16 by default.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -230,6 +238,7 @@ def train(
         seed=seed,
         threads=threads,
         eval_every=eval_every,
+        eval_worlds=eval_worlds,
     )
     found = to_the_end(config, out)
     if as_json:

@@ -28,7 +28,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     Args:
         world: Holds the test split.
         policy: Is asked for its predictions, unless the world hosts the learners.
-        controls: Whether to measure with dropout on, too.
+        controls: Whether to measure with dropout on, too, unless hosted learners have none.
 
     Returns:
         None for policies that predict nothing.
@@ -41,7 +41,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
         return None
     title = policy.title()
     found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
-    if controls:
+    if controls and not (world.hosts_learners and not world.dropout):  # type: ignore[attr-defined]
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
             sample = knows.predict(x, dropout=draw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,11 +87,15 @@ class Report:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report:
-        """The report that :meth:`as_json` wrote."""
+        """The report that :meth:`as_json` wrote, where null stands for NaN."""
+        metrics = {
+            mode: {metric: [math.nan if v is None else v for v in values] for metric, values in own.items()}
+            for mode, own in found["metrics"].items()
+        }
         return cls(
             scenario=scenario_from_json(found["scenario"]),
             seeds=tuple(found["seeds"]),
-            metrics=found["metrics"],
+            metrics=metrics,
             students=found["students"],
             curves=found["curve"]["exam_accuracy"],
             steps=found["curve"]["steps"],

@@ -35,8 +35,8 @@ def marked(name: str, transductive: bool) -> str:
 
 
 def spread(found: Interval | None, *, percent: bool = True, signed: bool = False, digits: int = 2) -> str:
-    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; of two seeds their range; "–" of none."""
-    if found is None:
+    """A mean and its 95 % interval, e.g. ``"91.93 ± 0.61"``; of two seeds their range; "–" of none or of NaN."""
+    if found is None or math.isnan(found.mean):
         return "–"
     scale = 100 if percent else 1
     sign = "+" if signed else ""
@@ -142,7 +142,7 @@ def _verdicts(report: Report) -> list[str]:
     whose = "honest" if "honest" in report.metrics["open"] else "mean"
     for mode, values in report.social_gain(whose).items():
         gain = interval(values)
-        if gain.n < 2:
+        if gain.n < 2 or math.isnan(gain.mean):
             continue
         verdict = "no difference within the 95 % interval"
         if abs(gain.mean) > gain.half:

@@ -87,8 +87,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("timesteps", "worlds", "threads", "eval_every", "eval_worlds"):
-            whole(name, getattr(self, name), 1)
-        whole("seed", self.seed, 0, _LAST_SEED)
+            object.__setattr__(
+                self, name, whole(name, getattr(self, name), 1)
+            )  # numpy's integers as Python's
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0, _LAST_SEED))
         if self.algorithm not in ALGORITHMS:
             raise unknown("algorithm", str(self.algorithm), ALGORITHMS)
         needed = ALGORITHMS[self.algorithm][1]

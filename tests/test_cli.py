@@ -275,6 +275,19 @@ def test_a_hosted_world_runs(call, given):
     assert 0 <= json.loads(out)["metrics"]["open"]["honest"][0] <= 1
 
 
+def test_where_everyone_lies_there_is_no_accuracy_of_the_honest(call):
+    """Neither 0 nor a word that JSON does not know; an ended run is shown again as it was."""
+    assert (
+        '"honest": [null]' in call(*SOCIETY, *settings("liars=5", 'liar_kinds=["roll"]'), "--out", "run")[1]
+    )
+    shown = call("run", "--resume", "run")[1]
+    assert ["mean of the honest", "–"] in [
+        line.strip().split("  ")[:1] + line.split()[-1:] for line in shown.splitlines()
+    ]
+    assert "nan" not in shown
+    assert '"honest": [null]' in call("run", "--resume", "run", "--json")[1]
+
+
 def test_trained_policies_run_by_path_and_by_name(call, trained_file, shipped):
     by_path, by_name = (call(*SOCIETY, *settings(f"policy={policy}")) for policy in (trained_file, shipped))
     assert (by_path[0], by_path[2]) == (0, "")
@@ -326,6 +339,8 @@ def test_a_hosted_run_resumes(call):
         ("actions=gatd policy=random", "unknown form of actions 'gatd': did you mean 'gated'"),
         ("actions=gated", "policy composite needs actions=targets: leave out --set actions=gated"),
         ("policy={trained} actions=gated", "needs actions=listen: leave out --set actions=gated"),
+        ("discrete_actions=true", "needs actions=targets: leave out --set discrete_actions=true"),
+        ("policy={trained} discrete_actions=true", "actions=listen: leave out --set discrete_actions=true"),
         ("hidden=32", "hidden must be a list (each a whole number), got 32"),
         ("hidden=[0]", "each width in hidden must be a whole number of at least 1"),
         ("lr=high", 'lr must be a number, got "high"'),

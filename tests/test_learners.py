@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ W, N = 2, 3
 
 def small():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, CLASSES))
+
+
+@dataclass
+class Maker:  # has no hash
+    width: int
+
+    def __call__(self):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, self.width), nn.Linear(self.width, CLASSES))
 
 
 MODULES = ModuleNetwork(small, SHAPE, CLASSES)
@@ -286,6 +295,9 @@ def test_learners_by_name():
     assert make_networks(["mlp"] * N, (64,), 5, N, hidden=(16,)) == FLAT
     mixed = make_networks(["cnn", small, "cnn"], SHAPE, CLASSES, N)
     assert mixed[0] is mixed[2]
+    wide, narrow = make_networks([Maker(8), Maker(4), Maker(8)], SHAPE, CLASSES, N)[:2]
+    assert (wide.module()[1].out_features, narrow.module()[1].out_features) == (8, 4)
+    assert isinstance(make_networks([Maker(8)] * N, SHAPE, CLASSES, N), ModuleNetwork)
     assert isinstance(make_population(mixed, keys()), MixedPopulation)
     assert isinstance(make_population(FLAT, keys(), optimiser="adam", betas=(0.0, 0.9)), Population)
 

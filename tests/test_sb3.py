@@ -1,13 +1,15 @@
 """The Stable-Baselines3 view: transitions as the engine's own, infos, flat actions, and the set policy."""
 
+import copy
 import io
+import pickle
 import zipfile
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
@@ -16,7 +18,7 @@ import studyhall
 from studyhall.envs import Outcome, World, rng
 from studyhall.envs.bridges.flat import FlatActions
 from studyhall.envs.bridges.sb3 import WorldVecEnv
-from studyhall.envs.errors import ActionError, ConfigError
+from studyhall.envs.errors import ActionError, ConfigError, UnknownName
 from studyhall.policies.learned import LearnedPolicy, ScorerPolicy
 from studyhall.policies.sb3 import SetPolicy, save_policy
 from studyhall.policies.set_scorer import SetScorer
@@ -159,6 +161,62 @@ def test_transitions_are_the_engines(actions, stops_at):
         own = world.reset()
 
 
+@pytest.mark.parametrize(("env_id", "actions"), [("society-v0", "listen"), ("classroom-v0", "discrete")])
+def test_hosted_transitions_are_the_engines(env_id, actions):
+    """Learners and all: two episodes beside an engine that resets nothing by itself."""
+    w, length = 2, 4
+    small = {"learners": "mlp", "hidden": [8], "slice_size": 4, "exam_size": 10, "actions": actions}
+    small |= {"horizon": length, "agents" if env_id == "society-v0" else "students": 3}
+    env = studyhall.make_sb3(env_id, w, seed=7, **small)
+    world = studyhall.make_world(env_id, num_worlds=w, autoreset=False, **small)
+    obs, own = env.reset(), world.reset(seed=7)
+    assert world.seeds.tolist() == env.world.seeds.tolist() == [7, 8]
+    env.action_space.seed(0)
+    learnt = 0.0
+    for t in range(1, 2 * length + 1):
+        for key, value in own.items():
+            np.testing.assert_array_equal(obs[key], value.flatten(0, 1).numpy())
+        given = np.stack([env.action_space.sample() for _ in range(env.num_envs)])
+        obs, reward, done, infos = env.step(given)
+        flat = torch.from_numpy(given).unflatten(0, (w, 3))
+        step = world.step(flat if actions == "discrete" else env.action_space.split(flat))
+        np.testing.assert_array_equal(reward, step.reward.flatten().numpy())
+        learnt += abs(reward).sum()
+        own = step.obs
+        assert done.tolist() == [t % length == 0] * env.num_envs
+        if not done.any():
+            assert infos == [{}] * env.num_envs
+            continue
+        returns = world.metrics()["return"].flatten().tolist()
+        for index, info in enumerate(infos):
+            assert info["TimeLimit.truncated"]
+            assert info["episode"] == {"r": returns[index], "l": length}
+            for key, value in own.items():
+                np.testing.assert_array_equal(
+                    info["terminal_observation"][key], value.flatten(0, 1)[index].numpy()
+                )
+        own = world.reset()
+        assert world.seeds.tolist() == env.world.seeds.tolist()
+    assert learnt > 0
+
+
+def test_copies_go_on_as_the_original():
+    env = tiny()
+    env.reset()
+    copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    hosted = studyhall.make_sb3("society-v0", seed=0, learners="mlp", hidden=[8], agents=3)
+    hosted.reset()
+    for original, twins in ((env, copies), (hosted, [copy.deepcopy(hosted)])):
+        given = np.zeros((original.num_envs, *original.action_space.shape))
+        expected = original.step(given)
+        for twin in twins:
+            assert twin.world is not original.world
+            found = twin.step(given)
+            np.testing.assert_array_equal(found[1], expected[1])
+            np.testing.assert_array_equal(found[0]["sources"], expected[0]["sources"])
+            assert twin.get_attr("horizon") == original.get_attr("horizon")
+
+
 def test_observations_and_rewards_may_be_written_into():
     env, other = tiny(), tiny()
     obs, same = env.reset(), other.reset()
@@ -187,6 +245,10 @@ def test_seeds_and_domains():
     assert not np.array_equal(begun, held_out)
     np.testing.assert_array_equal(held_out, first(WorldVecEnv(Tiny(num_worlds=2), seed=7, domain="eval")))
     assert first(WorldVecEnv(Tiny(num_worlds=1))).shape == (3, 2, 2)  # a seed of its own where none is given
+    with pytest.raises(UnknownName, match="unknown seed domain 'evl': did you mean 'eval'"):
+        studyhall.make_sb3("society-v0", learners="mlp", domain="evl")
+    with pytest.raises(UnknownName, match="known are demo, eval, train"):
+        studyhall.make_sb3("society-v0", learners="mlp", domain="x")
 
 
 def test_what_sb3_asks_of_sub_environments():
@@ -384,6 +446,43 @@ def test_a_world_that_the_policy_cannot_decide():
         ppo(WorldVecEnv(Targets(num_worlds=1)))
 
 
+@pytest.mark.parametrize(("algorithm", "actions"), [(DQN, "discrete"), (SAC, "listen"), (TD3, "listen")])
+def test_algorithms_with_replay_buffers_say_what_to_do(algorithm, actions):
+    with pytest.raises(ConfigError, match="PPO or A2C") as caught:
+        algorithm(SetPolicy, tiny(actions=actions), buffer_size=100, device="cpu")
+    one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"use_sde": True}, ["use_sde"]),
+        ({"policy_kwargs": {"net_arch": [32]}}, ["no net_arch", "width"]),
+        (
+            {"policy_kwargs": {"activation_fn": torch.nn.ReLU, "ortho_init": False}},
+            ["activation_fn, ortho_init"],
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(options, words):
+    with pytest.raises(ConfigError) as caught:
+        ppo(tiny(), **options)
+    assert all(word in one_line(caught) for word in words)
+
+
+def test_what_has_an_effect_is_taken_and_kept(tmp_path):
+    chosen = {"width": 16, "log_std_init": 0.5, "optimizer_class": torch.optim.SGD}
+    policy = ppo(tiny(), policy_kwargs=chosen | {"optimizer_kwargs": {"momentum": 0.5}}).policy
+    assert policy.scorer.of_self.out_features == 16
+    assert policy.log_std.tolist() == [0.5, 0.5]
+    assert isinstance(policy.optimizer, torch.optim.SGD)
+    assert policy.optimizer.defaults["momentum"] == 0.5
+    policy.save(tmp_path / "policy.pt")
+    again = SetPolicy.load(tmp_path / "policy.pt")
+    assert (again.width, again.optimizer_class) == (16, torch.optim.SGD)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), policy.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("actions", ["listen", "discrete"])
 def test_ppo_learns(actions):
     env = tiny(16, actions=actions, agents=4, horizon=48)
@@ -486,6 +585,26 @@ def test_policies_that_do_not_fit(saved):
         ScorerPolicy(SetScorer(3, 4, 1)).bind(Tiny(num_worlds=1))
     with pytest.raises(ConfigError, match="decides 3 things"):
         ScorerPolicy(SetScorer(2, 4, 3)).bind(Tiny(num_worlds=1, actions=actions))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_teacher_more_or_less_is_named(tmp_path, asked):
+    """The form of actions is the same, so it is no use to say which form it was."""
+
+    class Taught(Tiny):
+        def __init__(self, *, teacher, **kwargs):
+            super().__init__(**kwargs)
+            parts = self.action_space.spaces.items()
+            self.action_space = spaces.Dict({k: v for k, v in parts if teacher or k != "ask"})
+
+    origin = {"env": "school-v0", "env_kwargs": {}}
+    env = WorldVecEnv(Taught(num_worlds=1, teacher=asked), seed=0, origin=origin)
+    save_policy(ppo(env), tmp_path / "it.zip")
+    with pytest.raises(ConfigError) as caught:
+        LearnedPolicy(str(tmp_path / "it.zip")).bind(Taught(num_worlds=1, teacher=not asked))
+    said = f"trained {'with' if asked else 'without'} a teacher to ask, and this world has {'none' if asked else 'one'}"
+    assert said in one_line(caught)
+    assert "school-v0" in str(caught.value)
 
 
 def test_files_that_are_no_policies(saved, tmp_path, monkeypatch):

@@ -4,16 +4,18 @@ import dataclasses
 import json
 import signal
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from stable_baselines3 import PPO
 
+from studyhall.envs.errors import StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.learned import LearnedPolicy
 from studyhall.rollouts import cli, rollout
 from studyhall.rollouts import train as training
-from studyhall.rollouts.train import configure, make_model, train
+from studyhall.rollouts.train import TrainConfig, configure, make_model, train
 from studyhall.scenarios import Scenario, registry
 
 WORLD = {"learners": "mlp", "hidden": [8], "agents": 3, "horizon": 8, "slice_size": 4, "exam_size": 10}
@@ -126,6 +128,64 @@ def test_evaluation_is_on_held_out_worlds_and_always_the_same():
     assert evaluation.world.domain == "eval"
     assert evaluation(model, lambda: False) == first
     assert evaluation(make_model(quick(seed=1)), lambda: False) != first
+
+
+def test_evaluation_keeps_off_the_worlds_that_runs_measure():
+    """A best policy chosen on the worlds that its claims are measured on would choose its own claims."""
+    evaluation = training.Evaluation(quick(eval_worlds=5))
+    evaluation(make_model(quick()), lambda: False)
+    held_out = set(evaluation.world.seeds.tolist())
+    assert evaluation.world.domain == "eval"
+    assert len(held_out) == 5
+    assert min(held_out) >= 10_000
+    assert all(held_out.isdisjoint(scenario.seeds) for scenario in registry.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"eval_every": 0}, "eval_every must be a whole number of at least 1, got 0"),
+        ({"worlds": 0}, "worlds must be"),
+        ({"timesteps": 0.5}, "timesteps must be"),
+        ({"threads": True}, "threads must be"),
+        ({"eval_worlds": -1}, "eval_worlds must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**32}, "seed must be"),
+        ({"algorithm": "pp"}, "unknown algorithm 'pp': did you mean 'ppo'"),
+        ({"algorithm": "a2c"}, "settings of a2c are A2CSettings, got PPOSettings"),
+    ],
+)
+def test_configs_are_checked(fields, words):
+    with pytest.raises(StudyhallError, match=words):
+        TrainConfig(SCENARIO, **fields)
+
+
+def test_a_factory_of_learners_is_trained_with_and_named(tmp_path):
+    def my_factory():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+    scenario = dataclasses.replace(SCENARIO, env_kwargs=WORLD | {"learners": my_factory})
+    config = dataclasses.replace(quick(timesteps=48), scenario=scenario)
+    found = train(config, tmp_path / "run")
+    assert found.timesteps == 48
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["scenario"]["env_kwargs"]["learners"] == "<my_factory>"
+    assert "<my_factory>" in written["command"]
+    about = LearnedPolicy(str(tmp_path / "run" / "best.zip")).about
+    assert about["env_kwargs"]["learners"] == "<my_factory>"
+    assert about["command"] == written["command"]
+
+
+def test_the_command_names_what_is_no_default():
+    assert quick(threads=1, eval_worlds=16).command == quick().command
+    assert "--threads" not in quick().command
+    assert "--threads 2 --eval-worlds 3" in quick(threads=2, eval_worlds=3).command
+
+
+def test_the_number_of_held_out_worlds_can_be_chosen(call):
+    assert call("train", "tiny", *QUICK, "--eval-worlds", "3", "--out", "few")[0] == 0
+    assert "--eval-worlds 3" in LearnedPolicy("few/best.zip").about["command"]
+    assert json.loads(Path("few/config.json").read_text())["eval_worlds"] == 3
 
 
 @pytest.mark.parametrize("after", [0, 1])
