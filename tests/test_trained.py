@@ -34,7 +34,7 @@ def test_shipped_societies_turn_away_from_liars(name):
     )
     policy.bind(world)
     obs = world.reset(seed=100, options={"domain": "eval"})
-    for _ in range(60):
+    for _ in range(200):  # those who lie at ordinary confidence take a while to be found out
         actions = policy.act(obs)
         obs = world.step(actions).obs
     lies = world.secrets()["liar"][:, world.sources.index(world.device)]  # [W, N, S]
