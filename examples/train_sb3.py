@@ -29,7 +29,6 @@ def main() -> None:
     model = PPO(
         SetPolicy,  # scores sources one by one, so it fits worlds with any number of them
         env,
-        policy_kwargs={"log_std_init": 0.0},  # explores widely, since the training is short
         learning_rate=lambda left: 1e-3 * left,
         n_steps=50,
         batch_size=env.num_envs * 10,

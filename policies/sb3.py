@@ -45,7 +45,7 @@ class SetPolicy(ActorCriticPolicy):
         action_space: As ``make_sb3`` tells it.
         lr_schedule: Learning rate by progress remaining.
         width: Of the scorer's hidden layers.
-        log_std_init: Initial logarithm of the standard deviations.
+        log_std_init: Initial logarithm of the standard deviations; wide exploration makes trainings more alike.
         optimizer_class: As SB3's ``ActorCriticPolicy`` takes it.
         optimizer_kwargs: Likewise.
         use_sde: False, which algorithms of SB3 say.
@@ -64,7 +64,7 @@ class SetPolicy(ActorCriticPolicy):
         action_space: spaces.Space,
         lr_schedule: Any,
         width: int = 64,
-        log_std_init: float = -0.7,
+        log_std_init: float = 0.0,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         use_sde: bool = False,

@@ -23,7 +23,8 @@ class Settings:
         vf_coef: Weight of the value's loss.
         max_grad_norm: Gradients are clipped to it.
         width: Of the scorer's hidden layers.
-        log_std_init: Initial logarithm of the actions' standard deviations.
+        log_std_init: Initial logarithm of the actions' standard deviations; wide exploration makes trainings
+            more alike.
 
     Raises:
         ConfigError: A value out of range.
@@ -37,7 +38,7 @@ class Settings:
     vf_coef: float = 0.5
     max_grad_norm: float = 0.5
     width: int = 64
-    log_std_init: float = -0.7
+    log_std_init: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("n_steps", "width"):
