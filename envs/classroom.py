@@ -100,6 +100,8 @@ Per world: `calls`.
 | `reward_scale`, `cooperation` | 10, 0 | see Rewards |
 | `exam_every` | 1 | steps between two days on which answers count; between them there is no progress |
 | `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards |
+| `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
 
 ## Version History
 * v0: first release.

@@ -8,7 +8,8 @@ publishes its beliefs on the present slice and sits the exam. The exam's inputs 
 
 ## Observation Space
 Flat `Dict`, the same for every agent. N agents, S = N − 1 sources: source s of agent i is agent (i + 1 + s) mod
-N, so one policy serves all. B rows, C classes. Features are named and explained in `studyhall.envs.sources`.
+N, so one policy serves all. B rows, C classes. Features are explained in
+`studyhall.envs.sources`; `source_features` and `own_features` of the world name them in order.
 
 | key | shape | range | meaning |
 |---|---|---|---|
@@ -33,6 +34,10 @@ teacher for the labels of the present one (`ask`, where there is a teacher to as
 | "targets" | `targets: Box(0, 1, (B, C))`, `ask` | what to imitate, for rules that look at every row |
 | "discrete" | `Discrete(K)` | nobody, the teacher (if any), the mean of the class, or one peer |
 
+Where the action space has a single key (`listen` in a society, `choice`) the views of PettingZoo and Gymnasium take its
+value itself; `make_world` takes either. The engine, unless made with `validate=True`, takes numbers that are not finite
+for 0 and clips the others; views refuse both.
+
 Weights on sources that were not heard count for nothing, and a choice that `action_mask` forbids means nobody. With
 m = min(1, Σ w), targets are Σ w·p / Σ w and the learning *rate* is multiplied by m (a weight on the loss does nothing
 under Adam); with labels in hand the rate is 1 and m weighs imitation against them. All-zero weights are legal: without
@@ -50,12 +55,19 @@ Those of the world that hosts, and:
 
 | argument | default | meaning |
 |---|---|---|
-| `learners` | "mlp" | "mlp", "cnn", a callable that makes an `nn.Module`, or a list of these, one for each agent |
+| `learners` | "mlp" | "mlp", "cnn", a callable, or a list of these, one for each agent |
 | `actions` | "listen" | the form of actions; `discrete_actions=True` is short for "discrete" |
 | `hidden`, `dropout` | (128, 64), .2 | of the "mlp" |
 | `optimiser`, `lr` | "adam", .001 | or "sgd" |
 | `temperature` | 2 | T of published beliefs and of imitation, whose loss is scaled by T² |
 | `learning_steps` | 1 | learning steps on each slice |
+| `autoreset` | True | of `make_world`: an ended world begins anew within the step that ended it |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+A callable is called without arguments and makes an `nn.Module` from `[M, D…]` to logits `[M, C]`, once for every
+learner, whose initial weights follow from the world's seed. It may hold no dropout of its own (that would draw from the
+global generator) and nothing that training changes beside parameters (use GroupNorm or LayerNorm). `hidden` and
+`dropout` are the "mlp"'s and mean nothing to others.
 """
 
 from __future__ import annotations
@@ -87,10 +99,12 @@ class HostedClassroom(Classroom):
     Attributes:
         population: The learners, ``[W, N]``, changed in place.
         source_features: Names of the F features of a source.
+        own_features: Names of the G features of oneself.
     """
 
     hosts_learners = True
     source_features = FEATURES
+    own_features = OWN_FEATURES
 
     def __init__(
         self,

@@ -13,6 +13,29 @@ included), all distributions over C classes:
 
 Of each there is the value now and a running mean (exact at first, then exponential); with the report card and its
 last change that makes ten features, each also relative to the mean of those heard, and whether it was heard.
+
+====================================  ==================================================================
+features of a source, in order        meaning
+====================================  ==================================================================
+``confidence``                        of its message on the last slice
+``agreement``                         with oneself
+``class_agreement``                   with the others heard, oneself included
+``anchored_agreement``                with oneself, where oneself is sure
+``mean_…`` (four)                     running means of these
+``card``, ``card_change``             its report card, and how it last changed
+``relative_…`` (ten)                  each of the ten, less its mean over the sources heard
+``heard``                             1; everything reads 0 for a source that was not heard
+====================================  ==================================================================
+
+====================================  ==================================================================
+features of oneself, in order         meaning
+====================================  ==================================================================
+``confidence``, ``class_agreement``   of one's own beliefs on the last slice; with the mean of the others
+``mean_…`` (two)                      running means of these
+``card_change``                       how one's own report card last changed
+``heard``                             share of the sources heard
+``told``                              1 where the labels of one's slice came
+====================================  ==================================================================
 """
 
 from __future__ import annotations
