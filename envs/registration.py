@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ConfigError, unknown
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .bridges.gymnasium import WorldVectorEnv
     from .bridges.sb3 import WorldVecEnv
     from .world import World
+
+_Spec = TypeVar("_Spec")
 
 NAMESPACE = "studyhall"
 """Gymnasium and PettingZoo know the worlds as ``studyhall/<id>``."""
@@ -83,14 +85,48 @@ registry: dict[str, EnvSpec] = {}
 """All worlds by id."""
 
 
+def enter(registry: dict[str, _Spec], name: str, spec: _Spec, refusal: str) -> bool:
+    """Add to a registry.
+
+    A script that registers something of its own is imported a second time by its entry point, and then says the
+    same again.
+
+    Args:
+        registry: By name.
+        name: The name.
+        spec: What the name stands for.
+        refusal: What is said where the name stands for something else already.
+
+    Returns:
+        False where the same was there already.
+
+    Raises:
+        ConfigError: Something else was.
+    """
+    if name not in registry:
+        registry[name] = spec
+        return True
+    try:
+        same = registry[name] == spec
+    except (ValueError, RuntimeError):  # what arrays and tensors among the arguments say to ==
+        same = False
+    if not same:
+        raise ConfigError(refusal)
+    return False
+
+
 def register(spec: EnvSpec) -> None:
-    """Add a world, here and in Gymnasium's and PettingZoo's registries (as ``studyhall/<id>``)."""
+    """Add a world, here and in Gymnasium's and PettingZoo's registries (as ``studyhall/<id>``).
+
+    Raises:
+        ConfigError: Its id stands for another world; to register the same again does nothing.
+    """
     import gymnasium
     from pettingzoo.env_registry import registration as pettingzoo_registry
 
-    if spec.id in registry:
-        raise ConfigError(f"{spec.id!r} is registered already: choose another name or raise its version")
-    registry[spec.id] = spec
+    refusal = f"{spec.id!r} is registered already: choose another name or raise its version"
+    if not enter(registry, spec.id, spec, refusal):
+        return
     full = f"{NAMESPACE}/{spec.id}"
     # Names instead of functions, so that the specs of the two registries turn into JSON and pickle.
     kwargs = {"env_id": spec.id}
@@ -135,11 +171,12 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
     known = found.arguments(hosted=hosted)
     for name in kwargs:
         if name not in known:
-            if found.hosted and not hosted and name in found.arguments(hosted=True):
+            of_hosts = found.arguments(hosted=True) if found.hosted else {}
+            if name in of_hosts:
                 raise ConfigError(
                     f"{name} is an argument of worlds that host their learners: give learners too"
                 )
-            raise unknown(f"argument of {found.id}", name, sorted(known))
+            raise unknown(f"argument of {found.id}", name, {*known, *of_hosts})
     cls = found.load(hosted=hosted)
     return cls(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
 
@@ -219,6 +256,13 @@ def make_sb3(
     **kwargs: Any,
 ) -> WorldVecEnv:
     """A Stable-Baselines3 ``VecEnv`` with W·N sub-environments, one for every agent of every world.
+
+    * Actions are one ``Box(−1, 1)`` that is scaled to the world's bounds, a question asked where its number is
+      above 0; ``actions="discrete"`` is one ``Discrete``, and only there is ``env_method("action_masks")``.
+    * Rewards are each agent's own, not the mean of the class.
+    * ``VecMonitor`` is not needed: infos tell of episodes that ended (``episode`` and ``metrics``).
+    * In ``VecNormalize`` take ``norm_obs=False`` where the policy is to be saved with ``save_policy``: the file
+      does not hold its statistics.
 
     Args:
         id: E.g. ``"society-v0"``.

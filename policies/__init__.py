@@ -4,7 +4,7 @@ from ..learners import MLP, Lesson, Population
 from .policy import Policy, RandomPolicy
 from .protocols import Protocol
 from .registration import PolicySpec, make_policy, register_policy, registry
-from .rules import RULES
+from .rules import RULES, Rule, Talk
 from .students import Students
 
 for _spec in (
@@ -52,7 +52,9 @@ __all__ = [
     "Population",
     "Protocol",
     "RandomPolicy",
+    "Rule",
     "Students",
+    "Talk",
     "make_policy",
     "register_policy",
     "registry",

@@ -25,6 +25,7 @@ ABOUT = "studyhall.json"
 """Entry of a policy's zip that says what it is."""
 FORMAT = "studyhall set scorer, 1"
 _WEIGHTS = "policy.pth"
+_BEST = "best.zip"  # in the folder of a training
 _LARGEST = 1 << 26  # bytes of an entry that is still read: a scorer is some 100 KiB
 
 
@@ -146,6 +147,12 @@ def trained() -> dict[str, Any]:
     }
 
 
+def is_path(name: str) -> bool:
+    """Whether a policy's name is a path: it ends in ``.zip``, or a file or a folder of a training is there."""
+    path = Path(name).expanduser()
+    return name.endswith(".zip") or path.is_file() or (path / _BEST).is_file()
+
+
 def _unasked(actions: list[Any]) -> list[Any]:
     """Parts of an action that no teacher is asked with."""
     return [name for name in actions if name != "ask"]
@@ -193,9 +200,11 @@ def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
-    folder = Path(source).expanduser().parent
-    beside = [str(f) for f in sorted(folder.glob("*.zip"))] if folder.is_dir() else []
+    path = Path(source).expanduser()
+    beside = [str(f) for f in sorted(path.parent.glob("*.zip"))] if path.parent.is_dir() else []
     near = difflib.get_close_matches(source, [*shipped, *beside], n=3, cutoff=0.4)
+    if (path / _BEST).is_file():
+        near = [str(path / _BEST)]
     hint = (
         f"did you mean {' or '.join(map(repr, near))}?"
         if near

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown
-from .learned import trained
+from ..envs.registration import enter
+from .learned import is_path, trained
 from .policy import Policy
 from .protocols import Protocol
 from .students import students
@@ -42,10 +43,12 @@ registry: dict[str, PolicySpec] = {}
 
 
 def register_policy(spec: PolicySpec) -> None:
-    """Add a policy."""
-    if spec.name in registry:
-        raise ConfigError(f"policy {spec.name!r} is registered already: choose another name")
-    registry[spec.name] = spec
+    """Add a policy.
+
+    Raises:
+        ConfigError: Its name stands for another one; to register the same again does nothing.
+    """
+    enter(registry, spec.name, spec, f"policy {spec.name!r} is registered already: choose another name")
 
 
 def policy_spec(name: str) -> PolicySpec:
@@ -57,13 +60,13 @@ def policy_spec(name: str) -> PolicySpec:
     if name in registry:
         return registry[name]
     shipped = trained()
-    if name in shipped or name.endswith(".zip"):
+    if name in shipped or is_path(name):
         return PolicySpec(name, "studyhall.policies.learned:LearnedPolicy", "trained", {"source": name})
     raise unknown("policy", name, [*registry, *shipped])
 
 
 def make_policy(name: str, **kwargs: Any) -> Policy:
-    """Make a policy by name; a name that ends in ``.zip`` is the path of a trained one.
+    """Make a policy by name, or a trained one by the path of its file.
 
     Raises:
         UnknownName: The name or an argument is not known; lists the near ones.

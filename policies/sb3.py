@@ -178,7 +178,7 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
 
     Args:
         model: Trained on an environment of ``make_sb3``.
-        path: Ends in ``.zip``.
+        path: Gets the suffix ``.zip`` where it has none.
         **about: More to remember in the JSON.
 
     Raises:
@@ -211,6 +211,8 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(ABOUT, json.dumps(described, indent=1, default=name_of))
     target = Path(path)
+    if not target.suffix:
+        target = target.with_suffix(".zip")
     partial = target.with_name(f".{target.name}.part")
     partial.write_bytes(file.getvalue())
     os.replace(partial, target)

@@ -213,7 +213,7 @@ def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
                 f"{name} is about learners that the world hosts: it goes with --set learners=mlp"
             )
         if name not in known:
-            raise unknown(f"argument of {env}", name, [*known, "policy"])
+            raise unknown(f"argument of {env}", name, {*known, *of_hosts, "policy"} - {*_DECIDED})
         _check_type(name, value, hints.get(name, Any))
 
 

@@ -119,16 +119,23 @@ def _measured(report: Report) -> Table:
     return table
 
 
+_MEANINGS = {
+    "title": "title holder: the student that was last best",
+    "hard_vote": "hard vote: most votes; soft vote: the highest sum of probabilities",
+    "dropout_vote": "dropout left on: as when learning; dropout vote: N such draws of one student",
+    "honest": "mean of the honest: test accuracy of the agents that do not lie",
+    "expert": "honest, own/others' classes: on test items of the classes they are dealt or not",
+    "return": "return: rewards in all, mean over agents: progress × reward_scale, less prices",
+}
+"""What rows mean, by a metric that is measured where they are there."""
+
+
 def _legend(report: Report) -> list[str]:
-    """What the rows mean, in lines that fit 80 columns."""
-    lines = []
-    if "mean" in report.metrics["open"]:
-        interval_is = "; ± is the 95 % interval over seeds" if len(report.seeds) > 2 else ""
-        lines = [
-            f"title holder: the student that was last best{interval_is}",
-            "hard vote: most votes; soft vote: the highest sum of probabilities",
-            "dropout left on: as when learning; dropout vote: N such draws of one student",
-        ]
+    """What the rows that are there mean, in lines that fit 80 columns."""
+    has = report.metrics["open"]
+    lines = [line for metric, line in _MEANINGS.items() if metric in has]
+    if has and len(report.seeds) > 2:
+        lines.insert(0, "±: the 95 % interval over seeds")
     if report.scenario.controls:
         lines.append("social gain: open − control")
     if "isolated" in report.modes:

@@ -2,7 +2,7 @@
 
 =================  =====================================================================================
 ``config.json``    everything needed to train it again
-``best.zip``       the policy with the best return on held-out worlds so far
+``best.zip``       the policy with the best return on held-out worlds so far, the untrained one among them
 ``last.zip``       the policy as training left it
 ``tensorboard/``   events, where TensorBoard is installed
 =================  =====================================================================================
@@ -34,7 +34,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
-from ..envs import make_sb3, make_world
+from ..envs import make_sb3, make_world, spec
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.validation import whole
 from ..policies.learned import ScorerPolicy
@@ -67,7 +67,7 @@ class TrainConfig:
         seed: Of the worlds, of the weights and of exploration. Worlds have the seeds ``seed … seed + W − 1``: give
             seeds at least W apart for independent trainings.
         threads: CPU threads.
-        eval_every: Agent-steps between two evaluations.
+        eval_every: Agent-steps between two evaluations, the first of which is before the first update.
         eval_worlds: Held-out worlds, one episode each.
 
     Raises:
@@ -234,6 +234,7 @@ def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
     Raises:
         ConfigError: The scenario's world is none to train in; says why.
     """
+    _check_world(config.scenario)
     env = make_sb3(config.scenario.env, config.worlds, seed=config.seed, **config.scenario.env_kwargs)
     settings = dict(vars(config.settings))
     rate = settings.pop("learning_rate")
@@ -250,6 +251,14 @@ def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
         device="cpu",
         **settings,
     )
+
+
+def _check_world(scenario: Scenario) -> None:
+    """Say what to set where a scenario's world could decide what is trained, but not as it is set."""
+    if spec(scenario.env).hosted and scenario.env_kwargs.get("learners") is None:
+        raise ConfigError(f"{scenario.name} does not host its learners: add --set learners=mlp")
+    if scenario.env_kwargs.get("actions") == "targets":
+        raise ConfigError("train takes actions=listen, gated or discrete, got targets")
 
 
 def _divisor(total: int, most: int) -> int:
@@ -331,6 +340,11 @@ class _Progress(LiveProgress):
         self._bar.figures = figures
         self._bar.update(self._task, completed=done)
 
+    def tell(self, line: str) -> None:
+        """Print a line where there is no bar to show its figures."""
+        if self._bar.disable:
+            print(f"studyhall: {line}", file=sys.stderr)
+
 
 class _Watch(BaseCallback):
     """Shows how training goes, evaluates when it is time, keeps the best, and stops when asked."""
@@ -345,7 +359,7 @@ class _Watch(BaseCallback):
     ) -> None:
         super().__init__()
         self.config, self.evaluation, self.found, self.bar, self.stop = config, evaluation, found, bar, stop
-        self._next = config.eval_every
+        self._next = 0
         self._reward = math.nan
         self._begun = self._shown = time.perf_counter()
 
@@ -358,7 +372,7 @@ class _Watch(BaseCallback):
             self.bar.show(self.num_timesteps, self._figures(now))
         return not self.stop()
 
-    def _on_rollout_start(self) -> None:  # the update before has just been made
+    def _on_rollout_start(self) -> None:  # the update before, if any, has just been made
         if self.num_timesteps >= self._next:
             self.evaluate_and_keep()
             self._next += self.config.eval_every * (
@@ -375,8 +389,8 @@ class _Watch(BaseCallback):
         best_before = max((v for _, v in self.found.evaluations), default=-math.inf)
         self.found.evaluations.append((self.num_timesteps, value))
         self.logger.record("eval/return", value)
-        if self.num_timesteps >= self.config.timesteps:
-            self.logger.dump(self.num_timesteps)  # nobody else will
+        self.logger.dump(self.num_timesteps)  # SB3 would, but only after the next steps
+        self.bar.tell(f"return on held-out worlds {value:.2f} after {self.num_timesteps:,} agent-steps")
         if value > best_before:
             self.save("best.zip", eval_return=value)
 

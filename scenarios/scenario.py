@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown
+from ..envs.registration import enter
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,13 @@ registry: dict[str, Scenario] = {}
 
 
 def register_scenario(scenario: Scenario) -> None:
-    """Add a scenario."""
-    if scenario.name in registry:
-        raise ConfigError(f"scenario {scenario.name!r} is registered already: choose another name")
-    registry[scenario.name] = scenario
+    """Add a scenario.
+
+    Raises:
+        ConfigError: Its name stands for another one; to register the same again does nothing.
+    """
+    refusal = f"scenario {scenario.name!r} is registered already: choose another name"
+    enter(registry, scenario.name, scenario, refusal)
 
 
 def get_scenario(name: str) -> Scenario:

@@ -347,6 +347,7 @@ def test_a_hosted_run_resumes(call):
         ("lr=-1", "lr must be a number of at least 0"),
         ("optimiser=sdg", "did you mean 'sgd'"),
         ("students=3", "did you mean 'agents'"),
+        ("learners=null policy=mutual learner=mlp", "did you mean 'learners'"),
         (
             "learners=null",
             "policy composite decides for learners that the world hosts: add --set learners=mlp",

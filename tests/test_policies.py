@@ -1,14 +1,18 @@
 """Policies: the documented classroom against a plain re-implementation, and each protocol's own promise."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import label_loss
-from studyhall.policies import PolicySpec, RandomPolicy, make_policy, registry
+from studyhall.policies import PolicySpec, RandomPolicy, Talk, make_policy, register_policy, registry
 from studyhall.policies.protocols import mean_of
-from studyhall.scenarios import Scenario
+from studyhall.scenarios import Scenario, register_scenario
+from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind
 
 SMALL = {
@@ -304,3 +308,44 @@ def test_faults_are_said_in_one_line(make, error, text):
     with pytest.raises(error, match=text) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+OWN = """
+from studyhall.policies import PolicySpec, Rule, Talk, make_policy, register_policy
+from studyhall.scenarios import Scenario, register_scenario
+
+
+class First(Rule):
+    def targets(self, talk: Talk):
+        return talk.rows[:, :, 0]
+
+
+register_policy(PolicySpec("first", "own_rule:First", "the first source"))
+register_scenario(Scenario("own", "", "society-v0", "first", {"learners": "mlp"}))
+if __name__ == "__main__":
+    print(type(make_policy("first")).__name__)
+"""
+
+
+def test_a_script_registers_a_rule_of_its_own(tmp_path):
+    """Its entry point imports the script a second time, which registers the same again."""
+    (tmp_path / "own_rule.py").write_text(OWN)
+    done = subprocess.run([sys.executable, "own_rule.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("First\n", "")
+
+
+def test_a_name_stands_for_one_thing(monkeypatch):
+    monkeypatch.setitem(registry, "mine", PolicySpec("mine", "own:Mine", "mine"))
+    register_policy(PolicySpec("mine", "own:Mine", "mine"))
+    with pytest.raises(ConfigError, match="registered already"):
+        register_policy(PolicySpec("mine", "own:Another", "mine"))
+    arrays = [Scenario("mine", "", "classroom-v0", "random", {"data": torch.ones(2)}) for _ in range(2)]
+    monkeypatch.setitem(scenarios, "mine", arrays[0])
+    register_scenario(arrays[0])
+    with pytest.raises(ConfigError, match="registered already"):
+        register_scenario(arrays[1])
+
+
+def test_help_tells_the_shapes_of_what_was_said():
+    for name in Talk._fields:
+        assert f" {name}: " in Talk.__doc__

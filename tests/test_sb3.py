@@ -19,6 +19,7 @@ from studyhall.envs import Outcome, World, rng
 from studyhall.envs.bridges.flat import FlatActions
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.errors import ActionError, ConfigError, UnknownName
+from studyhall.policies import make_policy
 from studyhall.policies.learned import LearnedPolicy, ScorerPolicy
 from studyhall.policies.sb3 import SetPolicy, save_policy
 from studyhall.policies.set_scorer import SetScorer
@@ -662,6 +663,21 @@ def rewrite(path, target, entries):
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             new.writestr(name, entries.get(name, old.read(name)))
+
+
+def test_a_saved_policys_path(tmp_path, monkeypatch):
+    """As SB3 does, a suffix is added where there is none; files may be renamed, folders hold the best one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    save_policy(ppo(tiny()), "mine/best")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["best.zip"]
+    (tmp_path / "renamed").write_bytes((tmp_path / "mine" / "best.zip").read_bytes())
+    assert isinstance(make_policy("renamed"), LearnedPolicy)
+    for name in ("mine", "mine/", "./mine"):
+        with pytest.raises(ConfigError, match=r"did you mean 'mine/best\.zip'"):
+            make_policy(name)
+    with pytest.raises(UnknownName):
+        make_policy("mine/no_such")
 
 
 def test_only_set_policies_are_saved(tmp_path):

@@ -1,5 +1,6 @@
 """The PettingZoo and Gymnasium views: autoreset truth tables, registries, and what they refuse."""
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -335,9 +336,18 @@ def test_unknown_names_list_near_ones(make):
     one_line(caught)
 
 
-def test_registering_twice():
+def test_registering_twice(recwarn):
+    known = studyhall.spec("classroom-v0")
+    studyhall.register(dataclasses.replace(known))  # the same
+    assert studyhall.spec("classroom-v0") is known
+    assert not recwarn.list  # Gymnasium warns where a name is taken over
     with pytest.raises(ConfigError, match="registered already"):
-        studyhall.register(studyhall.spec("classroom-v0"))
+        studyhall.register(dataclasses.replace(known, summary="another"))
+
+
+def test_an_argument_may_be_one_of_the_hosted_form():
+    with pytest.raises(UnknownName, match="did you mean 'learners'"):
+        studyhall.make_world("society-v0", learner="mlp")
 
 
 # ---- bad actions ------------------------------------------------------------------------------------

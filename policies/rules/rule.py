@@ -16,18 +16,23 @@ from ..policy import Policy
 
 
 class Talk(NamedTuple):
-    """What was said about one slice, as each agent heard it."""
+    """What was said about one slice, as each agent heard it.
+
+    W worlds of N agents; S = N − 1 sources of each, B rows of the slice, C classes.
+
+    Attributes:
+        rows: float32 ``[W, N, S, B, C]``: distributions; all zero where a source was not heard or abstained.
+        spoke: bool ``[W, N, S, B]``: which rows are not zero.
+        own: float32 ``[W, N, B, C]``: what oneself believed of the slice; all zero before the first one.
+        cards: float32 ``[W, N, S]``: report cards of the sources.
+        report: float32 ``[W, N, 2]``: one's own report card, and how much of the teacher's budget is left.
+    """
 
     rows: Tensor
-    """float32 ``[W, N, S, B, C]``: distributions; all zero where a source was not heard or abstained."""
     spoke: Tensor
-    """bool ``[W, N, S, B]``: which rows are not zero."""
     own: Tensor
-    """float32 ``[W, N, B, C]``: what oneself believed of the slice; all zero before the first one."""
     cards: Tensor
-    """float32 ``[W, N, S]``: report cards of the sources."""
     report: Tensor
-    """float32 ``[W, N, 2]``: one's own report card, and how much of the teacher's budget is left."""
 
     @classmethod
     def of(cls, obs: TensorDict) -> Talk:
