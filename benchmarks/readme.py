@@ -103,7 +103,10 @@ def society(found: dict) -> str:
 def transfer(found: dict) -> str:
     """The same protocols, untrained further, elsewhere."""
     settings = {name: entry for name, entry in found.items() if name != "base"}
-    shown = [name for name, _ in _best_first(found["base"]["policies"]) if "(" not in name]
+    measured = {name for entry in settings.values() for name in entry["policies"]}
+    shown = [
+        name for name, _ in _best_first(found["base"]["policies"]) if name in measured and "(" not in name
+    ]
     rows = []
     for name in shown:
         cells = []
