@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
-TEXTS = {"scenario", "metric", "source", "within tolerance", "rule", "policy", "variant"}
+TEXTS = {"scenario", "metric", "source", "within tolerance", "rule", "policy", "variant", "contender"}
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -146,6 +146,24 @@ def _best_first(policies: dict) -> list[tuple[str, dict]]:
     return sorted(policies.items(), key=lambda item: -item[1]["mean"]["mean"])
 
 
+def hosted(found: dict) -> str:
+    """Hosted training beside plain loops, and the bridge beside SuperSuit's route."""
+    rows = []
+    for entry in found["throughput"]:
+        speed, ratio = entry["updates_per_second"]["median"], entry["ratio"]
+        ratios = (f"{ratio[k]['median']:.2f}×" for k in ("loop", "loop_fused"))
+        rows.append((entry["contender"].replace("_", ", "), str(entry["threads"]), f"{speed:,.0f}", *ratios))
+    header = ("contender", "threads", "updates/s", "over a loop, Adam", "over a loop, fused Adam")
+    bridges = "; ".join(
+        f"{entry['worlds']} world{'s' if entry['worlds'] > 1 else ''}: make_sb3 "
+        f"{entry['of_the_engines_speed']['make_sb3']['median']:.2f} of the engine's speed, SuperSuit "
+        f"{entry['of_the_engines_speed']['supersuit']['median']:.2f}"
+        for entry in found["bridge"]
+    )
+    title = f"{found['machine']}, 8 hosted learners a world, medians of {found['rounds']} rounds."
+    return f"{title}\n\n{markdown(header, rows)}\n\nThe bridge to Stable-Baselines3. {bridges}."
+
+
 def reproduction(found: dict) -> str:
     """The results of one reproduction."""
     entries = found["scenarios"]
@@ -176,6 +194,7 @@ SECTIONS = {
     "transfer": ("docs/results/society.json", transfer),
     "ablation": ("docs/results/society_ablation.json", ablation),
     "budget": ("docs/results/budget.json", budget),
+    "hosted": ("benchmarks/results/hosted.json", hosted),
     "population": ("benchmarks/results/population.json", population),
     "scenario": ("benchmarks/results/classroom.json", scenario_speed),
 }
