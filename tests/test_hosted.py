@@ -453,6 +453,18 @@ def test_expert_and_general_marks_equal_a_plain_count():
             assert marks["global"][w, i].item() == pytest.approx(sum(map(sum, right.values())) / 30)
 
 
+def test_forgetting_is_what_was_known_of_ones_own_classes_at_best():
+    world = make_world("society-v0", num_worlds=2, agents=3, exam_size=30, learners="mlp", lr=0.05)
+    world.reset(seed=0)
+    best = torch.zeros(2, 3)
+    for t in range(25):
+        world.step(torch.full((2, 3, 2), float(t > 8)))  # alone at first, then imitating those who know less
+        marks = world.metrics()
+        best = torch.maximum(best, marks["expert"])
+        torch.testing.assert_close(marks["forgetting"], best - marks["expert"])
+    assert marks["forgetting"].max() > 0
+
+
 def test_who_collude_are_two_at_least():
     world = make_world("society-v0", num_worlds=50, agents=5, liars=1, liar_kinds=("collude", "sharp"))
     world.reset(seed=0)
