@@ -46,6 +46,20 @@ register(
         hosted="studyhall.envs.hosted:HostedSociety",
     )
 )
+register(
+    EnvSpec(
+        "halves-v0",
+        "studyhall.envs.halves:Halves",
+        "viewers hold one part of a picture each, talk, and paint what the others hold",
+    )
+)
+register(
+    EnvSpec(
+        "consensus-v0",
+        "studyhall.envs.consensus:Consensus",
+        "witnesses with noisy, partial views talk until they know what they all looked at",
+    )
+)
 
 __all__ = [
     "ActionError",

@@ -28,6 +28,14 @@ MODES = ("open", "mute", "shuffled", "isolated")
 LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle")
 
 
+class Route(NamedTuple):
+    """How one step's messages travelled."""
+
+    order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
+    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
+    sent_bits: Tensor  # int64 [W, N]: charged to the sender
+
+
 class Delivery(NamedTuple):
     """What the channel did with one step's publications."""
 
@@ -290,6 +298,18 @@ class Channel:
         if self.noise or self.bits < 32 or self.liars:
             total = on_air.sum(-1, keepdim=True)
             on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
+        row_count = (~silent[..., 0]).sum(-1)  # [W, N]
+        route = self.route(ledger.soft_targets(row_count, classes, self.bits), state, draws)
+        return Delivery(on_air, *route)
+
+    def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
+        """Carry one step's messages, whatever they say.
+
+        Args:
+            size: int64 ``[W, N]``, bits of what each agent sends on every edge; 0 sends nothing.
+            state: The world's state, with :meth:`start`'s entries.
+            draws: This step's draws.
+        """
         order = None
         if self.shuffles:
             order = rng.permutation(draws["channel/shuffle"])
@@ -301,9 +321,8 @@ class Channel:
             edges = edges & chance
         if "isolated" in self._modes:
             edges = edges & ~self.isolated[:, None, None]
-        row_count = (~silent[..., 0]).sum(-1)  # [W, N]
-        sending = edges & present[:, :, None] & (row_count > 0)[:, None, :]
-        sent_bits = sending.sum(1) * ledger.soft_targets(row_count, classes, self.bits)
+        sending = edges & state["present"][:, :, None] & (size > 0)[:, None, :]
+        sent_bits = sending.sum(1) * size
         if self.cap is not None:
             within = sent_bits <= self.cap * 8
             sending, sent_bits = sending & within[:, None, :], sent_bits * within
@@ -312,7 +331,7 @@ class Channel:
             heard = heard & (rng.uniform(draws["channel/drop"]) >= self.drop)
         if "mute" in self._modes:
             heard = heard & ~self._in_mode("mute")[:, None, None]
-        return Delivery(on_air, order, heard, sent_bits)
+        return Route(order, heard, sent_bits)
 
     def _distort(
         self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor

@@ -4,6 +4,8 @@
 kind               width                                      charged under
 =================  =========================================  ==================================
 ``soft_targets``   rows × classes × bits of a number          ``bytes``, to the sender
+``messages``       rows × numbers × bits of a number          ``bytes``, to the sender
+``symbols``        rows × symbols × ⌈log₂ vocabulary⌉         ``bytes``, to the sender
 ``weights``        32 bits a parameter                        ``bytes``, to the sender
 ``raw_samples``    entries × the bits of an entry as stored   ``bytes``, to the sender
 ``labels``         rows × ⌈log₂ classes⌉                      ``label_bytes``, to who is taught
@@ -25,6 +27,8 @@ Count = TypeVar("Count", int, Tensor)
 
 CHARGED = {
     "soft_targets": "bytes",
+    "messages": "bytes",
+    "symbols": "bytes",
     "weights": "bytes",
     "raw_samples": "bytes",
     "labels": "label_bytes",
@@ -35,6 +39,16 @@ CHARGED = {
 def soft_targets(rows: Count, classes: int, bits: int = 32) -> Count:
     """Bits of ``rows`` distributions over ``classes``, ``bits`` a number."""
     return rows * (classes * bits)
+
+
+def messages(rows: Count, width: int, bits: int = 32) -> Count:
+    """Bits of ``rows`` messages of ``width`` numbers, ``bits`` a number."""
+    return rows * (width * bits)
+
+
+def symbols(rows: Count, length: int, vocabulary: int) -> Count:
+    """Bits of ``rows`` messages of ``length`` symbols at ⌈log₂ ``vocabulary``⌉ each."""
+    return rows * (length * (vocabulary - 1).bit_length())
 
 
 def labels(rows: Count, classes: int) -> Count:

@@ -123,6 +123,9 @@ def check_values(
         elif isinstance(part, spaces.Discrete):
             first, last = int(part.start), int(part.start + part.n - 1)
             faults = (((value < first) | (value > last), f"is outside {first}…{last}"),)
+        elif isinstance(part, spaces.MultiDiscrete):
+            beyond = torch.from_numpy(part.nvec).to(value.device)
+            faults = (((value < 0) | (value >= beyond), f"is outside 0…{int(part.nvec.max()) - 1}"),)
         else:
             raise ActionError(f"action {key!r} has a space this world cannot check: {part}")
         for bad, text in faults:

@@ -200,6 +200,7 @@ def check_gradients(subject: Subject) -> None:
         step = world.step(actions)
         subject.require(not step.reward.requires_grad, "reward must be detached", step=t)
         if world.differentiable:
+            reached = reached or not floating  # choices have no gradient
             if step.loss.requires_grad:
                 found = torch.autograd.grad(step.loss.sum(), floating, allow_unused=True, retain_graph=True)
                 reached = reached or any(gradient is not None for gradient in found)
@@ -289,8 +290,10 @@ def _bad_actions(world: World, good: TensorDict) -> list[tuple[str, dict[str, Te
     ]
     for key, part in world.action_space.spaces.items():
         value = good[key].clone()
-        if isinstance(part, spaces.Discrete):
-            value[-1, -1] = int(part.start + part.n)
+        if isinstance(part, (spaces.Discrete, spaces.MultiDiscrete)):
+            value[-1, -1] = int(
+                np.max(part.start + (part.n if isinstance(part, spaces.Discrete) else part.nvec))
+            )
             bad.append((f"{key!r} out of range", {**good, key: value}))
         else:
             value[-1, -1] = torch.nan

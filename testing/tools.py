@@ -79,6 +79,8 @@ def sample_actions(world: World, generator: torch.Generator, *, abstain: float =
             if MASK in world.observation_space.spaces:  # then this is the only action
                 chance = chance * world.obs[MASK].cpu()
             value = int(part.start) + chance.argmax(-1)
+        elif isinstance(part, spaces.MultiDiscrete):
+            value = (torch.rand(shape, generator=generator) * torch.from_numpy(part.nvec)).long()
         elif isinstance(part, spaces.Box):
             value = _sample_box(part, shape, generator, abstain)
         else:

@@ -1,0 +1,91 @@
+"""Answers of witnesses and listeners, and how they are judged: classes, or vectors.
+
+Formulas, for one row:
+
+* a distribution p over C classes against class y: loss −ln p_y, score 1 − ½·Σ_c (p_c − 1[c = y])² (`exam.py`);
+* a vector v against the truth x of D standard normal numbers: loss Σ_d (v_d − x_d)² / D, score 1 − loss, which is 0
+  for the vector of zeros, the best that knows nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+from torch.nn import functional as F
+
+from .exam import distributions
+
+_LEAST = 1e-7  # probability whose logarithm is still taken
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One class of ``count``."""
+
+    count: int
+
+    @property
+    def chance(self) -> float:
+        """Score of a uniform answer."""
+        return 0.5 + 0.5 / self.count
+
+    def space(self, rows: int) -> spaces.Space:
+        """Weights of the classes."""
+        return spaces.Box(0, np.inf, (rows, self.count), np.float32)
+
+    def choices(self, rows: int) -> spaces.Space:
+        """One class, as a whole number."""
+        return spaces.MultiDiscrete(np.full(rows, self.count))
+
+    def readable(self, answer: Tensor) -> Tensor:
+        """Distributions ``[..., C]``, uniform where there is none to read."""
+        if not answer.is_floating_point():
+            return F.one_hot(answer, self.count).float()
+        weights, abstained = distributions(answer)
+        return torch.where(abstained[..., None], 1 / self.count, weights)
+
+    def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and score ``[W, N]`` of distributions ``[W, N, B, C]`` on classes int64 ``[W, N, B]``."""
+        right = answer.gather(-1, truth[..., None])[..., 0]
+        score = 0.5 + right - 0.5 * answer.square().sum(-1)
+        return -right.clamp_min(_LEAST).log().mean(-1), score.mean(-1)
+
+    def figures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Accuracy ``[W, N]``; of equal weights none counts."""
+        best, klass = answer.max(-1)
+        sure = (answer == best[..., None]).sum(-1) == 1
+        return {"accuracy": ((klass == truth) & sure).float().mean(-1)}
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """``count`` real numbers, standard normal beforehand."""
+
+    count: int
+    chance: float = 0.0
+
+    def space(self, rows: int) -> spaces.Space:
+        """The numbers."""
+        return spaces.Box(-np.inf, np.inf, (rows, self.count), np.float32)
+
+    def readable(self, answer: Tensor) -> Tensor:
+        """Vectors ``[..., D]``, zeros where there is none to read."""
+        finite = answer.isfinite().all(-1, keepdim=True)
+        return torch.where(finite, answer, 0.0)
+
+    def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and score ``[W, N]`` of vectors ``[W, N, B, D]`` on truths of the same shape."""
+        loss = (answer - truth).square().mean((-1, -2))
+        return loss, 1 - loss
+
+    def figures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Nothing besides the loss."""
+        return {}
+
+
+Answers = Classes | Vectors
+"""What an answer says."""
