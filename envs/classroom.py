@@ -133,6 +133,7 @@ class Classroom(World):
 
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
+    headline = "exam_accuracy"
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ from .sources import Sources
 from .streams.dataset import SplitName
 from .validation import real, whole
 from .wire import Numbers, Symbols, Wire
-from .world import Outcome, TensorDict, World
+from .world import Outcome, TensorDict, World, plural
 
 SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
 """Seed domain to the split that its slices are dealt from."""
@@ -114,7 +114,7 @@ class MessageWorld(World):
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=whole(f"number of {self.agent_noun}s", agents, 2),
+            num_agents=whole(f"number of {plural(self.agent_noun)}", agents, 2),
             horizon=whole("rounds", rounds, 1) + 1,
             device=device,
             autoreset=autoreset,

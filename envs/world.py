@@ -95,6 +95,9 @@ class World(ABC):
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
 
+    headline: ClassVar[str] = "return"
+    """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
+
     settled: ClassVar[frozenset[str]] = frozenset()
     """Arguments of a base class that this world settles itself."""
 
@@ -105,8 +108,9 @@ class World(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.picture is World.picture:  # a world that draws no picture offers none
-            cls.metadata = {**cls.metadata, "render_modes": []}
+        if "metadata" not in vars(cls):  # a world that draws no picture offers none
+            modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
+            cls.metadata = {**cls.metadata, "render_modes": modes}
 
     def __init__(
         self,
@@ -119,7 +123,7 @@ class World(ABC):
         validate: bool = False,
     ) -> None:
         self.num_worlds = whole("num_worlds", num_worlds, 1)
-        self.num_agents = whole(f"number of {self.agent_noun}s", num_agents, 1)
+        self.num_agents = whole(f"number of {plural(self.agent_noun)}", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         self.device = _device(device)
         self.autoreset, self.validate = autoreset, validate
@@ -411,6 +415,11 @@ class World(ABC):
         if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
             raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
         return seeds.astype(np.int64)
+
+
+def plural(noun: str) -> str:
+    """Of an agent's name."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _expand(where: Tensor, like: Tensor) -> Tensor:

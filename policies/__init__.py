@@ -40,6 +40,16 @@ for _spec in (
         "studyhall.policies.protocols:LabelsOnly",
         "the same students in an open world: learn from labels, then stop; the control of every peer phase",
     ),
+    PolicySpec(
+        "minicomo",
+        "studyhall.policies.messages.painters:MiniCoMoPolicy",
+        "the documented split-image autoencoder, which talks; to be trained",
+    ),
+    PolicySpec(
+        "consensus_network",
+        "studyhall.policies.messages.consensus_network:ConsensusPolicy",
+        "states that exchange messages until they know what all have seen; to be trained",
+    ),
     *RULES,
 ):
     register_policy(_spec)

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.resources
-import io
-import json
-import pickle
-import zipfile
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,15 +10,11 @@ from torch import Tensor
 from ..envs.bridges.flat import FlatActions
 from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
+from .files import damaged, read
 from .policy import Policy
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
-ABOUT = "studyhall.json"
-"""Entry of a policy's zip that says what it is."""
 FORMAT = "studyhall set scorer, 1"
-_WEIGHTS = "policy.pth"
-_BEST = "best.zip"  # in the folder of a training
-_LARGEST = 1 << 26  # bytes of an entry that is still read: a scorer is some 100 KiB
 
 
 class ScorerPolicy(Policy):
@@ -86,7 +74,7 @@ class LearnedPolicy(ScorerPolicy):
 
     Args:
         source: A zip that ``studyhall train`` or :func:`~studyhall.policies.sb3.save_policy` wrote, or the name
-            of one that comes with the package; see :func:`trained`.
+            of one that comes with the package; see :func:`~studyhall.policies.files.trained`.
 
     Attributes:
         about: What the file says of itself.
@@ -98,12 +86,14 @@ class LearnedPolicy(ScorerPolicy):
 
     def __init__(self, source: str) -> None:
         self.source = str(source)
-        self.about, weights = _read(self.source)
+        self.about, weights = read(self.source, FORMAT)
         try:
-            scorer = SetScorer.from_state(weights)
+            scorer = SetScorer.from_state(
+                {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
+            )
             self.world_kwargs = {"actions": self.about["world_kwargs"]["actions"]}
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-            raise _damaged(self.source) from fault
+            raise damaged(self.source) from fault
         super().__init__(scorer.eval().requires_grad_(False))
 
     def bind(self, world: World) -> None:
@@ -138,82 +128,6 @@ class LearnedPolicy(ScorerPolicy):
         return f"policy {self.source}"
 
 
-def trained() -> dict[str, Any]:
-    """The trained policies that come with the package: name to file."""
-    folder = importlib.resources.files(__package__).joinpath("trained")
-    found = folder.iterdir() if folder.is_dir() else ()
-    return {
-        f.name.removesuffix(".zip"): f for f in sorted(found, key=lambda f: f.name) if f.name.endswith(".zip")
-    }
-
-
-def is_path(name: str) -> bool:
-    """Whether a policy's name is a path: it ends in ``.zip``, or a file or a folder of a training is there."""
-    path = Path(name).expanduser()
-    return name.endswith(".zip") or path.is_file() or (path / _BEST).is_file()
-
-
 def _unasked(actions: list[Any]) -> list[Any]:
     """Parts of an action that no teacher is asked with."""
     return [name for name in actions if name != "ask"]
-
-
-def _read(source: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """What a policy's file says of itself, and the weights of its scorer."""
-    shipped = trained()
-    file = shipped.get(source, Path(source).expanduser())
-    try:
-        content = file.read_bytes()
-    except OSError as fault:
-        raise _missing(source, fault, list(shipped)) from fault
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if not {ABOUT, _WEIGHTS} <= set(archive.namelist()):
-                raise ConfigError(
-                    f"{source} is no policy of studyhall: it holds no {ABOUT}; save models with save_policy"
-                )
-            about = json.loads(_entry(archive, ABOUT))
-            weights = torch.load(io.BytesIO(_entry(archive, _WEIGHTS)), map_location="cpu", weights_only=True)
-        if about["format"] != FORMAT:
-            raise ConfigError(f"{source} is of format {about['format']!r}, this version reads {FORMAT!r}")
-        return about, {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-    ) as fault:
-        if isinstance(fault, ConfigError):
-            raise
-        # What a cut or scribbled-over file makes of the lines above.
-        raise _damaged(source) from fault
-    except (TypeError, AttributeError) as fault:  # JSON or weights of another shape than ours
-        raise _damaged(source) from fault
-
-
-def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _LARGEST:
-        raise zipfile.BadZipFile(f"{name} is far larger than a policy's")
-    return archive.read(name)
-
-
-def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
-    path = Path(source).expanduser()
-    beside = [str(f) for f in sorted(path.parent.glob("*.zip"))] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(source, [*shipped, *beside], n=3, cutoff=0.4)
-    if (path / _BEST).is_file():
-        near = [str(path / _BEST)]
-    hint = (
-        f"did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else "give the path of a zip from studyhall train"
-    )
-    if not near and shipped:
-        hint += f", or one of {', '.join(shipped)}"
-    return ConfigError(f"no trained policy {source!r} ({fault.strerror or 'cannot be read'}): {hint}")
-
-
-def _damaged(source: str) -> ConfigError:
-    return ConfigError(f"{source} is damaged or no policy of studyhall: train it anew, or copy it again")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..envs.errors import ConfigError, unknown
 from ..envs.registration import enter
-from .learned import is_path, trained
+from .files import is_path, trained
 from .policy import Policy
 from .protocols import Protocol
 from .students import students
@@ -61,7 +61,7 @@ def policy_spec(name: str) -> PolicySpec:
         return registry[name]
     shipped = trained()
     if name in shipped or is_path(name):
-        return PolicySpec(name, "studyhall.policies.learned:LearnedPolicy", "trained", {"source": name})
+        return PolicySpec(name, "studyhall.policies.saved:saved_policy", "trained", {"source": name})
     raise unknown("policy", name, [*registry, *shipped])
 
 

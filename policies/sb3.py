@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from ..envs.bridges.flat import FlatActions
 from ..envs.bridges.sb3 import WorldVecEnv
 from ..envs.errors import ConfigError
-from .learned import ABOUT, FORMAT
+from .files import ABOUT, name_of, write
+from .learned import FORMAT
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
 _OPTIONS = ("width", "log_std_init", "optimizer_class", "optimizer_kwargs")
@@ -210,17 +211,7 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
     model.save(file, exclude=_FLEETING)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(ABOUT, json.dumps(described, indent=1, default=name_of))
-    target = Path(path)
-    if not target.suffix:
-        target = target.with_suffix(".zip")
-    partial = target.with_name(f".{target.name}.part")
-    partial.write_bytes(file.getvalue())
-    os.replace(partial, target)
-
-
-def name_of(value: Any) -> str:
-    """What JSON says of a value that it cannot hold: the name of a function or class, or that of its type."""
-    return f"<{getattr(value, '__name__', type(value).__name__).strip('<>')}>"
+    write(Path(path), file.getvalue())
 
 
 def _plain(value: Any) -> bool:

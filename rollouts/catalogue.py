@@ -64,12 +64,13 @@ def _scripted(spec: PolicySpec) -> dict[str, Any]:
 
 def _trained() -> Rows:
     """The trained policies that come with the package, and what each was trained on."""
-    from ..policies.learned import LearnedPolicy, trained
+    from ..policies.files import trained
     from ..policies.registration import policy_spec
+    from ..policies.saved import saved_policy
 
     rows = []
     for name in trained():
-        spec, made = policy_spec(name), LearnedPolicy(name)
+        spec, made = policy_spec(name), saved_policy(name)
         about = made.about
         summary = (
             f"trained: {about['algorithm']} on {about.get('scenario', about.get('env'))}, "

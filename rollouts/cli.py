@@ -186,11 +186,24 @@ def _config(
 @app.command()
 def train(
     scenario: Annotated[str, typer.Argument(help="See `studyhall list scenarios`.")],
-    algo: Annotated[str, typer.Option(help="ppo or a2c.")] = "ppo",
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            help="ppo or a2c, by reward; backprop through the channel, the default in message worlds."
+        ),
+    ] = None,
     timesteps: Annotated[
         int | None, typer.Option(min=1, help="Agent-steps: worlds × agents × steps; 1,000,000 by default.")
     ] = None,
-    worlds: Annotated[int | None, typer.Option(min=1, help="Worlds side by side, 64 by default.")] = None,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Of backprop: steps of Adam; the scenario's, or 2,000.")
+    ] = None,
+    cpu_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Of backprop: processor time after which to stop.")
+    ] = None,
+    worlds: Annotated[
+        int | None, typer.Option(min=1, help="Worlds side by side; 64 by default, of backprop 1.")
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -201,10 +214,14 @@ def train(
     ] = None,
     threads: Threads = None,
     eval_every: Annotated[
-        int | None, typer.Option(min=1, help="Agent-steps between two evaluations, 200,000 by default.")
+        int | None,
+        typer.Option(
+            min=1, help="Agent-steps between two evaluations, 200,000 by default; of backprop updates, 200."
+        ),
     ] = None,
     eval_worlds: Annotated[
-        int | None, typer.Option(min=1, help="Held-out worlds of an evaluation, 16 by default.")
+        int | None,
+        typer.Option(min=1, help="Held-out worlds of an evaluation, 16 by default; of backprop 8 slices."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -218,34 +235,40 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder; the next free runs/SCENARIO-ALGO-N by default.")
     ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of a stopped training, to be taken up again.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train whom to listen to on a scenario's world, and keep the best policy."""
+    """Train the policy of a scenario's world, and keep the best."""
     from ..scenarios import get_scenario
     from . import output
 
     chosen = get_scenario(scenario)  # before what takes seconds to import
-    from .train import configure, interrupted
-    from .train import train as to_the_end
+    from .trained import interrupted
+    from .training import begin
 
-    config = configure(
+    found = begin(
         chosen,
         algorithm=algo,
         assignments=assignments or (),
+        out=out,
+        resume=resume,
         timesteps=timesteps,
+        updates=updates,
+        cpu_seconds=cpu_seconds,
         worlds=worlds,
         seed=seed,
         threads=threads,
         eval_every=eval_every,
         eval_worlds=eval_worlds,
     )
-    found = to_the_end(config, out)
     if as_json:
         print(output.as_json(found.as_json()))
     elif not found.stopped:
         output.console().print(
-            f"return on held-out worlds {found.best[1]:.2f} after {found.best[0]:,} agent-steps; "
+            f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.best[0]:,} agent-steps; "
             f"{found.timesteps:,} took {found.seconds:.0f} s"
         )
         worlds_own = [text for text in assignments or () if "." not in text.partition("=")[0]]

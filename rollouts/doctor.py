@@ -131,12 +131,13 @@ def _cache() -> Check:
 def _registries() -> Check:
     """Every name leads somewhere."""
     from .. import envs, policies, scenarios
-    from ..policies.learned import LearnedPolicy, trained
+    from ..policies.files import trained
+    from ..policies.saved import saved_policy
 
     faults, shipped = [], trained()
     for name in shipped:
         try:
-            LearnedPolicy(name)
+            saved_policy(name)
         except StudyhallError as fault:
             faults.append(str(fault))
     entry_points = [entry.entry_point for entry in envs.registry.values()]

@@ -69,6 +69,8 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
 
 
 def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Report:
+    from .plots import draw_picture
+
     try:
         with stop_requests() as stop, LiveProgress(run.scenario.name, run.steps, run.done) as live:
             report = run.run(
@@ -77,5 +79,7 @@ def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Rep
     except Stopped as stopped:
         print(f"studyhall: {stopped}; go on with: studyhall run --resume {folder.path}", file=sys.stderr)
         raise SystemExit(_INTERRUPTED) from None
+    if "rgb_array" in run.world.metadata["render_modes"]:
+        draw_picture(run.world, folder.path / "picture.png")
     folder.finish(report)
     return report

@@ -1,4 +1,7 @@
-"""What a class knows, measured on the test split, which no learner and no exam ever touches."""
+"""What is measured: of every world its own metrics, and of a class, which has a teacher, what it knows.
+
+The latter on the test split, which no learner and no exam ever touches.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,58 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.world import World
+from ..envs.world import TensorDict, World
 from ..policies import Policy
+from .names import COSTS, EXAM
 
 Measured = dict[str, Tensor]
 """Metric to values, float ``[W]``; per student ``[W, N]``."""
+
+
+def findings(world: World, policy: Policy) -> Measured:
+    """What is measured at a step: what a class knows; unless the exam says it all, the world's own metrics too."""
+    known = (measure(world, policy) or {}) if has_teacher(world) else {}
+    return known if world.headline == EXAM else known | account(world)
+
+
+def account(world: World) -> Measured:
+    """What the episodes so far brought and cost, ``[W]``: every metric of the world, mean over agents.
+
+    Where bytes are charged, ``kib`` is what all agents sent, and ``bytes_per_step`` what one sent in a step. Where
+    there is a teacher, ``labels`` are the rows of answered calls, and ``labelled_slices`` what an agent was told of.
+    Of worlds whose headline is the exam, only these and what has a price are told.
+    """
+    final = {name: values.cpu() for name, values in world.metrics().items()}
+    found = {name: values if values.dim() == 1 else values.mean(-1) for name, values in final.items()}
+    if "bytes" in found:
+        found["kib"] = kib(final)
+        found["bytes_per_step"] = found["bytes"] / world.steps.cpu()
+    if has_teacher(world):
+        rows = world.schedule.rows  # type: ignore[attr-defined]
+        found["labelled_slices"] = found["labels"] / rows
+        found["labels"] = found["calls"] * rows
+    if world.headline == EXAM:
+        return {name: found[name] for name in (*COSTS, EXAM) if name in found}
+    return found
+
+
+def kib(metrics: TensorDict) -> Tensor:
+    """KiB that all agents of a world sent so far, ``[W]``; NaN where nothing is charged."""
+    if "bytes" not in metrics:
+        return torch.full_like(metrics["return"][:, 0], torch.nan)
+    return metrics["bytes"].reshape(len(metrics["bytes"]), -1).sum(-1) / 1024
+
+
+def budget_left(world: World, obs: TensorDict) -> Tensor:
+    """Fraction of the teacher's budget left, ``[W]``; NaN without a limit, or without a teacher."""
+    if has_teacher(world) and world.teacher.budget is not None:  # type: ignore[attr-defined]
+        return obs["report"][:, 0, -1]
+    return torch.full((world.num_worlds,), torch.nan)
+
+
+def has_teacher(world: World) -> bool:
+    """Whether the world is a class, with a teacher, exams and a test split."""
+    return hasattr(world, "teacher")
 
 
 def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured | None:

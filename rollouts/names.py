@@ -1,6 +1,14 @@
-"""Metrics as a person reads them."""
+"""Metrics as a person reads them.
+
+How a name is read depends on the world. In a class, whose headline is :data:`EXAM`, most metrics are accuracies on the
+test split ("best" is the best student's); elsewhere a metric is whatever number the world says, in its own unit ("best"
+may be the lowest value a swarm has found), and an accuracy only where its name ends so.
+"""
 
 from __future__ import annotations
+
+EXAM = "exam_accuracy"
+"""The headline of a class."""
 
 CLASS_ACCURACIES = {
     "mean": "mean of students",
@@ -16,12 +24,17 @@ _OTHERS = {
     "honest": "mean of the honest",
     "expert": "honest, own classes",
     "general": "honest, others' classes",
-    "exam_accuracy": "exam accuracy",
     "calls": "teacher's calls",
     "labels": "labels revealed",
     "labelled_slices": "labelled slices per student",
     "kib": "KiB sent",
-    "return": "return",
+}
+
+_ELSEWHERE = {
+    "bytes": "bytes sent per agent",
+    "bytes_per_step": "bytes per agent and step",
+    "message_bytes": "bytes per message",
+    "kib": "KiB sent",
 }
 
 OF_THE_HONEST = ("honest", "expert", "general")
@@ -29,14 +42,27 @@ OF_THE_HONEST = ("honest", "expert", "general")
 
 COUNTS = ("calls", "labels", "labelled_slices", "kib")
 COSTS = (*COUNTS, "return")
-"""Metrics that are no accuracies."""
+"""Metrics of a class that are no accuracies."""
+
+COSTS_ELSEWHERE = (
+    *("message_bytes", "bytes_per_step", "bytes", "kib"),
+    *("calls", "labels", "labelled_slices", "label_bytes", "return"),
+)
+"""What an episode costs in any other world, of what may cross there, and its return."""
 
 
-def human(metric: str) -> str:
-    """A metric's name for people: ``"title_dropout@1000"`` is "title holder, dropout on, step 1000"."""
+def human(metric: str, headline: str = EXAM) -> str:
+    """A metric's name for people: ``"title_dropout@1000"`` is "title holder, dropout on, step 1000".
+
+    Args:
+        metric: As in a report.
+        headline: Of the world it was measured in.
+    """
     name, _, step = metric.partition("@")
-    base = name.removesuffix("_dropout")
-    words = [{**CLASS_ACCURACIES, **_OTHERS}.get(base, base.replace("_", " "))]
+    base, names = name, _ELSEWHERE
+    if headline == EXAM:
+        base, names = name.removesuffix("_dropout"), {**CLASS_ACCURACIES, **_OTHERS}
+    words = [names.get(base, base.replace("_", " "))]
     if base != name:
         words.append("dropout on")
     if step:
@@ -44,6 +70,7 @@ def human(metric: str) -> str:
     return ", ".join(words)
 
 
-def is_fraction(metric: str) -> bool:
-    """Whether a metric is a fraction, to be shown in per cent."""
-    return metric.partition("@")[0] not in COSTS
+def is_fraction(metric: str, headline: str = EXAM) -> bool:
+    """Whether a metric is an accuracy, to be shown in per cent; arguments as of :func:`human`."""
+    name = metric.partition("@")[0]
+    return name not in COSTS if headline == EXAM else name.endswith("accuracy")

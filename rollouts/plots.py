@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .names import EXAM, human, is_fraction
 from .report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..envs.world import World
+
 _COLOURS = {"open": "#1f77b4", "mute": "#ff7f0e", "shuffled": "#2ca02c", "isolated": "#7f7f7f"}
+_FEW_POINTS = 20  # are marked one by one: of a single one there is no line
 
 
 def draw_curve(report: Report, path: Path) -> None:
@@ -29,20 +33,34 @@ def draw_curve(report: Report, path: Path) -> None:
     os.replace(partial, path)
 
 
+def draw_picture(world: World, path: Path) -> None:
+    """Write a PNG of world 0 as it is now, which must be of a kind that can be drawn."""
+    from matplotlib.image import imsave
+
+    partial = path.with_name(f".{path.name}.part")
+    imsave(partial, world.render("rgb_array"), format="png")
+    os.replace(partial, path)
+
+
 def plot_curve(axes: Axes, report: Report) -> None:
-    """Exam accuracy over steps: per mode the mean over students, with the range over seeds, and the best."""
+    """The headline over steps: per mode the mean over agents, with the range over seeds; of accuracies the best too."""
+    headline = report.headline
+    agents = "student" if headline == EXAM else "agent"
+    percent = is_fraction(headline, headline)
+    marker = "." if len(report.steps) < _FEW_POINTS else None
     for mode, colour in zip(report.modes, _colours(report.modes), strict=True):
-        accuracy = 100 * np.asarray(report.curves[mode], dtype=float)  # [points, seeds, N]
-        mean = accuracy.mean(-1)
+        values = (100 if percent else 1) * np.asarray(report.curves[mode], dtype=float)  # [points, seeds, N]
+        mean = values.mean(-1)
         line: dict[str, Any] = {"color": colour, "linewidth": 1.6, "zorder": 3 if mode == "open" else 2}
-        axes.plot(report.steps, mean.mean(-1), label=f"{mode}: mean of students", **line)
+        axes.plot(report.steps, mean.mean(-1), label=f"{mode}: mean of {agents}s", marker=marker, **line)
         axes.fill_between(report.steps, mean.min(-1), mean.max(-1), color=colour, alpha=0.2, linewidth=0)
-        axes.plot(
-            report.steps,
-            accuracy.max(-1).mean(-1),
-            label=f"{mode}: best student",
-            **(line | {"linestyle": ":", "linewidth": 1.2}),
-        )
+        if percent:
+            axes.plot(
+                report.steps,
+                values.max(-1).mean(-1),
+                label=f"{mode}: best {agents}",
+                **(line | {"linestyle": ":", "linewidth": 1.2}),
+            )
     if report.budget_spent_at is not None:
         axes.axvline(report.budget_spent_at, color="#444444", linestyle="--", linewidth=1)
         axes.annotate(
@@ -55,10 +73,24 @@ def plot_curve(axes: Axes, report: Report) -> None:
             color="#444444",
         )
     seeds = f"{len(report.seeds)} seeds, band: their range" if len(report.seeds) > 1 else "1 seed"
-    axes.set(xlabel="step", ylabel="exam accuracy, %", title=f"{report.scenario.name} ({seeds})")
+    axes.set(
+        xlabel="step",
+        ylabel=human(headline, headline) + (", %" if percent else ""),
+        title=f"{report.scenario.name} ({seeds})",
+    )
     axes.set_xlim(0, report.steps[-1])
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right", framealpha=0.9)
+    if not percent and _spans_decades(report):
+        axes.set_yscale("log")
+    axes.legend(fontsize=8, loc="lower right" if percent else "best", framealpha=0.9)
+
+
+def _spans_decades(report: Report) -> bool:
+    """Whether the curves are of values that are never negative and fall or rise by more than three decades."""
+    means = np.concatenate([np.asarray(report.curves[m], dtype=float).mean((1, 2)) for m in report.modes])
+    positive = means[means > 0]
+    return bool((means >= 0).all() and positive.size and positive.max() > 1e3 * positive.min())
 
 
 def _colours(modes: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from .names import human, is_fraction
 from .output import console
 
 if TYPE_CHECKING:
@@ -63,9 +64,15 @@ class _TwoLines(Progress):
 
 
 def figures(live: Live) -> str:
-    """The live figures as one line."""
-    budget = "" if math.isnan(live.budget) else f" · budget {live.budget:.0%}"
-    return (
-        f"step {live.step}/{live.steps} · exam {live.exam:.1%} · best {live.best:.1%}{budget}"
-        f" · {live.kib:,.0f} KiB · {live.steps_per_second:.0f} steps/s"
+    """The live figures as one line; those that the world lacks are left out."""
+    name = human(live.headline, live.headline).removesuffix(" accuracy")
+    percent = is_fraction(live.headline, live.headline)
+    form, highest = (".1%", "best") if percent else (".4g", "max")  # more is better: known of accuracies only
+    parts = (
+        (live.mean, f"{name} {live.mean:{form}}"),
+        (live.best, f"{highest} {live.best:{form}}"),
+        (live.budget, f"budget {live.budget:.0%}"),
+        (live.kib, f"{live.kib:,.0f} KiB"),
     )
+    shown = [text for value, text in parts if not math.isnan(value)]
+    return " · ".join([f"step {live.step}/{live.steps}", *shown, f"{live.steps_per_second:.0f} steps/s"])

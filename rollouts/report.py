@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..scenarios import Claim, Scenario
+from .names import EXAM
 from .stats import Interval, interval
 
 GAINS = ("mean", "soft_vote", "honest")
-"""Metrics whose social gain is reported."""
+"""Metrics of a class whose social gain is reported; of any other world that of its headline is."""
 
 
 @dataclass
@@ -24,11 +25,13 @@ class Report:
         seeds: World seeds, one column each below.
         metrics: Mode ("open" or a control) to metric to one value per seed; ``…@1000`` is from step 1000.
         students: Mode to test accuracy of every student, ``[seeds][N]``.
-        curves: Mode to exam accuracy over time, ``[points][seeds][N]``; ``steps`` are their abscissae.
+        curves: Mode to the headline over time, ``[points][seeds][N]``; ``steps`` are their abscissae.
         steps: See ``curves``.
         budget_spent_at: First point of the curves at which no open world had any teacher's budget left.
         seconds: Wall time of the simulation.
         transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
+        headline: The metric that the curves show; see :class:`~studyhall.envs.World`. How the other metrics read
+            follows from it: see ``names.py``.
     """
 
     scenario: Scenario
@@ -40,6 +43,12 @@ class Report:
     budget_spent_at: int | None = None
     seconds: float = 0.0
     transductive: bool = False
+    headline: str = EXAM
+
+    @property
+    def gains(self) -> tuple[str, ...]:
+        """Metrics whose social gain is reported."""
+        return GAINS if self.headline == EXAM else (self.headline,)
 
     @property
     def modes(self) -> list[str]:
@@ -52,7 +61,10 @@ class Report:
         return interval(values) if values else None
 
     def social_gain(self, metric: str = "mean") -> dict[str, list[float]]:
-        """Control to open − control, seed by seed; empty where the metric was not measured."""
+        """Control to open − control, seed by seed; empty where the metric was not measured.
+
+        Of a metric whose lower values are better, a gain is below zero.
+        """
         own = self.metrics.get("open", {}).get(metric)
         if own is None:
             return {}
@@ -77,9 +89,9 @@ class Report:
                     mode: {"values": values, **interval(values)._asdict()}
                     for mode, values in self.social_gain(metric).items()
                 }
-                for metric in GAINS
+                for metric in self.gains
             },
-            "curve": {"steps": self.steps, "exam_accuracy": self.curves},
+            "curve": {"steps": self.steps, self.headline: self.curves},
             "budget_spent_at": self.budget_spent_at,
             "seconds": self.seconds,
             "transductive": self.transductive,
@@ -92,16 +104,18 @@ class Report:
             mode: {metric: [math.nan if v is None else v for v in values] for metric, values in own.items()}
             for mode, own in found["metrics"].items()
         }
+        (headline,) = found["curve"].keys() - {"steps"}
         return cls(
             scenario=scenario_from_json(found["scenario"]),
             seeds=tuple(found["seeds"]),
             metrics=metrics,
             students=found["students"],
-            curves=found["curve"]["exam_accuracy"],
+            curves=found["curve"][headline],
             steps=found["curve"]["steps"],
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
             transductive=found.get("transductive", False),
+            headline=headline,
         )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..envs import spec
 from ..envs.errors import unknown
 from ..scenarios import Claim, Scenario, registry
 from .report import Report
@@ -54,13 +55,21 @@ def reproduce(
             chosen = chosen[:QUICK_SEEDS]
         run = Rollout(customise(scenario, steps=length), seeds=chosen, device=device)
         report = run.run(on_step=watch(run))
-        yield entry(report, comparable=length in (None, scenario.env_kwargs.get("horizon")))
+        yield entry(report, comparable=length in (None, _horizon(scenario)))
 
 
 def _length(scenario: Scenario, steps: int | None, quick: bool) -> int | None:
+    """The horizon that a run is given; None leaves it as it is."""
     if quick and steps is None:
-        return min(QUICK_STEPS, scenario.env_kwargs.get("horizon") or QUICK_STEPS)
+        horizon = _horizon(scenario)
+        return None if horizon is None else min(QUICK_STEPS, horizon)
     return steps
+
+
+def _horizon(scenario: Scenario) -> int | None:
+    """The scenario's horizon; None where its world's arguments are others, e.g. rounds."""
+    known = spec(scenario.env).arguments(hosted=scenario.env_kwargs.get("learners") is not None)
+    return {**known, **scenario.env_kwargs}.get("horizon")
 
 
 def too_short(scenarios: list[Scenario], *, steps: int | None = None, quick: bool = False) -> dict[str, int]:
@@ -75,7 +84,7 @@ def too_short(scenarios: list[Scenario], *, steps: int | None = None, quick: boo
     for scenario in scenarios:
         budget, length = scenario.env_kwargs.get("teacher_budget"), _length(scenario, steps, quick)
         counts_calls = scenario.env_kwargs.get("teacher_unit", "calls") == "calls"
-        shortened = length not in (None, scenario.env_kwargs.get("horizon"))
+        shortened = length not in (None, _horizon(scenario))
         if budget is not None and length is not None and counts_calls and shortened and length <= budget:
             found[scenario.name] = budget
     return found
@@ -95,6 +104,7 @@ def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
         "system": report.scenario.system,
         "comparable": comparable,
         "transductive": report.transductive,
+        "headline": report.headline,
         "steps": report.steps[-1],
         "seeds": found["seeds"],
         "claims": [_claim(report, claim, comparable) for claim in report.scenario.claims],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import time
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..envs import make_world
+from ..envs import make_world, spec
 from ..envs.errors import ConfigError
 from ..policies import make_policy
 from ..scenarios import Scenario
-from .measure import Measured, measure
+from .measure import Measured, account, budget_left, findings, kib
 from .report import Report
 
 CHECKPOINT = "checkpoint.pt"
@@ -33,10 +33,11 @@ class Live:
 
     step: int
     steps: int
-    exam: float  # mean exam accuracy of the open worlds
-    best: float  # mean over worlds of the best student's
+    headline: str  # the metric that is shown
+    mean: float  # its mean over the open worlds and their agents
+    best: float  # mean over worlds of the highest of an agent; NaN where a world has a single value
     budget: float  # fraction of the teacher's budget left; NaN where the world has none
-    kib: float  # KiB sent per open world so far
+    kib: float  # KiB sent per open world so far; NaN where nothing is charged
     steps_per_second: float
 
 
@@ -72,6 +73,8 @@ class Rollout:
                 raise ConfigError(
                     "a scenario with controls sets the channel's mode itself: give one or the other"
                 )
+            if "mode" not in spec(scenario.env).arguments(hosted=kwargs.get("learners") is not None):
+                raise ConfigError(f"{scenario.env} has no modes to run controls in: leave the controls out")
             kwargs["mode"] = [mode for mode in self.modes for _ in self.seeds]
         self.world = make_world(
             scenario.env,
@@ -83,7 +86,9 @@ class Rollout:
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
-        self.report = Report(scenario, self.seeds, transductive=self.policy.transductive)
+        self.report = Report(
+            scenario, self.seeds, transductive=self.policy.transductive, headline=self.world.headline
+        )
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
 
@@ -107,8 +112,7 @@ class Rollout:
     ) -> Report:
         """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
         self.simulate(on_step=on_step, checkpoint=checkpoint, checkpoint_every=checkpoint_every, stop=stop)
-        self._record(measure(self.world, self.policy), "")
-        self._record_ledger()
+        self._record(findings(self.world, self.policy) | account(self.world), "")
         return self.report
 
     def simulate(
@@ -134,7 +138,9 @@ class Rollout:
         every = max(1, self.steps // _CURVE_POINTS)
         over = self._over()
         while not over:
-            step = self.world.step(self.policy.act(self.obs))
+            actions = self.policy.act(self.obs)
+            with torch.no_grad():  # nobody learns from a step's loss here
+                step = self.world.step(actions)
             self.obs = step.obs
             self._done += 1
             over = self._over()
@@ -143,7 +149,7 @@ class Rollout:
             if over or self._done % every == 0:
                 self._record_curve()
             if self._done in self.scenario.measure_at:
-                self._record(measure(self.world, self.policy, controls=True), f"@{self._done}")
+                self._record(findings(self.world, self.policy), f"@{self._done}")
             now = time.perf_counter()
             self.report.seconds = self._before + now - begun
             if on_step is not None and (over or now - shown >= _LIVE_EVERY):
@@ -167,52 +173,36 @@ class Rollout:
         return slice(start, start + len(self.seeds))
 
     def _record_curve(self) -> None:
-        accuracy = self.world.metrics()["exam_accuracy"].cpu()
+        values = self.world.metrics()[self.world.headline].cpu()
+        values = values.reshape(len(values), -1).expand(-1, self.world.num_agents)  # [W, N], of [W] too
         self.report.steps.append(self._done)
         for mode in self.modes:
-            self.report.curves.setdefault(mode, []).append(accuracy[self._rows(mode)].tolist())
-        if self.report.budget_spent_at is None and bool((self._budget_left() <= 0).all()):
+            self.report.curves.setdefault(mode, []).append(values[self._rows(mode)].tolist())
+        left = budget_left(self.world, self.obs)[self._rows("open")]
+        if self.report.budget_spent_at is None and bool((left <= 0).all()):
             self.report.budget_spent_at = self._done
 
-    def _budget_left(self) -> Tensor:
-        """Fraction of the teacher's budget left in the open worlds, ``[seeds]``; NaN without a limit."""
-        left = self.obs["report"][self._rows("open"), 0, -1]
-        unlimited = self.world.teacher.budget is None  # type: ignore[attr-defined]
-        return torch.full_like(left, torch.nan) if unlimited else left
-
-    def _record(self, found: Measured | None, suffix: str) -> None:
+    def _record(self, found: Measured, suffix: str) -> None:
         for mode in self.modes:
             metrics = self.report.metrics.setdefault(mode, {})
-            for name, values in (found or {}).items():
+            for name, values in found.items():
                 rows = values[self._rows(mode)].cpu().tolist()
                 if values.dim() == 1:
                     metrics[name + suffix] = rows
                 elif name + suffix == "students":
                     self.report.students[mode] = rows
 
-    def _record_ledger(self) -> None:
-        """Labels revealed (rows of answered calls), KiB sent, calls and the mean return."""
-        final = {k: v.cpu() for k, v in self.world.metrics().items()}
-        rows = self.world.schedule.rows  # type: ignore[attr-defined]
-        for mode in self.modes:
-            at, metrics = self._rows(mode), self.report.metrics.setdefault(mode, {})
-            metrics["calls"] = final["calls"][at].tolist()
-            metrics["labels"] = (final["calls"][at] * rows).tolist()
-            metrics["labelled_slices"] = (final["labels"][at].mean(-1) / rows).tolist()
-            metrics["kib"] = (final["bytes"][at].sum(-1) / 1024).tolist()
-            metrics["return"] = final["return"][at].mean(-1).tolist()
-            metrics["exam_accuracy"] = final["exam_accuracy"][at].mean(-1).tolist()
-
     def _live(self, rate: float) -> Live:
         metrics, rows = self.world.metrics(), self._rows("open")
-        accuracy = metrics["exam_accuracy"][rows]
+        values = metrics[self.world.headline][rows]
         return Live(
             step=self._done,
             steps=self.steps,
-            exam=float(accuracy.mean()),
-            best=float(accuracy.amax(-1).mean()),
-            budget=float(self._budget_left().mean()),
-            kib=float(metrics["bytes"][rows].sum(-1).mean()) / 1024,
+            headline=self.world.headline,
+            mean=float(values.mean()),
+            best=math.nan if values.dim() == 1 else float(values.amax(-1).mean()),
+            budget=float(budget_left(self.world, self.obs)[rows].mean()),
+            kib=float(kib(metrics)[rows].mean()),
             steps_per_second=rate,
         )
 

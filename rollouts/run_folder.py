@@ -3,9 +3,10 @@
 =====================  =================================================================================
 ``config.json``        everything needed to repeat the run
 ``checkpoints/``       the last state, whole or not at all; loads with ``torch.load(weights_only=True)``
-``metrics.parquet``    exam accuracy in long form: step, mode, seed, student, exam_accuracy
+``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, student, its value
 ``report.json``        everything that was found
-``curve.png``          exam accuracy over time
+``curve.png``          the headline over time
+``picture.png``        the open worlds' first at the end, where the world can be drawn
 =====================  =================================================================================
 
 The last three are there when the run has ended.
@@ -165,7 +166,7 @@ def _write_metrics(path: Path, report: Report) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "student", "exam_accuracy")}
+    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "student", report.headline)}
     for mode, points in report.curves.items():
         for step, seeds in zip(report.steps, points, strict=True):
             for seed, students in zip(report.seeds, seeds, strict=True):

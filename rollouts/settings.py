@@ -125,6 +125,10 @@ def customise(
         del theirs["learners"]
         env = _without_hosting(scenario)
     env |= theirs
+    if steps is not None and "horizon" not in spec(scenario.env).arguments(hosted=_hosted(env)):
+        raise ConfigError(
+            f"{scenario.env} takes no horizon: leave out --steps, its page says what sets its length"
+        )
     if theirs:
         _check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
@@ -170,9 +174,15 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
 
     name, hosted = scenario.policy, _hosted(scenario.env_kwargs)
     made = make_policy(name, **scenario.policy_kwargs)
-    if made.world_kwargs and not hosted:
+    found = spec(scenario.env)
+    lacking = [key for key in made.world_kwargs if key not in found.arguments(hosted=hosted)]
+    if lacking and found.hosted is not None and not hosted:
         raise ConfigError(
             f"policy {name} decides for learners that the world hosts: add --set learners=mlp, or take another policy"
+        )
+    if lacking:
+        raise ConfigError(
+            f"policy {name} needs a world that takes {', '.join(lacking)}, unlike {found.id}: take another policy"
         )
     if isinstance(made, Students) and hosted:
         raise ConfigError(

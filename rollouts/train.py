@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import math
-import platform
 import shlex
 import sys
 import time
@@ -38,20 +36,18 @@ from ..envs import make_sb3, make_world, spec
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.validation import whole
 from ..policies.learned import ScorerPolicy
-from ..policies.sb3 import SetPolicy, name_of, save_policy
+from ..policies.sb3 import SetPolicy, save_policy
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings
 from .interrupts import stop_requests
-from .output import as_json, write_text
-from .progress import LiveProgress
-from .run_folder import free_folder
+from .output import as_json
 from .settings import customise, parse_assignments
+from .trained import Trained, TrainingProgress, plain, registered, training_folder
 
 _EVAL_SEED = 10_000
 """Held-out worlds have seeds from here on, far from those a run measures: a best chosen on these would be a
 claim that chose itself."""
 _LAST_SEED = 2**32 - 1  # that numpy's generators take
-_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class TrainConfig:
         given = [
             f"{name}={as_json(value)}"
             for prefix, now, default in (
-                ("", _plain(self.scenario.env_kwargs), _plain(_registered(self.scenario.name))),
+                ("", plain(self.scenario.env_kwargs), plain(registered(self.scenario.name)[0])),
                 (f"{self.algorithm}.", vars(self.settings), vars(type(self.settings)())),
             )
             for name, value in ((f"{prefix}{k}", v) for k, v in now.items() if default.get(k, ...) != v)
@@ -121,56 +117,6 @@ class TrainConfig:
 
 def _option(name: str, value: int) -> list[str]:
     return [f"--{name.replace('_', '-')}", str(value)]
-
-
-def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON holds them; what JSON lacks, like a factory of modules, is named."""
-    return json.loads(json.dumps(dict(kwargs), default=name_of))
-
-
-def _registered(name: str) -> Mapping[str, Any]:
-    from ..scenarios import registry
-
-    return registry[name].env_kwargs if name in registry else {}
-
-
-@dataclass
-class Trained:
-    """What came of a training.
-
-    Attributes:
-        folder: Where it is.
-        evaluations: Agent-steps and mean return of an agent on held-out worlds, in order.
-        timesteps: Agent-steps made.
-        seconds: Wall time, evaluations included.
-        stopped: Whether the user stopped it early.
-    """
-
-    folder: Path
-    evaluations: list[tuple[int, float]] = field(default_factory=list)
-    timesteps: int = 0
-    seconds: float = 0.0
-    stopped: bool = False
-
-    @property
-    def best(self) -> tuple[int, float]:
-        """Agent-steps and return of ``best.zip``; NaN where there was no evaluation."""
-        return max(self.evaluations, key=lambda found: found[1], default=(self.timesteps, math.nan))
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, as plain JSON types."""
-        return {
-            "folder": str(self.folder),
-            "best": str(self.folder / "best.zip"),
-            "last": str(self.folder / "last.zip"),
-            "best_timesteps": self.best[0],
-            "best_return": self.best[1],
-            "evaluations": [{"timesteps": at, "return": value} for at, value in self.evaluations],
-            "timesteps": self.timesteps,
-            "seconds": self.seconds,
-            "agent_steps_per_second": self.timesteps / self.seconds if self.seconds else None,
-            "stopped": self.stopped,
-        }
 
 
 def configure(
@@ -314,14 +260,14 @@ def train(config: TrainConfig, out: Path | None = None) -> Trained:
         RuntimeError,
     ) as fault:  # what torch and SB3 make of settings that cannot be
         raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
-    folder = _folder(out, config)
+    folder = training_folder(out, config)
     if importlib.util.find_spec("tensorboard"):
         model.tensorboard_log = str(folder / "tensorboard")
     else:
         print("studyhall: no TensorBoard events, since tensorboard is not installed", file=sys.stderr)
     found = Trained(folder)
     begun = time.perf_counter()
-    bar = _Progress(config.scenario.name, config.timesteps)
+    bar = TrainingProgress(config.scenario.name, config.timesteps)
     with stop_requests() as stop, bar:
         watch = _Watch(config, evaluation, found, bar, stop)
         model.learn(config.timesteps, callback=watch, tb_log_name=config.algorithm)
@@ -334,18 +280,6 @@ def train(config: TrainConfig, out: Path | None = None) -> Trained:
     return found
 
 
-class _Progress(LiveProgress):
-    def show(self, done: int, figures: str) -> None:
-        """Show how many agent-steps are done, and the figures."""
-        self._bar.figures = figures
-        self._bar.update(self._task, completed=done)
-
-    def tell(self, line: str) -> None:
-        """Print a line where there is no bar to show its figures."""
-        if self._bar.disable:
-            print(f"studyhall: {line}", file=sys.stderr)
-
-
 class _Watch(BaseCallback):
     """Shows how training goes, evaluates when it is time, keeps the best, and stops when asked."""
 
@@ -354,7 +288,7 @@ class _Watch(BaseCallback):
         config: TrainConfig,
         evaluation: Evaluation,
         found: Trained,
-        bar: _Progress,
+        bar: TrainingProgress,
         stop: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -386,12 +320,11 @@ class _Watch(BaseCallback):
         value = self.evaluation(self.model, self.stop)  # type: ignore[arg-type]
         if value is None:
             return
-        best_before = max((v for _, v in self.found.evaluations), default=-math.inf)
-        self.found.evaluations.append((self.num_timesteps, value))
+        best = self.found.evaluated(self.num_timesteps, value)
         self.logger.record("eval/return", value)
         self.logger.dump(self.num_timesteps)  # SB3 would, but only after the next steps
         self.bar.tell(f"return on held-out worlds {value:.2f} after {self.num_timesteps:,} agent-steps")
-        if value > best_before:
+        if best:
             self.save("best.zip", eval_return=value)
 
     def save(self, name: str, **more: Any) -> None:
@@ -410,45 +343,3 @@ class _Watch(BaseCallback):
         last = f"{self.found.evaluations[-1][1]:.2f}" if self.found.evaluations else "–"
         rate = self.num_timesteps / (now - self._begun)
         return f"reward {self._reward:.4f} · return on held-out worlds {last} · {rate:,.0f} agent-steps/s"
-
-
-def _folder(out: Path | None, config: TrainConfig) -> Path:
-    """Make the folder and write ``config.json`` into it."""
-    from .. import __version__
-
-    scenario = dataclasses.replace(
-        config.scenario,
-        env_kwargs=_plain(config.scenario.env_kwargs),
-        policy_kwargs=_plain(config.scenario.policy_kwargs),
-    )
-    described = {
-        **dataclasses.asdict(dataclasses.replace(config, scenario=scenario)),
-        "command": config.command,
-        "versions": {
-            "studyhall": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    try:
-        path = free_folder(f"{config.scenario.name}-{config.algorithm}") if out is None else out
-        path.mkdir(parents=True, exist_ok=True)
-        if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
-            raise ConfigError(f"{path} holds a run already: choose another folder with --out")
-        write_text(path / "config.json", as_json(described, indent=2) + "\n")
-    except OSError as fault:
-        where = "runs/" if out is None else str(out)
-        raise ConfigError(
-            f"cannot write to {where} ({fault.strerror}): choose another folder with --out"
-        ) from fault
-    return path
-
-
-def interrupted(found: Trained) -> SystemExit:
-    """What ends the program where the user stopped a training; says what was kept."""
-    print(
-        f"studyhall: stopped after {found.timesteps:,} agent-steps; the best so far is {found.folder / 'best.zip'}",
-        file=sys.stderr,
-    )
-    return SystemExit(_INTERRUPTED)

@@ -42,6 +42,8 @@ class Scenario:
         controls: Channel modes run beside every seed as controls, on their own observations.
         measure_at: Steps at which the test set is measured, besides the end.
         claims: Documented figures.
+        training: How ``studyhall train`` trains its policy where not told otherwise: fields of
+            :class:`~studyhall.rollouts.backprop.BackpropConfig` and of its settings.
         system: The documented system it belongs to; ``reproduce SYSTEM`` runs all of one.
     """
 
@@ -55,6 +57,7 @@ class Scenario:
     controls: tuple[str, ...] = ()
     measure_at: tuple[int, ...] = ()
     claims: tuple[Claim, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
 
     def __post_init__(self) -> None:

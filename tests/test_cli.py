@@ -145,7 +145,7 @@ def test_doctor(call, monkeypatch):
 
 
 def test_the_doctor_looks_at_trained_policies(call, shipped, tmp_path):
-    from studyhall.policies.learned import trained
+    from studyhall.policies.files import trained
 
     assert " and 1 trained, " in call("doctor", "--json")[1]
     trained()[shipped].write_bytes(b"scribble")
@@ -186,12 +186,14 @@ def test_run(call, tmp_path):
     assert "social gain" in out
     folder = tmp_path / "runs" / "classroom-digits-1"
     made = {path.name for path in folder.iterdir()}
-    assert made == {"config.json", "metrics.parquet", "report.json", "curve.png", "checkpoints"}
+    pictures = {"curve.png", "picture.png"}
+    assert made == {"config.json", "metrics.parquet", "report.json", "checkpoints", *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
     assert table.column_names == ["step", "mode", "seed", "student", "exam_accuracy"]
     assert table.num_rows == 20 * 3 * 2 * 3
     assert set(table["mode"].to_pylist()) == {"open", "mute", "isolated"}
-    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in pictures:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
     saved = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)
     assert saved["done"] == 20
     config = json.loads((folder / "config.json").read_text())
@@ -246,7 +248,7 @@ def shipped(trained_file, tmp_path, monkeypatch):
     """The name of a trained policy, as if it came with the package."""
     copy = tmp_path / "stand-in.zip"
     copy.write_bytes(trained_file.read_bytes())
-    for module in ("learned", "registration"):
+    for module in ("files", "registration"):
         monkeypatch.setattr(f"studyhall.policies.{module}.trained", lambda: {"stand-in": copy})
     return "stand-in"
 

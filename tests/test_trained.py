@@ -5,7 +5,7 @@ import torch
 
 from studyhall import make_world
 from studyhall.policies import make_policy
-from studyhall.policies.learned import trained
+from studyhall.policies.files import trained
 
 
 @pytest.mark.parametrize("name", sorted(trained()))

@@ -1,0 +1,151 @@
+"""Files of trained policies: a zip with bare weights and a JSON that says what they are.
+
+=====================  =============================================================================
+``studyhall.json``     ``format``, the world it was trained in, the command that trains it again
+``policy.pth``         weights by name, which load with ``torch.load(weights_only=True)``
+=====================  =============================================================================
+
+Other entries, such as those of Stable-Baselines3's own format, are not looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..envs.errors import ConfigError
+
+ABOUT = "studyhall.json"
+"""Entry of a policy's zip that says what it is."""
+WEIGHTS = "policy.pth"
+"""Entry of its weights."""
+_BEST = "best.zip"  # in the folder of a training
+_LARGEST = (
+    1 << 26
+)  # bytes of an entry that is still read: a scorer is some 100 KiB, a message network some MiB
+
+
+def trained() -> dict[str, Any]:
+    """The trained policies that come with the package: name to file."""
+    folder = importlib.resources.files(__package__).joinpath("trained")
+    found = folder.iterdir() if folder.is_dir() else ()
+    return {
+        f.name.removesuffix(".zip"): f for f in sorted(found, key=lambda f: f.name) if f.name.endswith(".zip")
+    }
+
+
+def is_path(name: str) -> bool:
+    """Whether a policy's name is a path: it ends in ``.zip``, or a file or a folder of a training is there."""
+    path = Path(name).expanduser()
+    return name.endswith(".zip") or path.is_file() or (path / _BEST).is_file()
+
+
+def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """What a policy's file says of itself, and its weights; nothing in it is ever unpickled.
+
+    Args:
+        source: Path of the file, or the name of one that comes with the package.
+        *formats: What the reader understands.
+
+    Raises:
+        ConfigError: There is no such file or name, or it is no policy of ours, or of another format.
+    """
+    shipped = trained()
+    file = shipped.get(source, Path(source).expanduser())
+    try:
+        content = file.read_bytes()
+    except OSError as fault:
+        raise _missing(source, fault, list(shipped)) from fault
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if not {ABOUT, WEIGHTS} <= set(archive.namelist()):
+                raise ConfigError(
+                    f"{source} is no policy of studyhall: it holds no {ABOUT}; save models with save_policy"
+                )
+            about = json.loads(_entry(archive, ABOUT))
+            weights = torch.load(io.BytesIO(_entry(archive, WEIGHTS)), map_location="cpu", weights_only=True)
+        if about["format"] not in formats:
+            known = " or ".join(map(repr, formats))
+            raise ConfigError(f"{source} is of format {about['format']!r}, what reads it here reads {known}")
+        return about, dict(weights.items())
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+    ) as fault:
+        if isinstance(fault, ConfigError):
+            raise
+        # What a cut or scribbled-over file makes of the lines above.
+        raise damaged(source) from fault
+    except (TypeError, AttributeError) as fault:  # JSON or weights of another shape than ours
+        raise damaged(source) from fault
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _LARGEST:
+        raise zipfile.BadZipFile(f"{name} is far larger than a policy's")
+    return archive.read(name)
+
+
+def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
+    path = Path(source).expanduser()
+    beside = [str(f) for f in sorted(path.parent.glob("*.zip"))] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(source, [*shipped, *beside], n=3, cutoff=0.4)
+    if (path / _BEST).is_file():
+        near = [str(path / _BEST)]
+    hint = (
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "give the path of a zip from studyhall train"
+    )
+    if not near and shipped:
+        hint += f", or one of {', '.join(shipped)}"
+    return ConfigError(f"no trained policy {source!r} ({fault.strerror or 'cannot be read'}): {hint}")
+
+
+def damaged(source: str) -> ConfigError:
+    """The error for a file that is not what it should be."""
+    return ConfigError(f"{source} is damaged or no policy of studyhall: train it anew, or copy it again")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; it gets the suffix ``.zip`` where it has none."""
+    target = path if path.suffix else path.with_suffix(".zip")
+    partial = target.with_name(f".{target.name}.part")
+    partial.write_bytes(content)
+    os.replace(partial, target)
+
+
+def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Save weights and what is to be known of them, whole or not at all.
+
+    Args:
+        path: Of the file.
+        about: JSON-able; ``format`` among it.
+        weights: By name, on any device.
+    """
+    file, entry = io.BytesIO(), io.BytesIO()
+    torch.save({name: value.detach().cpu() for name, value in weights.items()}, entry)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(ABOUT, json.dumps(about, indent=1))
+        archive.writestr(WEIGHTS, entry.getvalue())
+    write(path, file.getvalue())
+
+
+def name_of(value: Any) -> str:
+    """What JSON says of a value that it cannot hold: the name of a function or class, or that of its type."""
+    return f"<{getattr(value, '__name__', type(value).__name__).strip('<>')}>"

@@ -1,0 +1,76 @@
+"""MiniCoMo as a policy of ``halves-v0``."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ...envs.errors import ConfigError
+from ...envs.halves import Halves
+from ...envs.messages import MessageWorld
+from .minicomo import MiniCoMo
+from .policy import MessagePolicy, flat_sizes
+
+
+class MiniCoMoPolicy(MessagePolicy):
+    """Viewers with a :class:`~studyhall.policies.messages.minicomo.MiniCoMo` each.
+
+    Args:
+        width: Of tokens.
+        layers: Of the stack, and blocks of the attention messenger.
+        heads: Of attention.
+        tokens: State tokens.
+        hidden: Of encoder and decoder.
+        messenger: "attention" or "simple".
+        reader: "sample", or "batch", the published fault.
+        shared: Whether all viewers have the same weights.
+        estimator: As of :class:`~studyhall.policies.messages.MessagePolicy`, like the rest.
+        temperature: Likewise.
+        entropy: Likewise.
+        seed: Likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 128,
+        layers: int = 4,
+        heads: int = 4,
+        tokens: int = 16,
+        hidden: int = 256,
+        messenger: str = "attention",
+        reader: str = "sample",
+        shared: bool = False,
+        estimator: str = "gumbel",
+        temperature: float = 1.0,
+        entropy: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
+        self._shape = {
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "tokens": tokens,
+            "hidden": hidden,
+            "messenger": messenger,
+            "reader": reader,
+            "shared": shared,
+        }
+        self.settings |= self._shape
+
+    def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:
+        """The network for a world's parts and messages."""
+        if not isinstance(world, Halves):
+            raise ConfigError("minicomo paints what others hold: give it halves-v0")
+        view, answer, message = flat_sizes(world)
+        return MiniCoMo(
+            world.num_agents,
+            world.sources,
+            view,
+            answer,
+            message,
+            slice_size=world.rows,
+            generator=generator,
+            **self._shape,  # type: ignore[arg-type]
+        )

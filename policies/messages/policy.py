@@ -1,0 +1,251 @@
+"""Policies of message worlds: one network for all agents, which reads, writes and answers round by round.
+
+Such a policy is trained from outside (`rollouts/train_backprop.py`): in training mode its actions carry a graph, and
+losses of the world lead back through messages to whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from ...envs import rng
+from ...envs.errors import ConfigError
+from ...envs.messages import MessageWorld
+from ...envs.world import TensorDict, World
+from ..policy import Policy
+from .speech import Speech, speech_of
+
+FORMAT = "studyhall message network, 1"
+"""Of the files that its weights are saved in."""
+
+Memory = Any
+"""What a network remembers from round to round: a named tuple of tensors ``[N, P, …]``."""
+
+
+class MessageNetwork(Protocol):
+    """What a policy of message worlds asks of its network; P = W·B rows, agents first."""
+
+    def begin(self, view: Tensor) -> Memory:
+        """Look at views ``[N, P, V]``."""
+
+    def read(self, memory: Memory, inbox: Tensor, heard: Tensor) -> Memory:
+        """Take in messages ``[N, P, S, M]`` where they were heard, bool ``[N, P, S]``."""
+
+    def write(self, memory: Memory) -> Tensor:
+        """Raw messages ``[N, P, M]``."""
+
+    def answer(self, memory: Memory) -> Tensor:
+        """Answers ``[N, P, A]``."""
+
+
+class MessagePolicy(Policy):
+    """Acts in a message world by one network.
+
+    Subclasses write :meth:`make_network`.
+
+    Args:
+        estimator: "gumbel" or "sampled": how senders of symbols are trained; see `speech.py`.
+        temperature: Of "gumbel".
+        entropy: Weight of the entropy bonus of "sampled".
+        seed: Of the weights.
+
+    Attributes:
+        about: What the file that its weights came from says of itself.
+        network: Once bound.
+        training: Whether actions explore and carry a graph; False at first.
+        settings: What the policy was made with, to be kept with its weights.
+    """
+
+    network: nn.Module
+    speech: Speech
+
+    def __init__(
+        self, *, estimator: str = "gumbel", temperature: float = 1.0, entropy: float = 0.01, seed: int = 0
+    ) -> None:
+        self.training = False
+        self.seed = seed
+        self.settings: dict[str, Any] = {
+            "estimator": estimator,
+            "temperature": temperature,
+            "entropy": entropy,
+        }
+        self.about: dict[str, Any] = {}
+        self._weights: Mapping[str, Tensor] | None = None
+
+    @abstractmethod
+    def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:
+        """A :class:`MessageNetwork` for a world's sizes, its weights drawn from the generator."""
+
+    def bind(self, world: World) -> None:
+        """Make the network for a world, or check that the loaded one fits.
+
+        Raises:
+            ConfigError: The world is none of messages, or not one that the loaded weights are for.
+        """
+        if not isinstance(world, MessageWorld):
+            raise ConfigError(
+                f"{type(self).__name__} talks: give it a message world (halves-v0, consensus-v0, …)"
+            )
+        super().bind(world)
+        self.speech = speech_of(world, **self.settings_of_speech)
+        network = self.make_network(world, torch.Generator().manual_seed(self.seed))
+        if self._weights is not None:
+            try:
+                network.load_state_dict(self._weights)
+            except RuntimeError as fault:
+                raise ConfigError(
+                    "the weights are of another world or network: give the world the number of agents, the "
+                    "pictures, and the messages that they were trained with"
+                ) from fault
+        self.network = network.to(world.device).requires_grad_(True)
+        self._memory: Memory = None
+        self._round = np.zeros(world.num_worlds, dtype=np.int64)
+
+    @property
+    def settings_of_speech(self) -> dict[str, Any]:
+        """Of the settings, those of speech."""
+        return {name: self.settings[name] for name in ("estimator", "temperature", "entropy")}
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What training moves."""
+        return self.network.parameters()
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Forget the episodes of the worlds in ``mask``; the weights stay."""
+        if mask is None:
+            self._round[:] = 0
+        else:
+            self._round[mask.cpu().numpy()] = 0
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Messages and answers, ``[W, N, …]``."""
+        with torch.set_grad_enabled(self.training):
+            self._memory = self._remember(obs)
+            answer = self._worlds_first(self.network.answer(self._memory))  # type: ignore[operator]
+            message = self._message()
+        self._round += 1
+        return {"message": message, "answer": self._shaped(answer)}
+
+    def _remember(self, obs: TensorDict) -> Memory:
+        """The network's memory after what was observed."""
+        fresh = self._round == 0
+        network: Any = self.network
+        begun = read = None
+        if fresh.any():
+            begun = network.begin(self._agents_first(obs["view"]).flatten(2))
+        if not fresh.all():
+            inbox = obs["inbox"].flatten(4) if obs["inbox"].dim() > 5 else obs["inbox"]  # [W, N, S, B, M]
+            heard = obs["heard"].bool()[:, :, None].expand(-1, -1, self._rows, -1)
+            read = network.read(
+                self._memory, self._agents_first(inbox.transpose(2, 3)), self._agents_first(heard)
+            )
+        if begun is None or read is None:
+            return read if begun is None else begun
+        where = torch.from_numpy(fresh).to(self.world.device).repeat_interleave(self._rows)  # [P]
+        return _where(where, begun, read)
+
+    def _message(self) -> Tensor:
+        """What is said; nothing in the last round, when nobody would read it."""
+        world, rows = self.world, self._rows
+        if (self._round + 1 >= world.horizon).all():
+            shape = self._wire_shape
+            return torch.zeros(world.num_worlds, world.num_agents, rows, *shape, device=world.device)
+        raw = self._worlds_first(self.network.write(self._memory))  # type: ignore[operator]
+        key = rng.fold(world.keys, world.steps)
+        message = self.speech.say(raw, key, training=self.training)
+        choices = self.world.choices  # type: ignore[attr-defined]
+        return message.argmax(-1) if choices else message
+
+    @property
+    def _rows(self) -> int:
+        return self.world.rows  # type: ignore[attr-defined]
+
+    @property
+    def _wire_shape(self) -> tuple[int, ...]:
+        return self.world.wire.shape  # type: ignore[attr-defined]
+
+    def _agents_first(self, tensor: Tensor) -> Tensor:
+        """``[W, N, B, …]`` as ``[N, W·B, …]``."""
+        return tensor.transpose(0, 1).flatten(1, 2)
+
+    def _worlds_first(self, tensor: Tensor) -> Tensor:
+        """``[N, W·B, …]`` as ``[W, N, B, …]``."""
+        return tensor.unflatten(1, (self.world.num_worlds, self._rows)).transpose(0, 1)
+
+    def _shaped(self, answer: Tensor) -> Tensor:
+        """Flat answers ``[W, N, B, A]`` as the world takes them."""
+        space = self.world.action_space["answer"]
+        if isinstance(space, spaces.MultiDiscrete):
+            return answer.argmax(-1)
+        assert space.shape is not None
+        if len(space.shape) > 2:  # paintings of S parts: [W, N, S, B, C, h, w]
+            parts = answer.unflatten(-1, (space.shape[0], -1))
+            return parts.transpose(2, 3).unflatten(-1, space.shape[2:])
+        return answer
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights, and what was read so far."""
+        memory = {} if self._memory is None else dict(enumerate(_leaves(self._memory)))
+        return {
+            "network": {key: value.clone() for key, value in self.network.state_dict().items()},
+            "memory": {str(key): value.detach().clone() for key, value in memory.items()},
+            "round": torch.from_numpy(self._round.copy()),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self.network.load_state_dict(saved["network"])
+        self._round[:] = saved["round"].cpu().numpy()
+        if saved["memory"]:
+            network: Any = self.network
+            with torch.no_grad():
+                like = network.begin(self._agents_first(self.world.obs["view"]).flatten(2))
+            self._memory = _filled(like, iter(saved["memory"].values()))
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights that the next :meth:`bind` puts into its network."""
+        self._weights = weights
+
+
+def flat_sizes(world: MessageWorld) -> tuple[int, int, int]:
+    """Numbers in a sample's view, in an answer about it, and in a message."""
+    view, answer = world.observation_space["view"].shape, world.action_space["answer"]
+    assert view is not None
+    assert answer.shape is not None
+    if isinstance(answer, spaces.MultiDiscrete):
+        return math.prod(view[1:]), int(answer.nvec[0]), math.prod(world.wire.shape)
+    return math.prod(view[1:]), math.prod(answer.shape) // world.rows, math.prod(world.wire.shape)
+
+
+def _leaves(memory: Memory) -> list[Tensor]:
+    """Tensors of a nested named tuple or dict, in order; what is None is left out."""
+    if memory is None:
+        return []
+    if isinstance(memory, Tensor):
+        return [memory]
+    parts = memory.values() if isinstance(memory, Mapping) else memory
+    return [leaf for part in parts for leaf in _leaves(part)]
+
+
+def _filled(like: Memory, leaves: Iterator[Tensor]) -> Memory:
+    """A memory of the same structure with other tensors in it."""
+    if like is None or isinstance(like, Tensor):
+        return None if like is None else next(leaves)
+    if isinstance(like, Mapping):
+        return type(like)((key, _filled(part, leaves)) for key, part in like.items())  # type: ignore[call-arg]
+    return type(like)(*(_filled(part, leaves) for part in like))
+
+
+def _where(where: Tensor, one: Memory, other: Memory) -> Memory:
+    """``one`` in the rows of ``where [P]``, ``other`` elsewhere."""
+    pairs = zip(_leaves(one), _leaves(other), strict=True)
+    chosen = (torch.where(where.view(1, -1, *[1] * (a.dim() - 2)), a, b) for a, b in pairs)
+    return _filled(one, chosen)

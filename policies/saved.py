@@ -1,0 +1,33 @@
+"""A trained policy from its file, whichever kind it is."""
+
+from __future__ import annotations
+
+from .files import damaged, read
+from .learned import FORMAT, LearnedPolicy
+from .messages.policy import FORMAT as MESSAGES
+from .messages.policy import MessagePolicy
+
+
+def saved_policy(source: str) -> LearnedPolicy | MessagePolicy:
+    """The policy in a file.
+
+    Args:
+        source: A zip that ``studyhall train`` wrote, or the name of one that comes with the package.
+
+    Raises:
+        ConfigError: There is no such file or name, or the file is no policy of ours.
+    """
+    about, weights = read(source, FORMAT, MESSAGES)
+    if about["format"] == FORMAT:
+        return LearnedPolicy(source)
+    from .registration import make_policy
+
+    name, kwargs = about.get("policy"), about.get("policy_kwargs")
+    if not isinstance(name, str) or not isinstance(kwargs, dict):
+        raise damaged(source)
+    policy = make_policy(name, **kwargs)
+    if not isinstance(policy, MessagePolicy):
+        raise damaged(source)
+    policy.about = dict(about)
+    policy.load_weights(weights)
+    return policy

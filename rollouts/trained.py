@@ -1,0 +1,152 @@
+"""What came of a training, and the folder it is in; the same for every algorithm."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..envs.errors import ConfigError
+from ..policies.files import name_of
+from .output import as_json, write_text
+from .progress import LiveProgress
+from .run_folder import free_folder
+
+_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+
+
+@dataclass
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        folder: Where it is.
+        figure: What held-out worlds are evaluated by: the "return" of an agent, or its "loss".
+        evaluations: Agent-steps and that figure, in order.
+        timesteps: Agent-steps made.
+        seconds: Wall time, evaluations included.
+        stopped: Whether the user stopped it early.
+    """
+
+    folder: Path
+    figure: str = "return"
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    timesteps: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """Agent-steps and figure of ``best.zip``; NaN where there was no evaluation."""
+        return max(
+            self.evaluations, key=lambda found: self._worth(found[1]), default=(self.timesteps, math.nan)
+        )
+
+    def evaluated(self, timesteps: int, value: float) -> bool:
+        """Note an evaluation; whether it is the best so far."""
+        best = not self.evaluations or self._worth(value) > self._worth(self.best[1])
+        self.evaluations.append((timesteps, value))
+        return best
+
+    def _worth(self, value: float) -> float:
+        return -math.inf if math.isnan(value) else -value if self.figure == "loss" else value
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        return {
+            "folder": str(self.folder),
+            "best": str(self.folder / "best.zip"),
+            "last": str(self.folder / "last.zip"),
+            "best_timesteps": self.best[0],
+            f"best_{self.figure}": self.best[1],
+            "evaluations": [{"timesteps": at, self.figure: value} for at, value in self.evaluations],
+            "timesteps": self.timesteps,
+            "seconds": self.seconds,
+            "agent_steps_per_second": self.timesteps / self.seconds if self.seconds else None,
+            "stopped": self.stopped,
+        }
+
+
+class TrainingProgress(LiveProgress):
+    """A bar of what a training has done so far."""
+
+    def show(self, done: int, figures: str) -> None:
+        """Show how many agent-steps are done, and the figures."""
+        self._bar.figures = figures
+        self._bar.update(self._task, completed=done)
+
+    def tell(self, line: str) -> None:
+        """Print a line where there is no bar to show its figures."""
+        if self._bar.disable:
+            print(f"studyhall: {line}", file=sys.stderr)
+
+
+def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON holds them; what JSON lacks, like a factory of modules, is named."""
+    return json.loads(json.dumps(dict(kwargs), default=name_of))
+
+
+def registered(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Arguments of the world and of the policy of a registered scenario; none where it is not registered."""
+    from ..scenarios import registry
+
+    return (registry[name].env_kwargs, registry[name].policy_kwargs) if name in registry else ({}, {})
+
+
+def training_folder(out: Path | None, config: Any) -> Path:
+    """Make the folder and write ``config.json`` into it.
+
+    Args:
+        out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
+        config: A dataclass with ``scenario``, ``algorithm`` and ``command``.
+
+    Raises:
+        ConfigError: It cannot be written, or holds a training already.
+    """
+    from .. import __version__
+
+    scenario = dataclasses.replace(
+        config.scenario,
+        env_kwargs=plain(config.scenario.env_kwargs),
+        policy_kwargs=plain(config.scenario.policy_kwargs),
+    )
+    described = {
+        **dataclasses.asdict(dataclasses.replace(config, scenario=scenario)),
+        "command": config.command,
+        "versions": {
+            "studyhall": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    try:
+        path = free_folder(f"{config.scenario.name}-{config.algorithm}") if out is None else out
+        path.mkdir(parents=True, exist_ok=True)
+        if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
+            raise ConfigError(f"{path} holds a run already: choose another folder with --out")
+        write_text(path / "config.json", as_json(described, indent=2) + "\n")
+    except OSError as fault:
+        where = "runs/" if out is None else str(out)
+        raise ConfigError(
+            f"cannot write to {where} ({fault.strerror}): choose another folder with --out"
+        ) from fault
+    return path
+
+
+def interrupted(found: Trained) -> SystemExit:
+    """What ends the program where the user stopped a training; says what was kept."""
+    print(
+        f"studyhall: stopped after {found.timesteps:,} agent-steps; the best so far is {found.folder / 'best.zip'}",
+        file=sys.stderr,
+    )
+    return SystemExit(_INTERRUPTED)
