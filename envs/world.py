@@ -1,12 +1,13 @@
 """The batched contract, once: W independent worlds of N agents, stepped as tensors on one device.
 
-A world file only says how its world moves. It subclasses :class:`World` and writes five hooks:
+A world file only says how its world moves. It subclasses :class:`World` and writes these hooks:
 
 ======================  ==========================================================================
 ``start(draws)``        the state of W fresh worlds, a flat dict of tensors ``[W, …]``
 ``advance(state, …)``   one transition: the new state, rewards and what happened
 ``observe(state)``      what the agents see: a flat dict of tensors ``[W, N, …]``
 ``summary(state)``      metrics of the episode so far, ``[W]`` or ``[W, N]``
+``cases(state)``        metrics of parts of it, for reports (optional)
 ``picture(state, w)``   what a person sees (optional)
 ======================  ==========================================================================
 
@@ -153,6 +154,10 @@ class World(ABC):
     @abstractmethod
     def summary(self, state: TensorDict) -> TensorDict:
         """Metrics of the episode so far, ``[W]`` or ``[W, N]``; whole numbers are handed out as float32."""
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """Metrics of parts of an episode for reports, ``[W]`` or ``[W, N]``; NaN where there is no such part."""
+        return {}
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
         """Which worlds (bool ``[W]``) are at an end of their own after ``clock`` steps; host side."""
@@ -341,6 +346,10 @@ class World(ABC):
         state = self._begun()
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
+
+    def breakdown(self) -> TensorDict:
+        """The running episodes' metrics by case, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
+        return self._hand_out(self.cases(self._begun()))
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""

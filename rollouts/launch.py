@@ -15,6 +15,7 @@ from .report import Report
 from .run import Rollout, Stopped
 from .run_folder import RunConfig, RunFolder
 
+_PICTURES = 6  # of the world, kept on the way
 _INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
@@ -69,17 +70,21 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
 
 
 def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Report:
-    from .plots import draw_picture
+    from .plots import draw_pictures
 
     try:
         with stop_requests() as stop, LiveProgress(run.scenario.name, run.steps, run.done) as live:
             report = run.run(
-                on_step=live, checkpoint=folder.checkpoints, checkpoint_every=checkpoint_every, stop=stop
+                on_step=live,
+                checkpoint=folder.checkpoints,
+                checkpoint_every=checkpoint_every,
+                stop=stop,
+                pictures=_PICTURES,
             )
     except Stopped as stopped:
         print(f"studyhall: {stopped}; go on with: studyhall run --resume {folder.path}", file=sys.stderr)
         raise SystemExit(_INTERRUPTED) from None
-    if "rgb_array" in run.world.metadata["render_modes"]:
-        draw_picture(run.world, folder.path / "picture.png")
+    if run.pictures:
+        draw_pictures(run.pictures, folder.path / "picture.png")
     folder.finish(report)
     return report

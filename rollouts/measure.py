@@ -31,7 +31,7 @@ def account(world: World) -> Measured:
     there is a teacher, ``labels`` are the rows of answered calls, and ``labelled_slices`` what an agent was told of.
     Of worlds whose headline is the exam, only these and what has a price are told.
     """
-    final = {name: values.cpu() for name, values in world.metrics().items()}
+    final = {name: values.cpu() for name, values in (world.metrics() | world.breakdown()).items()}
     found = {name: values if values.dim() == 1 else values.mean(-1) for name, values in final.items()}
     if "bytes" in found:
         found["kib"] = kib(final)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,8 @@ from .report import Report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..envs.world import World
-
 _COLOURS = {"open": "#1f77b4", "mute": "#ff7f0e", "shuffled": "#2ca02c", "isolated": "#7f7f7f"}
+_GAP = 12  # pixels between two pictures
 _FEW_POINTS = 20  # are marked one by one: of a single one there is no line
 
 
@@ -33,12 +33,17 @@ def draw_curve(report: Report, path: Path) -> None:
     os.replace(partial, path)
 
 
-def draw_picture(world: World, path: Path) -> None:
-    """Write a PNG of world 0 as it is now, which must be of a kind that can be drawn."""
+def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
+    """Write pictures of a world, uint8 ``[H, W, 3]``, one below the other as one PNG."""
     from matplotlib.image import imsave
 
+    width = max(picture.shape[1] for picture in pictures)
+    rows = [
+        np.pad(picture, ((0, _GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+        for picture in pictures
+    ]
     partial = path.with_name(f".{path.name}.part")
-    imsave(partial, world.render("rgb_array"), format="png")
+    imsave(partial, np.concatenate(rows)[:-_GAP], format="png")
     os.replace(partial, path)
 
 

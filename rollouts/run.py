@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..envs import make_world, spec
@@ -91,6 +92,7 @@ class Rollout:
         )
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
+        self.pictures: list[np.ndarray] = []
 
     @property
     def steps(self) -> int:
@@ -109,9 +111,16 @@ class Rollout:
         checkpoint: Path | None = None,
         checkpoint_every: float = 20.0,
         stop: Callable[[], bool] | None = None,
+        pictures: int = 0,
     ) -> Report:
         """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
-        self.simulate(on_step=on_step, checkpoint=checkpoint, checkpoint_every=checkpoint_every, stop=stop)
+        self.simulate(
+            on_step=on_step,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            stop=stop,
+            pictures=pictures,
+        )
         self._record(findings(self.world, self.policy) | account(self.world), "")
         return self.report
 
@@ -122,6 +131,7 @@ class Rollout:
         checkpoint: Path | None = None,
         checkpoint_every: float = 20.0,
         stop: Callable[[], bool] | None = None,
+        pictures: int = 0,
     ) -> None:
         """Step to the end of the episode.
 
@@ -130,12 +140,17 @@ class Rollout:
             checkpoint: Folder to save into every ``checkpoint_every`` seconds, and at the end.
             checkpoint_every: Seconds.
             stop: Is asked after every step whether to stop there.
+            pictures: About how many of the first open world to keep in ``pictures``, evenly over the steps; fewer
+                where there are fewer steps, none of a world that cannot be drawn.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
         """
         begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
+        shown_every = max(1, self.steps // pictures) if pictures else 0
+        if "rgb_array" not in self.world.metadata["render_modes"]:
+            shown_every = 0
         over = self._over()
         while not over:
             actions = self.policy.act(self.obs)
@@ -148,6 +163,8 @@ class Rollout:
                 self.policy.end(step.final_obs, step.terminated | step.truncated)
             if over or self._done % every == 0:
                 self._record_curve()
+            if shown_every and (over or self._done % shown_every == 0):
+                self.pictures.append(np.asarray(self.world.render("rgb_array")))
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
             now = time.perf_counter()

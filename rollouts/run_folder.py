@@ -6,7 +6,7 @@
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, student, its value
 ``report.json``        everything that was found
 ``curve.png``          the headline over time
-``picture.png``        the open worlds' first at the end, where the world can be drawn
+``picture.png``        the first open world, from step to step, where it can be drawn
 =====================  =================================================================================
 
 The last three are there when the run has ended.
