@@ -15,8 +15,8 @@ by REINFORCE in the same loop; see `policies/messages/speech.py`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-import pickle
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -34,12 +34,15 @@ from ..policies import make_policy
 from ..policies.files import save
 from ..policies.messages.policy import FORMAT, MessagePolicy
 from ..scenarios import Scenario
+from .checkpoints import read_checkpoint, unreadable, write_checkpoint
 from .interrupts import stop_requests
 from .output import as_json
+from .report import scenario_from_json
 from .settings import customise, parse_assignments
 from .trained import Trained, TrainingProgress, plain, registered, training_folder
 
 CHECKPOINT = "checkpoint.pt"
+_ANEW = "train anew"
 _EVAL_SEED = 10_000
 ANSWERS = ("last", "all")
 SCHEDULES = ("cosine", "constant")
@@ -360,30 +363,43 @@ def _keep(training: Training, found: Trained) -> None:
     """Write the checkpoint, whole or not at all."""
     found.timesteps = training.timesteps
     state = training.state_dict() | {"evaluations": found.evaluations, "seconds": found.seconds}
-    partial = found.folder / f".{CHECKPOINT}.part"
-    torch.save(state, partial)
-    partial.replace(found.folder / CHECKPOINT)
+    write_checkpoint(found.folder / CHECKPOINT, state)
 
 
 def _take_up(training: Training, folder: Path) -> Trained:
     """What a stopped training had found; puts the training where it stopped."""
     path = folder / CHECKPOINT
+    saved = read_checkpoint(path, "cpu", _ANEW)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
         training.load_state_dict(saved)
-        return Trained(
-            folder, "loss", [(int(at), float(v)) for at, v in saved["evaluations"]], seconds=saved["seconds"]
-        )
-    except FileNotFoundError:
-        raise ConfigError(f"{folder} holds no checkpoint: train anew") from None
+        evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
+        return Trained(folder, "loss", evaluations, seconds=float(saved["seconds"]))
     except (
-        OSError,
         RuntimeError,
         KeyError,
         ValueError,
         TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as fault:
-        # What a cut or scribbled-over file, or another training's, makes of the lines above.
-        raise ConfigError(f"{path} is damaged or of another training: train anew") from fault
+    ) as fault:  # what another training's makes of the lines above
+        raise unreadable(path, fault, _ANEW) from fault
+
+
+def resumed(folder: Path, **options: Any) -> BackpropConfig:
+    """The config of a stopped training.
+
+    Args:
+        folder: Of the training.
+        **options: Fields of :class:`BackpropConfig` that are to be changed, such as ``updates``; None keeps them.
+
+    Raises:
+        ConfigError: The folder holds none.
+    """
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = {f.name: found[f.name] for f in dataclasses.fields(BackpropConfig)}
+        fields["scenario"] = scenario_from_json(found["scenario"])
+        fields["settings"] = BackpropSettings(**found["settings"])
+    except OSError:
+        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from None
+    except (ValueError, KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder} holds no training through the channel: {_ANEW}") from fault
+    return BackpropConfig(**(fields | {name: value for name, value in options.items() if value is not None}))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import time
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +15,12 @@ from ..envs import make_world, spec
 from ..envs.errors import ConfigError
 from ..policies import make_policy
 from ..scenarios import Scenario
+from .checkpoints import read_checkpoint, unreadable, write_checkpoint
 from .measure import Measured, account, budget_left, findings, kib
 from .report import Report
 
 CHECKPOINT = "checkpoint.pt"
+_ANEW = "run the scenario anew"
 _CURVE_POINTS = 200
 _SAVED = ("metrics", "curves", "steps", "budget_spent_at", "seconds")  # of a report, while it runs
 _LIVE_EVERY = 0.1  # seconds between two live reports: looking at figures makes a GPU wait
@@ -227,19 +225,13 @@ class Rollout:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "world": self.world.state_dict(),
             "policy": self.policy.state_dict(),
             "done": self._done,
             "report": {name: getattr(self.report, name) for name in _SAVED},
         }
-        partial = folder / f".{CHECKPOINT}.part"
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, folder / CHECKPOINT)
+        write_checkpoint(folder / CHECKPOINT, state)
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -248,22 +240,15 @@ class Rollout:
             ConfigError: There is no checkpoint, it cannot be read, or it belongs to another run.
         """
         path = folder / CHECKPOINT
+        saved = read_checkpoint(path, self.world.device, _ANEW)
         try:
-            with zipfile.ZipFile(path) as archive:  # checks the checksums that torch.save wrote
-                if archive.testzip() is not None:
-                    raise zipfile.BadZipFile("a checksum is wrong")
-            saved: Mapping[str, Any] = torch.load(path, map_location=self.world.device, weights_only=True)
             self.world.load_state_dict(saved["world"])
             self.policy.load_state_dict(saved["policy"])
             self._done = saved["done"]
             for name in _SAVED:
                 setattr(self.report, name, saved["report"][name])
-        except FileNotFoundError:
-            raise ConfigError(f"{folder} holds no checkpoint: run the scenario anew") from None
-        except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as fault:
-            # What a cut or scribbled-over file, or another run's, makes of the lines above.
-            reason = str(fault).partition("\n")[0].partition(". ")[0] or type(fault).__name__
-            raise ConfigError(f"{path} cannot be read ({reason}): run the scenario anew") from fault
+        except (RuntimeError, KeyError) as fault:  # what another run's makes of the lines above
+            raise unreadable(path, fault, _ANEW) from fault
         self._before = self.report.seconds
         self.obs = self.world.obs
 

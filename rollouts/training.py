@@ -48,8 +48,11 @@ def begin(
     if resume is not None and out is not None:
         raise ConfigError("--resume goes on in its own folder: leave out --out")
     if chosen == "backprop":
-        config = backprop.configure(scenario, assignments=assignments, **options)
-        return backprop.train(config, resume or out, resume=resume is not None)
+        if resume is not None:
+            if assignments:
+                raise ConfigError("--resume goes on as the training began: leave out --set")
+            return backprop.train(backprop.resumed(resume, **options), resume, resume=True)
+        return backprop.train(backprop.configure(scenario, assignments=assignments, **options), out)
     from . import train
 
     return train.train(train.configure(scenario, algorithm=chosen, assignments=assignments, **options), out)

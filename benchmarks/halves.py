@@ -1,0 +1,155 @@
+"""Split-image autoencoders that talk: messengers, controls and discrete messages at equal processor time.
+
+Every row is trained for the same processor time on one thread and evaluated on pictures of the test split, the same for
+all, with messages, muted, and with messages shuffled between samples. A figure is the summed MSE (of one's painting,
+summed over the viewers); its interval is over training seeds.
+
+    python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120] [--train-seeds 0-2] [--out FILE] [--plot FILE]
+
+A row that is in FILE already is not trained again.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from studyhall import make_world
+from studyhall.policies import make_policy
+from studyhall.rollouts import backprop, interval
+from studyhall.rollouts.settings import parse_seeds
+from studyhall.scenarios import get_scenario
+
+ROWS = {
+    "simple": ("halves-mnist", []),
+    "attention": ("halves-mnist", ["policy.messenger=attention"]),
+    "as published": ("halves-mnist-as-published", []),
+    "trained mute": ("halves-mnist", ["mode=mute"]),
+    "oracle": ("halves-mnist", ["oracle=true"]),
+    "1 symbol of 10, Gumbel": ("halves-mnist", ["vocabulary=10"]),
+    "1 symbol of 10, REINFORCE": (
+        "halves-mnist",
+        ["vocabulary=10", "policy.estimator=sampled", "slice_size=1"],
+    ),
+    "1 number": ("halves-mnist", ["width=1"]),
+}
+"""Name to a scenario and what is set in it."""
+
+MODES = ("open", "mute", "shuffled")
+_WORLDS, _SLICE = 5, 1000  # of the evaluation, for each mode
+
+
+def evaluate(path, scenario) -> dict[str, dict[str, float]]:
+    """Metrics by mode of a trained policy on the test split."""
+    kwargs = {**scenario.env_kwargs, "slice_size": _SLICE}
+    if "mode" not in kwargs:
+        kwargs["mode"] = [mode for mode in MODES for _ in range(_WORLDS)]
+    world = make_world(scenario.env, num_worlds=len(MODES) * _WORLDS, autoreset=False, **kwargs)
+    policy = make_policy(str(path))
+    policy.bind(world)
+    obs = world.reset(seed=list(range(_WORLDS)) * len(MODES), options={"domain": "eval"})
+    policy.reset()
+    with torch.no_grad():
+        while not world.ended.all():
+            obs = world.step(policy.act(obs)).obs
+    found = {"summed": world.metrics()["summed"]} | world.breakdown()
+    size = float(world.metrics()["message_bytes"][0])
+    return {
+        mode: {name: float(value[m * _WORLDS : (m + 1) * _WORLDS].mean()) for name, value in found.items()}
+        | {"message_bytes": size}
+        for m, mode in enumerate(MODES)
+    }
+
+
+def measure(row: str, seed: int, cpu_seconds: float) -> dict:
+    """Train one row with one seed, and evaluate it."""
+    name, assignments = ROWS[row]
+    worlds = 128 if "slice_size=1" in assignments else 1
+    config = backprop.configure(
+        get_scenario(name),
+        assignments=[*assignments, f"policy.seed={seed}"],
+        cpu_seconds=cpu_seconds,
+        seed=seed,
+        worlds=worlds,
+        eval_worlds=4 * worlds,
+        eval_every=500,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = backprop.train(config, Path(folder) / "run")
+        tested = evaluate(found.folder / "best.zip", config.scenario)
+    per_update = worlds * 2 * 2  # agent-steps: two viewers, two steps
+    return {
+        "seed": seed,
+        "updates": found.timesteps // per_update,
+        "curve": [(at // per_update, loss) for at, loss in found.evaluations],
+        "test": tested,
+        "command": config.command,
+    }
+
+
+def table(found: dict) -> Table:
+    """Summed MSE by case and mode."""
+    shown = Table(
+        "", "bytes per message", "updates", "upright", "turned", "swapped", "all", "muted", "shuffled"
+    )
+    for row, runs in found["rows"].items():
+        cells = [("open", f"summed_{case}") for case in ("upright", "turned", "swapped")]
+        cells += [(mode, "summed") for mode in MODES]
+        figures = []
+        for mode, metric in cells:
+            at = interval([run["test"][mode][metric] for run in runs])
+            figures.append(f"{at.mean:.4f} ± {at.half:.4f}")
+        updates = sum(run["updates"] for run in runs) / len(runs)
+        shown.add_row(row, f"{runs[0]['test']['open']['message_bytes']:g}", f"{updates:,.0f}", *figures)
+    return shown
+
+
+def plot(found: dict, path: Path) -> None:
+    """Loss on validation slices over updates, a line for every row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for row, runs in found["rows"].items():
+        if row in ("trained mute", "oracle"):
+            continue
+        for k, run in enumerate(runs):
+            at, loss = zip(*run["curve"], strict=True)
+            colour = f"C{list(found['rows']).index(row)}"
+            axes.plot(at, loss, color=colour, lw=1, alpha=0.8, label=row if k == 0 else None)
+    axes.set(xlabel="updates", ylabel="MSE of a painting, validation slices", yscale="log", xscale="symlog")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--cpu-seconds", type=float, default=120)
+    parser.add_argument("--train-seeds", type=parse_seeds, default=(0, 1, 2))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--plot", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {"cpu_seconds": given.cpu_seconds, "rows": {}}
+    if given.out is not None and given.out.exists():
+        found = json.loads(given.out.read_text())
+    for row in given.rows:
+        if row not in found["rows"]:
+            found["rows"][row] = [measure(row, seed, given.cpu_seconds) for seed in given.train_seeds]
+            if given.out is not None:
+                given.out.write_text(json.dumps(found, indent=1) + "\n")
+    if given.plot is not None:
+        plot(found, given.plot)
+    Console(width=170).print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""Training through the channel: what it writes, that it learns to talk, and how it stops and goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from studyhall import make_world
+from studyhall.envs import ConfigError
+from studyhall.policies import make_policy
+from studyhall.policies.messages import MessagePolicy
+from studyhall.rollouts import backprop, cli, rollout
+from studyhall.rollouts.backprop import Training, configure, train
+from studyhall.scenarios import Scenario, get_scenario, registry
+
+VECTOR = Scenario(
+    "tiny",
+    "two witnesses of a vector",
+    env="consensus-v0",
+    policy="consensus_network",
+    env_kwargs={
+        "data": "vector",
+        "witnesses": 2,
+        "slice_size": 32,
+        "view_noise": 0.0,
+        "width": 4,
+        "dimensions": 4,
+    },
+    policy_kwargs={"width": 16},
+    seeds=(0, 1),
+    controls=("mute", "shuffled"),
+    training={"updates": 300, "eval_every": 100, "learning_rate": 0.01},
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch, tmp_path):
+    monkeypatch.setitem(registry, "tiny", VECTOR)
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def call(capsys):
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def quick(*assignments, **options):
+    return configure(VECTOR, assignments=assignments, **({"updates": 12, "eval_every": 5} | options))
+
+
+def weights(training):
+    return torch.cat([p.detach().flatten() for p in training.policy.parameters()])
+
+
+def test_a_message_comes_to_matter(tmp_path):
+    """Muted and shuffled controls fall behind what messages teach, on the very worlds."""
+    found = train(configure(VECTOR), tmp_path / "run")
+    assert [at // 4 // 1 for at, _ in found.evaluations] == [0, 100, 200, 300]
+    report = rollout(
+        Scenario(**{**vars(VECTOR), "policy": str(found.folder / "best.zip"), "policy_kwargs": {}})
+    )
+    score = {mode: report.metrics[mode]["score"] for mode in report.modes}
+    for seed in range(2):
+        assert score["open"][seed] > score["mute"][seed] + 0.2
+        assert score["open"][seed] > score["shuffled"][seed] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "assignments"),
+    [
+        ("consensus-digits", ["vocabulary=5", "length=2", "rounds=2"]),
+        ("consensus-digits", ["vocabulary=5", "policy.estimator=sampled", "slice_size=1"]),
+        ("halves-digits", ["bits=6", "bound=1"]),
+        ("halves-digits", ["vocabulary=6"]),
+        ("halves-quadrants", ["policy.shared=true", "policy.messenger=attention", "drop=0.2"]),
+        (
+            "halves-digits",
+            ["oracle=true", "target=place", "policy.messenger=attention", "policy.reader=batch"],
+        ),
+    ],
+)
+def test_every_form_trains(name, assignments):
+    """Losses fall within a few updates, and every weight gets a gradient or has none to get."""
+    worlds = 32 if "slice_size=1" in assignments else 1
+    size = [] if worlds > 1 else ["slice_size=32"]
+    config = configure(get_scenario(name), assignments=[*assignments, *size], worlds=worlds, updates=30)
+    training = Training(config)
+    before = training.evaluate()
+    start = weights(training)
+    for _ in range(30):
+        training.update()
+    assert training.evaluate() < before
+    assert (weights(training) != start).float().mean() > 0.8
+
+
+def test_best_has_the_lowest_loss_on_validation_slices(monkeypatch, tmp_path):
+    values = iter([3.0, 2.0, 4.0, 2.5])
+    monkeypatch.setattr(Training, "evaluate", lambda self: next(values))
+    found = train(quick(), tmp_path / "run")
+    assert found.best == (5 * 2 * 2, 2.0)
+    assert make_policy(str(found.folder / "best.zip")).about["updates"] == 5
+    assert make_policy(str(found.folder / "last.zip")).about["updates"] == 12
+
+
+def test_neither_training_nor_validation_sees_the_test_split(monkeypatch, tmp_path):
+    seen = []
+    from studyhall.envs.streams import Dataset
+
+    inputs = Dataset.inputs
+    monkeypatch.setattr(
+        Dataset, "inputs", lambda self, split, index: seen.append(split) or inputs(self, split, index)
+    )
+    config = configure(
+        get_scenario("consensus-digits"), assignments=["slice_size=4"], updates=3, eval_every=1
+    )
+    train(config, tmp_path / "run")
+    assert set(seen) == {"stream", "exam"}
+
+
+def test_what_is_trained_runs_as_it_was_validated(tmp_path):
+    """The weights in the file answer as the network did."""
+    training = Training(quick())
+    for _ in range(5):
+        training.update()
+    value = training.evaluate()
+    training.save_weights(tmp_path / "mine.zip")
+    policy = make_policy(str(tmp_path / "mine.zip"))
+    assert isinstance(policy, MessagePolicy)
+    world = make_world(
+        "consensus-v0", num_worlds=8, autoreset=False, **{**VECTOR.env_kwargs, "split": "exam"}
+    )
+    policy.bind(world)
+    obs = world.reset(seed=10_000, options={"domain": "eval"})
+    policy.reset()
+    while not world.ended.all():
+        obs = world.step(policy.act(obs)).obs
+    assert float(world.metrics()["loss"].mean()) == value
+
+
+def test_a_policy_acts_alike_when_saved_between_rounds_and_when_worlds_are_reset_apart():
+    kwargs = {**VECTOR.env_kwargs, "rounds": 4, "num_worlds": 3, "autoreset": False}
+    world, again = make_world("consensus-v0", **kwargs), make_world("consensus-v0", **kwargs)
+    policy, other = make_policy("consensus_network"), make_policy("consensus_network", seed=5)
+    for one, where in ((policy, world), (other, again)):
+        one.bind(where)
+        where.reset(seed=0)
+        one.reset()
+    obs = world.obs
+    for _ in range(2):
+        obs = world.step(policy.act(obs)).obs
+    again.load_state_dict(world.state_dict())
+    other.load_state_dict(policy.state_dict())
+    first, second = policy.act(world.obs), other.act(again.obs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    # World 1 begins anew while the others go on, as if each were alone.
+    mask = torch.tensor([False, True, False])
+    world.step(first)
+    world.reset(mask=mask)
+    policy.reset(mask)
+    mixed = policy.act(world.obs)
+    fresh = make_policy("consensus_network")
+    fresh.bind(again)
+    again.load_state_dict(world.state_dict())
+    fresh.reset()
+    assert torch.equal(fresh.act(again.obs)["answer"][1], mixed["answer"][1])
+    assert not torch.equal(fresh.act(again.obs)["answer"][0], mixed["answer"][0])
+
+
+def test_a_training_taken_up_again_ends_the_same(tmp_path):
+    whole, part = Training(quick()), Training(quick())
+    for _ in range(12):
+        whole.update()
+    for _ in range(5):
+        part.update()
+    saved = part.state_dict()
+    torch.save(saved, tmp_path / "state.pt")
+    later = Training(quick())
+    later.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(7):
+        later.update()
+    assert torch.equal(weights(whole), weights(later))
+
+
+def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, tmp_path):
+    """A real process, stopped by a real signal, and taken up again from the command line."""
+    script = (
+        "import sys\nfrom studyhall.rollouts import cli\nfrom studyhall.scenarios import get_scenario\n"
+        "cli.main(sys.argv[1:])"
+    )
+    command = [
+        "train",
+        "consensus-vector",
+        "--updates",
+        "4000",
+        "--eval-every",
+        "10",
+        "--set",
+        "slice_size=8",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *command, "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / backprop.CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped after" in err
+    stopped = torch.load(tmp_path / "run" / backprop.CHECKPOINT, weights_only=True)["done"]
+    assert 0 < stopped < 4000
+    more = ("--updates", str(stopped + 15), "--json")
+    code, out, _ = call("train", "consensus-vector", "--resume", str(tmp_path / "run"), *more)
+    found = json.loads(out)
+    assert code == 0
+    assert found["timesteps"] == (stopped + 15) * 4 * 6
+    assert found["evaluations"][0]["timesteps"] == 0
+
+
+def test_its_command_trains_the_same(call):
+    arguments = [
+        "train",
+        "tiny",
+        "--updates",
+        "6",
+        "--seed",
+        "2",
+        "--set",
+        "rounds=2",
+        "--set",
+        "policy.width=8",
+    ]
+    assert call(*arguments, "--set", "backprop.answers=all", "--out", "a")[0] == 0
+    about = make_policy("a/last.zip").about
+    assert call(*about["command"].split()[1:], "--out", "b")[0] == 0
+    again = make_policy("b/last.zip")
+    assert again.about["command"] == about["command"]
+    files = [
+        torch.cat([v.flatten() for v in make_policy(f"{name}/last.zip")._weights.values()]) for name in "ab"
+    ]
+    assert torch.equal(*files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["classroom-digits", "--algo", "backprop"], "no gradient through messages"),
+        (["tiny", "--timesteps", "5"], "--timesteps is no option of backprop"),
+        (["society-liar-digits", "--updates", "5"], "--updates is no option of ppo"),
+        (["tiny", "--set", "backprop.rate=1"], "backprop"),
+        (["tiny", "--set", "backprop.schedule=step"], "schedule"),
+        (["tiny", "--set", "policy.estimator=magic"], "estimator"),
+        (["tiny", "--set", "policy.temperature=0"], "temperature"),
+        (["tiny", "--set", "ppo.gamma=1"], "ppo.gamma"),
+        (["tiny", "--resume", "nowhere"], "no folder of a training"),
+        (["tiny", "--resume", "a", "--out", "b"], "leave out --out"),
+        (["halves-digits", "--set", "policy=consensus_network"], "give it consensus-v0"),
+    ],
+)
+def test_errors_are_one_line(call, arguments, words):
+    code, out, err = call("train", *arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert words in err
+
+
+def test_weights_of_another_world_are_refused(tmp_path):
+    training = Training(quick())
+    training.save_weights(tmp_path / "mine.zip")
+    world = make_world("consensus-v0", slice_size=4)
+    with pytest.raises(ConfigError, match="weights are of another world"):
+        make_policy(str(tmp_path / "mine.zip")).bind(world)
+    with pytest.raises(ConfigError, match="give it a message world"):
+        make_policy(str(tmp_path / "mine.zip")).bind(make_world("classroom-v0"))
+
+
+def test_a_scribbled_checkpoint_is_told_of(call):
+    train(quick(updates=1), Path("a"))
+    (Path("a") / backprop.CHECKPOINT).write_bytes(b"scribble")
+    code, _, err = call("train", "tiny", "--resume", "a")
+    assert code == 2
+    assert "cannot be read" in err
+    assert len(err.splitlines()) == 1
