@@ -1,4 +1,4 @@
-"""Fill the README's results from committed JSON: ``python benchmarks/readme.py``.
+"""Fill the pages' results from committed JSON: ``python benchmarks/readme.py``.
 
 Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of ``docs/results/NAME.json``:
 ``classroom`` from ``studyhall reproduce classroom --out …``, the others from the benchmark of that name.
@@ -14,6 +14,7 @@ from studyhall.rollouts import interval
 from studyhall.rollouts.tables import COMPARED, claim_cells, comparison_rows
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
@@ -202,7 +203,7 @@ SECTIONS = {
 
 
 def filled(text: str) -> str:
-    """The README with its results."""
+    """A page with its results."""
 
     def fill(section: re.Match[str]) -> str:
         path, render = SECTIONS[section[2]]
@@ -214,14 +215,14 @@ def filled(text: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the README is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    after = filled(before)
-    if check:
-        sys.exit("README.md is stale: run python benchmarks/readme.py" if after != before else 0)
-    readme.write_text(after, encoding="utf-8")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if check and after != before:
+            sys.exit(f"{page.name} is stale: run python benchmarks/readme.py")
+        page.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ def test_files_exist():
     named = re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", README)
     named += re.findall(r"`(\w+\.md)`", README)
     assert {"docs/classroom.png", "CONTRIBUTING.md"} <= set(named)
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    named += re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", results)
     missing = {name for name in named if not (ROOT / name).exists()}
     assert missing <= {"docs/results/classroom.json"}  # not before it is measured
     assert (ROOT / "docs" / "classroom.png").stat().st_size <= 150 * 1024

@@ -1,0 +1,182 @@
+"""Consensus: accuracy after 0 … 8 rounds of messages, over topologies and losses, beside averages of what each saw.
+
+For every topology a network is trained, with a quarter of the messages lost, and evaluated on samples of the test
+split at other rates of loss. Beside it stand the witnesses' own estimates averaged, arithmetically and geometrically:
+those of the same network before any message, and those of a network trained mute, which had nothing else to learn.
+
+    python benchmarks/consensus.py [--train-seeds 0-2] [--updates 1500] [--out FILE] [--plot FILE]
+"""
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from studyhall import make_world
+from studyhall.policies import make_policy
+from studyhall.rollouts import backprop, interval
+from studyhall.rollouts.settings import parse_seeds
+from studyhall.scenarios import get_scenario
+
+WITNESSES, ROUNDS = 8, 8
+VIEW = ["view_keep=0.25", "view_noise=1.0"]
+TOPOLOGIES = ("complete", "ring", "random")
+DROPS = (0.0, 0.1, 0.25, 0.5)
+_WORLDS, _SLICE = 8, 500  # of an evaluation
+
+
+def train(topology: str, mode: str, seed: int, updates: int, folder: Path) -> tuple[Path, dict]:
+    """A network trained for a topology; its file, and the arguments of its world."""
+    scenario = get_scenario("consensus-digits")
+    scenario = dataclasses.replace(scenario, env_kwargs={**scenario.env_kwargs, "mode": mode})
+    config = backprop.configure(
+        scenario,
+        assignments=[
+            *VIEW,
+            f"witnesses={WITNESSES}",
+            f"rounds={ROUNDS}",
+            f"topology={topology}",
+            "drop=0.25",
+            "slice_size=64",
+            f"policy.seed={seed}",
+        ],
+        updates=updates,
+        eval_every=250,
+        seed=seed,
+    )
+    path = folder / f"{topology}-{mode}-{seed}"
+    backprop.train(config, path)
+    return path / "best.zip", dict(config.scenario.env_kwargs)
+
+
+def evaluate(path: Path, kwargs: dict, drop: float) -> tuple[list[float], list[float], float, float]:
+    """Accuracy and agreement after every round, and accuracy of two averages of what all knew before the first."""
+    given = {**kwargs, "drop": drop, "slice_size": _SLICE}
+    world = make_world("consensus-v0", num_worlds=_WORLDS, autoreset=False, **given)
+    policy = make_policy(str(path))
+    policy.bind(world)
+    obs = world.reset(seed=0, options={"domain": "eval"})
+    policy.reset()
+    accuracies, agreements, averages = [], [], []
+    with torch.no_grad():
+        while not world.ended.all():
+            actions = policy.act(obs)
+            if not accuracies:
+                own = actions["answer"]  # [W, N, B, C]
+                truth = world.state_dict()["state"]["truth"][:, 0]
+                for mean in (own.mean(1), own.clamp_min(1e-7).log().mean(1)):
+                    averages.append(float((mean.argmax(-1) == truth).float().mean()))
+            obs = world.step(actions).obs
+            found = world.metrics()
+            accuracies.append(float(found["accuracy"].mean()))
+            agreements.append(float(found["agreement"].mean()))
+    return accuracies, agreements, averages[0], averages[1]
+
+
+def measure(seeds: tuple[int, ...], updates: int) -> dict:
+    """Everything, by topology and loss: a list over training seeds."""
+    found: dict = {
+        "witnesses": WITNESSES,
+        "seeds": list(seeds),
+        "updates": updates,
+        "curves": {},
+        "averages": {},
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for seed in seeds:
+            mute, kwargs = train("complete", "mute", seed, updates, folder)
+            curve, _, arithmetic, geometric = evaluate(mute, kwargs, 0.0)
+            for key, value in (
+                ("own estimate, trained mute", curve[0]),
+                ("mean of estimates, trained mute", arithmetic),
+                ("geometric mean, trained mute", geometric),
+            ):
+                found["averages"].setdefault(key, []).append(value)
+            for topology in TOPOLOGIES:
+                path, kwargs = train(topology, "open", seed, updates, folder)
+                for drop in DROPS:
+                    curve, agreement, arithmetic, geometric = evaluate(path, kwargs, drop)
+                    at = found["curves"].setdefault(topology, {}).setdefault(str(drop), {})
+                    at.setdefault("accuracy", []).append(curve)
+                    at.setdefault("agreement", []).append(agreement)
+                    if topology == "complete" and not drop:
+                        found["averages"].setdefault("mean of estimates", []).append(arithmetic)
+                        found["averages"].setdefault("geometric mean", []).append(geometric)
+    return found
+
+
+def _percent(values: list[float], *, sign: bool = False) -> str:
+    at = interval([100 * value for value in values])
+    return f"{at.mean:{'+' if sign else ''}.1f} ± {at.half:.1f}"
+
+
+def tables(found: dict) -> list[Table]:
+    """Accuracy by topology, loss and rounds; and paired differences."""
+    shown = Table(
+        "topology", "lost", *(str(r) for r in range(ROUNDS + 1)), "5 − 1", "5 − mean", "5 − geometric"
+    )
+    mute = found["averages"]
+    for topology, drops in found["curves"].items():
+        for drop, at in drops.items():
+            curves = at["accuracy"]
+            rounds = [_percent([curve[r] for curve in curves]) for r in range(ROUNDS + 1)]
+            gain = [curve[5] - curve[1] for curve in curves]
+            beside = [
+                [curve[5] - other for curve, other in zip(curves, mute[key], strict=True)]
+                for key in ("mean of estimates, trained mute", "geometric mean, trained mute")
+            ]
+            shown.add_row(
+                topology, f"{float(drop):.0%}", *rounds, *(_percent(v, sign=True) for v in (gain, *beside))
+            )
+    averages = Table("averages of all witnesses' estimates, nothing lost", "accuracy, %")
+    for key, values in mute.items():
+        averages.add_row(key, _percent(values))
+    return [shown, averages]
+
+
+def plot(found: dict, path: Path) -> None:
+    """Accuracy over rounds, a panel for every topology, a line for every rate of loss."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(TOPOLOGIES), sharey=True)
+    best = interval([100 * v for v in found["averages"]["geometric mean, trained mute"]]).mean
+    for axes, (topology, drops) in zip(panels, found["curves"].items(), strict=True):
+        for drop, at in drops.items():
+            mean = [interval([100 * c[r] for c in at["accuracy"]]).mean for r in range(ROUNDS + 1)]
+            axes.plot(range(ROUNDS + 1), mean, marker=".", label=f"{float(drop):.0%} lost")
+        axes.axhline(best, color="grey", lw=1, ls="--", label="geometric mean of estimates")
+        axes.set(title=topology, xlabel="rounds of messages")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy, %")
+    panels[0].legend(fontsize=7)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train-seeds", type=parse_seeds, default=(0, 1, 2))
+    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--plot", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    found = measure(given.train_seeds, given.updates)
+    if given.out is not None:
+        given.out.write_text(json.dumps(found, indent=1) + "\n")
+    if given.plot is not None:
+        plot(found, given.plot)
+    for shown in tables(found):
+        Console(width=200).print(shown)
+
+
+if __name__ == "__main__":
+    main()
