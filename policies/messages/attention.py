@@ -91,10 +91,7 @@ class Attention(nn.Module):
             layer(tokens).reshape(split).transpose(1, 2)
             for layer, tokens in ((self.query, x), (self.key, y), (self.value, y))
         )
-        scores = query * split[-1] ** -0.5 @ key.mT
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        found = scores.softmax(-1) @ value
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.out(found.transpose(1, 2).reshape(x.shape))
 
 

@@ -156,8 +156,10 @@ class MessagePolicy(Policy):
         """What is said; nothing in the last round, when nobody would read it."""
         world, rows = self.world, self._rows
         if (self._round + 1 >= world.horizon).all():
-            shape = self._wire_shape
-            return torch.zeros(world.num_worlds, world.num_agents, rows, *shape, device=world.device)
+            blank = torch.zeros(
+                world.num_worlds, world.num_agents, rows, *self._wire_shape, device=world.device
+            )
+            return blank.argmax(-1) if world.choices else blank  # type: ignore[attr-defined]
         raw = self._worlds_first(self.network.write(self._memory))  # type: ignore[operator]
         key = rng.fold(world.keys, world.steps)
         message = self.speech.say(raw, key, training=self.training)
