@@ -44,6 +44,7 @@ from .trained import Trained, TrainingProgress, plain, registered, training_fold
 CHECKPOINT = "checkpoint.pt"
 _ANEW = "train anew"
 _EVAL_SEED = 10_000
+_WARM_UP = 0.05  # of a training, in which the learning rate rises
 ANSWERS = ("last", "all")
 SCHEDULES = ("cosine", "constant")
 
@@ -54,7 +55,7 @@ class BackpropSettings:
 
     Args:
         learning_rate: Of Adam.
-        schedule: "cosine" (falls to 0 over the training) or "constant".
+        schedule: "cosine" (rises over the first twentieth of the training, then falls to 0) or "constant".
         answers: Whose loss counts: of the "last" round, or the mean over "all".
         max_grad_norm: Gradients are clipped to it.
 
@@ -223,6 +224,7 @@ class Training:
         settings = self.config.settings
         rate = settings.learning_rate
         if settings.schedule == "cosine":
+            rate *= min(1.0, (self.progress + 1e-3) / _WARM_UP)
             rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate

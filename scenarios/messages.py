@@ -44,11 +44,11 @@ register_scenario(
         "MiniCoMo at a reduced size: each viewer paints what the other holds",
         env="halves-v0",
         policy="minicomo",
-        env_kwargs={"data": "mnist", "slice_size": 128, "width": 64},
+        env_kwargs={"data": "mnist", "slice_size": 64, "width": 64},
         policy_kwargs=_REDUCED | {"messenger": "simple"},
         seeds=_SEEDS,
         controls=("mute", "shuffled"),
-        training={"updates": 100_000, "cpu_seconds": 120},
+        training={"updates": 100_000, "cpu_seconds": 120, "learning_rate": 3e-3},
         claims=(Claim("summed_upright", 0.0337, _RERUN),),
         system="minicomo",
     )
@@ -63,7 +63,7 @@ register_scenario(
         policy_kwargs=_REDUCED | {"messenger": "attention", "reader": "batch"},
         seeds=_SEEDS,
         controls=("mute", "shuffled"),
-        training={"updates": 100_000, "cpu_seconds": 120},
+        training={"updates": 100_000, "cpu_seconds": 120, "schedule": "constant"},
         claims=(Claim("summed_upright", 0.0886, _RERUN),),
         system="minicomo",
     )

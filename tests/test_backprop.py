@@ -75,8 +75,8 @@ def test_a_message_comes_to_matter(tmp_path):
     )
     score = {mode: report.metrics[mode]["score"] for mode in report.modes}
     for seed in range(2):
-        assert score["open"][seed] > score["mute"][seed] + 0.2
-        assert score["open"][seed] > score["shuffled"][seed] + 0.2
+        assert score["open"][seed] > score["mute"][seed] + 0.1
+        assert score["open"][seed] > score["shuffled"][seed] + 0.1
 
 
 @pytest.mark.parametrize(
