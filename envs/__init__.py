@@ -60,6 +60,28 @@ register(
         "witnesses with noisy, partial views talk until they know what they all looked at",
     )
 )
+register(
+    EnvSpec(
+        "referential-v0",
+        "studyhall.envs.referential:Referential",
+        "a speaker names what it sees, and listeners find it among others or say what it is",
+    )
+)
+register(
+    EnvSpec(
+        "collective-v0",
+        "studyhall.envs.collective:Collective",
+        "specialists answer and bid, and the collective says the weighted sum",
+        hosted="studyhall.envs.collective_hosted:HostedCollective",
+    )
+)
+register(
+    EnvSpec(
+        "allocation-v0",
+        "studyhall.envs.allocation:Allocation",
+        "scorers choose which few tokens of a sample a reader may read",
+    )
+)
 
 __all__ = [
     "ActionError",

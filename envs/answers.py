@@ -55,10 +55,8 @@ class Classes:
         return -right.clamp_min(_LEAST).log().mean(-1), score.mean(-1)
 
     def figures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Accuracy ``[W, N]``; of equal weights none counts."""
-        best, klass = answer.max(-1)
-        sure = (answer == best[..., None]).sum(-1) == 1
-        return {"accuracy": ((klass == truth) & sure).float().mean(-1)}
+        """Accuracy ``[W, N]``; where k classes share the greatest weight, the right one among them counts 1/k."""
+        return {"accuracy": expected_right(answer, truth).mean(-1)}
 
 
 @dataclass(frozen=True)
@@ -89,3 +87,9 @@ class Vectors:
 
 Answers = Classes | Vectors
 """What an answer says."""
+
+
+def expected_right(weights: Tensor, truth: Tensor) -> Tensor:
+    """Chance ``[...]`` that one of the greatest weights ``[..., C]``, taken blindly, is that of the class."""
+    best = weights == weights.amax(-1, keepdim=True)
+    return best.gather(-1, truth[..., None])[..., 0] / best.sum(-1)

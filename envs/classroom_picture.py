@@ -46,7 +46,7 @@ def as_image(world: Classroom, state: TensorDict, w: int) -> np.ndarray:
     bars.set(xlim=(0, 1), title="exam accuracy")
     budget = float(world.budget_left(state)[w].mean())
     figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    teacher's budget left {budget:.0%}")
-    _draw_slice(tiles, world, state, w)
+    draw_slice(tiles, world, state, w)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -69,7 +69,8 @@ def _draw_graph(axes, heard: np.ndarray, accuracy: np.ndarray) -> None:
     axes.axis("off")
 
 
-def _draw_slice(axes, world: Classroom, state: TensorDict, w: int) -> None:
+def draw_slice(axes, world: Classroom, state: TensorDict, w: int) -> None:
+    """Draw the first pictures of the slice, or its rows where they are no pictures."""
     axes.set_title("the slice")
     axes.axis("off")
     shape = world.dataset.shape

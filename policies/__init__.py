@@ -46,9 +46,44 @@ for _spec in (
         "the documented split-image autoencoder, which talks; to be trained",
     ),
     PolicySpec(
+        "referential",
+        "studyhall.policies.messages.referential_network:ReferentialPolicy",
+        "a speaker and listeners who find what it names; to be trained",
+    ),
+    PolicySpec(
         "consensus_network",
         "studyhall.policies.messages.consensus_network:ConsensusPolicy",
         "states that exchange messages until they know what all have seen; to be trained",
+    ),
+    *(
+        PolicySpec(name, "studyhall.policies.collectives:Specialists", summary, {"system": name})
+        for name, summary in (
+            ("ensemble", "specialists learn alone and answer together"),
+            ("weighted_ensemble", "the same under learnt weights"),
+            ("diverse_ensemble", "negative correlation learning"),
+            ("moe", "a noisy router consults the top k experts"),
+            ("switch", "a router consults one expert a sample"),
+            ("voting", "voters count for as much as they say they are sure"),
+            ("unified", "specialists times any weighting"),
+        )
+    ),
+    PolicySpec(
+        "confident_bids",
+        "studyhall.policies.bidders:Bidders",
+        "bid what one's own network is sure of (hosted collectives)",
+    ),
+    PolicySpec(
+        "relevance_router",
+        "studyhall.policies.allocators:Router",
+        "learnt scorers behind a router decide what is read",
+    ),
+    PolicySpec(
+        "swarm_allocation",
+        "studyhall.policies.allocators:Swarm",
+        "the budget drifts to what scorers find relevant, tokens are drawn",
+    ),
+    PolicySpec(
+        "ink", "studyhall.policies.allocators:Saliency", "read where the ink is: the baseline of allocation"
     ),
     *RULES,
 ):

@@ -62,6 +62,10 @@ class Policy(ABC):
         """
         return None
 
+    def together(self, x: Tensor) -> Tensor | None:
+        """Class distributions ``[W, M, C]`` of a collective, for reports; None if it does not answer as one."""
+        return None
+
     def title(self) -> Tensor | None:
         """Which student holds the title of the best, int64 ``[W]``; None where there is no such title."""
         return None

@@ -69,11 +69,11 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
 
     ``students [W, N]``, and per world ``mean``, ``best`` (the maximum), ``title`` (who holds the title,
     where there is one), ``hard_vote`` (most argmax votes, ties to the lowest class), ``soft_vote`` (summed
-    probabilities). The same with dropout left on end in ``_dropout``. ``dropout_vote`` is the control of
-    every vote: the mean, over students, of the accuracy that N dropout samples of *one* student reach by
-    voting. Where some lie, ``honest`` is the mean over those who do not; where classes are dealt out to experts,
-    ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the others. All
-    three are NaN in a world where everyone lies.
+    probabilities), ``together`` (what a collective says as one). The same with dropout left on end in ``_dropout``.
+    ``dropout_vote`` is the control of every vote: the mean, over students, of the accuracy that N dropout samples of
+    *one* student reach by voting. Where some lie, ``honest`` is the mean over those who do not; where classes are dealt
+    out to experts, ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the
+    others. All three are NaN in a world where everyone lies.
 
     Args:
         world: Holds the test split.
@@ -91,6 +91,9 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
         return None
     title = policy.title()
     found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
+    whole = policy.together(x)
+    if whole is not None:
+        found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
     if controls and not (world.hosts_learners and not world.dropout):  # type: ignore[attr-defined]
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):

@@ -38,7 +38,7 @@ CONFIGURATIONS = {
 }
 
 
-LONG_ENOUGH = {"halves-v0": {"rounds": 3}, "consensus-v0": {"rounds": 3}}
+LONG_ENOUGH = {"halves-v0": {"rounds": 3}, "consensus-v0": {"rounds": 3}, "referential-v0": {"rounds": 3}}
 """Worlds whose episodes are shorter by default than checks need."""
 
 

@@ -9,7 +9,15 @@ import torch
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import label_loss
-from studyhall.policies import PolicySpec, RandomPolicy, Talk, make_policy, register_policy, registry
+from studyhall.policies import (
+    PolicySpec,
+    RandomPolicy,
+    Students,
+    Talk,
+    make_policy,
+    register_policy,
+    registry,
+)
 from studyhall.policies.protocols import mean_of
 from studyhall.scenarios import Scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
@@ -24,8 +32,10 @@ SMALL = {
     "card_every": 5,
 }
 
-BRING_LEARNERS = sorted(name for name in registry if not make_policy(name).world_kwargs)
-"""Policies of worlds that host no learners; the others have tests of their own."""
+BRING_LEARNERS = sorted(
+    name for name in registry if name == "random" or isinstance(make_policy(name), Students)
+)
+"""Policies of classes that host no learners; the others have tests of their own."""
 
 
 def roll(policy, steps, *, num_worlds=1, seed=3, watch=None, **kwargs):

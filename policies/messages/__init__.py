@@ -4,6 +4,7 @@ from .consensus_network import ConsensusNetwork, ConsensusPolicy
 from .minicomo import MiniCoMo
 from .painters import MiniCoMoPolicy
 from .policy import MessageNetwork, MessagePolicy
+from .referential_network import ReferentialNetwork, ReferentialPolicy
 
 __all__ = [
     "ConsensusNetwork",
@@ -12,4 +13,6 @@ __all__ = [
     "MessagePolicy",
     "MiniCoMo",
     "MiniCoMoPolicy",
+    "ReferentialNetwork",
+    "ReferentialPolicy",
 ]

@@ -1,0 +1,466 @@
+"""allocation-v0: scorers decide which few tokens of a sample are read, and a reader answers from those alone.
+
+## Description
+Every sample is cut into T tokens: patches of a picture, or stretches of a vector. N scorers see each token at a glance
+only, each in its own way, and rate its relevance; a scorer's bid says how much its ratings count on a sample. The world
+mixes the ratings as any collective does, Σ w·f (`mixing.py`), and spends a budget of k tokens on the sum. A *reader*
+sees those tokens, and nothing of the others, and answers. It is a network that the world trains on the stream, or one
+that is given. The scorers are rewarded for what the reader's answers to a fixed exam gain.
+
+## Observation Space
+Flat `Dict`, the same for every agent. N scorers, B rows of a slice, E exam items, T tokens of F features.
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `tokens` | `B, T, F` float32 | ℝ | what one sees of the tokens of the slice now |
+| `exam` | `E, T, F` float32 | ℝ | likewise of the exam, fixed for the episode; zeros unless `exam_now` |
+| `exam_now` | `1` int8 | {0, 1} | whether the coming step's reading of the exam counts |
+| `fb_tokens` | `B, T, F` float32 | ℝ | the slice before, which feedback is about; zeros before there is any |
+| `fb_read` | `B, T` int8 | {0, 1} | which of its tokens were read |
+| `fb_loss` | `B` float32 | [0, ∞) | what the reader lost on it, in nats |
+| `fb_labels` | `B` int64 | −1…C−1 | its labels; −1 before there are any |
+| `report` | `2` float32 | [0, 1] | the reader's report card; the budget, k / T |
+| `self` | `N` int8 | {0, 1} | one-hot: which scorer one is |
+| `time` | `1` float32 | [0, 1] | steps made / horizon |
+
+`see` says what one sees of a token: "statistic": one number, the n-th scorer the (n mod 4)-th of mean, deviation,
+greatest and change (mean absolute difference of neighbours); "coarse": all four; "pixels": the token itself.
+
+## Action Space
+Flat `Dict`. Rows of relevance are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
+
+| key | space | meaning |
+|---|---|---|
+| `relevance` | `Box(0, ∞, (B, T))` | of the tokens of each sample of the slice |
+| `bids` | `Box(0, ∞, (B,))` | how much one's ratings are to count |
+| `answers_relevance` | `Box(0, ∞, (E, T))` | of the tokens of the exam |
+| `answers_bids` | `Box(0, ∞, (E,))` | likewise |
+
+Tokens rated 0 by all are not read, even where budget is left.
+
+## Rewards
+`reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − byte_price·KiB sent − label_price·labels`. Own
+progress is the change of `score`: the reader's exam score plus `contribution_weight` · `contribution`, smoothed; the
+contribution is what the reader's score would lose if one's ratings were not counted, with the same luck.
+
+## Starting State
+A stratified exam drawn from the exam split, the first slice, no feedback, an untrained reader, scores at chance.
+
+## Episode End
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out.
+
+## Channel
+Ratings that count (a weight above 0) are T·4 bytes a sample of the slice, charged to the scorer; those of the exam are
+no messages. A label is ⌈log₂ C⌉ bits, told to each scorer. Tokens go to the reader alone, which is no agent.
+
+## Assumptions
+Slices are iid draws unless `order` says otherwise. The reader learns the slice after it has answered. A reader answers
+for all worlds at once, so a world in a batch equals the same world alone to rounding.
+
+## Metrics
+Per scorer: `score`, `contribution`, `dominance` (share of the tokens read to which it gave the greatest part), `bytes`,
+`labels`, `label_bytes`. Per world: `reader_accuracy`, `reader_score` (smoothed), `reader_loss` (on the slices before
+they were learnt), `tokens_read` (a sample), `agreement` (shared relevance, Σ min, mean over pairs of scorers that rate;
+1 if all rate alike). Scores and the accuracy are of the last exam, the others of all slices.
+
+## Arguments
+| argument | default | meaning |
+|---|---|---|
+| `scorers` | 4 | N |
+| `data`, `data_dir`, `exam_items` | "digits", None, None | as in `classroom-v0` |
+| `patch` | 2 | side of a patch, or length of a stretch |
+| `budget` | 4 | k, tokens read of a sample |
+| `spending` | "top_k" | the k of the greatest shares; or "sample": by chance, in proportion, without replacement |
+| `weighting`, `k` | "normalised", 2 | of bids, as in `collective-v0`; "top_k" hears the k highest bids |
+| `see` | "statistic" | or "coarse", "pixels" |
+| `reader` | "mlp" | trained by the world; or a callable (tokens `[M, T, P]`, read `[M, T]`) → logits `[M, C]` |
+| `hidden`, `optimiser`, `lr`, `learning_steps` | (64,), "adam", .003, 1 | of the world's reader |
+| `slice_size`, `exam_size`, `horizon`, `order` | 32, 64, 400, "iid" | as in `classroom-v0` |
+| `topic_steps`, `topic_classes`, `task_classes` | 20, 2, 2 | likewise |
+| `contribution_weight` | 1 | see Rewards |
+| `byte_price`, `label_price`, `reward_scale`, `cooperation` | 0, 0, 10, 0 | see Rewards |
+| `exam_every`, `exam_smoothing`, `card_every` | 1, .2, 10 | as in `classroom-v0` |
+
+## Version History
+* v0: first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..learners import learner_keys, softmax
+from . import ledger, rng
+from .classroom import prefixed, under
+from .errors import ConfigError, unknown
+from .exam import Exam, distributions, progress_reward
+from .mixing import Mixing
+from .reader import Given, make_reader
+from .streams import load_dataset
+from .streams.schedule import Schedule
+from .tokens import STATISTICS, Tokens, agreement, dominance, spend
+from .validation import real, whole
+from .world import Outcome, TensorDict, World
+
+SPENDINGS = ("top_k", "sample")
+VIEWS = ("statistic", "coarse", "pixels")
+
+
+class Allocation(World):
+    """The batched world behind ``allocation-v0``; this module's page documents every argument.
+
+    Attributes:
+        reader: Who answers; changed in place where the world trains it.
+    """
+
+    agent_noun = "scorer"
+    headline = "reader_accuracy"
+    hosts_learners = True
+    crosses = frozenset({"soft_targets", "labels"})
+
+    def __init__(
+        self,
+        *,
+        num_worlds: int = 1,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+        scorers: int = 4,
+        data: Any = "digits",
+        data_dir: str | None = None,
+        exam_items: int | None = None,
+        patch: int = 2,
+        budget: int = 4,
+        spending: str = "top_k",
+        weighting: str = "normalised",
+        k: int = 2,
+        see: str = "statistic",
+        reader: str | Given = "mlp",
+        hidden: Sequence[int] = (64,),
+        optimiser: str = "adam",
+        lr: float = 3e-3,
+        learning_steps: int = 1,
+        slice_size: int = 32,
+        exam_size: int = 64,
+        horizon: int = 400,
+        order: str = "iid",
+        topic_steps: int = 20,
+        topic_classes: int = 2,
+        task_classes: int = 2,
+        contribution_weight: float = 1.0,
+        byte_price: float = 0.0,
+        label_price: float = 0.0,
+        reward_scale: float = 10.0,
+        cooperation: float = 0.0,
+        exam_every: int = 1,
+        exam_smoothing: float = 0.2,
+        card_every: int = 10,
+    ) -> None:
+        super().__init__(
+            num_worlds=num_worlds,
+            num_agents=scorers,
+            horizon=horizon,
+            device=device,
+            autoreset=autoreset,
+            validate=validate,
+        )
+        if spending not in SPENDINGS:
+            raise unknown("spending", str(spending), SPENDINGS)
+        if see not in VIEWS:
+            raise unknown("see", str(see), VIEWS)
+        self.spending, self.see = spending, see
+        self.contribution_weight = real("contribution_weight", contribution_weight, 0)
+        self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
+        self.label_price = real("label_price (reward per label)", label_price, 0)
+        self.reward_scale = real("reward_scale", reward_scale, 0)
+        self.cooperation = real("cooperation", cooperation, 0, 1)
+        self.mixing = Mixing(self.num_agents, weighting, k)
+        self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
+        self.tokens = Tokens(self.dataset.shape, patch)
+        self.budget = whole("budget (tokens read of a sample)", budget, 1, self.tokens.count)
+        self.schedule = Schedule(
+            self.dataset.stream,
+            scorers,
+            slice_size,
+            horizon,
+            order=order,
+            topic_steps=topic_steps,
+            topic_classes=topic_classes,
+            task_classes=task_classes,
+        )
+        self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
+        self.exam.check(self.dataset.exam)
+        options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
+        self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
+        self._declare(slice_size, exam_size)
+
+    def _declare(self, rows: int, exam_size: int) -> None:
+        """Spaces and draws."""
+        n, t = self.num_agents, self.tokens.count
+        features = {"statistic": 1, "coarse": len(STATISTICS), "pixels": self.tokens.width}[self.see]
+        glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
+        self.observation_space = spaces.Dict(
+            {
+                "tokens": glimpses,
+                "exam": spaces.Box(-np.inf, np.inf, (exam_size, t, features), np.float32),
+                "exam_now": spaces.Box(0, 1, (1,), np.int8),
+                "fb_tokens": glimpses,
+                "fb_read": spaces.Box(0, 1, (rows, t), np.int8),
+                "fb_loss": spaces.Box(0, np.inf, (rows,), np.float32),
+                "fb_labels": spaces.Box(-1, self.dataset.num_classes - 1, (rows,), np.int64),
+                "report": spaces.Box(0, 1, (2,), np.float32),
+                "self": spaces.Box(0, 1, (n,), np.int8),
+                "time": spaces.Box(0, 1, (1,), np.float32),
+            }
+        )
+        self.action_space = spaces.Dict(
+            {
+                "relevance": spaces.Box(0, np.inf, (rows, t), np.float32),
+                "bids": spaces.Box(0, np.inf, (rows,), np.float32),
+                "answers_relevance": spaces.Box(0, np.inf, (exam_size, t), np.float32),
+                "answers_bids": spaces.Box(0, np.inf, (exam_size,), np.float32),
+            }
+        )
+        luck = {"spend/slice": (rows, t), "spend/exam": (exam_size, t)} if self.spending == "sample" else {}
+        self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
+        self.step_draws = rng.Draws(self.schedule.step_draws() | luck)
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """A fresh exam, reader and slice, nothing read."""
+        w, rows, t = self.num_worlds, self.schedule.rows, self.tokens.count
+        moving = torch.from_numpy(self.moving).to(self.device) if self._state else None
+        self.reader.begin(learner_keys(state["key"], 1), moving)
+        fresh = prefixed("stream/", self.schedule.start(draws, state["clock"]))
+        none, nobody = torch.zeros(w, device=self.device), torch.zeros(w, self.num_agents, device=self.device)
+        chance = self.exam.chance(self.dataset.num_classes)
+        fresh |= {
+            "exam": self.exam.draw(self.dataset.exam, draws),
+            "fb/slice": torch.full_like(fresh["stream/slice"], -1),
+            "fb/read": torch.zeros(w, rows, t, dtype=torch.bool, device=self.device),
+            "fb/loss": torch.zeros(w, rows, device=self.device),
+            "score": torch.full_like(nobody, chance),
+            "contribution": nobody,
+            "reader_score": torch.full_like(none, chance),
+            "accuracy": none,
+            "card": nobody,
+            "bits": torch.zeros_like(nobody, dtype=torch.int64),
+        }
+        fresh |= prefixed("total/", {"loss": none, "read": none, "agreement": none, "dominance": nobody})
+        return fresh
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Spend the budget, read, sit the exam, let the reader learn, deal the next slice."""
+        clock, rows = state["clock"], self.schedule.rows
+        ratings, bids = self._rated(actions["relevance"], actions["bids"])
+        weights = self.mixing.weights(bids)
+        read = self._spend(self.mixing.mix(weights, ratings), draws, "spend/slice")
+        slice_ = state["stream/slice"][:, 0]
+        tokens, labels = self._tokens("stream", slice_), self._labels(slice_)
+        answers = self.reader.logits(tokens, read)
+        loss = torch.nan_to_num(F.cross_entropy(answers.mT, labels, ignore_index=-1, reduction="none"))
+        marks = self._examine(state, actions, draws)
+        moving = torch.from_numpy(self.moving).to(self.device)
+        self.reader.learn(tokens, read, labels, moving)
+        reward = progress_reward(
+            state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
+        )
+        bits = ledger.soft_targets((weights > 0).sum(-1), self.tokens.count)
+        told = torch.full_like(bits, rows)
+        reward = reward - self.byte_price * bits / (8 * 1024) - self.label_price * told
+        tally = {
+            "loss": loss.mean(-1),
+            "read": read.sum(-1).float().mean(-1),
+            "agreement": agreement(ratings),
+            "dominance": dominance(weights, ratings, read),
+        }
+        stream = under(state, "stream/")
+        if self.schedule.begins_pass(self._clock + 1):
+            stream = self.schedule.shuffle(stream, clock, state["key"])
+        new = {
+            **state,
+            **prefixed("stream/", self.schedule.advance(stream, draws, clock)),
+            **prefixed(
+                "total/", {name: total + tally[name] for name, total in under(state, "total/").items()}
+            ),
+            "fb/slice": state["stream/slice"],
+            "fb/read": read,
+            "fb/loss": loss,
+            **marks,
+            "card": self.exam.cards(
+                state["card"], marks["accuracy"][:, None].expand_as(state["card"]), clock
+            ),
+            "bits": state["bits"] + bits,
+        }
+        info = {
+            **self._told(marks, tally),
+            "bytes": bits / 8,
+            "labels": told,
+            "label_bytes": self._label_bytes(told),
+        }
+        return Outcome(new, reward, info)
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """A single-pass stream ends when it has been dealt out."""
+        return self.schedule.exhausted(clock)
+
+    def _rated(self, relevance: Tensor, bids: Tensor) -> tuple[Tensor, Tensor]:
+        """Relevance as shares of the tokens ``[W, N, R, T]``, and bids ``[W, N, R]``, 0 of those who abstain."""
+        ratings, silent = distributions(relevance.detach())
+        return ratings, torch.where(silent, 0.0, bids.detach())
+
+    def _spend(self, shares: Tensor, draws: TensorDict, purpose: str) -> Tensor:
+        """Which tokens are read, bool ``[W, …, R, T]``."""
+        if self.spending == "top_k":
+            return spend(shares, self.budget)
+        luck = rng.uniform(draws[purpose])
+        return spend(shares, self.budget, luck if shares.dim() == luck.dim() else luck[:, None])
+
+    def _examine(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> TensorDict:
+        """The marks of the reader after this step, with all scorers and without each, where it is a day for it."""
+        names = ("score", "contribution", "reader_score", "accuracy")
+        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+            return {name: state[name] for name in names}
+        ratings, bids = self._rated(actions["answers_relevance"], actions["answers_bids"])
+        together = self.mixing.mix(self.mixing.weights(bids), ratings)[:, None]  # [W, 1, E, T]
+        shares = torch.cat([together, self.mixing.without_each(bids, ratings)], dim=1)
+        read = self._spend(shares, draws, "spend/exam")  # [W, 1 + N, E, T]
+        tokens = self._tokens("exam", state["exam"])[:, None].expand(*read.shape, -1)
+        logits = self.reader.logits(tokens.flatten(1, 2), read.flatten(1, 2))
+        answers, silent = distributions(softmax(logits).unflatten(1, read.shape[1:3]))
+        scores, correct = self.exam.score(answers, silent, self.dataset.labels("exam", state["exam"]))
+        reader, contribution = scores[:, :1], scores[:, :1] - scores[:, 1:]
+        marks = {
+            "score": self.exam.smooth(state["score"], reader + self.contribution_weight * contribution),
+            "contribution": self.exam.smooth(state["contribution"], contribution),
+            "reader_score": self.exam.smooth(state["reader_score"], reader[:, 0]),
+            "accuracy": correct[:, 0].float().mean(-1),
+        }
+        today = self.exam.today(state["clock"] - 1)
+        return {
+            name: torch.where(today if mark.dim() == 1 else today[:, None], mark, state[name])
+            for name, mark in marks.items()
+        }
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The tables of this module's page, ``[W, N, …]``."""
+        w, n = self.num_worlds, self.num_agents
+
+        def alike(x: Tensor) -> Tensor:
+            return x[:, None].expand(w, n, *x.shape[1:])
+
+        budget = torch.full((w, n), self.budget / self.tokens.count, device=self.device)
+        today = self.exam.today(state["clock"])
+        feedback = state["fb/slice"][:, 0]
+        return {
+            "tokens": self._glimpse(self._tokens("stream", state["stream/slice"][:, 0])),
+            "exam": self._glimpse(self._tokens("exam", state["exam"]) * today.view(-1, 1, 1, 1)),
+            "exam_now": alike(today.to(torch.int8)[:, None]),
+            "fb_tokens": self._glimpse(self._tokens("stream", feedback)),
+            "fb_read": alike(state["fb/read"].to(torch.int8)),
+            "fb_loss": alike(state["fb/loss"]),
+            "fb_labels": alike(self._labels(feedback)),
+            "report": torch.stack([state["card"], budget], dim=-1),
+            "self": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
+            "time": alike((state["clock"].float() / self.horizon)[:, None]),
+        }
+
+    def _tokens(self, split: Any, index: Tensor) -> Tensor:
+        """Tokens ``[W, R, T, P]`` of items ``index [W, R]``; zeros where −1."""
+        tokens = self.tokens.cut(self.dataset.inputs(split, index.clamp_min(0)))
+        return tokens * (index >= 0)[..., None, None]
+
+    def _labels(self, index: Tensor) -> Tensor:
+        """Stream labels of ``index``; −1 where −1."""
+        return torch.where(index >= 0, self.dataset.labels("stream", index.clamp_min(0)), -1)
+
+    def _glimpse(self, tokens: Tensor) -> Tensor:
+        """What each scorer sees of tokens ``[W, R, T, P]``, ``[W, N, R, T, F]``."""
+        n = self.num_agents
+        if self.see == "pixels":
+            return tokens[:, None].expand(-1, n, *tokens.shape[1:])
+        glance = self.tokens.glance(tokens)
+        if self.see == "coarse":
+            return glance[:, None].expand(-1, n, *glance.shape[1:])
+        which = torch.arange(n, device=self.device) % len(STATISTICS)
+        return glance[..., which].movedim(-1, 1)[..., None]
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        steps = state["clock"].clamp_min(1)
+        totals = under(state, "total/")
+        means = {k: v / (steps if v.dim() == 1 else steps[:, None]) for k, v in totals.items()}
+        labels = (state["clock"] * self.schedule.rows)[:, None].expand_as(state["bits"])
+        return {
+            **self._told(state, means),
+            "bytes": state["bits"] / 8,
+            "labels": labels,
+            "label_bytes": self._label_bytes(labels),
+        }
+
+    def _told(self, marks: TensorDict, means: TensorDict) -> TensorDict:
+        """Marks and means by the names of the page."""
+        return {
+            "score": marks["score"],
+            "contribution": marks["contribution"],
+            "reader_accuracy": marks["accuracy"],
+            "reader_score": marks["reader_score"],
+            "reader_loss": means["loss"],
+            "tokens_read": means["read"],
+            "agreement": means["agreement"],
+            "dominance": means["dominance"],
+        }
+
+    def _label_bytes(self, labels: Tensor) -> Tensor:
+        """What so many labels take on the wire, in bytes."""
+        return ledger.labels(labels, self.dataset.num_classes) / 8
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> None:
+        """None: what the reader makes of a sample depends on what the scorers let it read."""
+
+    # ---- looking in, saving, branching --------------------------------------------------------------
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """What was read of the last slice, and who had a say in it."""
+        from .allocation_picture import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, the reader included."""
+        self._begun()
+        return {**super().state_dict(), "reader": self.reader.state_dict()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of a world made with the same arguments."""
+        if not self._state:
+            self.reset(seed=0)  # to have a reader to put it in
+        before = self.reader.state_dict()
+        if "reader" not in saved:
+            raise ConfigError(
+                "the saved state belongs to another kind of world: make it with the same arguments"
+            )
+        self.reader.load_state_dict(saved["reader"])
+        try:
+            super().load_state_dict(saved)
+        except ConfigError:  # nothing has changed, then
+            self.reader.load_state_dict(before)
+            raise
+
+    def fork(self) -> Allocation:
+        """A copy that goes its own way from here, with a reader of its own."""
+        self._begun()
+        twin = super().fork()
+        assert isinstance(twin, Allocation)
+        twin.reader = self.reader.fork()
+        return twin

@@ -1,0 +1,361 @@
+"""collective-v0: specialists answer and bid, and the collective says the weighted sum, Σ w·f.
+
+## Description
+N specialists see slices of a data stream and a fixed exam: the same, or each its own classes, or each its own part of
+every picture (`share`). On every sample a specialist gives *soft targets* and a *bid*; the world makes weights w of
+the bids and forms the collective's answer Σ w·f, on the slice and on the exam. Who has a weight above 0 on a sample is
+*consulted*. The collective is scored on the exam, with and without each of its members, and so is every member by
+itself. Labels of the slice come one step later; learning from them is the agent's own business.
+
+An ensemble (w = 1/N), a vote (w = confidence), a mixture of experts (w = router(x), sparse) and a switch (one expert a
+sample) differ only in what is bid. The world generalises that thesis: every collective is a weighted sum of
+specialists.
+
+Everything not said here is as in `classroom-v0` (`studyhall.envs.classroom`), whose stream, exam, channel and feedback
+this world shares. With `learners=` it hosts the specialists, and an agent decides only what to bid and whom to imitate:
+see `studyhall.envs.collective_hosted`.
+
+## Observation Space
+As in `classroom-v0`, with B rows, E exam items, N members, and:
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `fb_targets` | `N, B, C` float32 | [0, 1] | what each published where it was consulted; zeros elsewhere |
+| `fb_weights` | `N, B` float32 | [0, 1] | the weight each had on the slice that feedback is about; zero if not heard |
+| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice (in an isolated world: one's own) |
+
+With `share` "parts" `slice`, `fb_slice` and `exam` are zero (the mean) outside of one's own part. Where slices are
+private ("own", "class_experts", "dirichlet") the collective answers the *public* slice, unlabelled, and labels are
+those of one's own.
+
+## Action Space
+Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
+
+| key | space | meaning |
+|---|---|---|
+| `soft_targets` | `Box(0, ∞, (B, C))` | answers on `slice` (or `public`) |
+| `bids` | `Box(0, ∞, (B,))` | how much one wants to be consulted on each |
+| `answers` | `Box(0, ∞, (E, C))` | answers to `exam` |
+| `answers_bids` | `Box(0, ∞, (E,))` | likewise |
+
+Weights of bids: `normalised` divides by the sum; `top_k` keeps the k highest first; `votes` counts an answer as a vote
+for its best class. A sample nobody bids for is dropped: the collective has no answer to it, which scores as uniform.
+
+## Rewards
+`reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − consult_price·consulted − byte_price·KiB sent −
+label_price·labels`. Own progress is the change of `score` = `member_score` + `contribution_weight` · `contribution`,
+smoothed: one's own exam score, and the collective's less what it would be without oneself. `consulted` counts the
+samples of the slice and, on exam days, of the exam.
+
+## Starting State
+As in `classroom-v0`; nobody has been consulted.
+
+## Episode End
+As in `classroom-v0`.
+
+## Channel
+A consulted answer is C·bits/8 bytes on every edge it is sent on; what was not consulted is not sent and costs nothing,
+so sparse bids are cheap. Faults and modes touch what members hear of each other and what the collective says of the
+slice; answers to the exam are no messages. `cap` does not apply.
+
+## Assumptions
+As in `classroom-v0`. Labels of one's slice come by themselves.
+
+## Metrics
+Per member: `score` (see Rewards), `member_score`, `contribution`, `exam_accuracy` (its own), `utilisation` (share of
+samples on which it was consulted), `load` (mean weight), `consulted` (samples), `bytes`, `labels`, `label_bytes`. Per
+world: `collective_score`, `collective_accuracy`, `entropy` (of the weights, in nats), `diversity` (share of pairs of
+members with different best classes), `dropped` (samples nobody bid for), `calls`. Scores and accuracies are of the
+last exam; the others of all samples of the episode, of each step in infos, where `collective_prequential` is the
+collective's accuracy on the slice.
+
+## Arguments
+Those of `classroom-v0`, but for `students`, `teacher_budget`, `teacher_unit` and `cap`, and:
+
+| argument | default | meaning |
+|---|---|---|
+| `members` | 8 | N |
+| `share` | "shared" | also "parts": the same samples, cut along their last side into N parts |
+| `weighting` | "normalised" | or "top_k", "votes" |
+| `k` | 2 | members heard on a sample by "top_k" |
+| `consult_price` | 0 | reward per sample on which one is consulted |
+| `contribution_weight` | 1 | of the marginal contribution in the score |
+
+## Version History
+* v0: first release.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from . import ledger
+from .classroom import Classroom, prefixed, under
+from .errors import ConfigError
+from .exam import distributions, progress_reward
+from .mixing import Mixing, disagreement, entropy
+from .validation import real
+from .world import Outcome, TensorDict
+
+_PER_WORLD = ("collective_score", "collective_accuracy")
+_TOTALS = ("asked", "dropped", "entropy", "diversity")  # [W]
+_MEMBER_TOTALS = ("consulted", "load")  # [W, N]
+
+
+class Collective(Classroom):
+    """The batched world behind ``collective-v0``; this module's page documents what differs from a classroom."""
+
+    agent_noun = "member"
+    headline = "collective_accuracy"
+    settled = frozenset({"students", "teacher_budget", "teacher_unit", "cap"})
+    marks = (*Classroom.marks, "member_score", "contribution")
+
+    def __init__(
+        self,
+        *,
+        members: int = 8,
+        share: str = "shared",
+        weighting: str = "normalised",
+        k: int = 2,
+        consult_price: float = 0.0,
+        contribution_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.consult_price = real("consult_price (reward per consulted sample)", consult_price, 0)
+        self.contribution_weight = real("contribution_weight", contribution_weight, 0)
+        self._in_parts = share == "parts"
+        shared = "shared" if self._in_parts else share
+        super().__init__(students=members, share=shared, teacher_budget=None, **kwargs)
+        self.mixing = Mixing(self.num_agents, weighting, k)
+
+    def _declare(self, rows: int, exam_size: int) -> None:
+        super()._declare(rows, exam_size)
+        n = self.num_agents
+        self.parts = self._cut() if self._in_parts else None
+        observed = {
+            "fb_weights": spaces.Box(0, 1, (n, rows), np.float32),
+            "load": spaces.Box(0, 1, (n,), np.float32),
+        }
+        self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
+        acts = {key: space for key, space in self.action_space.spaces.items() if key != "ask"}
+        acts["bids"] = spaces.Box(0, np.inf, (rows,), np.float32)
+        acts["answers_bids"] = spaces.Box(0, np.inf, (exam_size,), np.float32)
+        self.action_space = spaces.Dict(acts)
+
+    def _cut(self) -> Tensor:
+        """Which entries of a sample each member sees, float32 ``[N, 1, D…]``: a strip of its last side."""
+        shape, n = self.dataset.shape, self.num_agents
+        if n > shape[-1]:
+            raise ConfigError(f"share='parts' cuts {shape[-1]} columns: {n} members are too many")
+        owner = torch.arange(shape[-1], device=self.device) * n // shape[-1]
+        own = owner == torch.arange(n, device=self.device)[:, None]
+        return own.float().view(n, 1, *[1] * (len(shape) - 1), shape[-1]).expand(n, 1, *shape)
+
+    @property
+    def own_views(self) -> bool:
+        """Whether members see different inputs."""
+        return self.private or self.parts is not None
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """As a classroom, with nobody consulted."""
+        fresh = super().start(draws, state)
+        none = torch.zeros_like(fresh["score"])
+        chance = self.exam.chance(self.dataset.num_classes)
+        fresh |= {"member_score": fresh["score"], "contribution": none, "load": none}
+        fresh |= {"collective_score": torch.full_like(none[:, 0], chance), "collective_accuracy": none[:, 0]}
+        fresh |= prefixed("total/", dict.fromkeys(_TOTALS, none[:, 0]) | dict.fromkeys(_MEMBER_TOTALS, none))
+        return fresh
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
+        clock, present, classes = state["clock"], state["present"], self.dataset.num_classes
+        bids, answers_bids = self.bids(state, actions)
+        targets, silent = distributions(actions["soft_targets"])
+        silent = silent | ~present[..., None]
+        weights = self.mixing.weights(torch.where(silent, 0.0, bids))
+        consulted = weights > 0
+        sent = self.channel.carry(targets, state, draws, clock)
+        whole_message = ledger.soft_targets((~silent).sum(-1), classes, self.channel.bits)
+        edges = sent.sent_bits // whole_message.clamp_min(1)
+        sent_bits = edges * ledger.soft_targets(consulted.sum(-1), classes, self.channel.bits)
+        answer = self.teacher.answer(
+            self.asks(actions) & present, state["left"], state["own_left"], self.channel.isolated, draws
+        )
+        labels = answer.served * self.schedule.rows
+        tally = self._tally(weights, targets, silent)
+        marks, sat = self._examine(state, actions["answers"], answers_bids)
+        tally = {name: count + sat.get(name, 0.0) for name, count in tally.items()}
+        reward = progress_reward(
+            state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
+        )
+        prices = self.byte_price * sent_bits / (8 * 1024) + self.label_price * labels
+        reward = (reward - prices - self.consult_price * tally["consulted"]) * present
+        happened = {
+            "slice": state["stream/slice"],
+            "served": answer.served,
+            "published": sent.published * consulted[..., None],
+            "heard": sent.heard,
+        }
+        if sent.order is not None:
+            happened["order"] = sent.order
+        if self.private:
+            happened["public"] = state["public/slice"]
+        happened |= self.remembered(targets) | {"weights": weights}
+        line, feedback = self.line.push(under(state, "line/"), happened)
+        totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
+        new = {
+            **state,
+            **prefixed("line/", line),
+            **prefixed("fb/", feedback),
+            **self._deal(state, draws),
+            **prefixed("total/", totals),
+            "present": self.channel.presence(present, draws),
+            "left": answer.left,
+            "own_left": answer.own_left,
+            **marks,
+            "card": self.exam.cards(state["card"], marks["accuracy"], clock),
+            "load": weights.mean(-1),
+            "bits": state["bits"] + sent_bits,
+            "labels": state["labels"] + labels,
+            "calls": state["calls"] + answer.calls,
+        }
+        info = {
+            **self._shares(tally),
+            **{name: marks[name] for name in (*_PER_WORLD, "score", "member_score", "contribution")},
+            "exam_accuracy": marks["accuracy"],
+            **self._prequential(state, targets, silent, self.mixing.mix(weights, sent.published)),
+            "bytes": sent_bits / 8,
+            "labels": labels,
+            "label_bytes": self._label_bytes(labels),
+            "calls": answer.calls,
+        }
+        return Outcome(new, reward, info)
+
+    def bids(self, state: TensorDict, actions: TensorDict) -> tuple[Tensor, Tensor]:
+        """Bids on the slice ``[W, N, B]`` and on the exam ``[W, N, E]``."""
+        return actions["bids"], actions["answers_bids"]
+
+    def asks(self, actions: TensorDict) -> Tensor:
+        """Everyone is told the labels of its own slice."""
+        return torch.ones(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
+
+    def remembered(self, said: Tensor) -> TensorDict:
+        """Beside what was said, the weights it had (none yet, where this is asked at the start)."""
+        return {**super().remembered(said), "weights": torch.zeros_like(said[..., 0])}
+
+    # ---- marks and counts ---------------------------------------------------------------------------
+
+    def _examine(self, state: TensorDict, answers: Tensor, bids: Tensor) -> tuple[TensorDict, TensorDict]:
+        """The marks after this step's answers, and what the exam adds to the counts, where it is a day for it."""
+        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+            return {name: state[name] for name in (*self.marks, *_PER_WORLD)}, {}
+        given, abstained = distributions(answers)
+        abstained = abstained | ~state["present"][..., None]
+        bids = torch.where(abstained, 0.0, bids)
+        marks = self.grade(state, given, abstained, bids)
+        for name in marks:
+            if name.endswith(("score", "contribution")):
+                marks[name] = self.exam.smooth(state[name], marks[name])
+        today = self.exam.today(state["clock"] - 1)
+        counts = today[:, None] & state["present"]
+        marks = {
+            name: torch.where(counts if mark.dim() > 1 else today, mark, state[name])
+            for name, mark in marks.items()
+        }
+        tally = self._tally(self.mixing.weights(bids), given, abstained)
+        return marks, {
+            k: torch.where(today if v.dim() == 1 else today[:, None], v, 0.0) for k, v in tally.items()
+        }
+
+    def grade(self, state: TensorDict, answers: Tensor, abstained: Tensor, bids: Tensor) -> TensorDict:
+        """Marks of one exam, not smoothed: of members ``[W, N]`` and of the collective ``[W]``.
+
+        Args:
+            state: Holds the exam.
+            answers: Distributions, float32 ``[W, N, E, C]``.
+            abstained: bool ``[W, N, E]``.
+            bids: ``[W, N, E]``, 0 where one abstained.
+        """
+        labels = self.dataset.labels("exam", state["exam"])
+        own, correct = self.exam.score(answers, abstained, labels)
+        together = self.mixing.mix(self.mixing.weights(bids), answers)[:, None]  # [W, 1, E, C]
+        score, right = self.exam.score(together, together.sum(-1) == 0, labels)
+        without = self.mixing.without_each(bids, answers)
+        contribution = score - self.exam.score(without, without.sum(-1) == 0, labels)[0]
+        return {
+            "score": own + self.contribution_weight * contribution,
+            "accuracy": correct.float().mean(-1),
+            "member_score": own,
+            "contribution": contribution,
+            "collective_score": score[:, 0],
+            "collective_accuracy": right.float().mean(-1)[:, 0],
+        }
+
+    def _tally(self, weights: Tensor, answers: Tensor, silent: Tensor) -> TensorDict:
+        """Sums over samples: float32 ``[W, N]`` or ``[W]``."""
+        asked = torch.full_like(weights[:, 0, 0], weights.shape[-1])
+        return {
+            "asked": asked,
+            "dropped": (weights.sum(1) == 0).sum(-1).float(),
+            "entropy": entropy(weights).sum(-1),
+            "diversity": disagreement(answers, silent).sum(-1),
+            "consulted": (weights > 0).sum(-1).float(),
+            "load": weights.sum(-1),
+        }
+
+    def _shares(self, tally: TensorDict) -> TensorDict:
+        """Counts, and means over the samples they are of."""
+        asked = tally["asked"].clamp_min(1)
+        return {
+            "utilisation": tally["consulted"] / asked[:, None],
+            "load": tally["load"] / asked[:, None],
+            "consulted": tally["consulted"],
+            "entropy": tally["entropy"] / asked,
+            "diversity": tally["diversity"] / asked,
+            "dropped": tally["dropped"],
+        }
+
+    def _prequential(self, state: TensorDict, targets: Tensor, silent: Tensor, said: Tensor) -> TensorDict:
+        """Accuracy on the slice at hand, of each member where it speaks, and of the collective."""
+        labels = self._labels(state["public/slice" if self.private else "stream/slice"])
+        correct = (targets.argmax(-1) == labels) & ~silent
+        right = (said.argmax(-1) == labels[:, 0]) & (said.sum(-1) > 0)
+        return {
+            "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
+            "collective_prequential": right.float().mean(-1),
+        }
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The tables of this module's page, ``[W, N, …]``."""
+        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
+        seen = own | ~self.channel.isolated[:, None, None]
+        weights = self._arrived({**state, "fb/published": state["fb/weights"][..., None]}, own)[..., 0]
+        return super().observe(state) | {"fb_weights": weights, "load": state["load"][:, None] * seen}
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        inputs = super()._inputs(index)
+        return inputs if self.parts is None else inputs * self.parts
+
+    def _exam_shown(self, state: TensorDict) -> Tensor:
+        shown = super()._exam_shown(state)
+        return shown if self.parts is None else shown * self.parts
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        told = {name: state[name] for name in ("member_score", "contribution", *_PER_WORLD)}
+        return super().summary(state) | told | self._shares(under(state, "total/"))
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Accuracies of members and collective, who is consulted, and the weights on the last slice."""
+        from .collective_picture import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)

@@ -1,0 +1,209 @@
+"""collective-v0 with `learners=`: the world trains the specialists, an agent decides what to bid.
+
+## Description
+`make_env("collective-v0", learners="mlp")`. As every world that hosts its learners (`studyhall.envs.hosted`) this one
+trains W·N networks on the labels of their slices, and lets them publish and sit the exam. What is left to decide is
+how the collective is weighted: each agent bids for every sample, knowing only what its own network makes of it. Bids
+come before anyone has spoken, so nothing crosses for them.
+
+## Observation Space
+That of `studyhall.envs.hosted`, and for the B rows of the coming slice followed by the E items of the exam:
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `samples` | `B + E, F` float32 | [0, 1] | what one's own network makes of each; zeros of an exam not today |
+| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice |
+
+Features of a sample: `confidence` (max p), `margin` (to the second class), `certainty` (1 − entropy / log C),
+`class_card` (how often one was right of late when one said this class), `class_seen` (how much that card is worth).
+
+## Action Space
+| key | space | meaning |
+|---|---|---|
+| `listen` | `Box(0, 1, (S,))` | whom to imitate on the last slice, as in `studyhall.envs.hosted`; its other forms too |
+| `bids` | `Box(0, ∞, (B + E,))` | for the slice, then for the exam |
+
+## Arguments
+Those of `collective-v0` and of `studyhall.envs.hosted`, but for form "discrete" and share "parts", and:
+
+| argument | default | meaning |
+|---|---|---|
+| `learn_from` | "all" | or "consulted": a specialist learns only the samples that it was consulted on |
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..learners import Lesson, softmax, teach
+from .collective import Collective
+from .errors import ConfigError, unknown
+from .hosted import HostedClassroom
+from .world import Outcome, TensorDict
+
+SAMPLE_FEATURES = ("confidence", "margin", "certainty", "class_card", "class_seen")
+"""Names of the F features of a sample."""
+
+_DECAY = 0.99  # of the counts behind a class card, per step
+_WORTH = 10.0  # answers after which a class card is worth a half
+
+
+class HostedCollective(HostedClassroom, Collective):
+    """The batched world behind ``collective-v0`` with ``learners``; see this module's page.
+
+    Attributes:
+        sample_features: Names of the F features of a sample.
+    """
+
+    settled = Collective.settled | {"discrete_actions"}
+    sample_features = SAMPLE_FEATURES
+
+    def __init__(self, *, actions: str = "listen", learn_from: str = "all", **kwargs: Any) -> None:
+        if actions == "discrete":
+            raise ConfigError(
+                "a collective has bids beside its choices: actions are 'listen', 'gated' or 'targets'"
+            )
+        if learn_from not in ("all", "consulted"):
+            raise unknown("learn_from", str(learn_from), ("all", "consulted"))
+        super().__init__(actions=actions, **kwargs)
+        if self.parts is not None:
+            raise ConfigError(
+                "learners of the world see whole samples: share='parts' needs learners of your own"
+            )
+        if self.private and learn_from == "consulted":
+            raise ConfigError(
+                "learn_from='consulted' needs share='shared': own slices are nobody else's to ask about"
+            )
+        self.only_consulted = learn_from == "consulted"
+
+    def _declare(self, rows: int, exam_size: int) -> None:
+        super()._declare(rows, exam_size)
+        count = rows + exam_size
+        acts = self.action_space.spaces | {"bids": spaces.Box(0, np.inf, (count,), np.float32)}
+        observed = {
+            "samples": spaces.Box(0, 1, (count, len(SAMPLE_FEATURES)), np.float32),
+            "load": spaces.Box(0, 1, (self.num_agents,), np.float32),
+        }
+        self.action_space = spaces.Dict(acts)
+        self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """Fresh specialists, examined under equal bids before they have learnt anything."""
+        fresh = super().start(draws, state)
+        answers = self._answers(fresh)
+        silent = torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
+        marks = self.grade(fresh, answers, silent, (~silent).float())
+        fresh |= {"member_score": fresh["score"]}
+        fresh |= {name: marks[name] for name in ("collective_score", "collective_accuracy")}
+        none = torch.zeros(*fresh["score"].shape, self.dataset.num_classes, device=self.device)
+        fresh |= {"class/right": none, "class/said": none}
+        fresh["bids"] = torch.zeros(
+            *fresh["score"].shape, self.schedule.rows + self.exam.size, device=self.device
+        )
+        fresh["samples"] = self._samples({**state, **fresh}, np.zeros_like(self._clock))
+        return fresh
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """As a collective, with answers of the learners; then look at what comes next."""
+        outcome = super().advance({**state, "bids": actions["bids"].detach()}, actions, draws)
+        new = {**outcome.state, **self._class_counts(outcome.state)}
+        new["samples"] = self._samples(new, self._clock + 1)
+        return outcome._replace(state=new)
+
+    def bids(self, state: TensorDict, actions: TensorDict) -> tuple[Tensor, Tensor]:
+        """Bids on the slice ``[W, N, B]`` and on the exam ``[W, N, E]``."""
+        slice_bids, exam_bids = state["bids"].split([self.schedule.rows, self.exam.size], dim=-1)
+        return slice_bids, exam_bids
+
+    def remembered(self, said: Tensor) -> TensorDict:
+        """What was believed and the weights it had."""
+        return super().remembered(said) | Collective.remembered(self, said)
+
+    def _learn(self, state: TensorDict, targets: Tensor) -> None:
+        """As every hosted learner, from the consulted samples alone if so asked."""
+        if not self.only_consulted:
+            super()._learn(state, targets)
+            return
+        consulted = state["fb/weights"] > 0
+        told = (consulted & state["fb/served"][..., None]).any(-1)
+        labels = torch.where(consulted & told[..., None], self._labels(state["fb/slice"]), -1)
+        weight = targets.sum(-1)  # [W, N, B]
+        strength = weight.amax(-1)  # [W, N]
+        alone = torch.where(told, 1.0, strength.clamp_min(1e-12))
+        lesson = Lesson(
+            label=told.float(),
+            imitate=weight / alone[..., None],
+            targets=targets / weight.clamp_min(1e-12)[..., None],
+            rate=torch.where(told, 1.0, strength),
+        )
+        moving = torch.from_numpy(self.moving).to(self.device)
+        for _ in range(self.learning_steps):
+            teach(
+                self.population,
+                lesson,
+                inputs=self._flat("stream", state["fb/slice"])[:, 0],
+                labels=labels,
+                allowed=state["present"] & moving[:, None],
+                temperature=self.temperature,
+                distill_scale=self.temperature**2,
+            )
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def _class_counts(self, state: TensorDict) -> TensorDict:
+        """How often each said a class of its labelled slice, and was right, of late: ``[W, N, C]``."""
+        beliefs = state["fb/beliefs"]
+        if self.private:  # those are about the public slice
+            beliefs = softmax(self.population.logits(self._flat("stream", state["fb/slice"])))
+        told = state["fb/served"][..., None] & beliefs.any(-1)
+        best = beliefs.argmax(-1)
+        said = torch.nn.functional.one_hot(best, beliefs.shape[-1]) * told[..., None]
+        right = said * (best == self._labels(state["fb/slice"]))[..., None]
+        return {
+            "class/right": _DECAY * state["class/right"] + right.sum(2),
+            "class/said": _DECAY * state["class/said"] + said.sum(2),
+        }
+
+    def _samples(self, state: TensorDict, clock: np.ndarray) -> Tensor:
+        """Features of the coming samples, ``[W, N, B + E, F]``; ``clock [W]`` are the steps made, on the host."""
+        shown = self._flat("stream", state["public/slice" if self.private else "stream/slice"])[:, 0]
+        with torch.no_grad():
+            beliefs = softmax(self.population.logits(shown))
+        rows = self._features(state, beliefs)
+        items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
+        if self.exam.today(clock).any():
+            today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
+            items = self._features(state, self._answers(state)) * today
+        return torch.cat([rows, items], dim=2)
+
+    def _features(self, state: TensorDict, beliefs: Tensor) -> Tensor:
+        """Features ``[W, N, R, F]`` of beliefs ``[W, N, R, C]``."""
+        classes = beliefs.shape[-1]
+        highest = beliefs.sort(dim=-1, descending=True).values
+        first, second = highest[..., 0], highest[..., min(1, classes - 1)]
+        spread = -torch.special.xlogy(beliefs, beliefs).sum(-1) / math.log(max(2, classes))
+        said = state["class/said"]
+        card = (state["class/right"] + 1) / (said + classes)
+        best = beliefs.argmax(-1)
+        features = [
+            first,
+            first - second,
+            1 - spread,
+            card.gather(2, best),
+            (said / (said + _WORTH)).gather(2, best),
+        ]
+        return torch.nan_to_num(torch.stack(features, dim=-1)).clamp(0.0, 1.0)
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The table of this module's page, ``[W, N, …]``."""
+        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
+        seen = own | ~self.channel.isolated[:, None, None]
+        return super().observe(state) | {"samples": state["samples"], "load": state["load"][:, None] * seen}

@@ -1,0 +1,191 @@
+"""Who reads the tokens that were paid for and answers: a network that the world trains, or one that is given."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..learners import MLP, Population, make_optimiser
+from .errors import ConfigError
+from .tokens import Tokens
+from .validation import real, whole
+
+Given = Callable[[Tensor, Tensor], Tensor]
+"""From tokens ``[M, T, P]``, zero where not read, and what was read, bool ``[M, T]``, to logits ``[M, C]``."""
+
+_FAULTS = (
+    IndexError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # how a callable fails on what it was not made for
+
+
+class Reader(ABC):
+    """Answers from the tokens that were read; one for each world."""
+
+    def begin(self, keys: Tensor, moving: Tensor | None) -> None:
+        """Fresh readers for keys ``[W, 1]`` in the worlds that are ``moving`` (bool ``[W]``; None: all)."""
+
+    @abstractmethod
+    def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
+        """Logits ``[W, M, C]`` of tokens ``[W, M, T, P]``, of which those in ``read`` (bool ``[W, M, T]``) are seen."""
+
+    def learn(self, tokens: Tensor, read: Tensor, labels: Tensor, moving: Tensor) -> None:
+        """Learn from labels ``[W, M]`` (−1: none) in the worlds that are ``moving`` (bool ``[W]``)."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it has learnt."""
+        return {}
+
+    def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
+        """Take over a :meth:`state_dict`.
+
+        Raises:
+            ConfigError: It is of another kind.
+        """
+        if saved:
+            raise ConfigError("the saved reader is of another kind: make the world with the same arguments")
+
+    def fork(self) -> Reader:
+        """A reader that goes its own way from here."""
+        return self
+
+
+class TrainedReader(Reader):
+    """A perceptron over all tokens, zero where not read, and over which were: so places and gaps are known.
+
+    Args:
+        tokens: The cut.
+        classes: C.
+        hidden: Widths of the hidden layers.
+        optimiser: ``"adam"`` or ``"sgd"``.
+        lr: Learning rate.
+        steps: Learning steps on each slice.
+    """
+
+    def __init__(
+        self, tokens: Tokens, classes: int, *, hidden: Sequence[int], optimiser: str, lr: float, steps: int
+    ) -> None:
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
+        widths = [whole("each width in hidden", width, 1) for width in hidden]
+        real("lr", lr, 0)
+        make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
+        self.network = MLP((tokens.count * (tokens.width + 1), *widths, classes), dropout=0.0)
+        self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
+        self.steps = whole("learning_steps", steps, 1)
+        self.population: Population | None = None
+
+    def begin(self, keys: Tensor, moving: Tensor | None) -> None:
+        """As in :meth:`Reader.begin`."""
+        if self.population is None or moving is None:
+            self.population = Population(self.network, keys, **self.options)
+        else:
+            self.population.reset(moving, keys)
+
+    def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
+        """As in :meth:`Reader.logits`."""
+        with torch.no_grad():
+            return self._learners().logits(self._seen(tokens, read))[:, 0]
+
+    def learn(self, tokens: Tensor, read: Tensor, labels: Tensor, moving: Tensor) -> None:
+        """As in :meth:`Reader.learn`."""
+        seen = self._seen(tokens, read)
+
+        def loss(logits: Tensor) -> Tensor:
+            flat = logits[:, 0].mT  # classes before rows
+            return F.cross_entropy(flat, labels, ignore_index=-1, reduction="none").mean(-1, keepdim=True)
+
+        with torch.inference_mode(False):
+            for _ in range(self.steps):
+                self._learners().learn(seen.clone() if seen.is_inference() else seen, loss, rate=moving)
+
+    def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
+        """What the network is given, ``[W, M, T·(P + 1)]``."""
+        seen = torch.cat([tokens * read[..., None], read[..., None].to(tokens.dtype)], dim=-1)
+        return seen.flatten(2)
+
+    def _learners(self) -> Population:
+        assert self.population is not None  # the world begins before it reads
+        return self.population
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights and the optimiser's state."""
+        return self._learners().state_dict()
+
+    def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
+        """As in :meth:`Reader.load_state_dict`."""
+        try:
+            self._learners().load_state_dict(saved)
+        except ValueError:
+            raise ConfigError(
+                "the saved reader is of another kind: make the world with the same arguments"
+            ) from None
+
+    def fork(self) -> TrainedReader:
+        """As in :meth:`Reader.fork`."""
+        twin = copy.copy(self)
+        twin.population = copy.deepcopy(self.population)
+        return twin
+
+
+class GivenReader(Reader):
+    """A reader that is used as it is and never changed.
+
+    Args:
+        answer: The reader.
+        tokens: The cut.
+        classes: C.
+        device: Where it is called.
+
+    Raises:
+        ConfigError: It fails, or gives something else than logits.
+    """
+
+    def __init__(self, answer: Given, tokens: Tokens, classes: int, device: torch.device) -> None:
+        self.answer, self.classes = answer, classes
+        blank = torch.zeros(2, tokens.count, tokens.width, device=device)
+        try:
+            out = self._call(blank, torch.zeros(2, tokens.count, dtype=torch.bool, device=device))
+        except _FAULTS as fault:
+            reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
+            raise ConfigError(f"the reader fails on tokens {list(blank.shape)}: {reason}") from fault
+        if not isinstance(out, Tensor) or out.shape != (2, classes):
+            got = list(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+            raise ConfigError(
+                f"the reader must map tokens {list(blank.shape)} and a mask {list(blank.shape[:2])} to logits "
+                f"{[2, classes]}, it gives {got}"
+            )
+
+    def _call(self, tokens: Tensor, read: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.answer(tokens, read)
+
+    def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
+        """As in :meth:`Reader.logits`."""
+        out = self._call((tokens * read[..., None]).flatten(0, 1), read.flatten(0, 1))
+        return out.view(*read.shape[:2], self.classes)
+
+
+def make_reader(
+    reader: str | Given, tokens: Tokens, classes: int, device: torch.device, **options: Any
+) -> Reader:
+    """A reader as a user names it: ``"mlp"`` is trained by the world, a callable is used as it is.
+
+    Raises:
+        ConfigError: It is neither, or cannot read here.
+    """
+    if isinstance(reader, str) and reader == "mlp":
+        return TrainedReader(tokens, classes, **options)
+    if isinstance(reader, str) or not callable(reader):
+        raise ConfigError(
+            f'reader must be "mlp", trained by the world, or a callable (tokens, read) -> logits, got {reader!r}'
+        )
+    return GivenReader(reader, tokens, classes, device)

@@ -1,0 +1,232 @@
+"""Who spends the reading budget of ``allocation-v0``: relevance by ink, by learnt scorers, or as a swarm.
+
+The learnt scorers see glimpses only, never the tokens that the world's reader sees. They learn by a reader of their
+own: it classifies the labelled slice from glimpses of k tokens, drawn by relevance with Gumbel noise, and its loss
+reaches the scorers straight through the draw ("Learning to explain", Chen et al., ICML 2018). What is relevant to it
+should be relevant to the world's reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..envs import rng
+from ..envs.errors import ConfigError
+from ..envs.validation import real, whole
+from ..envs.world import TensorDict, World
+from ..learners import make_optimiser
+from ..learners.lesson import none
+from .collective import Experts, RelevanceRouter, allocate
+from .copies import Copies
+from .policy import Policy
+
+
+class Allocator(Policy):
+    """The base: how a policy's ratings become actions."""
+
+    def bind(self, world: World) -> None:
+        """Read the sizes off the world's spaces."""
+        if "answers_relevance" not in world.action_space.spaces:
+            raise ConfigError(f"this policy rates tokens: {type(world).__name__} has none, use allocation-v0")
+        super().bind(world)
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Rate the tokens of the slice, and of the exam where it is shown."""
+        with torch.inference_mode(False), torch.no_grad():
+            self.learn(obs, torch.ones_like(obs["time"][:, 0, 0], dtype=torch.bool))
+            relevance, bids = self.rate(obs["tokens"].clone())
+            if none(obs["exam_now"]):
+                blank = torch.zeros(1, device=bids.device)
+                answers, answers_bids = (
+                    blank.expand(obs["exam"].shape[:-1]),
+                    blank.expand(obs["exam"].shape[:-2]),
+                )
+            else:
+                answers, answers_bids = self.rate(obs["exam"].clone())
+        return {
+            "relevance": relevance,
+            "bids": bids,
+            "answers_relevance": answers,
+            "answers_bids": answers_bids,
+        }
+
+    def end(self, final_obs: TensorDict, mask: Tensor) -> None:
+        """Learn from the last feedback of an episode."""
+        with torch.inference_mode(False), torch.no_grad():
+            self.learn(final_obs, mask)
+
+    def learn(self, obs: TensorDict, worlds: Tensor) -> None:
+        """Learn from the feedback of ``worlds`` (bool ``[W]``)."""
+
+    def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Relevance ``[W, N, R, T]`` and bids ``[W, N, R]`` of glimpses ``[W, N, R, T, F]``."""
+        raise NotImplementedError
+
+
+class Saliency(Allocator):
+    """Ink: a token is as relevant as what is seen of it exceeds the sample's faintest token."""
+
+    def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As in :meth:`Allocator.rate`; all bid alike."""
+        seen = tokens.mean(-1)
+        relevance = seen - seen.amin(-1, keepdim=True)
+        return relevance, torch.ones_like(relevance[..., 0])
+
+
+class Router(Allocator):
+    """Scorers behind a router: the k that fit a token rate it; who rates more, bids more.
+
+    Args:
+        hidden: Width of a scorer's hidden layer, and of the policy's own reader's.
+        k: Scorers asked for a token.
+        lr: Learning rate of Adam.
+        temperature: Of the relaxed draw that gradients pass through.
+        see: What scorers see of a token, the same for all: "coarse" or "pixels".
+    """
+
+    def __init__(
+        self, hidden: int = 32, k: int = 2, lr: float = 3e-3, temperature: float = 0.5, see: str = "coarse"
+    ) -> None:
+        self.hidden, self.k = whole("hidden", hidden, 1), whole("k", k, 1)
+        self.temperature = real("temperature", temperature, 1e-3)
+        if see not in ("coarse", "pixels"):
+            raise ConfigError(
+                f"a router's scorers see the same: see must be 'coarse' or 'pixels', got {see!r}"
+            )
+        self.make_optimiser = make_optimiser("adam", lr=lr)
+        self.world_kwargs = {"see": see}
+
+    def bind(self, world: World) -> None:
+        """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
+        super().bind(world)
+        if world.see == "statistic":  # type: ignore[attr-defined]
+            raise ConfigError("a router's scorers see the same: make the world with see='coarse' or 'pixels'")
+        whole("k (scorers asked for a token)", self.k, 1, world.num_agents)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Fresh networks in the worlds of ``mask``."""
+        if mask is None:
+            self.copies = Copies(self._make, self.world.keys, self.make_optimiser)
+        else:
+            self.copies.reset(mask, self.world.keys)
+
+    def _make(self, keys: Tensor) -> nn.Module:
+        world: Any = self.world
+        features = world.observation_space["tokens"].shape[-1]
+        return Glimpsers(
+            world.num_agents,
+            world.tokens.count,
+            features,
+            world.dataset.num_classes,
+            budget=world.budget,
+            hidden=self.hidden,
+            k=self.k,
+            temperature=self.temperature,
+            key=keys,
+        )
+
+    def learn(self, obs: TensorDict, worlds: Tensor) -> None:
+        """One step on the labelled slice."""
+        labels = obs["fb_labels"][:, 0].clone()
+        told = (labels >= 0).any(-1) & worlds
+        if none(told):
+            return
+        tokens = obs["fb_tokens"][:, 0].clone()
+        key = rng.fold(self.world.keys ^ rng.purpose_id("policy/draw"), self.world.steps)
+        self.copies.learn(lambda net: cast(Glimpsers, net).loss(tokens, labels, key), told)
+
+    def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As in :meth:`Allocator.rate`."""
+        relevance = cast(Glimpsers, self.copies.module)(tokens[:, 0])
+        return relevance, relevance.sum(-1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks and optimiser."""
+        return {"scorers": self.copies.state_dict()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self.copies.load_state_dict(saved["scorers"])
+
+
+class Swarm(Router):
+    """The same scorers; the budget drifts towards what they find relevant, and k tokens are drawn from it.
+
+    Args:
+        rounds: Of redistribution.
+        drift: Temperature of the redistribution; low ones concentrate the budget.
+        **kwargs: Arguments of :class:`Router`.
+    """
+
+    def __init__(self, rounds: int = 5, drift: float = 0.02, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rounds, self.drift = whole("rounds", rounds, 0), real("drift", drift, 1e-6)
+        self.world_kwargs = {**self.world_kwargs, "spending": "sample"}
+
+    def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As in :meth:`Allocator.rate`."""
+        relevance, _ = super().rate(tokens)
+        score = relevance.sum(1, keepdim=True)  # [W, 1, R, T]
+        shares = allocate(score, rounds=self.rounds, temperature=self.drift)
+        relevance = relevance * shares / score.clamp_min(1e-12)
+        return relevance, relevance.sum(-1)
+
+
+class Glimpsers(nn.Module):
+    """Scorers, their router, and the reader they learn by; W copies.
+
+    Args:
+        scorers: N.
+        tokens: T.
+        features: F, of a glimpse; a token's place is added.
+        classes: C.
+        budget: Tokens that the reader may see.
+        hidden: Width of hidden layers.
+        k: Scorers asked for a token.
+        temperature: Of the relaxed draw.
+        key: int64 ``[W]``.
+    """
+
+    def __init__(
+        self,
+        scorers: int,
+        tokens: int,
+        features: int,
+        classes: int,
+        *,
+        budget: int,
+        hidden: int,
+        k: int,
+        temperature: float,
+        key: Tensor,
+    ) -> None:
+        super().__init__()
+        names = [f"scorer_{i}" for i in range(scorers)]
+        self.router = RelevanceRouter(features + tokens, hidden, key=key, scorers=names, k=k)
+        reads = (tokens * (features + 1), 2 * hidden, classes)
+        self.reader = Experts(1, reads, key=key ^ rng.purpose_id("reader"))
+        self.budget, self.temperature = budget, temperature
+        self.register_buffer("places", torch.eye(tokens, device=key.device), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Each scorer's part of the relevance of tokens ``[W, R, T, F]``, ``[W, N, R, T]``; their sum is in [0, 1]."""
+        places = cast(Tensor, self.places).expand(*tokens.shape[:-1], -1)
+        found = self.router(torch.cat([tokens, places], dim=-1))
+        return (found.weights * found.score[..., None]).movedim(-1, 1)
+
+    def loss(self, tokens: Tensor, labels: Tensor, key: Tensor) -> Tensor:
+        """The reader's mean loss ``[W]`` on k tokens drawn by relevance; labels ``[W, R]``."""
+        score = self(tokens).sum(1)  # [W, R, T]
+        drawn = rng.uniform(rng.bits(key, "gumbel", tuple(score.shape[1:]))).clamp(2.0**-24, 1 - 2.0**-24)
+        luck = score.clamp_min(1e-6).log() - (-drawn.log()).log()
+        soft = (self.budget * (luck / self.temperature).softmax(-1)).clamp(max=1.0)
+        first = luck.topk(self.budget, dim=-1).indices
+        read = torch.zeros_like(soft).scatter(-1, first, 1.0) + soft - soft.detach()
+        seen = torch.cat([tokens * read[..., None], read[..., None]], dim=-1).flatten(2)
+        logits = self.reader.of_all(seen)[:, 0]
+        return F.cross_entropy(logits.mT, labels, ignore_index=-1, reduction="none").mean(-1)

@@ -1,0 +1,34 @@
+"""From what the members of a collective say to what it says, on class distributions ``[…, E, M, C]``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mean(probs: Tensor) -> Tensor:
+    """Mean distribution of the members, ``[…, M, C]``."""
+    return probs.mean(-3)
+
+
+def majority(probs: Tensor) -> Tensor:
+    """The class most members vote for, int64 ``[…, M]``; ties go to the greatest summed probability."""
+    votes = F.one_hot(probs.argmax(-1), probs.shape[-1]).sum(-3)
+    mass = probs.sum(-3)
+    return mass.masked_fill(votes < votes.amax(-1, keepdim=True), -torch.inf).argmax(-1)
+
+
+def vote(probs: Tensor) -> Tensor:
+    """The majority as a distribution, one-hot ``[…, M, C]``."""
+    return F.one_hot(majority(probs), probs.shape[-1]).to(probs.dtype)
+
+
+def weighted(probs: Tensor, weights: Tensor) -> Tensor:
+    """``Σᵢ wᵢ·fᵢ`` for members weighted ``[…, M, E]`` (or ``[…, 1, E]``, alike for every sample): ``[…, M, C]``."""
+    return (probs * weights.mT[..., None]).sum(-3)
+
+
+def disagreement(probs: Tensor) -> Tensor:
+    """Uncertainty: variance across members, averaged over classes, ``[…, M]``; 0 for a single one."""
+    return probs.var(-3, correction=0).mean(-1)

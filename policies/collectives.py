@@ -1,0 +1,170 @@
+"""Collectives that act in ``collective-v0``: a panel of specialists answers, bids, and learns from its labels.
+
+One policy stands for all specialists of a world, as the documented systems do: they are trained as one network, each
+specialist by what reaches it (:mod:`~studyhall.policies.panels`). Channel modes therefore change what they hear of each
+other, and nothing of what they learn.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..envs import rng
+from ..envs.errors import ConfigError, unknown
+from ..envs.validation import whole
+from ..envs.world import TensorDict, World
+from ..learners import make_optimiser
+from ..learners.lesson import none
+from .copies import Copies
+from .panels import PANELS
+from .policy import Policy
+
+_PREDICT_ROWS = 2000  # rows of a test set evaluated at once
+
+
+class Specialists(Policy):
+    """W panels in one tensor program.
+
+    Args:
+        system: One of :data:`~studyhall.policies.panels.PANELS`.
+        hidden: Widths of the specialists' hidden layers.
+        optimiser: "adam" or "sgd".
+        lr: Learning rate.
+        **options: Arguments of the panel.
+    """
+
+    def __init__(
+        self,
+        system: str = "ensemble",
+        *,
+        hidden: Sequence[int] = (128, 64),
+        optimiser: str = "adam",
+        lr: float = 1e-3,
+        **options: Any,
+    ) -> None:
+        if system not in PANELS:
+            raise unknown("collective", str(system), PANELS)
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
+        self.system, self.hidden = system, tuple(whole("each width in hidden", width, 1) for width in hidden)
+        self.make_optimiser = make_optimiser(optimiser, lr=lr)
+        allowed = set(inspect.signature(PANELS[system]).parameters) - {"specialists", "sizes", "key"}
+        for name in options:
+            if name not in allowed:
+                raise unknown(f"argument of policy {system}", name, {*allowed, "hidden", "optimiser", "lr"})
+        self.options = options
+        if options.get("voting") == "hard":
+            self.world_kwargs = {"weighting": "votes"}
+
+    def bind(self, world: World) -> None:
+        """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
+        if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
+            raise ConfigError(
+                f"policy {self.system} answers and bids: {type(world).__name__} is no collective-v0 "
+                "with learners of your own"
+            )
+        super().bind(world)
+        self._private = "public" in world.observation_space.spaces
+        self._own_views: bool = world.own_views  # type: ignore[attr-defined]
+        views = PANELS[self.system].views
+        if (self._own_views and views == "shared") or (self._private and views == "aligned"):
+            raise ConfigError(
+                f"policy {self.system} compares specialists on the same samples: use share='shared'"
+            )
+        width = math.prod((world.observation_space["slice"].shape or ())[1:])
+        self._answers_shape = world.action_space["answers"].shape or ()
+        self._sizes = (width, *self.hidden, self._answers_shape[-1])
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Fresh networks in the worlds of ``mask``."""
+        if mask is None:
+            self.copies = Copies(self._make, self.world.keys, self.make_optimiser, members="specialists")
+        else:
+            self.copies.reset(mask, self.world.keys)
+
+    def _make(self, keys: Tensor) -> nn.Module:
+        """A fresh panel for each key."""
+        return PANELS[self.system](self.world.num_agents, self._sizes, key=keys, **self.options)
+
+    # ---- acting and learning ------------------------------------------------------------------------
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Learn from the feedback, then answer and bid."""
+        with torch.inference_mode(False), torch.no_grad():
+            self._learn(obs, torch.ones_like(obs["present"][:, 0, 0], dtype=torch.bool))
+            targets, bids = self._opinions(obs["public" if self._private else "slice"])
+            if none(obs["exam_now"]):
+                w, n = obs["present"].shape[:2]
+                blank = torch.zeros(1, device=bids.device)
+                answers = blank.expand(w, n, *self._answers_shape)
+                exam_bids = blank.expand(answers.shape[:-1])
+            else:
+                answers, exam_bids = self._opinions(obs["exam"])
+        return {"soft_targets": targets, "bids": bids, "answers": answers, "answers_bids": exam_bids}
+
+    def end(self, final_obs: TensorDict, mask: Tensor) -> None:
+        """Learn from the last feedback of an episode."""
+        with torch.inference_mode(False), torch.no_grad():
+            self._learn(final_obs, mask)
+
+    def _learn(self, obs: TensorDict, worlds: Tensor) -> None:
+        """One step in ``worlds`` (bool ``[W]``) for every specialist who was told labels."""
+        labels = obs["fb_labels"].clone()
+        told = (labels >= 0).any(-1) & worlds[:, None]
+        if none(told):
+            return
+        # What a specialist was not told (it was away) its neighbours were: the same slice has the same labels.
+        known = labels if self._private else labels.amax(1, keepdim=True).expand_as(labels)
+        key = rng.fold(self.world.keys ^ rng.purpose_id("policy/noise"), self.world.steps)
+        seen = self._seen(obs["fb_slice"])
+        self.copies.learn(lambda panel: panel.loss(seen, known, key), told)  # type: ignore[operator]
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Inputs ``[W, N, R, D…]`` as panels take them, flat: ``[W, R, D]`` where all see the same."""
+        x = x if self._own_views else x[:, 0]
+        return x.flatten(x.dim() - self._input_dims()).clone()  # a copy: also of what inference mode made
+
+    def _opinions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers ``[W, N, R, C]`` and bids ``[W, N, R]`` for inputs ``[W, N, R, D…]``."""
+        return self.copies.module.opinions(self._seen(x))  # type: ignore[operator]
+
+    def _input_dims(self) -> int:
+        return len(self.world.observation_space["slice"].shape or ()) - 1
+
+    # ---- reports and saving -------------------------------------------------------------------------
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor:
+        """Class distributions ``[W, N, M, C]`` of the specialists; see :meth:`Policy.predict`. They have no dropout."""
+        return self._whole(x)[0]
+
+    def together(self, x: Tensor) -> Tensor:
+        """Class distributions ``[W, M, C]`` of the collective, under its own bids and the world's weighting."""
+        mixing = self.world.mixing  # type: ignore[attr-defined]
+        answers, bids = self._whole(x)
+        return mixing.mix(mixing.weights(bids), answers)
+
+    def _whole(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers and bids for inputs ``[M, D…]``, some at a time."""
+        w, n = self.world.num_worlds, self.world.num_agents
+        parts = self.world.parts  # type: ignore[attr-defined]
+        said = []
+        with torch.no_grad():
+            for rows in x.split(_PREDICT_ROWS):
+                shown = rows if parts is None else rows * parts
+                said.append(self._opinions(shown.expand(w, n, *rows.shape)))
+        answers, bids = zip(*said, strict=True)
+        return torch.cat(answers, dim=2), torch.cat(bids, dim=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks and optimisers."""
+        return {"specialists": self.copies.state_dict()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self.copies.load_state_dict(saved["specialists"])

@@ -1,0 +1,120 @@
+"""Collectives: every one is a weighted sum of specialists; what differs is where the weights come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .scenario import Claim, Scenario, register_scenario
+
+_YARDSTICK = "yardstick of the documented system"
+_SEEDS = tuple(range(5))
+
+_DIGITS: dict[str, Any] = {"data": "digits", "members": 8, "slice_size": 32, "horizon": 400}
+_SMALL: dict[str, Any] = {"hidden": (64,), "lr": 3e-3}
+# What a pass of all training images holds, but for the few an exam needs. The last step is an exam day.
+_MNIST: dict[str, Any] = {
+    "data": "mnist",
+    "slice_size": 64,
+    "horizon": 937,
+    "exam_items": 1000,
+    "exam_every": 36,
+}
+_CIFAR: dict[str, Any] = {
+    "data": "cifar10",
+    "slice_size": 64,
+    "horizon": 765,
+    "exam_items": 1000,
+    "exam_every": 4,
+}
+
+register_scenario(
+    Scenario(
+        "collective-digits-ensemble",
+        "eight perceptrons learn alone and answer together (embedded data)",
+        env="collective-v0",
+        policy="ensemble",
+        env_kwargs=_DIGITS,
+        policy_kwargs=_SMALL,
+        seeds=_SEEDS,
+    )
+)
+register_scenario(
+    Scenario(
+        "collective-digits-moe",
+        "eight experts, of which a router consults two a sample (embedded data)",
+        env="collective-v0",
+        policy="moe",
+        env_kwargs=_DIGITS | {"weighting": "top_k", "k": 2, "consult_price": 1e-4},
+        policy_kwargs=_SMALL,
+        seeds=_SEEDS,
+    )
+)
+register_scenario(
+    Scenario(
+        "collective-digits-switch",
+        "eight experts, of which a router consults one a sample (embedded data)",
+        env="collective-v0",
+        policy="switch",
+        env_kwargs=_DIGITS | {"weighting": "top_k", "k": 1, "consult_price": 1e-4},
+        policy_kwargs=_SMALL,
+        seeds=_SEEDS,
+    )
+)
+register_scenario(
+    Scenario(
+        "collective-digits-voting",
+        "eight voters count for as much as they say they are sure (embedded data)",
+        env="collective-v0",
+        policy="voting",
+        env_kwargs=_DIGITS,
+        policy_kwargs=_SMALL,
+        seeds=_SEEDS,
+    )
+)
+register_scenario(
+    Scenario(
+        "collective-mnist-ensemble",
+        "eight perceptrons 784-128-64-10, one pass of MNIST each, in orders of their own",
+        env="collective-v0",
+        policy="ensemble",
+        env_kwargs=_MNIST | {"members": 8, "share": "own", "order": "passes"},
+        policy_kwargs={"hidden": (128, 64), "lr": 1e-3},
+        seeds=_SEEDS,
+        claims=(
+            Claim("soft_vote", 0.9675, _YARDSTICK, 0.005),
+            Claim("best", 0.9615, _YARDSTICK, 0.005),
+        ),
+        system="collective",
+    )
+)
+register_scenario(
+    Scenario(
+        "moe-cifar10-pixels",
+        "ten experts, four consulted a picture, one pass of CIFAR-10 (data: data_dir or STUDYHALL_DATA)",
+        env="collective-v0",
+        policy="moe",
+        env_kwargs=_CIFAR
+        | {"order": "single_pass", "members": 10, "weighting": "top_k", "k": 4, "exam_size": 100},
+        policy_kwargs={"k": 4, "hidden": (128,), "lr": 1e-3},
+        seeds=_SEEDS[:3],
+        claims=(Claim("together", 0.39, _YARDSTICK, 0.03),),
+        system="collective",
+    )
+)
+register_scenario(
+    Scenario(
+        "allocation-digits",
+        "four scorers choose which 4 of 16 patches of a digit are read (embedded data)",
+        env="allocation-v0",
+        policy="relevance_router",
+        env_kwargs={
+            "data": "digits",
+            "scorers": 4,
+            "patch": 2,
+            "budget": 4,
+            "slice_size": 32,
+            "horizon": 400,
+        },
+        seeds=_SEEDS,
+    )
+)

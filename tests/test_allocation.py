@@ -1,0 +1,327 @@
+"""allocation-v0 as its page describes it: what is read, by whom, and what it was worth, against plain loops."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from studyhall.envs import rng
+from studyhall.envs.allocation import Allocation
+from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.envs.tokens import Tokens, spend
+from studyhall.policies import RandomPolicy
+from studyhall.policies.allocators import Router, Saliency, Swarm
+from studyhall.testing import check_exam_blind, check_world
+
+SMALL = {"scorers": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "hidden": (8,)}
+
+
+def world(**kwargs):
+    made = Allocation(**{**SMALL, "num_worlds": 2, "autoreset": False, **kwargs})
+    return made, made.reset(seed=5)
+
+
+def actions(world, *, seed=0, **given):
+    g = torch.Generator().manual_seed(seed)
+    drawn = {
+        key: torch.rand(world.num_worlds, world.num_agents, *space.shape, generator=g)
+        for key, space in world.action_space.spaces.items()
+    }
+    return {**drawn, **given}
+
+
+def linear(seed=0, classes=10, width=64):
+    weight = torch.randn(width, classes, generator=torch.Generator().manual_seed(seed))
+    return lambda tokens, read: tokens.flatten(1) @ weight
+
+
+# ---- the conformance suite --------------------------------------------------------------------------
+
+
+def vectors():
+    g = np.random.default_rng(0)
+    return g.normal(size=(300, 12)).astype("float32"), np.arange(300) % 3
+
+
+def test_the_world_keeps_the_contract():
+    # The reader that the world trains is under test wherever all registered worlds are.
+    kwargs = {"data": vectors(), "patch": 3, "budget": 2, "see": "pixels", "reader": linear(0, 3, 12)}
+    kwargs |= {"spending": "sample", "weighting": "top_k", "k": 1, "exam_every": 3, "order": "single_pass"}
+    check_world(Allocation, **SMALL, **kwargs)
+
+
+# ---- tokens -----------------------------------------------------------------------------------------
+
+
+def test_pictures_are_cut_into_patches_row_by_row():
+    x = torch.arange(2 * 3 * 4 * 6).float().view(2, 3, 4, 6)
+    tokens = Tokens((3, 4, 6), 2)
+    assert (tokens.count, tokens.width, tokens.grid) == (6, 12, (2, 3))
+    cut = tokens.cut(x)
+    for i in range(2):
+        for t in range(6):
+            row, column = divmod(t, 3)
+            patch = x[i, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            assert torch.equal(cut[i, t], patch.flatten())
+    painted = tokens.paint(torch.arange(6.0))
+    assert painted.shape == (4, 6)
+    assert painted[3, 5] == 5
+    assert painted[0, 2] == 1
+
+
+def test_vectors_are_cut_into_stretches():
+    cut = Tokens((6,), 2).cut(torch.arange(6.0)[None])
+    assert cut.tolist() == [[[0, 1], [2, 3], [4, 5]]]
+
+
+def test_a_glance_tells_four_numbers():
+    tokens = Tokens((1, 2, 4), 2)
+    seen = tokens.glance(tokens.cut(torch.tensor([[[1.0, 3.0, 0.0, 0.0], [5.0, 5.0, 0.0, 1.0]]])))
+    mean, deviation, greatest, change = seen[0].tolist()
+    values = np.array([1.0, 3.0, 5.0, 5.0])
+    assert (mean, greatest, change) == (3.5, 5.0, pytest.approx((2 + 0) / 2))
+    assert deviation == pytest.approx(values.std())
+    assert seen[1].tolist()[3] == pytest.approx(0.5)
+    assert Tokens((4,), 1).glance(torch.ones(4, 1)).tolist() == [[1, 0, 1, 0]] * 4
+
+
+def test_spending_takes_the_greatest_shares():
+    shares = torch.tensor([[0.1, 0.4, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    assert spend(shares, 1).int().tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert spend(shares, 3).int().tolist() == [[1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_sampling_draws_in_proportion_and_without_replacement():
+    shares = torch.tensor([0.5, 0.3, 0.2, 0.0]).expand(20000, 4)
+    luck = rng.uniform(rng.bits(torch.tensor(3), "luck", (20000, 4)))
+    first = spend(shares, 1, luck).float().mean(0)
+    assert first.tolist() == pytest.approx([0.5, 0.3, 0.2, 0.0], abs=0.012)
+    two = spend(shares, 2, luck)
+    assert (two.sum(-1) == 2).all()
+    # P(0 among the first two) = .5 + .3·.5/.7 + .2·.5/.8
+    assert two[:, 0].float().mean().item() == pytest.approx(
+        0.5 + 0.3 * 0.5 / 0.7 + 0.2 * 0.5 / 0.8, abs=0.012
+    )
+    assert not two[:, 3].any()
+
+
+# ---- what is read and what it is worth --------------------------------------------------------------
+
+
+def test_each_scorer_sees_its_own_statistic():
+    env, obs = world(scorers=4)
+    coarse, whole = world(scorers=4, see="coarse")
+    pixels, exact = world(scorers=4, see="pixels")
+    for n in range(4):
+        assert torch.equal(obs["tokens"][:, n, ..., 0], whole["tokens"][:, n, ..., n])
+    assert torch.equal(exact["exam"].mean(-1), whole["exam"][..., 0])
+    assert obs["tokens"].shape == (2, 4, 4, 16, 1)
+    assert exact["tokens"].shape == (2, 4, 4, 16, 4)
+
+
+def test_the_reader_sees_what_was_bought_and_nothing_else():
+    seen = []
+
+    def reader(tokens, read):
+        seen.append((tokens.clone(), read.clone()))
+        return torch.zeros(len(tokens), 10)
+
+    env, obs = world(reader=reader, budget=3, see="pixels")
+    del seen[:]
+    sent = actions(env)
+    after = env.step(sent).obs
+    tokens, read = seen[0]
+    assert (read.sum(-1) == 3).all()
+    assert not tokens[~read].any()
+    assert torch.equal(tokens[read], obs["tokens"][:, 0].flatten(0, 1)[read])
+    ratings = sent["relevance"] / sent["relevance"].sum(-1, keepdim=True)
+    weights = sent["bids"] / sent["bids"].sum(1, keepdim=True)
+    shares = (ratings * weights[..., None]).sum(1).flatten(0, 1)
+    assert torch.equal(read, torch.zeros_like(read).scatter(1, shares.topk(3).indices, True))
+    assert torch.equal(after["fb_read"][:, 1].flatten(0, 1).bool(), read)
+    assert torch.allclose(after["fb_loss"], torch.full((), float(np.log(10))))
+    assert torch.equal(after["fb_tokens"], obs["tokens"])
+    assert (after["fb_labels"] >= 0).all()
+    assert env.metrics()["tokens_read"].tolist() == [3.0, 3.0]
+
+
+def test_a_given_reader_is_used_as_it_is():
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    env, _ = world(reader=lambda tokens, read: module(tokens), budget=16)
+    for t in range(5):
+        env.step(actions(env, seed=t))
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert env.state_dict()["reader"] == {}
+    exam = env.dataset.inputs("exam", env._state["exam"])
+    cut = env.tokens.cut(exam)
+    expected = (
+        module(cut.flatten(0, 1)).view(2, 10, 10).argmax(-1) == env.dataset.labels("exam", env._state["exam"])
+    ).float()
+    assert torch.equal(env.metrics()["reader_accuracy"], expected.mean(-1))
+
+
+@pytest.mark.parametrize("spending", ["top_k", "sample"])
+def test_contributions_equal_leaving_one_out_in_a_loop(spending):
+    reader = linear(1)
+    env, _ = world(reader=reader, exam_smoothing=1.0, spending=spending, weighting="top_k", k=2)
+    sent = actions(env)
+    draws = env.step_draws(rng.fold(env.keys, torch.ones(2, dtype=torch.int64)))
+    env.step(sent)
+    ratings = sent["answers_relevance"] / sent["answers_relevance"].sum(-1, keepdim=True)
+    tokens = env.tokens.cut(env.dataset.inputs("exam", env._state["exam"]))
+    labels = env.dataset.labels("exam", env._state["exam"])
+
+    def score(w, members):
+        total = 0.0
+        for e in range(10):
+            bids = {i: sent["answers_bids"][w, i, e].item() for i in members}
+            heard = sorted(members, key=lambda i: -bids[i])[:2]
+            shares = sum(bids[i] * ratings[w, i, e] for i in heard) / sum(bids[i] for i in heard)
+            order = shares
+            if spending == "sample":
+                order = rng.uniform(draws["spend/exam"][w, e]).log() / shares
+            read = torch.zeros(16, dtype=torch.bool)
+            read[order.topk(4).indices] = True
+            said = reader(tokens[w, e][None] * read[:, None], read).softmax(-1)[0]
+            total += 1 - 0.5 * (said - F.one_hot(labels[w, e], 10)).square().sum().item()
+        return total / 10
+
+    metrics = env.metrics()
+    for w in range(2):
+        everyone = score(w, [0, 1, 2])
+        assert metrics["reader_score"][w].item() == pytest.approx(everyone, abs=1e-4)
+        for i in range(3):
+            lost = everyone - score(w, [j for j in range(3) if j != i])
+            assert metrics["contribution"][w, i].item() == pytest.approx(lost, abs=1e-4)
+
+
+def test_agreement_and_dominance():
+    env, _ = world()
+    one_hot = torch.zeros(2, 3, 4, 16)
+    one_hot[:, 0, :, 0] = one_hot[:, 1, :, 0] = one_hot[:, 2, :, 5] = 1.0
+    bids = torch.tensor([1.0, 3.0, 2.0])[:, None].expand(2, 3, 4).clone()
+    info = env.step(actions(env, relevance=one_hot, bids=bids)).info
+    assert torch.allclose(info["agreement"], torch.tensor(1 / 3))
+    assert torch.allclose(info["dominance"], torch.tensor([0.0, 0.5, 0.5]))
+    assert info["tokens_read"].tolist() == [2.0, 2.0]  # the others were rated 0 by all
+    assert info["bytes"].tolist() == [[4 * 16 * 4.0] * 3] * 2
+    bids[:, 2] = 0
+    silent = env.step(actions(env, relevance=one_hot, bids=bids)).info
+    assert silent["bytes"].tolist() == [[4 * 16 * 4.0, 4 * 16 * 4.0, 0.0]] * 2
+
+
+def test_the_world_teaches_its_reader_what_it_could_read():
+    env, obs = world(horizon=150, slice_size=32, exam_size=64, hidden=(32,), budget=16)
+    for t in range(150):
+        env.step(actions(env, seed=t))
+    assert (env.metrics()["reader_accuracy"] > 0.85).all()
+
+
+def test_equal_seeds_are_equal_worlds():
+    one, other = world(spending="sample")[0], world(spending="sample")[0]
+    for t in range(5):
+        a, b = one.step(actions(one, seed=t)), other.step(actions(other, seed=t))
+        assert torch.equal(a.reward, b.reward)
+        assert all(torch.equal(a.obs[key], b.obs[key]) for key in a.obs)
+
+
+# ---- policies ---------------------------------------------------------------------------------------
+
+
+def accuracy(policy, steps=150, **kwargs):
+    env = Allocation(
+        num_worlds=2,
+        horizon=steps,
+        exam_size=100,
+        autoreset=False,
+        **{"budget": 3, **kwargs, **policy.world_kwargs},
+    )
+    policy.bind(env)
+    obs = env.reset(seed=0)
+    policy.reset()
+    for _ in range(steps):
+        obs = env.step(policy.act(obs)).obs
+    return env.metrics()["reader_accuracy"].mean().item()
+
+
+def test_scorers_that_learn_beat_ink_and_ink_beats_chance():
+    policies = (RandomPolicy(), Saliency(), Swarm(), Router())
+    chance, ink, swarm, learnt = (accuracy(policy) for policy in policies)
+    assert ink > chance + 0.05
+    assert swarm > chance + 0.05
+    assert learnt > ink + 0.03
+
+
+@pytest.mark.parametrize("make", [Saliency, Router, Swarm])
+def test_exam_inputs_shape_answers_alone(make):
+    kwargs = {**SMALL, **make().world_kwargs}
+    check_exam_blind(make, Allocation, steps=15, **kwargs)
+
+
+def test_a_loaded_policy_goes_on_as_it_was():
+    one, other = Router(), Router()
+    env, _ = world(see="coarse")
+    for policy in (one, other):
+        policy.bind(env)
+        policy.reset()
+    obs = env.obs
+    for _ in range(4):
+        obs = env.step(one.act(obs)).obs
+    other.load_state_dict(one.state_dict())
+    first, second = one.act(obs), other.act(obs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+# ---- mistakes and pictures --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "says"),
+    [
+        ({"patch": 3}, ConfigError, "patch 3 does not divide"),
+        ({"budget": 17}, ConfigError, "budget .* between 1 and 16"),
+        ({"spending": "all"}, UnknownName, "unknown spending 'all'"),
+        ({"see": "everything"}, UnknownName, "unknown see 'everything'"),
+        ({"weighting": "top_k", "k": 9}, ConfigError, "k .* between 1 and 3"),
+        ({"reader": "cnn"}, ConfigError, 'reader must be "mlp"'),
+        ({"reader": lambda tokens, read: tokens}, ConfigError, r"to logits \[2, 10\], it gives \[2, 16, 4\]"),
+        ({"reader": lambda tokens: tokens}, ConfigError, "the reader fails on tokens"),
+        ({"hidden": "64"}, ConfigError, "hidden must be a list"),
+        ({"lr": 0}, ConfigError, "lr must be above 0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(kwargs, error, says):
+    with pytest.raises(error, match=says) as caught:
+        Allocation(**{**SMALL, **kwargs})
+    assert "\n" not in str(caught.value)
+
+
+def test_mistakes_of_policies():
+    with pytest.raises(ConfigError, match="see must be 'coarse' or 'pixels'"):
+        Router(see="statistic")
+    with pytest.raises(ConfigError, match="make the world with see='coarse'"):
+        Router().bind(world()[0])
+    with pytest.raises(ConfigError, match=r"k .* between 1 and 3"):
+        Router(k=4).bind(world(see="coarse")[0])
+
+
+def test_a_saved_world_of_another_kind_is_refused():
+    env, _ = world()
+    with pytest.raises(ConfigError, match="same arguments"):
+        world(reader=linear())[0].load_state_dict(env.state_dict())
+    with pytest.raises(ConfigError, match="same arguments"):
+        world(hidden=(9,))[0].load_state_dict(env.state_dict())
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"data": vectors(), "patch": 4, "budget": 1}])
+def test_pictures(kwargs):
+    env, _ = world(**kwargs)
+    env.step(actions(env))
+    text = env.render("ansi")
+    assert "reader" in text
+    assert "scorer_2" in text
+    image = env.render("rgb_array", world=1)
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert image.std() > 0

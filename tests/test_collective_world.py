@@ -1,0 +1,461 @@
+"""collective-v0 as its page describes it: weights, contributions and counts against plain loops."""
+
+import math
+
+import pytest
+import torch
+
+from studyhall.envs.collective import Collective
+from studyhall.envs.collective_hosted import HostedCollective
+from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.envs.mixing import Mixing, disagreement, entropy
+from studyhall.policies.bidders import Bidders
+from studyhall.policies.collectives import Specialists
+from studyhall.policies.panels import PANELS
+from studyhall.testing import check_exam_blind, check_world
+
+SMALL = {"members": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
+HOSTED = {**SMALL, "hidden": (8,)}
+
+
+def world(cls=Collective, **kwargs):
+    made = cls(**{**SMALL, "num_worlds": 2, "autoreset": False, **kwargs})
+    return made, made.reset(seed=5)
+
+
+def actions(world, *, seed=0, **given):
+    """Random answers and bids, some of them 0."""
+    g = torch.Generator().manual_seed(seed)
+    drawn = {}
+    for key, space in world.action_space.spaces.items():
+        value = torch.rand(world.num_worlds, world.num_agents, *space.shape, generator=g)
+        drawn[key] = value.relu() if "bids" not in key else (value - 0.3).relu()
+    return {**drawn, **given}
+
+
+# ---- the conformance suite --------------------------------------------------------------------------
+
+
+def test_the_world_keeps_the_contract():
+    kwargs = {"weighting": "top_k", "k": 2, "share": "parts", "delay": 1, "exam_every": 3, "churn": 0.2}
+    check_world(Collective, **SMALL, **kwargs, byte_price=0.1, consult_price=0.01, drop=0.3, liars=1, bits=4)
+
+
+def test_the_hosted_world_keeps_the_contract():
+    kwargs = {"members": 2, "slice_size": 2, "horizon": 4, "hidden": (4,), "learn_from": "consulted"}
+    check_world(HostedCollective, **{**SMALL, **kwargs}, weighting="votes", mode="shuffled")
+
+
+# ---- weights, against plain loops -------------------------------------------------------------------
+
+
+def plain_weights(bids, weighting, k):
+    """Weights of one sample, by the words of the page; ``bids`` is a list."""
+    kept = list(bids)
+    if weighting == "top_k":
+        first = sorted(range(len(bids)), key=lambda i: (-bids[i], i))[:k]
+        kept = [bid if i in first else 0.0 for i, bid in enumerate(bids)]
+    total = sum(kept)
+    return [bid / total if total else 0.0 for bid in kept]
+
+
+def plain_answer(bids, answers, weighting, k):
+    """The collective's answer to one sample; ``answers [N, C]``."""
+    weights = plain_weights(bids, weighting, k)
+    if weighting == "votes":
+        best = answers.argmax(-1)
+        answers = torch.zeros_like(answers)
+        answers[torch.arange(len(answers)), best] = 1.0
+    return sum(w * answer for w, answer in zip(weights, answers, strict=True))
+
+
+@pytest.mark.parametrize(("weighting", "k"), [("normalised", 2), ("top_k", 1), ("top_k", 2), ("votes", 2)])
+def test_weights_and_answers_equal_the_plain_loop(weighting, k):
+    g = torch.Generator().manual_seed(1)
+    bids = (torch.rand(4, 6, generator=g) - 0.4).relu()
+    bids[:, 0] = 0  # nobody bids for the first
+    bids[:, 1] = 0.5  # all bid alike for the second
+    answers = torch.rand(4, 6, 3, generator=g).softmax(-1)
+    mixing = Mixing(4, weighting, k)
+    weights = mixing.weights(bids)
+    mixed = mixing.mix(weights, answers)
+    for r in range(6):
+        expected = plain_weights(bids[:, r].tolist(), weighting, k)
+        assert weights[:, r].tolist() == pytest.approx(expected, abs=1e-6)
+        assert torch.allclose(
+            mixed[r], plain_answer(bids[:, r].tolist(), answers[:, r], weighting, k), atol=1e-6
+        )
+    assert (mixed[0] == 0).all()
+
+
+def test_bids_that_are_none_count_for_nothing():
+    bids = torch.tensor([[1.0, 0.0], [math.nan, -3.0], [math.inf, 2.0]])
+    assert Mixing(3).weights(bids).tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(("weighting", "k"), [("normalised", 2), ("top_k", 2), ("votes", 2)])
+def test_contributions_equal_leaving_one_out_in_a_loop(weighting, k):
+    env, _ = world(weighting=weighting, k=k, exam_smoothing=1.0, members=4)
+    sent = actions(env)
+    sent["answers"][:, 2, 3] = 0  # abstains: its bid there counts for nothing
+    env.step(sent)
+    answers = sent["answers"] / sent["answers"].sum(-1, keepdim=True).clamp_min(1e-9)
+    bids = sent["answers_bids"] * (sent["answers"].sum(-1) > 0)
+    labels = env.dataset.labels("exam", env._state["exam"])
+
+    def score(w, members):
+        total = 0.0
+        for e in range(10):
+            own = [bids[w, i, e].item() for i in members]
+            said = plain_answer(own, answers[w, members, e], weighting, k)
+            said = said if said.sum() > 0 else torch.full((10,), 0.1)
+            truth = torch.nn.functional.one_hot(labels[w, e], 10)
+            total += 1 - 0.5 * (said - truth).square().sum().item()
+        return total / 10
+
+    metrics = env.metrics()
+    for w in range(2):
+        everyone = score(w, [0, 1, 2, 3])
+        assert metrics["collective_score"][w].item() == pytest.approx(everyone, abs=1e-5)
+        for i in range(4):
+            expected = everyone - score(w, [j for j in range(4) if j != i])
+            assert metrics["contribution"][w, i].item() == pytest.approx(expected, abs=1e-5)
+    worth = metrics["member_score"] + metrics["contribution"]
+    assert torch.allclose(metrics["score"], worth, atol=1e-6)
+
+
+def test_entropy_and_disagreement():
+    weights = torch.tensor([[0.5, 1.0, 0.0], [0.5, 0.0, 0.0]])
+    assert entropy(weights).tolist() == pytest.approx([math.log(2), 0.0, 0.0])
+    answers = torch.eye(3)[torch.tensor([[0, 0], [0, 1], [1, 2]])]  # members × samples: 0,0,1 and 0,1,2
+    silent = torch.zeros(3, 2, dtype=torch.bool)
+    assert disagreement(answers, silent).tolist() == pytest.approx([2 / 3, 1.0])
+    silent[2] = True
+    assert disagreement(answers, silent).tolist() == pytest.approx([0.0, 1.0])
+    silent[1:] = True
+    assert disagreement(answers, silent).tolist() == [0.0, 0.0]
+
+
+# ---- counts and charges -----------------------------------------------------------------------------
+
+
+def test_utilisation_load_and_drops_are_counted_exactly():
+    env, _ = world(weighting="top_k", k=1, num_worlds=1, exam_every=2)
+    bids = torch.tensor([[[3.0, 0.0, 1.0, 0.0], [1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 5.0]]])
+    exam = torch.zeros(1, 3, 10)
+    exam[:, 1, :7] = 1.0
+    step = env.step(actions(env, bids=bids, answers_bids=exam))  # an exam day: 4 + 10 samples
+    assert step.info["consulted"].tolist() == [[1.0, 8.0, 1.0]]
+    assert step.info["dropped"].tolist() == [1.0 + 3.0]
+    assert step.info["utilisation"].tolist() == [pytest.approx([1 / 14, 8 / 14, 1 / 14])]
+    assert step.obs["load"][0, 0].tolist() == [0.25, 0.25, 0.25]
+    env.step(actions(env, bids=bids, answers_bids=exam))  # no exam: 4 samples
+    metrics = env.metrics()
+    assert metrics["consulted"].tolist() == [[2.0, 9.0, 2.0]]
+    assert metrics["dropped"].tolist() == [5.0]
+    assert metrics["utilisation"].tolist() == [pytest.approx([2 / 18, 9 / 18, 2 / 18])]
+    assert metrics["entropy"].tolist() == [0.0]
+
+
+def test_sparse_bids_are_charged_less():
+    dense, _ = world(consult_price=0.5, byte_price=1.0, exam_every=2, weighting="normalised")
+    sparse, _ = world(consult_price=0.5, byte_price=1.0, exam_every=2, weighting="top_k", k=1)
+    sent = actions(dense, bids=torch.ones(2, 3, 4), answers_bids=torch.zeros(2, 3, 10))
+    for env in (dense, sparse):
+        env.step(sent)
+    many, few = dense.step(sent), sparse.step(sent)  # no exam today: rewards are the charges
+    message = 10 * 4  # bytes of a row to one of two others
+    assert many.info["bytes"].tolist() == [[2 * 4 * message] * 3] * 2
+    assert few.info["bytes"].tolist() == [[2 * 4 * message, 0, 0]] * 2  # equal bids: the earlier member
+    kib = 2 * 4 * message / 1024
+    assert torch.allclose(many.reward, torch.full((2, 3), -(0.5 * 4 + kib)), atol=1e-5)
+    assert torch.allclose(few.reward, torch.tensor([[-(0.5 * 4 + kib), 0, 0]] * 2), atol=1e-5)
+
+
+def test_only_what_was_consulted_comes_back():
+    env, obs = world(weighting="top_k", k=1)
+    sent = actions(env, bids=torch.tensor([[[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]] * 2))
+    after = env.step(sent).obs
+    said = sent["soft_targets"] / sent["soft_targets"].sum(-1, keepdim=True)
+    expected = said * torch.eye(3, 4)[..., None]
+    assert torch.allclose(after["fb_targets"], expected[:, None].expand_as(after["fb_targets"]), atol=1e-6)
+    assert torch.equal(after["fb_weights"], torch.eye(3, 4).expand(2, 3, 3, 4))
+    assert torch.equal(after["fb_slice"], obs["slice"])
+    assert (after["fb_labels"] >= 0).all()
+
+
+def test_a_muted_member_learns_only_of_itself():
+    env, _ = world(mode="mute")
+    after = env.step(actions(env, bids=torch.ones(2, 3, 4))).obs
+    third = torch.eye(3)[:, :, None].expand(3, 3, 4) / 3
+    assert torch.allclose(after["fb_weights"], third.expand(2, 3, 3, 4))
+
+
+def test_abstaining_and_absent_members_are_not_consulted():
+    env, _ = world(churn=0.5, rejoin=0.5, horizon=40)
+    for t in range(30):
+        sent = actions(env, seed=t, bids=torch.ones(2, 3, 4), answers_bids=torch.ones(2, 3, 10))
+        sent["soft_targets"][:, 1] = 0
+        present = env._state["present"].clone()
+        consulted = env.step(sent).info["consulted"]
+        assert torch.equal(consulted[:, 1], present[:, 1] * 10.0)
+        assert torch.equal(consulted[:, 0], present[:, 0] * 14.0)
+
+
+def test_parts_show_each_member_its_own_and_together_everything():
+    env, obs = world(share="parts")
+    whole, _ = world(share="shared")
+    seen = obs["slice"] != 0
+    assert (seen.sum(1) <= 1).all()
+    assert torch.equal(obs["slice"].sum(1), whole.obs["slice"][:, 0])
+    assert torch.equal(obs["exam"].sum(1), whole.obs["exam"][:, 0])
+
+
+def test_a_perfect_member_that_alone_is_heard_makes_the_collective_perfect():
+    env, _ = world(exam_smoothing=1.0)
+    labels = env.dataset.labels("exam", env._state["exam"])
+    sent = actions(env)
+    sent["answers"][:, 1] = torch.nn.functional.one_hot(labels, 10).float()
+    sent["answers_bids"] = torch.tensor([0.0, 1.0, 0.0])[:, None].expand(2, 3, 10).clone()
+    env.step(sent)
+    metrics = env.metrics()
+    assert metrics["collective_accuracy"].tolist() == [1.0, 1.0]
+    chance = env.exam.chance(10)
+    assert torch.allclose(
+        metrics["contribution"], torch.tensor([0.0, 1 - chance, 0.0]).expand(2, 3), atol=1e-6
+    )
+
+
+def test_equal_seeds_are_equal_worlds():
+    one, other = world(liars=1, drop=0.2)[0], world(liars=1, drop=0.2)[0]
+    for t in range(5):
+        a, b = one.step(actions(one, seed=t)), other.step(actions(other, seed=t))
+        assert torch.equal(a.reward, b.reward)
+        assert all(torch.equal(a.obs[key], b.obs[key]) for key in a.obs)
+
+
+# ---- hosted -----------------------------------------------------------------------------------------
+
+
+def hosted(**kwargs):
+    made = HostedCollective(**{**HOSTED, "num_worlds": 2, "autoreset": False, **kwargs})
+    return made, made.reset(seed=5)
+
+
+def hosted_actions(env, bids=1.0):
+    shape = (env.num_worlds, env.num_agents)
+    return {
+        "listen": torch.zeros(*shape, env.num_agents - 1),
+        "bids": torch.full((*shape, *env.action_space["bids"].shape), bids),
+    }
+
+
+def test_hosted_specialists_learn_and_features_tell_what_they_think():
+    env, obs = hosted(horizon=60, slice_size=32, lr=3e-3, hidden=(32,))
+    assert obs["samples"].shape == (2, 3, 42, 5)
+    before = env.metrics()["collective_accuracy"]
+    for _ in range(60):
+        obs = env.step(hosted_actions(env)).obs
+    assert (env.metrics()["collective_accuracy"] > before + 0.3).all()
+    believes = env._beliefs(env._state) ** env.temperature
+    believes = believes / believes.sum(-1, keepdim=True)
+    assert torch.allclose(obs["samples"][:, :, :32, 0], believes.amax(-1), atol=1e-4)
+
+
+def test_who_learns_from_consulted_samples_alone_stays_if_never_asked():
+    env, _ = hosted(weighting="top_k", k=1, learn_from="consulted")
+    sent = hosted_actions(env)
+    sent["bids"][:, 1:] = 0
+    before = [stack.clone() for stack in env.population.parameters]
+    for _ in range(3):
+        env.step(sent)
+    for old, new in zip(before, env.population.parameters, strict=True):
+        moved = (old != new).flatten(1).any(-1).view(2, 3)
+        assert moved.tolist() == [[True, False, False]] * 2
+
+
+# ---- mistakes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "says"),
+    [
+        ({"weighting": "mean"}, UnknownName, "unknown weighting 'mean'"),
+        ({"weighting": "top_k", "k": 4}, ConfigError, "k .* between 1 and 3"),
+        ({"consult_price": -1}, ConfigError, "consult_price .* at least 0"),
+        ({"contribution_weight": -1}, ConfigError, "contribution_weight .* at least 0"),
+        ({"share": "parts", "members": 9}, ConfigError, "9 members are too many"),
+        ({"share": "halves"}, UnknownName, "unknown share"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(kwargs, error, says):
+    with pytest.raises(error, match=says) as caught:
+        Collective(**{**SMALL, **kwargs})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "says"),
+    [
+        ({"actions": "discrete"}, ConfigError, "bids beside its choices"),
+        ({"learn_from": "some"}, UnknownName, "unknown learn_from 'some'"),
+        ({"share": "parts"}, ConfigError, "learners of your own"),
+        ({"share": "own", "learn_from": "consulted"}, ConfigError, "needs share='shared'"),
+    ],
+)
+def test_mistakes_of_hosted_worlds(kwargs, error, says):
+    with pytest.raises(error, match=says):
+        HostedCollective(**{**HOSTED, **kwargs})
+
+
+def test_pictures():
+    env, _ = world(share="class_experts")
+    env.step(actions(env))
+    assert "collective" in env.render("ansi")
+    assert "member_2" in env.render("ansi")
+    image = env.render("rgb_array", world=1)
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert image.std() > 0
+
+
+# ---- policies ---------------------------------------------------------------------------------------
+
+QUICK = {"hidden": (16,), "lr": 3e-3}
+
+
+def begin(policy, **kwargs):
+    made = Collective(**{**SMALL, "num_worlds": 2, "autoreset": False, **policy.world_kwargs, **kwargs})
+    policy.bind(made)
+    obs = made.reset(seed=5)
+    policy.reset()
+    return made, obs
+
+
+def run(policy, steps, **kwargs):
+    env, obs = begin(policy, horizon=steps, slice_size=32, exam_size=64, **kwargs)
+    for _ in range(steps):
+        step = env.step(policy.act(obs))
+        obs = step.obs
+    return env
+
+
+@pytest.mark.parametrize(
+    ("system", "options"), [(name, {}) for name in PANELS] + [("voting", {"voting": "hard"})]
+)
+def test_collectives_learn_the_digits(system, options):
+    policy = Specialists(system, hidden=(32,), lr=1e-2, **options)
+    env = run(policy, 80, num_worlds=1, exam_every=79)
+    assert env.metrics()["collective_accuracy"].mean() > 0.75
+    test = env.dataset.test
+    said = policy.together(env.dataset.inputs("test", torch.arange(len(test))))
+    assert torch.allclose(said.sum(-1), torch.ones(()), atol=1e-4)
+    assert (said.argmax(-1) == test.y).float().mean() > 0.75
+
+
+def test_sparse_collectives_consult_few():
+    for system, k in (("moe", 2), ("switch", 1)):
+        env = run(Specialists(system, **QUICK), 5, members=4)
+        assert torch.allclose(env.metrics()["utilisation"].sum(-1), torch.full((2,), float(k)), atol=1e-5)
+        assert torch.allclose(env.metrics()["load"].sum(-1), torch.ones(2), atol=1e-5)
+
+
+def test_one_policy_is_the_others_by_its_bids():
+    said = [
+        run(Specialists(system, **QUICK, **options), 6).metrics()
+        for system, options in (
+            ("voting", {}),
+            ("unified", {"weighting": "confidence"}),
+        )
+    ]
+    for name in ("collective_score", "contribution", "entropy"):
+        assert torch.allclose(said[0][name], said[1][name], atol=1e-6), name
+
+
+def test_own_views_suit_ensembles_and_no_router():
+    assert (
+        run(Specialists("ensemble", **QUICK), 60, share="parts").metrics()["collective_accuracy"].mean() > 0.4
+    )
+    own = run(Specialists("ensemble", confidence=4.0, **QUICK), 60, share="class_experts", members=5)
+    assert own.metrics()["collective_accuracy"].mean() > 0.2
+    with pytest.raises(ConfigError, match="share='shared'"):
+        begin(Specialists("moe"), share="parts")
+    with pytest.raises(ConfigError, match="share='shared'"):
+        begin(Specialists("diverse_ensemble"), share="own")
+
+
+@pytest.mark.parametrize("system", list(PANELS))
+def test_exam_inputs_shape_answers_alone(system):
+    check_exam_blind(lambda: Specialists(system, **QUICK), Collective, steps=15, **SMALL)
+
+
+@pytest.mark.parametrize("system", ["weighted_ensemble", "moe"])
+def test_a_loaded_policy_goes_on_as_it_was(system):
+    one, other = Specialists(system, **QUICK), Specialists(system, **QUICK)
+    env, obs = begin(one)
+    for _ in range(4):
+        obs = env.step(one.act(obs)).obs
+    other.bind(env)
+    other.reset()
+    other.load_state_dict(one.state_dict())
+    twin = env.fork()
+    for _ in range(3):
+        first, second = one.act(obs), other.act(obs)
+        assert all(torch.equal(first[key], second[key]) for key in first)
+        obs = env.step(first).obs
+    assert (twin.clock == 4).all()
+
+
+def test_a_masked_reset_begins_anew_there_alone():
+    policy = Specialists("moe", **QUICK)
+    env, obs = begin(policy)
+    fresh = {k: v.clone() for k, v in policy.state_dict()["specialists"].items()}
+    for _ in range(4):
+        obs = env.step(policy.act(obs)).obs
+    learnt = policy.state_dict()["specialists"]
+    policy.reset(torch.tensor([True, False]))
+    now = policy.state_dict()["specialists"]
+    for name, value in now.items():
+        half = len(value) // 2
+        assert torch.equal(value[half:], learnt[name][half:])
+        assert torch.equal(value[:half], fresh[name][:half])
+
+
+def test_mistakes_of_policies():
+    with pytest.raises(UnknownName, match="unknown collective 'mixture'"):
+        Specialists("mixture")
+    with pytest.raises(UnknownName, match="did you mean 'balance'"):
+        Specialists("moe", balanced=1)
+    with pytest.raises(UnknownName, match="unknown way of voting"):
+        begin(Specialists("voting", voting="loud"))
+    with pytest.raises(ConfigError, match="HostedCollective is no collective-v0 with learners of your own"):
+        Specialists().bind(hosted()[0])
+
+
+def test_bids_by_confidence_beat_equal_ones_where_specialists_differ():
+    reached = []
+    for power in (0.0, 4.0):
+        env = HostedCollective(
+            members=5,
+            share="dirichlet",
+            alpha=0.3,
+            horizon=100,
+            hidden=(32,),
+            lr=5e-3,
+            num_worlds=2,
+            autoreset=False,
+        )
+        policy = Bidders(power=power)
+        policy.bind(env)
+        obs = env.reset(seed=0)
+        scores = []
+        for _ in range(100):
+            step = env.step(policy.act(obs))
+            obs = step.obs
+            scores.append(step.info["collective_score"].mean())
+        reached.append(torch.stack(scores[-20:]).mean())
+    assert reached[1] > reached[0] + 0.02
+    with pytest.raises(UnknownName, match="unknown feature of a sample 'luck'"):
+        Bidders("luck").bind(env)
+    with pytest.raises(ConfigError, match="bidders need collective-v0 with learners"):
+        Bidders().bind(world()[0])
