@@ -10,6 +10,7 @@ A row that is in FILE already is not trained again.
 """
 
 import argparse
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -28,7 +29,7 @@ ROWS = {
     "simple": ("halves-mnist", []),
     "attention": ("halves-mnist", ["policy.messenger=attention"]),
     "as published": ("halves-mnist-as-published", []),
-    "trained mute": ("halves-mnist", ["mode=mute"]),
+    "trained mute": ("halves-mnist", []),
     "oracle": ("halves-mnist", ["oracle=true"]),
     "1 symbol of 10, Gumbel": ("halves-mnist", ["vocabulary=10"]),
     "1 symbol of 10, REINFORCE": (
@@ -38,6 +39,9 @@ ROWS = {
     "1 number": ("halves-mnist", ["width=1"]),
 }
 """Name to a scenario and what is set in it."""
+
+MUTE = ("trained mute",)
+"""Rows that never hear a message."""
 
 MODES = ("open", "mute", "shuffled")
 _WORLDS, _SLICE = 5, 1000  # of the evaluation, for each mode
@@ -69,8 +73,11 @@ def measure(row: str, seed: int, cpu_seconds: float) -> dict:
     """Train one row with one seed, and evaluate it."""
     name, assignments = ROWS[row]
     worlds = 128 if "slice_size=1" in assignments else 1
+    scenario = get_scenario(name)
+    if row in MUTE:
+        scenario = dataclasses.replace(scenario, env_kwargs={**scenario.env_kwargs, "mode": "mute"})
     config = backprop.configure(
-        get_scenario(name),
+        scenario,
         assignments=[*assignments, f"policy.seed={seed}"],
         cpu_seconds=cpu_seconds,
         seed=seed,

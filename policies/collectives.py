@@ -139,9 +139,9 @@ class Specialists(Policy):
 
     # ---- reports and saving -------------------------------------------------------------------------
 
-    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor:
-        """Class distributions ``[W, N, M, C]`` of the specialists; see :meth:`Policy.predict`. They have no dropout."""
-        return self._whole(x)[0]
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions ``[W, N, M, C]`` of the specialists, who have no dropout; see :meth:`Policy.predict`."""
+        return self._whole(x)[0] if dropout is None else None
 
     def together(self, x: Tensor) -> Tensor:
         """Class distributions ``[W, M, C]`` of the collective, under its own bids and the world's weighting."""

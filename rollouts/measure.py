@@ -21,7 +21,10 @@ Measured = dict[str, Tensor]
 def findings(world: World, policy: Policy) -> Measured:
     """What is measured at a step: what a class knows; unless the exam says it all, the world's own metrics too."""
     known = (measure(world, policy) or {}) if has_teacher(world) else {}
-    return known if world.headline == EXAM else known | account(world)
+    if world.headline == EXAM:
+        return known
+    named = {name if v.dim() > 1 else f"{name}_accuracy": v for name, v in known.items()}
+    return named | account(world)
 
 
 def account(world: World) -> Measured:
@@ -78,7 +81,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     Args:
         world: Holds the test split.
         policy: Is asked for its predictions, unless the world hosts the learners.
-        controls: Whether to measure with dropout on, too, unless hosted learners have none.
+        controls: Whether to measure with dropout on, too, unless learners have none.
 
     Returns:
         None for policies that predict nothing.
@@ -98,7 +101,8 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
             sample = knows.predict(x, dropout=draw)
-            assert sample is not None
+            if sample is None:  # no dropout to leave on
+                return found
             if draw == 0:
                 found |= {f"{k}_dropout": v for k, v in _accuracies(sample, test.y, title).items()}
             votes += _one_hot(sample)

@@ -81,8 +81,8 @@ register_scenario(
         policy_kwargs={"hidden": (128, 64), "lr": 1e-3},
         seeds=_SEEDS,
         claims=(
-            Claim("soft_vote", 0.9675, _YARDSTICK, 0.005),
-            Claim("best", 0.9615, _YARDSTICK, 0.005),
+            Claim("soft_vote_accuracy", 0.9675, _YARDSTICK, 0.005),
+            Claim("best_accuracy", 0.9615, _YARDSTICK, 0.005),
         ),
         system="collective",
     )
@@ -97,7 +97,7 @@ register_scenario(
         | {"order": "single_pass", "members": 10, "weighting": "top_k", "k": 4, "exam_size": 100},
         policy_kwargs={"k": 4, "hidden": (128,), "lr": 1e-3},
         seeds=_SEEDS[:3],
-        claims=(Claim("together", 0.39, _YARDSTICK, 0.03),),
+        claims=(Claim("together_accuracy", 0.39, _YARDSTICK, 0.03),),
         system="collective",
     )
 )

@@ -233,7 +233,7 @@ def test_a_class_with_another_headline_tells_everything():
     for name in ("score", "exam_accuracy", "label_bytes", "bytes"):
         assert found[name] == pytest.approx([float(final[name].mean())])
     assert (found["labels"], found["labelled_slices"]) == ([32.0], [4.0])
-    assert {"mean", "soft_vote", "mean@3", "score@3"} <= found.keys()
+    assert {"mean_accuracy", "soft_vote_accuracy", "mean_accuracy@3", "score@3"} <= found.keys()
     assert report.budget_spent_at == 4
     assert len(report.students["open"][0]) == 3
     assert list(report.curves["open"][-1][0]) == pytest.approx(final["score"][0].tolist())
