@@ -54,7 +54,7 @@ class Policy(ABC):
         """Begin anew in the worlds of ``mask`` (bool ``[W]``; None is all); called after the world's reset."""
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
-        """Class distributions ``[W, N, M, C]`` for inputs ``[M, D…]``, for reports; None if there are none, or no dropout.
+        """Class distributions ``[W, N, M, C]`` for inputs ``[M, D…]``, for reports; None if none, or no dropout.
 
         Args:
             x: Inputs.
