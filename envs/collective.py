@@ -105,6 +105,8 @@ from .world import Outcome, TensorDict
 _PER_WORLD = ("collective_score", "collective_accuracy")
 _TOTALS = ("asked", "dropped", "entropy", "diversity")  # [W]
 _MEMBER_TOTALS = ("consulted", "load")  # [W, N]
+MOMENTS = 60
+"""Parts of an episode that pictures tell apart."""
 
 
 class Collective(Classroom):
@@ -170,6 +172,8 @@ class Collective(Classroom):
         chance = self.exam.chance(self.dataset.num_classes)
         fresh |= {"member_score": fresh["score"], "contribution": none, "load": none}
         fresh |= {"collective_score": torch.full_like(none[:, 0], chance), "collective_accuracy": none[:, 0]}
+        fresh["past/asked"] = none.new_zeros(self.num_worlds, MOMENTS)
+        fresh["past/consulted"] = none.new_zeros(self.num_worlds, MOMENTS, self.num_agents)
         fresh |= prefixed("total/", dict.fromkeys(_TOTALS, none[:, 0]) | dict.fromkeys(_MEMBER_TOTALS, none))
         return fresh
 
@@ -216,6 +220,7 @@ class Collective(Classroom):
             **prefixed("fb/", feedback),
             **self._deal(state, draws),
             **prefixed("total/", totals),
+            **self._past(state, tally),
             "present": self.channel.presence(present, draws),
             "left": answer.left,
             "own_left": answer.own_left,
@@ -308,6 +313,15 @@ class Collective(Classroom):
             "diversity": disagreement(answers, silent).sum(-1),
             "consulted": (weights > 0).sum(-1).float(),
             "load": weights.sum(-1),
+        }
+
+    def _past(self, state: TensorDict, tally: TensorDict) -> TensorDict:
+        """How often each member was consulted at each of the episode's moments, for pictures."""
+        place = (state["clock"] - 1) * MOMENTS // self.horizon
+        now = (place[:, None] == torch.arange(MOMENTS, device=self.device)).float()  # [W, MOMENTS]
+        return {
+            "past/asked": state["past/asked"] + now * tally["asked"][:, None],
+            "past/consulted": state["past/consulted"] + now[..., None] * tally["consulted"][:, None],
         }
 
     def _shares(self, tally: TensorDict) -> TensorDict:

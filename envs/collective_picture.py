@@ -37,14 +37,14 @@ def as_text(world: Collective, state: TensorDict, w: int) -> str:
 
 
 def as_image(world: Collective, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: accuracies, utilisation and load, the weights on the last slice, and the slice."""
+    """uint8 ``[H, W, 3]``: accuracies, utilisation (in all, and over time), weights on the last slice, the slice."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     metrics = {name: value[w].cpu().numpy() for name, value in world.summary(state).items()}
-    figure = Figure(figsize=(12, 4.5), dpi=80, layout="constrained")
+    figure = Figure(figsize=(14, 4.5), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    bars, shares, weights, tiles = figure.subplots(1, 4)
+    bars, shares, times, weights, tiles = figure.subplots(1, 5)
     places = np.arange(world.num_agents)
     together = float(metrics["collective_accuracy"])
     bars.barh(places, metrics["exam_accuracy"], color="#4c78a8")
@@ -54,7 +54,12 @@ def as_image(world: Collective, state: TensorDict, w: int) -> np.ndarray:
     shares.barh(places + 0.2, metrics["load"], height=0.4, color="#f58518", label="load")
     shares.set(xlim=(0, 1), yticks=places, title="utilisation and load")
     shares.legend(loc="upper right", fontsize=8)
-    weights.imshow(state["fb/weights"][w].cpu().numpy(), vmin=0, vmax=1, aspect="auto", cmap="viridis")
+    past, asked = (state[f"past/{name}"][w].cpu().numpy() for name in ("consulted", "asked"))
+    when = np.where(asked[:, None] > 0, past / np.maximum(asked, 1)[:, None], np.nan)  # [MOMENTS, N]
+    shown = {"vmin": 0, "vmax": 1, "aspect": "auto", "cmap": "viridis"}
+    times.imshow(when.T, extent=(0, world.horizon, world.num_agents - 0.5, -0.5), **shown)
+    times.set(yticks=places, xlabel="step", title="consulted, over time")
+    weights.imshow(state["fb/weights"][w].cpu().numpy(), **shown)
     weights.set(yticks=places, xlabel="sample", title="weights on the last slice")
     for axes in (bars, shares):
         axes.invert_yaxis()
