@@ -1,0 +1,569 @@
+"""Collective layers against small computations of their formulas, one token and one expert at a time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from studyhall.envs import rng
+from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.policies.collective import (
+    AGGREGATIONS,
+    DIVERSE_AS_PUBLISHED,
+    MOE_AS_PUBLISHED,
+    SCORERS,
+    SWITCH_AS_PUBLISHED,
+    VOTINGS,
+    Ensemble,
+    Experts,
+    MoE,
+    NoisyTopK,
+    RelevanceRouter,
+    Switch,
+    UnifiedCollective,
+    VotingLayer,
+    aggregation,
+    allocate,
+    balance_loss,
+    diverse_loss,
+    grouped,
+    mean_correlation,
+    predictions,
+    raw_z_loss,
+    sample_tokens,
+    z_loss,
+)
+
+COPIES = torch.arange(3)
+
+
+def inputs(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def expert_of(
+    experts: Experts, index: tuple[int, ...], activation: type[nn.Module] = nn.GELU
+) -> nn.Sequential:
+    """One expert as the module everyone would write; ``index`` is (*copy, expert)."""
+    layers: list[nn.Module] = []
+    for weight, bias in zip(experts.weights, experts.biases, strict=True):
+        linear = nn.Linear(*weight.shape[-2:])
+        linear.weight.data, linear.bias.data = weight[index].T.detach().clone(), bias[index].detach().clone()
+        layers += [linear, activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def np_softmax(values, axis=-1):
+    shifted = np.exp(values - values.max(axis, keepdims=True))
+    return shifted / shifted.sum(axis, keepdims=True)
+
+
+# Experts ------------------------------------------------------------------------------------------------------
+
+
+def test_experts_are_the_modules_one_would_write():
+    experts = Experts(4, (5, 7, 6, 3), key=COPIES)
+    x = inputs(3, 2, 9, 5)
+    said = experts(x)
+    assert said.shape == (3, 4, 2, 9, 3)
+    for w, e in itertools.product(range(3), range(4)):
+        torch.testing.assert_close(said[w, e], expert_of(experts, (w, e))(x[w]))
+
+
+def test_large_products_and_their_gradients_too():
+    """Large enough to leave the plain batched product."""
+    experts = Experts(2, (256, 128, 64), key=0)
+    x = inputs(600, 256).requires_grad_()
+    experts(x).square().sum().backward()
+    ours = x.grad
+    x.grad = None
+    modules = [expert_of(experts, (e,)) for e in range(2)]
+    sum(module(x).square().sum() for module in modules).backward()
+    torch.testing.assert_close(ours, x.grad, rtol=1e-4, atol=1e-4)
+    for e, layer in itertools.product(range(2), range(2)):
+        own = modules[e][2 * layer]
+        torch.testing.assert_close(experts.weights[layer].grad[e].T, own.weight.grad, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(experts.biases[layer].grad[e], own.bias.grad, rtol=1e-3, atol=1e-3)
+
+
+def test_initial_weights_hang_on_the_key_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    many, one = MoE(5, 7, key=COPIES), MoE(5, 7, key=COPIES[1])
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, stack in many.state_dict().items():
+        assert torch.equal(stack[1], one.state_dict()[name])
+        assert not torch.equal(stack[0], stack[1])
+    first = Experts(2, (100, 50), key=0).weights[0]
+    assert first.abs().max() <= 0.1  # 1/√fan_in, as nn.Linear
+    assert first.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize("layer", ["Ensemble", "MoE", "Switch", "VotingLayer", "RelevanceRouter", "Unified"])
+def test_copies_are_independent_layers(layer):
+    """A stack of layers says what each of them says alone, and takes any batch."""
+    make = {
+        "Ensemble": lambda key: Ensemble(3, (5, 4, 2), key=key),
+        "MoE": lambda key: MoE(5, 4, 2, key=key, capacity_factor=0.5),
+        "Switch": lambda key: Switch(5, 4, 2, key=key),
+        "VotingLayer": lambda key: VotingLayer(5, 4, 2, key=key),
+        "RelevanceRouter": lambda key: RelevanceRouter(5, 4, key=key),
+        "Unified": lambda key: UnifiedCollective(3, (5, 4, 2), key=key, weighting="learned"),
+    }[layer]
+    keys = torch.arange(6).view(2, 3)
+    x = inputs(2, 3, 4, 8, 5)
+
+    def first(said):
+        return said if isinstance(said, torch.Tensor) else said[0]
+
+    stacked = first(make(keys)(x))
+    assert stacked.shape[:4] == (2, 3, 4, 8)
+    for w, n in itertools.product(range(2), range(3)):
+        torch.testing.assert_close(stacked[w, n], first(make(keys[w, n])(x[w, n])))
+    single = first(make(7)(x[0, 0, 0, 0]))  # no batch at all: one sample
+    torch.testing.assert_close(single, first(make(7)(x[0, 0, 0, :1]))[0])
+
+
+# Grouped computation ------------------------------------------------------------------------------------------
+
+
+def loop_over_experts(experts, x, chosen, gates, capacity=None):
+    """The form everyone writes; first choices are served before second ones, earlier tokens before later."""
+    out = x.new_zeros(len(x), experts.sizes[-1])
+    kept = torch.zeros_like(chosen, dtype=torch.bool)
+    for e in range(experts.experts):
+        taken = 0
+        for rank, t in itertools.product(range(chosen.shape[1]), range(len(x))):
+            if chosen[t, rank] == e and (capacity is None or taken < capacity):
+                taken += 1
+                kept[t, rank] = True
+                rows = x[t]
+                for layer, (weight, bias) in enumerate(zip(experts.weights, experts.biases, strict=True)):
+                    rows = (F.gelu(rows) if layer else rows) @ weight[e] + bias[e]
+                out = out.index_add(0, torch.tensor([t]), (gates[t, rank] * rows)[None])
+    return out, kept
+
+
+@pytest.mark.parametrize("capacity", [None, 1, 3, 50])
+def test_grouped_is_the_loop_and_so_are_its_gradients(capacity):
+    experts = Experts(4, (3, 5, 2), key=0).double()
+    x = inputs(11, 3).double().requires_grad_()
+    logits = inputs(11, 4, seed=1).double().requires_grad_()
+    wanted = inputs(11, 2, seed=2).double()
+    best, chosen = logits.topk(2)
+    found = []
+    for form in ("loop", "grouped"):
+        experts.zero_grad()
+        x.grad = logits.grad = None
+        gates = logits.gather(1, chosen).softmax(-1)
+        if form == "loop":
+            said, kept = loop_over_experts(experts, x, chosen, gates, capacity)
+        else:
+            said, kept = (part[0] for part in grouped(experts, x[None], chosen[None], gates[None], capacity))
+        (said * wanted).sum().backward()
+        found.append([said, kept, x.grad, logits.grad, *[p.grad for p in experts.parameters()]])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert bool(found[0][1].all()) == (capacity in (None, 50))
+
+
+def test_experts_not_chosen_are_not_computed():
+    """One whose weights are not numbers harms nobody who did not choose it."""
+    experts = Experts(4, (3, 5, 2), key=0)
+    for stack in (*experts.weights, *experts.biases):
+        stack.data[2] = torch.nan
+    x = inputs(1, 6, 3).requires_grad_()
+    chosen = torch.tensor([[0, 1], [1, 3], [3, 0], [0, 1], [1, 0], [3, 1]])[None]
+    gates = torch.full((1, 6, 2), 0.5, requires_grad=True)
+    said, _ = grouped(experts, x, chosen, gates, None)
+    said.sum().backward()
+    assert said.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert gates.grad.isfinite().all()
+    assert experts.weights[0].grad[[0, 1, 3]].isfinite().all()
+
+
+def test_no_tokens_and_no_room():
+    experts = Experts(4, (3, 5, 2), key=0)
+    none = torch.zeros(1, 0, 2)
+    assert grouped(experts, torch.zeros(1, 0, 3), none.long(), none, None)[0].shape == (1, 0, 2)
+    with pytest.raises(ConfigError, match="capacity must be a whole number of at least 1, got 0"):
+        grouped(experts, torch.zeros(1, 1, 3), torch.zeros(1, 1, 2).long(), torch.zeros(1, 1, 2), 0)
+
+
+# Ensembles ----------------------------------------------------------------------------------------------------
+
+
+def test_ensemble_aggregations():
+    x = inputs(20, 5)
+    answers = {}
+    for kind in AGGREGATIONS:
+        ensemble = Ensemble(5, (5, 8, 3), key=0, aggregation=kind)
+        if kind == "weighted":
+            ensemble.weights.data = inputs(5, seed=4)
+        said = ensemble(x)
+        probs = np_softmax(
+            np.stack([expert_of(ensemble.members, (e,), nn.ReLU)(x).detach().numpy() for e in range(5)])
+        )
+        answers[kind] = said.answer.detach().numpy()
+        np.testing.assert_allclose(said.uncertainty.detach().numpy(), probs.var(0).mean(-1), rtol=1e-4)
+    np.testing.assert_allclose(answers["mean"], probs.mean(0), rtol=1e-4)
+    weights = np_softmax(inputs(5, seed=4).numpy())
+    np.testing.assert_allclose(answers["weighted"], np.einsum("e,emc->mc", weights, probs), rtol=1e-4)
+    for m in range(20):
+        votes = np.bincount(probs[:, m].argmax(-1), minlength=3)
+        tied = [c for c in range(3) if votes[c] == votes.max()]
+        winner = max(tied, key=lambda c: probs[:, m, c].sum())
+        assert answers["vote"][m].tolist() == [float(c == winner) for c in range(3)]
+
+
+def test_a_tied_vote_goes_to_the_greatest_summed_probability():
+    surer_of_1 = torch.tensor([[[0.6, 0.4, 0.0]], [[0.1, 0.9, 0.0]]])
+    assert aggregation.majority(surer_of_1).tolist() == [1]
+    # Class 2 has the most probability in all, but fewer votes than the two that are tied.
+    many = torch.tensor(
+        [[0.5, 0.01, 0.49], [0.5, 0.02, 0.48], [0.01, 0.5, 0.49], [0.03, 0.5, 0.47], [0, 0, 1.0]]
+    )
+    assert aggregation.majority(many[:, None]).tolist() == [0]
+
+
+def test_a_single_member_is_certain():
+    said = Ensemble(1, (5, 3), key=0)(inputs(4, 5))
+    assert said.uncertainty.tolist() == [0.0] * 4
+
+
+def test_diverse_loss():
+    logits, labels = inputs(4, 30, 3), torch.arange(30) % 3
+    probs = np_softmax(logits.numpy())
+    errors = probs - np.eye(3)[labels.numpy()]
+    task = -np.log(probs[:, np.arange(30), labels.numpy()]).mean(-1)
+    for values, options in ((errors, {}), (probs, DIVERSE_AS_PUBLISHED), (probs, {"of": predictions})):
+        correlation = np.corrcoef(values.reshape(4, -1))[np.triu_indices(4, 1)].mean()
+        expected = task + 0.1 * correlation
+        np.testing.assert_allclose(diverse_loss(logits, labels, **options).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(diverse_loss(logits, labels, weight=0.0).numpy(), task, rtol=1e-5)
+    stacked = diverse_loss(torch.stack([logits, -logits]), labels.expand(2, -1))
+    torch.testing.assert_close(stacked[0], diverse_loss(logits, labels))
+
+
+def test_members_that_are_right_agree_without_being_punished():
+    """Two members, both nearly right, that err in opposite ways: predictions correlate, errors do not."""
+    labels = torch.zeros(40, dtype=torch.long)
+    wrong = torch.where(torch.arange(40) % 2 == 0, 0.02, 0.1)
+    probs = torch.stack([torch.stack([1 - w, w], -1) for w in (wrong, 0.12 - wrong)])
+    assert mean_correlation(predictions(probs, labels)) > 0.98
+    errors = probs[..., 1:]
+    assert mean_correlation(errors).item() == pytest.approx(-1.0, abs=1e-4)
+    assert mean_correlation(probs[:1]) == 0.0
+
+
+# Mixtures -----------------------------------------------------------------------------------------------------
+
+
+def test_the_noisy_gate():
+    gate = NoisyTopK(6, 5, 2, key=3)
+    x, key = inputs(1, 200, 6), torch.tensor(11)
+    w_gate, w_noise = (w.detach().numpy() for w in (gate.gate.weight, gate.noise.weight))
+    noise = rng.normal(rng.bits(key, "gate-noise", (200, 5))).numpy()
+    rows = x[0].numpy()
+    noisy = rows @ w_gate + noise * np.log1p(np.exp(rows @ w_noise))
+    for logits, route in ((rows @ w_gate, gate(x)), (noisy, gate(x, key))):
+        order = np.argsort(-logits, axis=1)[:, :2]
+        assert np.array_equal(route.chosen[0].numpy(), order)
+        expected = np_softmax(np.take_along_axis(logits, order, 1))
+        np.testing.assert_allclose(route.gates[0].detach().numpy(), expected, rtol=1e-4)
+    assert torch.equal(gate(x, key).logits, gate(x, key).logits)
+    assert not torch.equal(gate(x, key).logits, gate(x, key + 1).logits)
+
+
+def test_moe_is_the_weighted_sum_of_its_experts():
+    moe = MoE(6, 8, 3, key=0, experts=5, k=2, capacity_factor=None)
+    x, key = inputs(30, 6), torch.tensor(2)
+    said = moe(x, key)
+    route = moe.router(x[None], key)
+    modules = [expert_of(moe.experts, (e,)) for e in range(5)]
+    for t in range(30):
+        expected = sum(route.gates[0, t, j] * modules[route.chosen[0, t, j]](x[t]) for j in range(2))
+        torch.testing.assert_close(said.output[t], expected)
+    counts = np.bincount(said.load.chosen.numpy().ravel(), minlength=5)
+    np.testing.assert_allclose(said.load.utilisation.numpy(), counts / 60, rtol=1e-6)
+    probability = np_softmax(route.logits[0].detach().numpy()).mean(0)
+    assert said.loss.item() == pytest.approx(0.01 * 5 * (counts / 60 * probability).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_balance_loss_is_1_when_balanced_and_n_at_collapse(k):
+    """At collapse all tokens want one expert, or the same k of them; then it is N/k."""
+    experts, even = 4, (torch.arange(80)[:, None] + torch.arange(k)) % 4
+    assert balance_loss(torch.zeros(80, experts), even).item() == pytest.approx(1.0)
+    one = torch.arange(k).expand(80, k)
+    sure = torch.full((80, experts), -50.0).index_fill(1, torch.arange(k), 50.0)
+    assert balance_loss(sure, one).item() == pytest.approx(experts / k)
+
+
+def test_weights_of_the_losses():
+    """A Switch whose router is zero but for one expert: the balance loss is α·N, and the rest is the z-loss."""
+    switch = Switch(4, 8, key=0, balance=0.03, z_weight=0.002)
+    switch.router.gate.weight.data.zero_()[:, 1] = 100.0
+    x = torch.ones(64, 4)
+    logits = np.array([0.0, 400.0, *[0.0] * 6])
+    assert switch(x).loss.item() == pytest.approx(0.03 * 8 + 0.002 * np.logaddexp.reduce(logits) ** 2)
+    switch.router.gate.weight.data.zero_()
+    switch.z_weight = 0.0
+    # All logits equal: P is 1/8 for all, and whoever the tie goes to, N·Σ f·P is 1.
+    assert switch(x).loss.item() == pytest.approx(0.03)
+
+
+def test_z_losses():
+    logits = inputs(2, 30, 5)
+    expected = (np.log(np.exp(logits.numpy()).sum(-1)) ** 2).mean(-1)
+    np.testing.assert_allclose(z_loss(logits).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(raw_z_loss(logits).numpy(), (logits.numpy() ** 2).mean((1, 2)), rtol=1e-5)
+
+
+def count_drops(chosen, experts, capacity):
+    """Serve assignments one by one: kept, refused, and tokens nobody took."""
+    room = [capacity] * experts
+    kept = np.zeros(chosen.shape, bool)
+    for rank, t in itertools.product(range(chosen.shape[1]), range(len(chosen))):
+        if room[chosen[t, rank]]:
+            room[chosen[t, rank]] -= 1
+            kept[t, rank] = True
+    return kept, int((~kept).sum()), int((~kept.any(1)).sum())
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(MoE, 1.25), (MoE, 0.3), (Switch, 1.0), (Switch, 0.01)])
+def test_capacity_and_drops_are_exact(kind, factor):
+    layer = kind(6, 8, key=COPIES, capacity_factor=factor)
+    layer.router.gate.weight.data.mul_(5)  # uneven
+    said = layer(inputs(3, 5, 20, 6), None)
+    assert said.load.chosen.shape == (3, 5, 20, layer.router.k)
+    capacity = max(1, math.floor(factor * layer.router.k * 100 / 8))
+    for w in range(3):
+        chosen = said.load.chosen[w].flatten(0, 1).numpy()
+        kept, refused, dropped = count_drops(chosen, 8, capacity)
+        assert np.array_equal(said.load.kept[w].flatten(0, 1).numpy(), kept)
+        assert (said.load.refused[w].item(), said.load.dropped[w].item()) == (refused, dropped)
+        assert np.bincount(chosen[kept], minlength=8).max() <= capacity
+        zero = (said.output[w].flatten(0, 1) == 0).all(-1).numpy()
+        assert np.array_equal(zero, ~kept.any(1))  # on a residual, these pass through
+        assert refused > 0
+    layer.eval()
+    everyone = layer(inputs(3, 5, 20, 6))
+    assert everyone.load.refused.tolist() == everyone.load.dropped.tolist() == [0, 0, 0]
+
+
+def test_balanced_tokens_just_fit():
+    """Factor 1 has room for all of an even load, and for none more."""
+    switch = Switch(8, 8, key=0)
+    switch.router.gate.weight.data.copy_(10 * torch.eye(8))
+    tokens = torch.eye(8).repeat(4, 1)
+    assert switch(tokens).load.dropped == 0
+    tokens[0] = tokens[1]
+    assert switch(tokens).load.dropped == 1
+
+
+def test_switch_gates_by_probability():
+    switch = Switch(6, 8, 3, key=0, experts=4, capacity_factor=None)
+    x = inputs(20, 6)
+    said = switch(x)
+    probability = np_softmax(x.numpy() @ switch.router.gate.weight.detach().numpy())
+    for t in range(20):
+        best = probability[t].argmax()
+        expected = probability[t, best] * expert_of(switch.experts, (best,))(x[t])
+        torch.testing.assert_close(said.output[t], expected)
+
+
+def test_as_published():
+    x = inputs(40, 6)
+    moe = MoE(6, 8, key=0, **MOE_AS_PUBLISHED)
+    moe.router.gate.weight.data.mul_(20)
+    said = moe(x, torch.tensor(0))
+    assert said.output.shape == (40, 6)
+    assert said.load.refused == 0  # the declared capacity is not applied
+    switch = Switch(6, 8, key=0, balance=0.0, **SWITCH_AS_PUBLISHED)
+    logits = (x @ switch.router.gate.weight).detach().numpy()
+    assert switch(x).loss.item() == pytest.approx(0.001 * (logits**2).mean(), rel=1e-5)
+
+
+def test_the_router_learns_through_its_gates():
+    """Two kinds of tokens, two experts that differ: the router finds who suits whom."""
+    switch = Switch(2, 4, 1, key=0, experts=2, capacity_factor=None, balance=0.05)
+    x = torch.eye(2).repeat(16, 1)
+    wanted = torch.tensor([1.0, -1.0]).repeat(16)
+    optimiser = torch.optim.Adam(switch.parameters(), lr=0.02)
+    for _ in range(150):
+        said = switch(x)
+        loss = (said.output[:, 0] - wanted).square().mean()
+        optimiser.zero_grad()
+        (loss + said.loss).backward()
+        optimiser.step()
+    assert loss < 0.02
+    assert said.load.utilisation.tolist() == pytest.approx([0.5, 0.5])
+
+
+# Voting and the unified collective ----------------------------------------------------------------------------
+
+
+def test_voting():
+    x = inputs(25, 5)
+    for voting in VOTINGS:
+        layer = VotingLayer(5, 8, 3, key=0, voters=4, voting=voting)
+        votes = np_softmax(
+            np.stack([expert_of(layer.voters, (e,), nn.ReLU)(x).detach().numpy() for e in range(4)], axis=1)
+        )
+        state = layer.confidence.state
+        scores = x.numpy() @ state.weight.detach().numpy() + state.bias.detach().numpy()
+        if voting == "soft":
+            expected = np.einsum("me,mec->mc", np_softmax(scores), votes)
+        elif voting == "weighted":
+            sure = 1 / (1 + np.exp(-scores))
+            expected = np.einsum("me,mec->mc", sure, votes) / sure.sum(1, keepdims=True)
+        else:
+            expected = aggregation.vote(torch.from_numpy(votes).transpose(0, 1)).numpy()
+        np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_hard_votes_learn_as_soft_ones_do():
+    soft, hard = (VotingLayer(5, 8, 3, key=0, voting=voting) for voting in ("soft", "hard"))
+    x, wanted = inputs(10, 5), inputs(10, 3, seed=1)
+    assert set(hard(x).unique().tolist()) == {0.0, 1.0}
+    for layer in (soft, hard):
+        (layer(x) * wanted).sum().backward()
+    for ours, theirs in zip(hard.parameters(), soft.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def softmax(x: torch.Tensor) -> torch.Tensor:
+    return x.softmax(-1)
+
+
+@pytest.mark.parametrize("key", [5, COPIES])
+def test_unified_reproduces_the_others(key):
+    """With the same key, hence the same weights, it says the same; the MoE bit for bit, noise and all."""
+    x = inputs(3, 40, 6) if isinstance(key, torch.Tensor) else inputs(40, 6)
+    noise = torch.as_tensor(key) + 100
+    as_votes = {"key": key, "activation": F.relu, "final": softmax}
+
+    ensemble = Ensemble(8, (6, 9, 3), key=key)(x).answer
+    unified = UnifiedCollective(8, (6, 9, 3), weighting="uniform", **as_votes)(x)
+    torch.testing.assert_close(unified.output, ensemble, rtol=0, atol=1e-7)
+    assert (unified.weights == 1 / 8).all()
+
+    voting = VotingLayer(6, 9, 3, key=key, voters=8)(x)
+    unified = UnifiedCollective(8, (6, 9, 3), weighting="confidence", **as_votes)(x)
+    assert torch.equal(unified.output, voting)
+
+    moe = MoE(6, 9, 3, key=key, k=3, capacity_factor=None)(x, noise)
+    collective = UnifiedCollective(8, (6, 9, 3), key=key, weighting="learned", k=3)
+    unified = collective(x, noise)
+    assert torch.equal(unified.output, moe.output)
+    assert ((unified.weights > 0).sum(-1) == 3).all()
+
+    # And each is the weighted sum that it claims to be.
+    said = collective.specialists(x)
+    expected = torch.einsum("...me,...emo->...mo", unified.weights, said)
+    torch.testing.assert_close(unified.output, expected)
+
+
+# Relevance and allocation -------------------------------------------------------------------------------------
+
+
+def test_relevance():
+    layer = RelevanceRouter(6, 9, key=0)
+    x = inputs(30, 6)
+    found = layer(x)
+    assert layer.names == SCORERS
+    fit = np_softmax(x.numpy() @ layer.router.gate.weight.detach().numpy())
+    scorers = [expert_of(layer.scorers, (e,)) for e in range(4)]
+    for t in range(30):
+        top = np.argsort(-fit[t])[:2]
+        weights = fit[t, top] / fit[t, top].sum()
+        scores = [1 / (1 + math.exp(-scorers[e](x[t]).item())) for e in top]
+        assert found.score[t].item() == pytest.approx(float(weights @ scores), rel=1e-4)
+        assert found.dominant[t] == top[0]
+        np.testing.assert_allclose(found.weights[t, top].detach().numpy(), weights, rtol=1e-4)
+        assert int((found.weights[t] > 0).sum()) == 2
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.05])
+def test_allocation(temperature):
+    relevance = inputs(2, 3, 10).sigmoid()
+    rows = relevance.numpy().reshape(6, 10).astype(float)
+    expected = np.full((6, 10), 0.1)
+    for _ in range(5):
+        redistribution = np_softmax((rows - expected) / temperature)
+        expected = 0.5 * expected + 0.5 * redistribution
+    expected /= expected.sum(1, keepdims=True)
+    shares = allocate(relevance, temperature=temperature)
+    np.testing.assert_allclose(shares.numpy().reshape(6, 10), expected, rtol=1e-4)
+    uniform = allocate(relevance, rounds=0)
+    torch.testing.assert_close(uniform, torch.full_like(relevance, 0.1))
+
+
+def test_tokens_are_drawn_in_proportion_and_only_once():
+    shares = torch.tensor([0.5, 0.3, 0.2])
+    drawn = sample_tokens(shares.expand(40_000, 3), 2, torch.arange(40_000))
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+    for first, second in itertools.permutations(range(3), 2):
+        expected = shares[first] * shares[second] / (1 - shares[first])
+        found = ((drawn[:, 0] == first) & (drawn[:, 1] == second)).float().mean()
+        assert found.item() == pytest.approx(expected.item(), abs=0.01)
+
+
+def test_draws_are_functions_of_their_keys():
+    before = torch.get_rng_state()
+    shares = allocate(inputs(4, 6, 10))
+    keys = torch.arange(4)
+    together = sample_tokens(shares, 3, keys)
+    assert together.shape == (4, 6, 3)
+    assert torch.equal(together[2], sample_tokens(shares[2], 3, keys[2]))
+    assert not torch.equal(together, sample_tokens(shares, 3, keys + 9))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_tokens_without_a_share_come_last():
+    shares = torch.tensor([0.0, 0.7, 0.0, 0.3]).expand(500, 4)
+    drawn = sample_tokens(shares, 4, torch.arange(500))
+    assert set(drawn[:, :2].flatten().tolist()) == {1, 3}
+    assert (drawn.sort(-1).values == torch.arange(4)).all()
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error", "message"),
+    [
+        (lambda: Ensemble(3, (5, 2), key=0, aggregation="meen"), UnknownName, "did you mean 'mean'"),
+        (lambda: VotingLayer(5, 4, 2, key=0, voting="loud"), UnknownName, "known are hard, soft, weighted"),
+        (lambda: UnifiedCollective(3, (5, 2), key=0, weighting="x"), UnknownName, "unknown weighting 'x'"),
+        (lambda: Experts(0, (5, 2), key=0), ConfigError, "experts must be a whole number of at least 1, got 0"),
+        (lambda: Experts(2, (5,), key=0), ConfigError, "sizes must be two or more widths"),
+        (lambda: Experts(2, (5, 0), key=0), ConfigError, "each width in sizes"),
+        (lambda: Experts(2, (5, 2), key=torch.zeros(2)), ConfigError, "key must be an int64 tensor"),
+        (lambda: Experts(2, (5, 2), key=0.5), ConfigError, "key must be a whole number"),
+        (lambda: Experts(2, (5, 2), key=0)(inputs(3, 4)), ConfigError, r"inputs must be \[…, 5\], got \[3, 4\]"),
+        (lambda: Experts(2, (5, 2), key=COPIES)(inputs(2, 4, 5)), ConfigError, r"must be \[3, …, 5\]"),
+        (lambda: MoE(5, 4, key=0, experts=3, k=4), ConfigError, "k must be a whole number between 1 and 3, got 4"),
+        (lambda: MoE(5, 4, key=0, capacity_factor=-1), ConfigError, "capacity_factor must be a number"),
+        (lambda: MoE(5, 4, key=0)(inputs(3, 5), COPIES), ConfigError, r"key of the noise must be int64 \[\]"),
+        (lambda: Switch(5, 4, key=0, balance=-1.0), ConfigError, "balance must be a number of at least 0"),
+        (lambda: RelevanceRouter(5, 4, key=0, scorers=("a", "a")), ConfigError, "different names"),
+        (lambda: diverse_loss(inputs(2, 3, 4), torch.arange(3), weight=-1), ConfigError, "weight must be"),
+        (lambda: allocate(inputs(4), temperature=0.0), ConfigError, "temperature must be a number"),
+        (lambda: allocate(inputs(4), rounds=-1), ConfigError, "rounds must be a whole number"),
+        (lambda: sample_tokens(inputs(4).abs(), 5, COPIES[0]), ConfigError, "k must be .* between 0 and 4"),
+        (lambda: sample_tokens(inputs(2, 4).abs(), 2, COPIES), ConfigError, "key must be int64 with the shares'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_said_in_one_line(mistake, error, message):
+    with pytest.raises(error, match=message) as raised:
+        mistake()
+    assert "\n" not in str(raised.value)
