@@ -82,6 +82,13 @@ register(
         "scorers choose which few tokens of a sample a reader may read",
     )
 )
+register(
+    EnvSpec(
+        "swarm-v0",
+        "studyhall.envs.swarm:SwarmWorld",
+        "particles look for the lowest point of an objective, and tell each other the best they found",
+    )
+)
 
 __all__ = [
     "ActionError",

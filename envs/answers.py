@@ -2,7 +2,8 @@
 
 Formulas, for one row:
 
-* a distribution p over C classes against class y: loss −ln p_y, score 1 − ½·Σ_c (p_c − 1[c = y])² (`exam.py`);
+* a distribution p over C classes against class y: loss −ln p_y, of p_y = 10⁻³⁰ at least; score
+  1 − ½·Σ_c (p_c − 1[c = y])² (`exam.py`);
 * a vector v against the truth x of D standard normal numbers: loss Σ_d (v_d − x_d)² / D, score 1 − loss, which is 0
   for the vector of zeros, the best that knows nothing.
 """
@@ -15,11 +16,10 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from torch.nn import functional as F
 
 from .exam import distributions
 
-_LEAST = 1e-7  # probability whose logarithm is still taken
+_LEAST = 1e-30  # probability whose logarithm is still taken
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Classes:
     def readable(self, answer: Tensor) -> Tensor:
         """Distributions ``[..., C]``, uniform where there is none to read."""
         if not answer.is_floating_point():
-            return F.one_hot(answer, self.count).float()
+            answer = (answer[..., None] == torch.arange(self.count, device=answer.device)).float()
         weights, abstained = distributions(answer)
         return torch.where(abstained[..., None], 1 / self.count, weights)
 

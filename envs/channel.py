@@ -94,7 +94,8 @@ class Channel:
         bits: Bits per published number, 1 to 32; below 32 the numbers are quantised.
         cap: Bytes an agent may send per step, over all its edges; a message above it is not sent.
         mode: One of :data:`MODES` for all worlds, or one per world. ``mute`` delivers nothing,
-            ``shuffled`` permutes messages over the rows of the slice, ``isolated`` has no peers at all.
+            ``shuffled`` permutes messages over the rows of the slice so that none stays, ``isolated`` has no
+            peers at all.
         device: Where the tensors live.
     """
 
@@ -135,6 +136,8 @@ class Channel:
         for kind in self.liar_kinds:
             if kind not in LIAR_KINDS:
                 raise unknown("kind of liar", str(kind), LIAR_KINDS)
+        if not isinstance(self.mode, (str, Sequence)):
+            raise ConfigError(f"mode must be one word, or one per world, got {self.mode!r}")
         modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
         if len(modes) != self.num_worlds:
             raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
@@ -188,6 +191,8 @@ class Channel:
     def step_draws(self, rows: int, classes: int) -> dict[str, tuple[int, ...]]:
         """Draws of one step, for publications ``[rows, classes]``."""
         n = self.num_agents
+        if self.shuffles and rows < 2:
+            raise ConfigError("shuffled messages need slices of at least 2 samples: raise slice_size")
         shapes: dict[str, tuple[int, ...]] = {}
         if self._is("random"):
             shapes["channel/edge"] = (n, n)
@@ -312,7 +317,8 @@ class Channel:
         """
         order = None
         if self.shuffles:
-            order = rng.permutation(draws["channel/shuffle"])
+            place = rng.permutation(draws["channel/shuffle"])
+            order = torch.empty_like(place).scatter_(1, place, place.roll(-1, 1))  # one cycle: no row stays
             kept = torch.arange(order.shape[1], device=order.device)
             order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
         edges = state["edges"]

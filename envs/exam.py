@@ -142,8 +142,8 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
         The rows divided by their sums, all zero where a row abstains, and bool ``[…]``: which do. A row
         abstains if it is all zero, or holds anything not finite or negative.
     """
-    largest = weights.amax(-1)  # dividing by it first keeps the sum of large weights finite
-    abstained = ~(torch.isfinite(largest) & (largest > 0) & (weights.amin(-1) >= 0))
+    largest = weights.detach().amax(-1)  # dividing by it first keeps the sum of large weights finite
+    abstained = ~(torch.isfinite(largest) & (largest > 0) & (weights.detach().amin(-1) >= 0))
     scaled = weights / torch.where(abstained, 1.0, largest)[..., None]
     scaled = torch.where(abstained[..., None], 0.0, scaled)
     return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained

@@ -85,7 +85,7 @@ from . import rng
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
-from .validation import whole
+from .validation import flag, whole
 from .world import TensorDict
 
 TARGETS = ("partner", "place")
@@ -115,13 +115,17 @@ class Halves(MessageWorld):
         if target not in TARGETS:
             raise unknown("target", str(target), TARGETS)
         self.grid, self.target = (rows, columns), target
-        self.rotate, self.flip, self.swap = rotate, flip, swap
+        self.rotate, self.flip, self.swap = flag("rotate", rotate), flag("flip", flip), flag("swap", swap)
         self.dataset = load_dataset(data, data_dir=data_dir).to(self.device)
         self.picture_shape = _picture_shape(self.dataset, self.grid, rotate)
         channels, height, width = self.picture_shape
         self.part_shape = (channels, height // rows, width // columns)
         self._cut = _cuts(self.picture_shape, self.grid).to(self.device)  # [8, N, pixels of a part]
         self.mean_part, self._worst = self._of_the_stream()
+        if not bool((self._worst > 0).all()):
+            raise ConfigError(
+                f"the pictures of {self.dataset.name} have a part that is always the same: cut otherwise"
+            )
         shape = (self.rows, *self.part_shape)
         deals: dict[str, tuple[int, ...]] = {"slice": (self.rows,)}
         if rotate:

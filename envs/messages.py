@@ -21,13 +21,13 @@ its spaces, and what it measures.
 | `width` | 16 | M, numbers of a message |
 | `bound` | inf | numbers of a message lie in [−bound, bound]; what is beyond counts as the bound |
 | `vocabulary`, `length` | None, 1 | symbols instead of numbers: V of them to choose from, L in a message |
-| `choices` | False | symbols and classes are whole numbers (MultiDiscrete), for categorical policies, not weights |
-| `oracle` | False | the control: everyone also sees what the others see, free of charge |
+| `choices` | False | symbols and classes are whole numbers (MultiDiscrete), for categorical policies; none is silent |
+| `oracle` | False | the control: everyone also sees what the others see, free; one's own first, along C (or D) |
 | `split` | None | "stream", "exam" or "test"; None takes the stream in the domain "train", else the test split |
 | `topology` | "complete" | "complete", "ring", "star", "k_regular", "small_world", "random", or a matrix |
 | `degree`, `rewire`, `edge_probability` | 2, .1, .5 | of k-regular, small-world and random topologies |
-| `drop`, `delay` | 0, 0 | losses per edge, rounds by which messages come late |
-| `noise`, `bits`, `cap` | 0, 32, None | numbers on the air: Gaussian noise, quantisation; bytes per agent and round |
+| `drop`, `delay` | 0, 0 | losses per edge (of a whole slice's messages), rounds by which messages come late |
+| `noise`, `bits`, `cap` | 0, 32, None | of numbers: noise, rounding (`bits` needs `bound`); bytes per agent and round |
 | `mode` | "open" | "open", "mute", "shuffled" (over the samples of the slice), "isolated"; or one per world |
 | `byte_price` | 0 | reward per KiB sent |
 | `reward_scale`, `cooperation` | 1, 0 | reward = scale · ((1 − c)·own improvement + c·mean improvement) − price |
@@ -44,7 +44,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from torch.nn import functional as F
 
 from . import rng
 from .channel import Channel, DelayLine
@@ -52,7 +51,7 @@ from .errors import ConfigError, unknown
 from .exam import progress_reward
 from .sources import Sources
 from .streams.dataset import SplitName
-from .validation import real, whole
+from .validation import flag, real, whole
 from .wire import Numbers, Symbols, Wire
 from .world import Outcome, TensorDict, World, plural
 
@@ -125,7 +124,9 @@ class MessageWorld(World):
         self.reward_scale = real("reward_scale", reward_scale, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
-        self.oracle, self.choices = oracle, choices
+        self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
+        if delay >= rounds:
+            raise ConfigError(f"messages {delay} rounds late never arrive within {rounds}: raise rounds")
         if split not in (None, "stream", "exam", "test"):
             raise unknown("split", str(split), ("stream", "exam", "test"))
         self._split = split
@@ -257,7 +258,8 @@ class MessageWorld(World):
     def _carry(self, message: Tensor, state: TensorDict, draws: TensorDict) -> tuple[TensorDict, Tensor]:
         """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""
         if not message.is_floating_point():
-            message = F.one_hot(message, self.wire.shape[-1]).float()
+            symbols = torch.arange(self.wire.shape[-1], device=self.device)
+            message = (message[..., None] == symbols).float()  # what is no symbol says nothing
         drawn = draws.get("channel/noise")
         sent, silent = self.wire.on_air(message, None if drawn is None else drawn.view(message.shape))
         rows = (~silent).sum(-1)  # [W, N]
@@ -302,6 +304,8 @@ def _wire(width: int, bound: float, vocabulary: int | None, length: int, noise: 
         if length != 1:
             raise ConfigError("length is of messages of symbols: give vocabulary too, or width for numbers")
         return Numbers(width, bound, bits, noise)
-    if noise or bits != 32:
-        raise ConfigError("noise and bits are of numbers, not of symbols: leave them out, or the vocabulary")
+    if noise or bits != 32 or bound != math.inf:
+        raise ConfigError(
+            "noise, bits and bound are of numbers, not of symbols: leave them out, or the vocabulary"
+        )
     return Symbols(length, vocabulary)

@@ -38,6 +38,17 @@ def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """The argument as a bool, if it is true or false.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigError(f"{name} must be true or false, got {value!r}")
+    return bool(value)
+
+
 def _within(value: Any, low: float, high: float | None) -> bool:
     return bool(low <= value and (high is None or value <= high))
 

@@ -2,7 +2,9 @@
 
 Both take the action ``message`` and put it on the air so that gradients pass: numbers with noise and rounding whose
 gradient is taken straight through (Bengio, Léonard & Courville 2013), symbols as the one-hot vector of the greatest
-entry, likewise. A row of zeros says nothing and is free; so does one with anything in it that is not finite.
+entry, likewise. A row of zeros says nothing and is free; so does one with anything in it that is not finite, and one of
+symbols without a weight above 0. One that names only some of its symbols is charged in full. Noise comes after
+rounding, and may leave the bounds.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from . import rng
 from .errors import ActionError, ConfigError, EpisodeEnded
-from .validation import check_actions, check_values, whole
+from .validation import check_actions, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
 
@@ -127,7 +127,7 @@ class World(ABC):
         self.num_agents = whole(f"number of {plural(self.agent_noun)}", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         self.device = _device(device)
-        self.autoreset, self.validate = autoreset, validate
+        self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
         self.domain = "train"
@@ -204,7 +204,6 @@ class World(ABC):
         self._restart(chosen, first_episode=fresh_seed)
         return self.obs
 
-    @torch.no_grad()
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
         """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
         self.moving = chosen
@@ -218,7 +217,8 @@ class World(ABC):
             "key": rng.fold(key, episode),
             "return": torch.zeros(self.num_worlds, self.num_agents, device=self.device),
         }
-        fresh |= self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
+        with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
+            fresh |= self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
         self._state = self._merge(fresh, old, None if chosen.all() else chosen)
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0

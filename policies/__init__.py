@@ -46,6 +46,11 @@ for _spec in (
         "the documented split-image autoencoder, which talks; to be trained",
     ),
     PolicySpec(
+        "feedforward",
+        "studyhall.policies.messages.feedforward:FeedforwardPolicy",
+        "one small network for everyone, from what is seen and was last heard; to be trained",
+    ),
+    PolicySpec(
         "referential",
         "studyhall.policies.messages.referential_network:ReferentialPolicy",
         "a speaker and listeners who find what it names; to be trained",
@@ -84,6 +89,12 @@ for _spec in (
     ),
     PolicySpec(
         "ink", "studyhall.policies.allocators:Saliency", "read where the ink is: the baseline of allocation"
+    ),
+    PolicySpec("pso", "studyhall.policies.swarm:PSO", "the classic particle swarm: w .7, c1 = c2 = 1.5"),
+    PolicySpec(
+        "hybrid_pso",
+        "studyhall.policies.swarm:HybridPSO",
+        "after each flight the three best descend along gradients",
     ),
     *RULES,
 ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .files import damaged, read
 from .learned import FORMAT, LearnedPolicy
 from .messages.policy import FORMAT as MESSAGES
@@ -29,5 +32,12 @@ def saved_policy(source: str) -> LearnedPolicy | MessagePolicy:
     if not isinstance(policy, MessagePolicy):
         raise damaged(source)
     policy.about = dict(about)
+    policy.world_kwargs = _spoken(about)
     policy.load_weights(weights)
     return policy
+
+
+def _spoken(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What messages were made of in the world that a policy was trained in."""
+    given = about.get("env_kwargs", {})
+    return {name: given[name] for name in ("width", "bound", "bits", "vocabulary", "length") if name in given}

@@ -1,4 +1,4 @@
-"""The algorithms a protocol is trained with, and their settings."""
+"""The algorithms that learn from rewards, and their settings."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Settings:
         ent_coef: Weight of the entropy.
         vf_coef: Weight of the value's loss.
         max_grad_norm: Gradients are clipped to it.
-        width: Of the scorer's hidden layers.
-        log_std_init: Initial logarithm of the actions' standard deviations; wide exploration makes trainings
-            more alike.
+        width: Of the network's hidden layers.
+        log_std_init: Initial logarithm of the actions' standard deviations, where actions are numbers; wide
+            exploration makes trainings more alike.
 
     Raises:
         ConfigError: A value out of range.

@@ -189,7 +189,8 @@ def train(
     algo: Annotated[
         str | None,
         typer.Option(
-            help="ppo or a2c, by reward; backprop through the channel, the default in message worlds."
+            help="ppo or a2c, by reward; in message worlds also backprop through the channel, the default, or "
+            "reinforce."
         ),
     ] = None,
     timesteps: Annotated[
@@ -202,7 +203,11 @@ def train(
         float | None, typer.Option(min=0, help="Of backprop: processor time after which to stop.")
     ] = None,
     worlds: Annotated[
-        int | None, typer.Option(min=1, help="Worlds side by side; 64 by default, of backprop 1.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worlds side by side; 64 by default, 512 in message worlds, of backprop 1, of reinforce 128.",
+        ),
     ] = None,
     seed: Annotated[
         int | None,

@@ -21,9 +21,10 @@ class Interval(NamedTuple):
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Student's t interval of the mean over seeds."""
+    """Student's t interval of the mean over seeds; NaN, a case that did not occur, is left out where others did."""
     from scipy.stats import t
 
+    values = [value for value in values if not math.isnan(value)] or values
     n = len(values)
     mean = math.fsum(values) / n
     if n < 2:

@@ -1,52 +1,56 @@
-"""Training a protocol on a scenario's world with Stable-Baselines3, and keeping the best of it.
+"""Training by reward on a scenario's world with Stable-Baselines3, and keeping the best of it.
 
 =================  =====================================================================================
 ``config.json``    everything needed to train it again
 ``best.zip``       the policy with the best return on held-out worlds so far, the untrained one among them
 ``last.zip``       the policy as training left it
+``checkpoint.pt``  where a stopped training can be taken up again (``--resume``)
 ``tensorboard/``   events, where TensorBoard is installed
 =================  =====================================================================================
 
-Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip`` and with SB3's own ``load``.
+Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip``; protocols also with SB3's own ``load``.
 
 Held-out worlds have the seeds 10,000, 10,001, … of the domain ``"eval"``, and ``best.zip`` is chosen on them. What a
 run measures are other worlds, as long as it stays below: ``studyhall run --seeds 10000-…`` would measure a policy
-on the very worlds that selected it.
+on the very worlds that selected it. Those of messages deal from the exam split, which runs never see.
+
+A checkpoint is written with every evaluation and where a training is stopped, always between two rollouts. What is
+taken up again there ends as if it had never stopped, bit for bit: policies, evaluations, and the best of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
-import math
+import json
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
-from ..envs import make_sb3, make_world, spec
+from ..envs import make_sb3
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.validation import whole
-from ..policies.learned import ScorerPolicy
-from ..policies.sb3 import SetPolicy, save_policy
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings
+from .checkpoints import read_checkpoint, unreadable
 from .interrupts import stop_requests
 from .output import as_json
+from .report import scenario_from_json
+from .sb3_state import put_back
 from .settings import customise, parse_assignments
 from .trained import Trained, TrainingProgress, plain, registered, training_folder
+from .trainees import trainee_of
+from .watch import CHECKPOINT, Evaluation, Stopped, Watch
 
-_EVAL_SEED = 10_000
-"""Held-out worlds have seeds from here on, far from those a run measures: a best chosen on these would be a
-claim that chose itself."""
+_ANEW = "train anew"
 _LAST_SEED = 2**32 - 1  # that numpy's generators take
 
 
@@ -96,13 +100,18 @@ class TrainConfig:
             )
 
     @property
+    def _usual(self) -> Settings:
+        """The settings that a user would leave out."""
+        return trainee_of(self.scenario).settings[self.algorithm]
+
+    @property
     def command(self) -> str:
         """The command that trains the same."""
         given = [
             f"{name}={as_json(value)}"
             for prefix, now, default in (
                 ("", plain(self.scenario.env_kwargs), plain(registered(self.scenario.name)[0])),
-                (f"{self.algorithm}.", vars(self.settings), vars(type(self.settings)())),
+                (f"{self.algorithm}.", vars(self.settings), vars(self._usual)),
             )
             for name, value in ((f"{prefix}{k}", v) for k, v in now.items() if default.get(k, ...) != v)
         ]
@@ -150,11 +159,18 @@ def configure(
             raise unknown("setting", name, [f"{algorithm}.{f.name}" for f in _fields(algorithm)])
     ours = {k.partition(".")[2]: v for k, v in given.items() if "." in k}
     theirs = [text for text in assignments if "." not in text.partition("=")[0]]
+    customised = customise(scenario, assignments=theirs)
+    trainee = trainee_of(scenario)
+    trainee.check(customised, given)
+    known = [f.name for f in _fields(algorithm) if f.name not in trainee.unused]
+    for name in ours:
+        if name not in known:
+            raise unknown(f"setting of {algorithm}", name, known)
     return TrainConfig(
-        scenario=customise(scenario, assignments=theirs),
+        scenario=customised,
         algorithm=algorithm,
-        settings=_settings(algorithm, ours),
-        **{name: value for name, value in options.items() if value is not None},
+        settings=dataclasses.replace(trainee.settings[algorithm], **ours),
+        **{**trainee.options, **{name: value for name, value in options.items() if value is not None}},
     )
 
 
@@ -162,13 +178,27 @@ def _fields(algorithm: str) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(ALGORITHMS[algorithm][1])
 
 
-def _settings(algorithm: str, given: Mapping[str, Any]) -> Settings:
-    """The algorithm's settings with a user's changes."""
-    known = [f.name for f in _fields(algorithm)]
-    for name in given:
-        if name not in known:
-            raise unknown(f"setting of {algorithm}", name, known)
-    return ALGORITHMS[algorithm][1](**given)
+def resumed(folder: Path, **options: Any) -> TrainConfig:
+    """The config of a stopped training.
+
+    Args:
+        folder: Of the training.
+        **options: Fields of :class:`TrainConfig` that are to be changed, such as ``timesteps``; None keeps them. What
+            is changed makes another training of it, which goes on from where this one stopped.
+
+    Raises:
+        ConfigError: The folder holds none.
+    """
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = {f.name: found[f.name] for f in dataclasses.fields(TrainConfig)}
+        fields["scenario"] = scenario_from_json(found["scenario"])
+        fields["settings"] = ALGORITHMS[found["algorithm"]][1](**found["settings"])
+    except OSError:
+        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from None
+    except (ValueError, KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder} holds no training by reward: {_ANEW}") from fault
+    return TrainConfig(**(fields | {name: value for name, value in options.items() if value is not None}))
 
 
 def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
@@ -180,31 +210,26 @@ def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
     Raises:
         ConfigError: The scenario's world is none to train in; says why.
     """
-    _check_world(config.scenario)
-    env = make_sb3(config.scenario.env, config.worlds, seed=config.seed, **config.scenario.env_kwargs)
+    trainee = trainee_of(config.scenario)
+    trainee.check(config.scenario, {})
+    world = trainee.world_kwargs(config.scenario)
+    env = make_sb3(config.scenario.env, config.worlds, seed=config.seed, **world)
     settings = dict(vars(config.settings))
     rate = settings.pop("learning_rate")
-    network = {name: settings.pop(name) for name in ("width", "log_std_init")}
+    for name in ("width", "log_std_init"):
+        del settings[name]
     if "batch_size" in settings:
         settings["batch_size"] = _divisor(env.num_envs * settings["n_steps"], settings["batch_size"])
     algorithm: Any = ALGORITHMS[config.algorithm][0]
     return algorithm(
-        SetPolicy,
+        trainee.policy_class,
         env,
         learning_rate=LinearSchedule(rate, 0.0, 1.0),
-        policy_kwargs=network,
+        policy_kwargs=trainee.policy_kwargs(config.settings, env),
         seed=config.seed,
         device="cpu",
         **settings,
     )
-
-
-def _check_world(scenario: Scenario) -> None:
-    """Say what to set where a scenario's world could decide what is trained, but not as it is set."""
-    if spec(scenario.env).hosted and scenario.env_kwargs.get("learners") is None:
-        raise ConfigError(f"{scenario.name} does not host its learners: add --set learners=mlp")
-    if scenario.env_kwargs.get("actions") == "targets":
-        raise ConfigError("train takes actions=listen, gated or discrete, got targets")
 
 
 def _divisor(total: int, most: int) -> int:
@@ -212,42 +237,18 @@ def _divisor(total: int, most: int) -> int:
     return next((size for size in range(min(most, total), 1, -1) if total % size == 0), total)
 
 
-class Evaluation:
-    """The return of the deterministic policy on held-out worlds, always the same ones.
-
-    Args:
-        config: Says which world.
-    """
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.world = make_world(
-            config.scenario.env, num_worlds=config.eval_worlds, autoreset=False, **config.scenario.env_kwargs
-        )
-
-    def __call__(self, model: OnPolicyAlgorithm, stop: Callable[[], bool]) -> float | None:
-        """Mean return of an agent over one episode of every world; None where ``stop`` said so on the way."""
-        assert isinstance(model.policy, SetPolicy)
-        policy = ScorerPolicy(model.policy.scorer)
-        policy.bind(self.world)
-        obs = self.world.reset(seed=_EVAL_SEED, options={"domain": "eval"})
-        while not self.world.ended.all():
-            if stop():
-                return None
-            obs = self.world.step(policy.act(obs)).obs
-        return float(self.world.metrics()["return"].mean())
-
-
-def train(config: TrainConfig, out: Path | None = None) -> Trained:
+def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
     """Train, evaluate on the way, and keep the best and the last.
 
-    A first Ctrl-C stops after the running step; what was best by then is kept.
+    A first Ctrl-C stops after the running update; what was best by then is kept, and ``resume`` goes on.
 
     Args:
         config: What to train.
         out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
+        resume: Whether ``out`` holds a training of the same config that is to be taken up again.
 
     Raises:
-        ConfigError: It cannot be set up, or the folder not be written.
+        ConfigError: It cannot be set up, the folder not be written, or its checkpoint not be read.
     """
     torch.set_num_threads(config.threads)
     try:
@@ -260,86 +261,42 @@ def train(config: TrainConfig, out: Path | None = None) -> Trained:
         RuntimeError,
     ) as fault:  # what torch and SB3 make of settings that cannot be
         raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
-    folder = training_folder(out, config)
+    if resume:
+        assert out is not None
+        folder, found = out, _take_up(model, out)
+    else:
+        folder = training_folder(out, config)
+        found = Trained(folder)
     if importlib.util.find_spec("tensorboard"):
         model.tensorboard_log = str(folder / "tensorboard")
     else:
         print("studyhall: no TensorBoard events, since tensorboard is not installed", file=sys.stderr)
-    found = Trained(folder)
-    begun = time.perf_counter()
     bar = TrainingProgress(config.scenario.name, config.timesteps)
     with stop_requests() as stop, bar:
-        watch = _Watch(config, evaluation, found, bar, stop)
-        model.learn(config.timesteps, callback=watch, tb_log_name=config.algorithm)
+        watch = Watch(config, evaluation, found, bar, stop)
+        with contextlib.suppress(Stopped):
+            model.learn(
+                max(0, config.timesteps - model.num_timesteps),
+                callback=watch,
+                tb_log_name=config.algorithm,
+                reset_num_timesteps=not resume,
+            )
+            watch.evaluate_and_keep()
         found.stopped = stop()
-        watch.evaluate_and_keep()
-    found.timesteps, found.seconds = model.num_timesteps, time.perf_counter() - begun
+    watch.keep()
     watch.save("last.zip")
     if not found.evaluations:
         watch.save("best.zip")
     return found
 
 
-class _Watch(BaseCallback):
-    """Shows how training goes, evaluates when it is time, keeps the best, and stops when asked."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        evaluation: Evaluation,
-        found: Trained,
-        bar: TrainingProgress,
-        stop: Callable[[], bool],
-    ) -> None:
-        super().__init__()
-        self.config, self.evaluation, self.found, self.bar, self.stop = config, evaluation, found, bar, stop
-        self._next = 0
-        self._reward = math.nan
-        self._begun = self._shown = time.perf_counter()
-
-    def _on_step(self) -> bool:
-        reward = float(self.locals["rewards"].mean())
-        self._reward = reward if math.isnan(self._reward) else 0.99 * self._reward + 0.01 * reward
-        now = time.perf_counter()
-        if now - self._shown >= 0.1:
-            self._shown = now
-            self.bar.show(self.num_timesteps, self._figures(now))
-        return not self.stop()
-
-    def _on_rollout_start(self) -> None:  # the update before, if any, has just been made
-        if self.num_timesteps >= self._next:
-            self.evaluate_and_keep()
-            self._next += self.config.eval_every * (
-                1 + (self.num_timesteps - self._next) // self.config.eval_every
-            )
-
-    def evaluate_and_keep(self) -> None:
-        """Evaluate the policy as it is now, unless that was just done, and save it if it is the best so far."""
-        if self.found.evaluations and self.found.evaluations[-1][0] == self.num_timesteps:
-            return
-        value = self.evaluation(self.model, self.stop)  # type: ignore[arg-type]
-        if value is None:
-            return
-        best = self.found.evaluated(self.num_timesteps, value)
-        self.logger.record("eval/return", value)
-        self.logger.dump(self.num_timesteps)  # SB3 would, but only after the next steps
-        self.bar.tell(f"return on held-out worlds {value:.2f} after {self.num_timesteps:,} agent-steps")
-        if best:
-            self.save("best.zip", eval_return=value)
-
-    def save(self, name: str, **more: Any) -> None:
-        """Save the policy as it is now."""
-        config = self.config
-        about = {
-            "scenario": config.scenario.name,
-            "seed": config.seed,
-            "worlds": config.worlds,
-            "settings": dataclasses.asdict(config.settings),
-            "command": config.command,
-        }
-        save_policy(self.model, self.found.folder / name, **about, **more)
-
-    def _figures(self, now: float) -> str:
-        last = f"{self.found.evaluations[-1][1]:.2f}" if self.found.evaluations else "–"
-        rate = self.num_timesteps / (now - self._begun)
-        return f"reward {self._reward:.4f} · return on held-out worlds {last} · {rate:,.0f} agent-steps/s"
+def _take_up(model: OnPolicyAlgorithm, folder: Path) -> Trained:
+    """What a stopped training had found; puts the model where it stopped."""
+    path = folder / CHECKPOINT
+    saved = read_checkpoint(path, "cpu", _ANEW)
+    try:
+        put_back(model, saved["model"])
+        evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
+        return Trained(folder, evaluations=evaluations, seconds=float(saved["seconds"]))
+    except (RuntimeError, KeyError, ValueError, TypeError) as fault:  # another training's
+        raise unreadable(path, fault, _ANEW) from fault

@@ -1,7 +1,13 @@
-"""Which training a scenario gets: through the channel where the world is one of messages, else by reward."""
+"""Which training a scenario gets: through the channel where the world is one of messages, else by reward.
+
+"reinforce" is the training through the channel with symbols that are drawn and learnt by REINFORCE. Its baseline is the
+mean over worlds, so there are many of one sample each.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,7 @@ from .trained import Trained
 
 _BY_REWARD = ("timesteps",)
 _BY_GRADIENT = ("updates", "cpu_seconds")
+_THROUGH_CHANNEL = ("backprop", "reinforce")
 
 
 def begin(
@@ -30,8 +37,8 @@ def begin(
 
     Args:
         scenario: The scenario.
-        algorithm: "backprop", or one of :data:`~studyhall.rollouts.algorithms.ALGORITHMS`; None takes "backprop" in
-            message worlds and "ppo" elsewhere.
+        algorithm: "backprop", "reinforce", or one of :data:`~studyhall.rollouts.algorithms.ALGORITHMS`; None takes
+            what a training that is resumed was begun with, else "backprop" in message worlds and "ppo" elsewhere.
         assignments: As given to ``--set``.
         out: The folder; None takes a free one.
         resume: Folder of a stopped training, which is taken up again.
@@ -40,19 +47,56 @@ def begin(
     Raises:
         ConfigError: An option that cannot be, or is none of the algorithm's.
     """
-    messages = issubclass(spec(scenario.env).load(), MessageWorld)
-    chosen = algorithm.lower() if algorithm else "backprop" if messages else "ppo"
-    for name in _BY_REWARD if chosen == "backprop" else _BY_GRADIENT:
+    talks = issubclass(spec(scenario.env).load(), MessageWorld)
+    usual = "backprop" if talks else "ppo"
+    chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
+    through_channel = chosen in _THROUGH_CHANNEL
+    for name in _BY_REWARD if through_channel else _BY_GRADIENT:
         if options.pop(name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
     if resume is not None and out is not None:
         raise ConfigError("--resume goes on in its own folder: leave out --out")
-    if chosen == "backprop":
+    if resume is not None and assignments:
+        raise ConfigError("--resume goes on as the training began: leave out --set")
+    if through_channel:
         if resume is not None:
-            if assignments:
-                raise ConfigError("--resume goes on as the training began: leave out --set")
-            return backprop.train(backprop.resumed(resume, **options), resume, resume=True)
+            found = backprop.resumed(resume, **options)
+            _check_same(resume, found.scenario, scenario)
+            return backprop.train(found, resume, resume=True)
+        if chosen == "reinforce":
+            if not talks:
+                raise ConfigError(f"{scenario.name} is no message world: train it with --algo ppo or a2c")
+            scenario = _reinforced(scenario)
         return backprop.train(backprop.configure(scenario, assignments=assignments, **options), out)
     from . import train
 
+    if resume is not None:
+        begun = train.resumed(resume, **options)
+        _check_same(resume, begun.scenario, scenario)
+        if begun.algorithm != chosen:
+            raise ConfigError(f"{resume} is a training by {begun.algorithm}, not by {chosen}")
+        return train.train(begun, resume, resume=True)
     return train.train(train.configure(scenario, algorithm=chosen, assignments=assignments, **options), out)
+
+
+def _reinforced(scenario: Scenario) -> Scenario:
+    """A scenario of messages as REINFORCE learns it; 10 symbols where it has numbers."""
+    return dataclasses.replace(
+        scenario,
+        env_kwargs={"vocabulary": 10, **scenario.env_kwargs, "slice_size": 1},
+        policy_kwargs={**scenario.policy_kwargs, "estimator": "sampled"},
+        training={**scenario.training, "worlds": 128, "eval_worlds": 1024},
+    )
+
+
+def _algorithm_of(folder: Path) -> str | None:
+    """What a training was begun with; None where the folder does not say, which it is then told for."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("algorithm", "backprop")
+    except (OSError, ValueError):
+        return None
+
+
+def _check_same(folder: Path, begun: Scenario, asked: Scenario) -> None:
+    if begun.name != asked.name:
+        raise ConfigError(f"{folder} is a training of {begun.name}, not of {asked.name}")

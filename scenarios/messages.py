@@ -64,7 +64,7 @@ register_scenario(
         policy_kwargs=_REDUCED | {"messenger": "attention", "reader": "batch"},
         seeds=_SEEDS,
         controls=("mute", "shuffled"),
-        training={"updates": 100_000, "cpu_seconds": 120, "schedule": "constant"},
+        training={"updates": 100_000, "cpu_seconds": 120, "schedule": "constant", "max_grad_norm": 1e9},
         claims=(Claim("summed_upright", 0.0886, _RERUN),),
         system="minicomo",
     )
@@ -116,5 +116,17 @@ register_scenario(
         controls=("mute", "shuffled"),
         training={"updates": 500, "learning_rate": 3e-3},
         claims=(Claim("accuracy", 0.9215, _LOGS),),
+    )
+)
+register_scenario(
+    Scenario(
+        "consensus-digits-symbols",
+        "three witnesses, with noisy, partial views of a digit, tell each other one symbol of ten (embedded data)",
+        env="consensus-v0",
+        policy="feedforward",
+        env_kwargs={"data": "digits", "slice_size": 128, "witnesses": 3, "rounds": 1, "vocabulary": 10},
+        seeds=_SEEDS,
+        controls=("mute", "shuffled"),
+        training={"updates": 2000, "learning_rate": 3e-3},
     )
 )

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -213,6 +217,128 @@ def test_ctrl_c_keeps_the_best(call, monkeypatch, after):
     assert found["timesteps"] < 480
     for name in ("best", "last"):
         assert LearnedPolicy(found[name]).about["algorithm"] == "PPO"
+
+
+# ---- taken up again -------------------------------------------------------------------------------------
+
+
+def same_training(first, second):
+    """Whether two folders hold the same policies, bit for bit, and what came of them is the same."""
+    for name in ("best", "last"):
+        one, other = (LearnedPolicy(f"{found['folder']}/{name}.zip") for found in (first, second))
+        assert one.about == other.about
+        for ours, theirs in zip(one.scorer.parameters(), other.scorer.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+    for key in ("evaluations", "best_timesteps", "best_return", "timesteps", "stopped"):
+        assert first[key] == second[key]
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, algorithm):
+    """Stopped in the middle of an evaluation, which is then made anew."""
+    arguments = (
+        "train",
+        "tiny",
+        "--algo",
+        algorithm,
+        "--timesteps",
+        "240",
+        "--worlds",
+        "4",
+        "--eval-every",
+        "96",
+    )
+    arguments = (*arguments, "--set", f"{algorithm}.n_steps=3", "--json")  # episodes have 8 steps
+    whole = json.loads(call(*arguments, "--out", "whole")[1])
+    evaluate, calls = training.Evaluation.__call__, []
+
+    def stop_at_the_second(self, model, stop):
+        calls.append(None)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(self, model, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Evaluation, "__call__", stop_at_the_second)
+        code, out, _ = call(*arguments, "--out", "parts")
+    assert code == 130
+    assert 0 < json.loads(out)["timesteps"] < 240
+    code, out, _ = call("train", "tiny", "--resume", "parts", "--json")
+    assert code == 0
+    same_training(json.loads(out), whole)
+    assert len(list(Path("parts/tensorboard").iterdir())) == 1  # its curves go on where they were
+    same_training(
+        json.loads(call("train", "tiny", "--resume", "parts", "--json")[1]), whole
+    )  # nothing is left
+
+
+def test_ctrl_c_in_a_process_and_resume(call, tmp_path):
+    """A real signal, wherever it comes, to a training with learners in its worlds."""
+    small = ["agents=3", "horizon=8", "slice_size=4", "exam_size=10", "hidden=[8]", "ppo.n_steps=3"]
+    command = [
+        "train",
+        "society-liar-digits",
+        "--timesteps",
+        "720",
+        "--worlds",
+        "4",
+        "--eval-every",
+        "240",
+        "--eval-worlds",
+        "4",
+        "--json",
+    ]
+    command += [word for text in small for word in ("--set", text)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studyhall", *command, "--out", "parts"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "parts" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert json.loads(out)["timesteps"] < 720
+    found = json.loads(call("train", "society-liar-digits", "--resume", "parts", "--json")[1])
+    same_training(found, json.loads(call(*command, "--out", "whole")[1]))
+
+
+def test_more_timesteps_go_on_from_the_end(call):
+    call("train", "tiny", *QUICK, "--out", "mine")
+    code, out, _ = call("train", "tiny", "--resume", "mine", "--timesteps", "144", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [entry["timesteps"] for entry in found["evaluations"]] == [0, 48, 96, 144]
+
+
+def test_what_cannot_be_taken_up_again(call, tmp_path):
+    call("train", "tiny", *QUICK, "--out", "mine")
+
+    def says(*arguments):
+        code, out, err = call("train", *arguments)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        return err
+
+    assert "leave out --set" in says("tiny", "--resume", "mine", "--set", "agents=4")
+    assert "leave out --out" in says("tiny", "--resume", "mine", "--out", "other")
+    assert "is a training of tiny, not of society-liar-digits" in says(
+        "society-liar-digits", "--resume", "mine"
+    )
+    assert "by ppo, not by a2c" in says("tiny", "--algo", "a2c", "--resume", "mine")
+    assert "no config.json" in says("tiny", "--resume", "nowhere")
+    assert "cannot be read" in says("tiny", "--resume", "mine", "--worlds", "3")
+    path = tmp_path / "mine" / "checkpoint.pt"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "checkpoint.pt cannot be read" in says("tiny", "--resume", "mine")
+    path.unlink()
+    assert "holds no checkpoint" in says("tiny", "--resume", "mine")
+    (tmp_path / "mine" / "config.json").write_text('{"algorithm": "ppo"}')
+    assert "no training by reward" in says("tiny", "--resume", "mine")
 
 
 def test_a2c(call):

@@ -19,9 +19,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from .. import rng
 from ..errors import ActionError, ConfigError, unknown
+from ..messages import MessageWorld
 from ..world import Step, TensorDict, World
 from .arrays import ArrayDict
-from .flat import FlatActions
+from .flat import FlatActions, FlatChoices, flat_space
 
 Infos = list[dict[str, Any]]
 
@@ -29,9 +30,13 @@ Infos = list[dict[str, Any]]
 class WorldVecEnv(VecEnv):
     """W·N sub-environments over one engine.
 
-    An action space of one ``Discrete`` stays one; any other becomes a :class:`FlatActions`. Infos are empty but
-    where an episode ended: there they hold ``terminal_observation``, ``TimeLimit.truncated``, ``episode``
-    (return ``r`` and length ``l``, as SB3's ``Monitor`` has them) and ``metrics`` (the world's own).
+    An action space of one ``Discrete`` stays one; choices become a :class:`FlatChoices`, any other actions a
+    :class:`FlatActions`. Infos are empty but where an episode ended: there they hold ``terminal_observation``,
+    ``TimeLimit.truncated``, ``episode`` (return ``r`` and length ``l``, as SB3's ``Monitor`` has them) and
+    ``metrics`` (the world's own).
+
+    The horizon cuts a class short, so SB3 reckons with what was still to come (``TimeLimit.truncated``). After the
+    last answer of a message world nothing is: there the horizon is told as an end.
 
     Args:
         world: Made with ``autoreset=True``.
@@ -118,7 +123,8 @@ class WorldVecEnv(VecEnv):
         terminated, truncated = step.terminated.cpu().numpy(), step.truncated.cpu().numpy()
         ended = terminated | truncated
         if ended.any():
-            self._tell_ends(infos, step, np.flatnonzero(ended), truncated & ~terminated, lengths)
+            cut = truncated & ~terminated & (not isinstance(self.world, MessageWorld))
+            self._tell_ends(infos, step, np.flatnonzero(ended), cut, lengths)
         self._obs = self._flat(step.obs)
         reward = np.array(step.reward.cpu().numpy().reshape(-1))  # SB3 adds to it in place
         return dict(self._obs), reward, np.repeat(ended, self.world.num_agents), infos
@@ -157,10 +163,13 @@ class WorldVecEnv(VecEnv):
         shape = (self.num_envs, *(space.shape or ()))
         if actions.shape != shape:
             raise ActionError(f"actions must have shape {shape}, got {actions.shape}")
-        if isinstance(space, spaces.Discrete):
+        if isinstance(space, (spaces.Discrete, FlatChoices)):
             if actions.dtype.kind not in "iu":
                 raise ActionError(f"choices must be whole numbers, got {actions.dtype}")
-            bad, fault = (actions < 0) | (actions >= space.n), f"is outside 0…{space.n - 1}"
+            counts = space.nvec if isinstance(space, FlatChoices) else np.array([space.n])
+            outside = ((actions < 0) | (actions >= counts)).reshape(self.num_envs, -1)
+            bad = outside.any(axis=1)
+            fault = f"is outside 0…{counts[outside[bad.argmax()].argmax()] - 1}"
         else:
             bad, fault = ~np.isfinite(actions).all(axis=1), "is not finite (NaN or infinite)"
         if bad.any():
@@ -174,8 +183,22 @@ class WorldVecEnv(VecEnv):
         given = given.unflatten(0, (self.world.num_worlds, self.world.num_agents))
         if isinstance(self.action_space, FlatActions):
             return self.action_space.split(given.float())
+        if isinstance(self.action_space, FlatChoices):
+            return self.action_space.split(given.long())
         name, part = next(iter(self.world.action_space.spaces.items()))
         return {name: given.long() + int(part.start)}  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, between two steps."""
+        return {"world": self.world.state_dict()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> ArrayDict:
+        """Go on from a :meth:`state_dict`; returns what was observed last."""
+        self.world.load_state_dict(saved["world"])
+        self.domain = self.world.domain
+        self._reset_seeds()  # they are the world's by now: a reset goes on to its next episodes
+        self._obs = self._flat(self.world.obs)
+        return dict(self._obs)
 
     # ---- what SB3 asks of sub-environments ----------------------------------------------------------
 
@@ -234,4 +257,4 @@ def _action_space(world: World) -> spaces.Space:
     parts = list(world.action_space.spaces.values())
     if len(parts) == 1 and isinstance(parts[0], spaces.Discrete):
         return spaces.Discrete(int(parts[0].n))
-    return FlatActions(world.action_space)
+    return flat_space(world.action_space)

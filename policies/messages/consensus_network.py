@@ -2,12 +2,12 @@
 
 Formulas (documented system "consensus network"), for a witness with state h of width m:
 
-* h₀ = MLP(view);
+* h₀ = tanh MLP(view);
 * in every round, u = MLP([h, mean of the messages heard]) and h ← GRU(u, h);
 * message = W h, estimate = decoder(h).
 
-The mean is over the others heard, never oneself; where nobody was heard it is zero. Once a witness has heard nothing
-at all in a round its state stays as it was.
+The mean is over the others heard, never oneself; where nobody was heard it is zero. Where a witness has heard
+nobody in a round, its state stays as it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...envs.answers import Classes
 from ...envs.consensus import Consensus
 from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
-from ...envs.validation import whole
+from ...envs.validation import flag, whole
 from .policy import MessagePolicy, flat_sizes
 from .stacked import StackedLinear
 
@@ -127,7 +127,7 @@ class ConsensusPolicy(MessagePolicy):
         seed: int = 0,
     ) -> None:
         super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
-        self.settings |= {"width": whole("width", width, 1), "shared": shared}
+        self.settings |= {"width": whole("width", width, 1), "shared": flag("shared", shared)}
 
     def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:
         """The network for a world's views, messages and answers."""

@@ -8,6 +8,7 @@ from torch import nn
 from ...envs.errors import ConfigError
 from ...envs.halves import Halves
 from ...envs.messages import MessageWorld
+from ...envs.validation import flag
 from .minicomo import MiniCoMo
 from .policy import MessagePolicy, flat_sizes
 
@@ -55,7 +56,7 @@ class MiniCoMoPolicy(MessagePolicy):
             "hidden": hidden,
             "messenger": messenger,
             "reader": reader,
-            "shared": shared,
+            "shared": flag("shared", shared),
         }
         self.settings |= self._shape
 

@@ -1,6 +1,6 @@
 """Policies of message worlds: one network for all agents, which reads, writes and answers round by round.
 
-Such a policy is trained from outside (`rollouts/train_backprop.py`): in training mode its actions carry a graph, and
+Such a policy is trained from outside (`rollouts/backprop.py`): in training mode its actions carry a graph, and
 losses of the world lead back through messages to whoever wrote them.
 """
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ...envs import rng
 from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
+from ...envs.validation import whole
 from ...envs.world import TensorDict, World
 from ..policy import Policy
 from .speech import Speech, speech_of
@@ -71,7 +72,7 @@ class MessagePolicy(Policy):
         self, *, estimator: str = "gumbel", temperature: float = 1.0, entropy: float = 0.01, seed: int = 0
     ) -> None:
         self.training = False
-        self.seed = seed
+        self.seed = whole("seed", seed, 0)
         self.settings: dict[str, Any] = {
             "estimator": estimator,
             "temperature": temperature,
@@ -107,7 +108,7 @@ class MessagePolicy(Policy):
                 ) from fault
         self.network = network.to(world.device).requires_grad_(True)
         self._memory: Memory = None
-        self._round = np.zeros(world.num_worlds, dtype=np.int64)
+        self._seen = np.full(world.num_worlds, -1)  # the world's clock when it was last looked at
 
     @property
     def settings_of_speech(self) -> dict[str, Any]:
@@ -120,10 +121,7 @@ class MessagePolicy(Policy):
 
     def reset(self, mask: Tensor | None = None) -> None:
         """Forget the episodes of the worlds in ``mask``; the weights stay."""
-        if mask is None:
-            self._round[:] = 0
-        else:
-            self._round[mask.cpu().numpy()] = 0
+        self._seen[... if mask is None else mask.cpu().numpy()] = -1
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Messages and answers, ``[W, N, …]``."""
@@ -131,31 +129,34 @@ class MessagePolicy(Policy):
             self._memory = self._remember(obs)
             answer = self._worlds_first(self.network.answer(self._memory))  # type: ignore[operator]
             message = self._message()
-        self._round += 1
+        self._seen = self.world.clock
         return {"message": message, "answer": self._shaped(answer)}
 
     def _remember(self, obs: TensorDict) -> Memory:
-        """The network's memory after what was observed."""
-        fresh = self._round == 0
+        """The network's memory after what was observed; that of worlds that have not moved stays as it was."""
+        clock = self.world.clock
+        fresh = (clock == 0) | (self._seen < 0)
+        moved = ~fresh & (clock != self._seen)
         network: Any = self.network
-        begun = read = None
-        if fresh.any():
-            begun = network.begin(self._agents_first(obs["view"]).flatten(2))
-        if not fresh.all():
+        memory = self._memory
+        if moved.any():
             inbox = obs["inbox"].flatten(4) if obs["inbox"].dim() > 5 else obs["inbox"]  # [W, N, S, B, M]
             heard = obs["heard"].bool()[:, :, None].expand(-1, -1, self._rows, -1)
-            read = network.read(
-                self._memory, self._agents_first(inbox.transpose(2, 3)), self._agents_first(heard)
-            )
-        if begun is None or read is None:
-            return read if begun is None else begun
-        where = torch.from_numpy(fresh).to(self.world.device).repeat_interleave(self._rows)  # [P]
-        return _where(where, begun, read)
+            read = network.read(memory, self._agents_first(inbox.transpose(2, 3)), self._agents_first(heard))
+            memory = read if moved.all() else _where(self._of_rows(moved), read, memory)
+        if fresh.any():
+            begun = network.begin(self._agents_first(obs["view"]).flatten(2))
+            memory = begun if fresh.all() else _where(self._of_rows(fresh), begun, memory)
+        return memory
+
+    def _of_rows(self, worlds: np.ndarray) -> Tensor:
+        """A mask of worlds as one of rows, bool ``[P]``."""
+        return torch.from_numpy(worlds).to(self.world.device).repeat_interleave(self._rows)
 
     def _message(self) -> Tensor:
         """What is said; nothing in the last round, when nobody would read it."""
         world, rows = self.world, self._rows
-        if (self._round + 1 >= world.horizon).all():
+        if (world.clock + 1 >= world.horizon).all():
             blank = torch.zeros(
                 world.num_worlds, world.num_agents, rows, *self._wire_shape, device=world.device
             )
@@ -199,13 +200,13 @@ class MessagePolicy(Policy):
         return {
             "network": {key: value.clone() for key, value in self.network.state_dict().items()},
             "memory": {str(key): value.detach().clone() for key, value in memory.items()},
-            "round": torch.from_numpy(self._round.copy()),
+            "seen": torch.from_numpy(self._seen.copy()),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         self.network.load_state_dict(saved["network"])
-        self._round[:] = saved["round"].cpu().numpy()
+        self._seen[:] = saved["seen"].cpu().numpy()
         if saved["memory"]:
             network: Any = self.network
             with torch.no_grad():
@@ -243,11 +244,13 @@ def _filled(like: Memory, leaves: Iterator[Tensor]) -> Memory:
         return None if like is None else next(leaves)
     if isinstance(like, Mapping):
         return type(like)((key, _filled(part, leaves)) for key, part in like.items())  # type: ignore[call-arg]
-    return type(like)(*(_filled(part, leaves) for part in like))
+    parts = [_filled(part, leaves) for part in like]
+    return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)
 
 
 def _where(where: Tensor, one: Memory, other: Memory) -> Memory:
     """``one`` in the rows of ``where [P]``, ``other`` elsewhere."""
-    pairs = zip(_leaves(one), _leaves(other), strict=True)
+    # A memory may hold more than a fresh one, such as what was computed on demand: that is left out.
+    pairs = zip(_leaves(one), _leaves(other), strict=False)
     chosen = (torch.where(where.view(1, -1, *[1] * (a.dim() - 2)), a, b) for a, b in pairs)
     return _filled(one, chosen)

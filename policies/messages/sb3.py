@@ -3,7 +3,7 @@
 The actor is the very network of :class:`~studyhall.policies.messages.feedforward.FeedforwardPolicy`, so what was
 learnt here is saved as its weights and talks in worlds of any ``slice_size``::
 
-    env = make_sb3("consensus-v0", 256, slice_size=1, vocabulary=10, choices=True, cooperation=1.0)
+    env = make_sb3("consensus-v0", 256, slice_size=1, vocabulary=10, choices=True, cooperation=0.7)
     model = PPO(MessageSB3Policy, env, n_steps=4, gamma=1.0, gae_lambda=1.0)
 
 With ``slice_size=1`` a sub-environment is one agent before one sample: a reward is then of one message and one answer,

@@ -151,4 +151,4 @@ def speech_of(world: MessageWorld, estimator: str, temperature: float, entropy: 
 def _gumbel(key: Tensor, shape: torch.Size) -> Tensor:
     """Standard Gumbel noise ``[W, …]``."""
     uniform = rng.uniform(rng.bits(key, "policy/speech", shape[1:]))
-    return -(-(uniform + 2.0**-25).log()).log()
+    return -(-uniform.clamp_min(2.0**-25).log()).log()

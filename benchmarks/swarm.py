@@ -1,0 +1,458 @@
+"""Particle swarms: yardsticks, speed beside pyswarms, the hybrid, and coefficients learned by RL.
+
+    python benchmarks/swarm.py [--parts yardsticks speed hybrid network learned] [--quick] [--out FILE]
+
+Everything runs on one thread. ``yardsticks`` and ``speed`` put `pyswarms` beside ours in the same run and are skipped
+for it where it is not installed (`pip install -r benchmarks/requirements.txt`). ``hybrid`` and ``network`` compare at
+equal evaluations as the world counts them, a gradient as three. ``learned`` trains PPO on four functions and flies it
+on these and on two it never saw, on worlds of the evaluation domain, beside fixed coefficients: the documented
+ones, pyswarms' and the best of a grid on training worlds. The JSON keeps the parts that a run leaves out.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import logging
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from studyhall import make_sb3, make_world
+from studyhall.envs.bridges.flat import FlatActions
+from studyhall.envs.objectives import FUNCTIONS
+from studyhall.policies.swarm import PSO, HybridPSO, Swarm
+from studyhall.rollouts import interval
+
+try:
+    import pyswarms
+except ImportError:
+    pyswarms = None
+
+DOCUMENTED = (0.7, 1.5, 1.5)
+YARDSTICK = (0.9, 0.5, 0.3)  # pyswarms' options of the yardsticks: w, c₁, c₂
+NUMPY = {
+    "sphere": lambda z: (z**2).sum(1),
+    "rastrigin": lambda z: 10 * z.shape[1] + (z**2 - 10 * np.cos(2 * np.pi * z)).sum(1),
+    "ackley": lambda z: (
+        20 + np.e - 20 * np.exp(-0.2 * np.sqrt((z**2).mean(1))) - np.exp(np.cos(2 * np.pi * z).mean(1))
+    ),
+}
+
+
+def spread(values) -> dict:
+    """Median and quartiles."""
+    low, middle, high = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75))
+    return {"median": float(middle), "quartiles": [float(low), float(high)], "n": len(values)}
+
+
+# ---- yardsticks -------------------------------------------------------------------------------------
+
+
+def theirs(name, particles, dimensions, start, iterations, *, loud=False):
+    """One run of pyswarms: its best value."""
+    w, c1, c2 = YARDSTICK
+    optimiser = pyswarms.single.GlobalBestPSO(
+        particles, dimensions, options={"w": w, "c1": c1, "c2": c2}, init_pos=start
+    )
+    return optimiser.optimize(NUMPY[name], iters=iterations, verbose=loud)[0]
+
+
+def yardsticks(quick):
+    """1,000 iterations; where a swarm starts matters, so both: in [0, 1]^D as pyswarms does unasked, and in the box."""
+    swarms, runs, iterations = (20, 3, 100) if quick else (100, 20, 1000)
+    found = {}
+    cases = (
+        ("sphere", 10, 2, "≤ 1e-41"),
+        ("rastrigin", 10, 2, "0"),
+        ("sphere", 40, 30, "1e-5"),
+        ("ackley", 40, 30, "4.1"),
+    )
+    for name, particles, dimensions, documented in cases:
+        formula, radius = FUNCTIONS[name].formula, FUNCTIONS[name].radius
+        entry = {"documented": documented}
+        shape = (swarms, particles, dimensions)
+        generator = torch.Generator().manual_seed(0)
+        for start in ("unit", "box"):
+            begun = torch.rand(shape, generator=generator, dtype=torch.float64)
+            begun = begun if start == "unit" else radius * (2 * begun - 1)
+            velocity = torch.rand(shape, generator=generator, dtype=torch.float64)  # as pyswarms has it
+            for label, (w, c1, c2) in (("ours", YARDSTICK), ("ours, w .7 c 1.5 1.5", DOCUMENTED)):
+                swarm = Swarm(
+                    formula,
+                    dimensions,
+                    particles=particles,
+                    swarms=swarms,
+                    start=begun,
+                    inertia=w,
+                    cognitive=c1,
+                    social=c2,
+                )
+                swarm.velocity = velocity
+                entry[f"{label} ({start})"] = spread(swarm.run(iterations).tolist())
+            if pyswarms:
+                values = []
+                for seed in range(runs):
+                    np.random.seed(seed)  # pyswarms knows no other generator
+                    box = np.random.uniform(-radius, radius, (particles, dimensions))
+                    values.append(
+                        theirs(name, particles, dimensions, box if start == "box" else None, iterations)
+                    )
+                entry[f"pyswarms ({start})"] = spread(values)
+        found[f"{name}-{dimensions}D"] = entry
+    return found
+
+
+# ---- speed ------------------------------------------------------------------------------------------
+
+
+def speed(quick):
+    """Swarm-iterations per second on the sphere; contenders take turns, ratios are taken within a round."""
+    rounds, seconds = (2, 0.05) if quick else (15, 0.3)
+    found = {}
+    for particles, dimensions in ((10, 2), (40, 30)):
+        contenders = {}
+        for label, swarms, dtype in (
+            ("one swarm", 1, torch.float64),
+            ("256 swarms", 256, torch.float64),
+            ("256 swarms, float32", 256, torch.float32),
+        ):
+            swarm = Swarm(
+                FUNCTIONS["sphere"].formula,
+                dimensions,
+                particles=particles,
+                swarms=swarms,
+                dtype=dtype,
+                inertia=0.9,
+                cognitive=0.5,
+                social=0.3,
+            )
+            contenders[label] = (swarm.run, swarms)
+        contenders["world, 256 swarms"] = (flights(particles, dimensions, 256), 256)
+        if pyswarms:
+            for label, loud in (("pyswarms", False), ("pyswarms, progress bar (its default)", True)):
+
+                def run(iterations, loud=loud, particles=particles, dimensions=dimensions):
+                    with contextlib.redirect_stderr(io.StringIO()):
+                        theirs("sphere", particles, dimensions, None, iterations, loud=loud)
+
+                contenders[label] = (run, 1)
+        turns, speeds = {}, {label: [] for label in contenders}
+        for label, (run, _) in contenders.items():
+            run(20)
+            begin = time.perf_counter()
+            run(50)
+            turns[label] = max(1, round(50 * seconds / (time.perf_counter() - begin)))
+        for _ in range(rounds):
+            for label, (run, swarms) in contenders.items():
+                begin = time.perf_counter()
+                run(turns[label])
+                speeds[label].append(turns[label] * swarms / (time.perf_counter() - begin))
+        found[f"{particles} x {dimensions}-D"] = {
+            label: {
+                "per_second": spread(values),
+                "times_pyswarms": {
+                    base: statistics.median(a / b for a, b in zip(values, speeds[base], strict=True))
+                    for base in speeds
+                    if base.startswith("pyswarms")
+                },
+            }
+            for label, values in speeds.items()
+        }
+    return found
+
+
+def flights(particles, dimensions, swarms):
+    """What runs so many steps of a world."""
+    world = make_world(
+        "swarm-v0", num_worlds=swarms, particles=particles, dimensions=dimensions, actions="coefficients"
+    )
+    policy = PSO(*YARDSTICK)
+    policy.bind(world)
+    world.reset(seed=0)
+
+    def run(steps):
+        for _ in range(steps):
+            world.step(policy.act({}))
+
+    return run
+
+
+# ---- the hybrid -------------------------------------------------------------------------------------
+
+
+def fly(policy, worlds, evaluations, **kwargs):
+    """Metrics of worlds flown until so many evaluations are spent."""
+    world = make_world(
+        "swarm-v0", num_worlds=worlds, horizon=10**6, actions="coefficients", **kwargs, **policy.world_kwargs
+    )
+    policy.bind(world)
+    obs = world.reset(seed=0, options={"domain": "eval"})
+    spent = 0
+    while spent < evaluations:
+        step = world.step(policy.act(obs))
+        obs, spent = step.obs, int(world.metrics()["evaluations"][0])
+    return world.metrics() | {"steps": world.steps}
+
+
+def hybrid(quick):
+    """Ackley in 30 dimensions, 40 particles."""
+    worlds, evaluations = (3, 10_000) if quick else (20, 160_000)
+    ackley = {"objective": "ackley", "dimensions": 30, "particles": 40}
+    moved = {"shifted": True, "rotated": True}
+    contenders = {
+        "pso, w .9 c .5 .3": (PSO(*YARDSTICK), {}),
+        "pso": (PSO(), {}),
+        "pso on a ring": (PSO(), {"topology": "ring"}),
+        "hybrid, rate .01": (HybridPSO(), {}),
+        "hybrid, rate 2": (HybridPSO(refine_rate=2.0), {}),
+        "pso, moved and turned": (PSO(), moved),
+        "pso on a ring, moved and turned": (PSO(), {"topology": "ring"} | moved),
+        "hybrid, rate 2, moved and turned": (HybridPSO(refine_rate=2.0), moved),
+    }
+    found = {}
+    for label, (policy, kwargs) in contenders.items():
+        metrics = fly(policy, worlds, evaluations, **ackley, **kwargs)
+        found[label] = {
+            "error": spread(metrics["best"].tolist()),
+            "log_error": interval(metrics["log_error"].clamp_min(-16).tolist())._asdict(),
+            "steps": int(metrics["steps"][0]),
+        }
+    return {"evaluations": evaluations, "policies": found}
+
+
+def network(quick):
+    """A 64-16-10 network on digits, its loss on the whole stream; 20 particles."""
+    worlds, evaluations = (2, 1000) if quick else (8, 20_000)
+    contenders = {
+        "pso": PSO(),
+        "hybrid, rate .01": HybridPSO(),
+        "hybrid, rate .1": HybridPSO(refine_rate=0.1),
+    }
+    found = {}
+    for label, policy in contenders.items():
+        metrics = fly(policy, worlds, evaluations, objective="network", particles=20)
+        found[label] = {
+            "loss": spread(metrics["best"].tolist()),
+            "test_accuracy": interval(metrics["accuracy"].tolist())._asdict(),
+            "steps": int(metrics["steps"][0]),
+        }
+    return {"evaluations": evaluations, "policies": found}
+
+
+# ---- learned coefficients ---------------------------------------------------------------------------
+
+SETTING = {
+    "particles": 10,
+    "dimensions": 10,
+    "horizon": 100,
+    "actions": "coefficients",
+    "shifted": True,
+    "rotated": True,
+}
+SEEN = ("sphere", "rosenbrock", "rastrigin", "griewank")
+UNSEEN = ("ackley", "schwefel")
+GRID = list(
+    itertools.product((0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5, 1.0, 1.5, 2.0, 2.5), (0.5, 1.0, 1.5, 2.0))
+)
+
+
+def decades(policy, function, seeds, domain, **changed):
+    """Decades won in an episode, one value a world."""
+    world = make_world(
+        "swarm-v0", num_worlds=seeds, autoreset=False, objective=function, **{**SETTING, **changed}
+    )
+    act = policy(world)
+    obs = world.reset(seed=10_000, options={"domain": domain})
+    while not world.ended.all():
+        obs = world.step(act(obs)).obs
+    return world.metrics()["return"][:, 0].tolist()
+
+
+def fixed(*coefficients):
+    """The rule with constant coefficients."""
+
+    def of(world):
+        policy = PSO(*coefficients)
+        policy.bind(world)
+        return policy.act
+
+    return of
+
+
+def flown_by(model):
+    """The mean action of a model of SB3."""
+
+    def of(world):
+        flat = FlatActions(world.action_space)
+
+        def act(obs):
+            seen = {key: value.flatten(0, 1).numpy() for key, value in obs.items()}
+            actions, _ = model.predict(seen, deterministic=True)
+            return flat.split(torch.from_numpy(actions).unflatten(0, (world.num_worlds, world.num_agents)))
+
+        return act
+
+    return of
+
+
+def trained(timesteps):
+    """PPO on the functions of :data:`SEEN`; kept is what did best on other training worlds on the way."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Keep(BaseCallback):
+        best, weights, rollouts = -np.inf, None, 0
+
+        def _on_step(self):
+            return True
+
+        def _on_rollout_end(self):
+            self.rollouts += 1
+            if self.rollouts % 5 == 0:
+                mean = np.mean([decades(flown_by(self.model), f, 32, "train") for f in SEEN])
+                if mean > self.best:
+                    self.best = mean
+                    self.weights = {k: v.clone() for k, v in self.model.policy.state_dict().items()}
+
+    env = make_sb3("swarm-v0", 32, seed=0, objective=SEEN, **SETTING)
+    model = PPO(
+        "MultiInputPolicy",
+        env,
+        n_steps=100,
+        batch_size=16_000,
+        n_epochs=5,
+        learning_rate=lambda left: 1e-3 * max(0.05, left),
+        gamma=0.99,
+        policy_kwargs={"net_arch": [32, 32], "log_std_init": -1.5},
+        seed=0,
+        device="cpu",
+    )
+    keep = Keep()
+    begin = time.process_time()
+    model.learn(timesteps, callback=keep)
+    if keep.weights is not None:
+        model.policy.load_state_dict(keep.weights)
+    return model, time.process_time() - begin
+
+
+def learned(quick):
+    """Decades won by learned and by fixed coefficients, and the gain over each, world by world."""
+    worlds, timesteps, grid = (8, 40_000, GRID[::20]) if quick else (200, 4_000_000, GRID)
+    model, seconds = trained(timesteps)
+    scores = {c: np.mean([decades(fixed(*c), f, 16, "train") for f in SEEN]) for c in grid}
+    tuned = max(scores, key=scores.get)
+    rivals = {
+        "documented (.7 1.5 1.5)": fixed(*DOCUMENTED),
+        "pyswarms (.9 .5 .3)": fixed(*YARDSTICK),
+        f"best of a grid {tuned}": fixed(*tuned),
+    }
+    cases = {f: (f, {}) for f in SEEN + UNSEEN}
+    cases |= {
+        f"{f}, 30-D, 20 particles": (f, {"dimensions": 30, "particles": 20}) for f in ("sphere", "ackley")
+    }
+    found = {}
+    for label, (function, changed) in cases.items():
+        ours = decades(flown_by(model), function, worlds, "eval", **changed)
+        entry = {"seen": function in SEEN, "learned": interval(ours)._asdict(), "gain_over": {}}
+        for name, policy in rivals.items():
+            values = decades(policy, function, worlds, "eval", **changed)
+            entry[name] = interval(values)._asdict()
+            gains = [a - b for a, b in zip(ours, values, strict=True)]
+            entry["gain_over"][name] = interval(gains)._asdict()
+        found[label] = entry
+    return {
+        "setting": SETTING,
+        "timesteps": timesteps,
+        "training_cpu_seconds": round(seconds),
+        "functions": found,
+    }
+
+
+# ---- report -----------------------------------------------------------------------------------------
+
+
+def tables(name, part):
+    """A part as tables."""
+    table = Table(title=name, title_justify="left")
+    if name == "yardsticks":
+        columns = list(dict.fromkeys(key for entry in part.values() for key in entry))
+        for column in ("median of", *columns):
+            table.add_column(column)
+        for case, entry in part.items():
+            cells = [entry[c] if isinstance(entry[c], str) else f"{entry[c]['median']:.2g}" for c in columns]
+            table.add_row(case, *cells)
+    elif name == "speed":
+        for column in ("case", "", "swarm-iterations/s", "times pyswarms", "… with its progress bar"):
+            table.add_column(column)
+        for case, entries in part.items():
+            for label, entry in entries.items():
+                times = [f"{value:.1f}" for value in entry["times_pyswarms"].values()]
+                table.add_row(case, label, f"{entry['per_second']['median']:,.0f}", *times)
+    elif name == "learned":
+        rivals = list(next(iter(part["functions"].values()))["gain_over"])
+        for column in ("decades won on", "learned", *(f"gain over {rival}" for rival in rivals)):
+            table.add_column(column)
+        for case, entry in part["functions"].items():
+            cells = [entry["learned"], *(entry["gain_over"][rival] for rival in rivals)]
+            label = case if entry["seen"] else f"{case} (unseen)"
+            table.add_row(label, *(f"{cell['mean']:.2f} ± {cell['half']:.2f}" for cell in cells))
+    else:
+        first, second = ("error", "log_error") if name == "hybrid" else ("loss", "test_accuracy")
+        title = f"{part['evaluations']:,} evaluations"
+        for column in (title, f"{first}: median", "quartiles", f"{second}: mean", "steps"):
+            table.add_column(column)
+        for label, entry in part["policies"].items():
+            low, high = entry[first]["quartiles"]
+            mean = f"{entry[second]['mean']:.3f} ± {entry[second]['half']:.3f}"
+            table.add_row(
+                label, f"{entry[first]['median']:.3g}", f"{low:.2g}…{high:.2g}", mean, str(entry["steps"])
+            )
+    return table
+
+
+PARTS = {
+    "yardsticks": yardsticks,
+    "speed": speed,
+    "hybrid": hybrid,
+    "network": network,
+    "learned": learned,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--quick", action="store_true", help="few short runs: to see that it works")
+    parser.add_argument("--out", type=Path, help="JSON; parts it holds already are kept")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)  # pyswarms' own
+    console = Console(width=150)
+    if pyswarms is None:
+        console.print("pyswarms is not installed: its columns are left out")
+    report = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    for name in options.parts:
+        report[name] = PARTS[name](options.quick)
+        console.print(tables(name, report[name]))
+        report["machine"] = {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cpu": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        }
+        if options.out:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""What particles do, as functions of tensors ``[W, N, D]``: who leads them, how they fly, how they descend.
+
+The world (`swarm.py`) and the optimiser and policies (`policies/swarm.py`) are both made of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+LANES = 4  # 16-bit numbers in a 64-bit draw
+
+GRADIENT_COST = 3
+"""Evaluations that a gradient counts for: a forward pass, and a backward pass of twice the work."""
+
+Coefficient = float | Tensor
+
+
+def pull_draws(particles: int, dimensions: int) -> tuple[int]:
+    """Shape of the 64-bit draws that :func:`pulls` takes."""
+    return (-(-2 * particles * dimensions // LANES),)
+
+
+def pulls(drawn: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """The random numbers r₁ and r₂ of a flight.
+
+    Args:
+        drawn: int64 ``[W, K]``, K from :func:`pull_draws`.
+        position: ``[..., N, D]``, for its shape and dtype.
+
+    Returns:
+        Two tensors ``[W, N, D]`` in (0, 1), uniform in 65,536 steps.
+    """
+    n, d = position.shape[-2:]
+    lanes = drawn.view(torch.int16)[:, : 2 * n * d]
+    r = lanes.to(position.dtype).add_(32768.5).mul_(2.0**-16).view(-1, 2, n, d)
+    return r[:, 0], r[:, 1]
+
+
+def fly(
+    velocity: Tensor,
+    position: Tensor,
+    best: Tensor,
+    guide: Tensor,
+    r: tuple[Tensor, Tensor],
+    inertia: Coefficient,
+    cognitive: Coefficient,
+    social: Coefficient,
+) -> Tensor:
+    """The next velocity: w v + c₁ r₁ (pbest − x) + c₂ r₂ (guide − x) (Kennedy & Eberhart 1995; Shi & Eberhart 1998).
+
+    Args:
+        velocity: ``[W, N, D]``; the next three likewise.
+        position: x.
+        best: Best position of one's own, pbest.
+        guide: Best position one heard of: gbest where all hear all, lbest on a ring.
+        r: r₁ and r₂, ``[W, N, D]``.
+        inertia: w, a number or ``[W, N, 1]``; the next two likewise.
+        cognitive: c₁.
+        social: c₂.
+    """
+    flight = velocity * inertia
+    for pull, target, coefficient in ((r[0], best, cognitive), (r[1], guide, social)):
+        if isinstance(coefficient, Tensor):
+            flight.addcmul_(pull * coefficient, target - position)
+        else:
+            flight.addcmul_(pull, target - position, value=coefficient)
+    return flight
+
+
+def guides(best_value: Tensor, heard: Tensor) -> Tensor:
+    """Of those heard and oneself, who has the best position: int64 ``[W, N]``.
+
+    Args:
+        best_value: ``[W, N]``.
+        heard: bool ``[W, N, N]``, receivers in rows.
+    """
+    known = heard | torch.eye(heard.shape[1], dtype=torch.bool, device=heard.device)
+    return torch.where(known, best_value[:, None], torch.inf).argmin(-1)
+
+
+def descend(
+    value: Callable[[Tensor], Tensor], start: Tensor, steps: int, rate: Coefficient, limit: float = torch.inf
+) -> Tensor:
+    """Plain gradient descent of every particle on its own.
+
+    Args:
+        value: ``[W, K, D]`` to ``[W, K]``, differentiable.
+        start: ``[W, K, D]``.
+        steps: How many gradients are taken.
+        rate: Step per unit of the gradient, a number or ``[W, 1, 1]``.
+        limit: Coordinates stay within ±limit.
+
+    Returns:
+        ``[W, K, D]``, without a graph. A gradient that is not finite moves nothing.
+    """
+    with torch.inference_mode(False):
+        x = start.clone()
+        for _ in range(steps):
+            with torch.enable_grad():
+                x.requires_grad_()
+                (gradient,) = torch.autograd.grad(value(x).sum(), x)
+            x = (x.detach() - rate * gradient.nan_to_num(0.0, 0.0, 0.0)).clamp(-limit, limit)
+    return x
+
+
+def pick(index: Tensor, x: Tensor) -> Tensor:
+    """Entries ``index [W, K]`` of ``x [W, N]`` or ``[W, N, D]``: ``[W, K]`` or ``[W, K, D]``."""
+    return x.gather(1, index if x.dim() == 2 else index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def put(x: Tensor, index: Tensor, new: Tensor, where: Tensor) -> Tensor:
+    """``x`` with its entries at ``index [W, K]`` replaced by ``new`` where told (bool ``[W, K]``)."""
+    old = pick(index, x)
+    if x.dim() == 3:
+        index, where = index[..., None].expand(new.shape), where[..., None]
+    return x.scatter(1, index, torch.where(where, new, old))
+
+
+FEATURES = 10
+_PATIENCE = 10.0
+
+
+def features(
+    velocity: Tensor,
+    to_best: Tensor,
+    to_guide: Tensor,
+    since: Tensor,
+    guide_since: Tensor,
+    leads: Tensor,
+    better_heard: Tensor,
+) -> Tensor:
+    """How it goes, whatever the objective and its dimension; the page of ``swarm-v0`` says what each number means.
+
+    Args:
+        velocity: ``[W, N, D]``, in units of half the box; the next two likewise.
+        to_best: The way to one's own best position.
+        to_guide: The way to the guide's.
+        since: Steps since one's own best improved, ``[W, N]``; the next three likewise.
+        guide_since: Steps since the guide's value fell.
+        leads: Whether one is one's own guide.
+        better_heard: Share of those heard whose bests are better.
+
+    Returns:
+        float32 ``[W, N, FEATURES]`` in [−1, 1].
+    """
+    speed, own, led = (_rms(way) for way in (velocity, to_best, to_guide))
+    tiny = torch.finfo(velocity.dtype).tiny
+    parts = [
+        since == 0,
+        since / (since + _PATIENCE),
+        guide_since / (guide_since + _PATIENCE),
+        leads,
+        better_heard,
+        *(1 + r.clamp(1e-12, 1).log10() / 6 for r in (own, led, speed)),
+        (velocity * to_guide).mean(-1) / (speed * led).clamp_min(tiny),
+        (velocity * to_best).mean(-1) / (speed * own).clamp_min(tiny),
+    ]
+    return torch.stack([part.float() for part in parts], dim=-1).clamp(-1, 1)
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Root mean square over coordinates, also of numbers whose squares would vanish."""
+    most = x.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    return (x / most).square().mean(-1).sqrt() * most[..., 0]
