@@ -19,7 +19,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,19 +33,35 @@ from ..envs.validation import real, whole
 from ..policies import make_policy
 from ..policies.files import save
 from ..policies.messages.policy import FORMAT, MessagePolicy
+from ..policies.messages.speech import Sampled
 from ..scenarios import Scenario
 from .checkpoints import read_checkpoint, unreadable, write_checkpoint
 from .interrupts import stop_requests
 from .output import as_json
 from .report import scenario_from_json
 from .settings import customise, parse_assignments
-from .trained import Trained, TrainingProgress, plain, registered, training_folder
+from .trained import (
+    Trained,
+    TrainingProgress,
+    describe,
+    plain,
+    registered,
+    training_folder,
+    world_settings,
+)
 
 CHECKPOINT = "checkpoint.pt"
 _ANEW = "train anew"
 _EVAL_SEED = 10_000
 _WARM_UP = 0.05  # of a training, in which the learning rate rises
 ANSWERS = ("last", "all")
+_OPTIONS = ("updates", "cpu_seconds", "worlds", "seed", "threads", "eval_every", "eval_worlds", "device")
+_OF_RESUME = (
+    "updates",
+    "cpu_seconds",
+    "threads",
+    "device",
+)  # what may change when a training is taken up again
 SCHEDULES = ("cosine", "constant")
 
 
@@ -70,8 +86,9 @@ class BackpropSettings:
     max_grad_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        real("learning_rate", self.learning_rate, 0)
-        real("max_grad_norm", self.max_grad_norm, 0)
+        for name in ("learning_rate", "max_grad_norm"):
+            if real(name, getattr(self, name), 0) == 0:
+                raise ConfigError(f"{name} of 0 would train nothing: give a number above 0")
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
         if self.answers not in ANSWERS:
@@ -93,6 +110,7 @@ class BackpropConfig:
         threads: CPU threads.
         eval_every: Updates between two evaluations, the first of which is before the first.
         eval_worlds: Validation slices.
+        device: Where the tensors live.
 
     Raises:
         ConfigError: A value out of range.
@@ -107,6 +125,7 @@ class BackpropConfig:
     threads: int = 1
     eval_every: int = 200
     eval_worlds: int = 8
+    device: str = "cpu"
 
     algorithm = "backprop"
 
@@ -114,28 +133,37 @@ class BackpropConfig:
         for name in ("updates", "worlds", "threads", "eval_every", "eval_worlds"):
             object.__setattr__(self, name, whole(name, getattr(self, name), 1))
         whole("seed", self.seed, 0)
-        if self.cpu_seconds is not None:
-            real("cpu_seconds", self.cpu_seconds, 0)
+        if self.cpu_seconds is not None and real("cpu_seconds", self.cpu_seconds, 0) == 0:
+            raise ConfigError("cpu_seconds of 0 would train nothing: give a number above 0")
 
     @property
     def command(self) -> str:
         """The command that trains the same."""
         env, policy = registered(self.scenario.name)
+        training = _usual(self.scenario.name)
+        usual = {**vars(BackpropSettings()), **training}
         given = [
             f"{prefix}{name}={value if isinstance(value, str) else as_json(value)}"
             for prefix, now, default in (
                 ("", plain(self.scenario.env_kwargs), plain(env)),
                 ("policy.", plain(self.scenario.policy_kwargs), plain(policy)),
-                ("backprop.", vars(self.settings), vars(BackpropSettings())),
+                ("backprop.", vars(self.settings), usual),
             )
             for name, value in now.items()
             if default.get(name, ...) != value
         ]
         words = ["studyhall", "train", self.scenario.name, "--algo", "backprop"]
-        for name in ("updates", "cpu_seconds", "worlds", "seed", "threads", "eval_every", "eval_worlds"):
-            if getattr(self, name) != getattr(type(self), name):
+        for name in _OPTIONS:
+            if getattr(self, name) != training.get(name, getattr(type(self), name)):
                 words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
         return shlex.join([*words, *(word for text in given for word in ("--set", text))])
+
+
+def _usual(name: str) -> Mapping[str, Any]:
+    """How a registered scenario is trained."""
+    from ..scenarios import registry
+
+    return registry[name].training if name in registry else {}
 
 
 def configure(scenario: Scenario, *, assignments: Sequence[str] = (), **options: Any) -> BackpropConfig:
@@ -160,6 +188,11 @@ def configure(scenario: Scenario, *, assignments: Sequence[str] = (), **options:
             ours[name] = parse_assignments([text])[f"backprop.{name}"]
         elif dot and head != "policy":
             raise unknown("setting", f"{head}.{name}", ["policy.…", *(f"backprop.{name}" for name in known)])
+        elif text.partition("=")[0] == "split":
+            raise ConfigError("split cannot be set: training has the stream, validation the exam split")
+        elif text.partition("=")[0] == "mode":  # e.g. a control that never hears anything
+            mode = parse_assignments([text])["mode"]
+            scenario = dataclasses.replace(scenario, env_kwargs={**scenario.env_kwargs, "mode": mode})
         else:
             theirs.append(text)
     training = dict(scenario.training)
@@ -193,6 +226,7 @@ class Training:
         self.world = self._world(config.worlds, "stream", autoreset=True)
         self._validation = self._world(config.eval_worlds, "exam", autoreset=False)
         self.policy.bind(self.world)
+        self._check_gradients()
         self._evaluated.bind(self._validation)
         self._evaluated.network = self.policy.network
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=config.settings.learning_rate)
@@ -204,12 +238,28 @@ class Training:
 
     def _world(self, count: int, split: str, *, autoreset: bool) -> MessageWorld:
         kwargs = {**self.config.scenario.env_kwargs, "split": split}
-        made = make_world(self.config.scenario.env, num_worlds=count, autoreset=autoreset, **kwargs)
+        made = make_world(
+            self.config.scenario.env,
+            num_worlds=count,
+            device=self.config.device,
+            autoreset=autoreset,
+            **kwargs,
+        )
         if not isinstance(made, MessageWorld):
             raise ConfigError(
                 f"{self.config.scenario.name} is no message world: train it with --algo ppo or a2c"
             )
         return made
+
+    def _check_gradients(self) -> None:
+        """Raise where no gradient, or none but zero, would reach whoever speaks."""
+        if self.world.choices:
+            raise ConfigError("choices have no gradient: leave choices out, or train with --algo ppo")
+        if isinstance(self.policy.speech, Sampled) and self.world.num_worlds < 2:
+            raise ConfigError(
+                "estimator=sampled compares worlds with each other: give --worlds 128 and --set slice_size=1, "
+                "or --algo reinforce, which does"
+            )
 
     @property
     def progress(self) -> float:
@@ -317,11 +367,13 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
         assert out is not None
         folder = out
         found = _take_up(training, folder)
+        describe(folder, config)
     else:
         folder = training_folder(out, config)
         found = Trained(folder, "loss")
     before, begun = found.seconds, time.perf_counter()
     bar = TrainingProgress(config.scenario.name, 1000)
+    found.world = [text for text in world_settings(config.scenario) if not text.startswith("mode=")]
     with stop_requests() as stop, bar:
         _loop(training, found, bar, stop)
         found.stopped = stop() and training.progress < 1
@@ -338,6 +390,8 @@ def _loop(training: Training, found: Trained, bar: TrainingProgress, stop: Calla
         over = training.progress >= 1
         if over or training.done % training.config.eval_every == 0:
             _evaluate(training, found, bar)
+        if over and found.best[0] == 0:
+            bar.tell("no weights were better than the untrained ones: try a lower backprop.learning_rate")
         if over or stop():
             return
         now = training.update()
@@ -371,11 +425,11 @@ def _keep(training: Training, found: Trained) -> None:
 def _take_up(training: Training, folder: Path) -> Trained:
     """What a stopped training had found; puts the training where it stopped."""
     path = folder / CHECKPOINT
-    saved = read_checkpoint(path, "cpu", _ANEW)
+    saved = read_checkpoint(path, training.world.device, _ANEW)
     try:
         training.load_state_dict(saved)
         evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
-        return Trained(folder, "loss", evaluations, seconds=float(saved["seconds"]))
+        return Trained(folder, "loss", evaluations=evaluations, seconds=float(saved["seconds"]))
     except (
         RuntimeError,
         KeyError,
@@ -393,8 +447,11 @@ def resumed(folder: Path, **options: Any) -> BackpropConfig:
         **options: Fields of :class:`BackpropConfig` that are to be changed, such as ``updates``; None keeps them.
 
     Raises:
-        ConfigError: The folder holds none.
+        ConfigError: The folder holds none, or an option would make it another training.
     """
+    for name, value in options.items():
+        if value is not None and name not in _OF_RESUME:
+            raise ConfigError(f"--resume goes on as the training began: leave out --{name.replace('_', '-')}")
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         fields = {f.name: found[f.name] for f in dataclasses.fields(BackpropConfig)}

@@ -217,6 +217,9 @@ def train(
             "seeds at least WORLDS apart for independent trainings.",
         ),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of backprop: auto, cpu, cuda, …; cpu by default.")
+    ] = None,
     threads: Threads = None,
     eval_every: Annotated[
         int | None,
@@ -251,6 +254,7 @@ def train(
     from . import output
 
     chosen = get_scenario(scenario)  # before what takes seconds to import
+    from .settings import parse_device
     from .trained import interrupted
     from .training import begin
 
@@ -268,6 +272,7 @@ def train(
         threads=threads,
         eval_every=eval_every,
         eval_worlds=eval_worlds,
+        device=None if device is None else parse_device(device),
     )
     if as_json:
         print(output.as_json(found.as_json()))
@@ -276,8 +281,7 @@ def train(
             f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.best[0]:,} agent-steps; "
             f"{found.timesteps:,} took {found.seconds:.0f} s"
         )
-        worlds_own = [text for text in assignments or () if "." not in text.partition("=")[0]]
-        again = [*worlds_own, f"policy={found.folder / 'best.zip'}"]
+        again = [*found.world, f"policy={found.folder / 'best.zip'}"]
         words = ["studyhall", "run", scenario, *(word for text in again for word in ("--set", text))]
         output.console().print(shlex.join(words), markup=False, soft_wrap=True)
     if found.stopped:

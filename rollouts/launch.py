@@ -70,8 +70,15 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
 
 
 def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Report:
+    from ..policies.messages import MessagePolicy
     from .plots import draw_pictures
 
+    if isinstance(run.policy, MessagePolicy) and not run.policy.about:
+        name, policy = run.scenario.name, run.scenario.policy
+        print(
+            f"studyhall: {policy} is untrained: studyhall train {name}, then --set policy=FOLDER/best.zip",
+            file=sys.stderr,
+        )
     try:
         with stop_requests() as stop, LiveProgress(run.scenario.name, run.steps, run.done) as live:
             report = run.run(

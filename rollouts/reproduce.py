@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..envs import spec
@@ -15,6 +17,7 @@ from .settings import customise
 
 QUICK_STEPS = 300
 QUICK_SEEDS = 2
+QUICK_TRAINING = 5.0  # CPU-seconds
 
 
 def scenarios_of(system: str | None) -> list[Scenario]:
@@ -38,7 +41,7 @@ def reproduce(
     device: str = "cpu",
     watch: Callable[[Rollout], Callable[[Live], None] | None] = lambda run: None,
 ) -> Iterator[dict[str, Any]]:
-    """Run scenarios one after the other; yields what :func:`entry` makes of each.
+    """Run scenarios one after the other; yields what :func:`entry` makes of each. Those that say how are trained first.
 
     Args:
         scenarios: What to run.
@@ -53,9 +56,21 @@ def reproduce(
         chosen = scenario.seeds if seeds is None else seeds
         if quick and seeds is None:
             chosen = chosen[:QUICK_SEEDS]
-        run = Rollout(customise(scenario, steps=length), seeds=chosen, device=device)
+        with tempfile.TemporaryDirectory() as folder:
+            ready = _trained(scenario, quick, Path(folder) / "training") if scenario.training else scenario
+            run = Rollout(customise(ready, steps=length), seeds=chosen, device=device)
         report = run.run(on_step=watch(run))
-        yield entry(report, comparable=length in (None, _horizon(scenario)))
+        whole = length in (None, _horizon(scenario)) and not (quick and scenario.training)
+        yield entry(report, comparable=whole)
+
+
+def _trained(scenario: Scenario, quick: bool, folder: Path) -> Scenario:
+    """The scenario with its policy trained as it says, once."""
+    from . import backprop
+
+    config = backprop.configure(scenario, cpu_seconds=QUICK_TRAINING if quick else None)
+    found = backprop.train(config, folder)
+    return dataclasses.replace(scenario, policy=str(found.folder / "best.zip"), policy_kwargs={})
 
 
 def _length(scenario: Scenario, steps: int | None, quick: bool) -> int | None:

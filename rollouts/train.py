@@ -46,7 +46,7 @@ from .output import as_json
 from .report import scenario_from_json
 from .sb3_state import put_back
 from .settings import customise, parse_assignments
-from .trained import Trained, TrainingProgress, plain, registered, training_folder
+from .trained import Trained, TrainingProgress, plain, registered, training_folder, world_settings
 from .trainees import trainee_of
 from .watch import CHECKPOINT, Evaluation, Stopped, Watch
 
@@ -267,6 +267,7 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
     else:
         folder = training_folder(out, config)
         found = Trained(folder)
+    found.world = world_settings(config.scenario)
     if importlib.util.find_spec("tensorboard"):
         model.tensorboard_log = str(folder / "tensorboard")
     else:

@@ -17,6 +17,7 @@ import torch
 
 from ..envs.errors import ConfigError
 from ..policies.files import name_of
+from ..scenarios import Scenario
 from .output import as_json, write_text
 from .progress import LiveProgress
 from .run_folder import free_folder
@@ -31,6 +32,7 @@ class Trained:
     Attributes:
         folder: Where it is.
         figure: What held-out worlds are evaluated by: the "return" of an agent, or its "loss".
+        world: Settings of the world it was trained in that are not the scenario's own, to run it with.
         evaluations: Agent-steps and that figure, in order.
         timesteps: Agent-steps made.
         seconds: Wall time, evaluations included.
@@ -39,6 +41,7 @@ class Trained:
 
     folder: Path
     figure: str = "return"
+    world: list[str] = field(default_factory=list)
     evaluations: list[tuple[int, float]] = field(default_factory=list)
     timesteps: int = 0
     seconds: float = 0.0
@@ -102,16 +105,18 @@ def registered(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return (registry[name].env_kwargs, registry[name].policy_kwargs) if name in registry else ({}, {})
 
 
-def training_folder(out: Path | None, config: Any) -> Path:
-    """Make the folder and write ``config.json`` into it.
+def world_settings(scenario: Scenario) -> list[str]:
+    """``KEY=VALUE`` for every argument of a scenario's world that is not the registered one."""
+    usual = plain(registered(scenario.name)[0])
+    return [
+        f"{name}={value if isinstance(value, str) else as_json(value)}"
+        for name, value in plain(scenario.env_kwargs).items()
+        if usual.get(name, ...) != value
+    ]
 
-    Args:
-        out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
-        config: A dataclass with ``scenario``, ``algorithm`` and ``command``.
 
-    Raises:
-        ConfigError: It cannot be written, or holds a training already.
-    """
+def describe(folder: Path, config: Any) -> None:
+    """Write ``config.json``; arguments as of :func:`training_folder`."""
     from .. import __version__
 
     scenario = dataclasses.replace(
@@ -129,12 +134,25 @@ def training_folder(out: Path | None, config: Any) -> Path:
         },
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+    write_text(folder / "config.json", as_json(described, indent=2) + "\n")
+
+
+def training_folder(out: Path | None, config: Any) -> Path:
+    """Make the folder and write ``config.json`` into it.
+
+    Args:
+        out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
+        config: A dataclass with ``scenario``, ``algorithm`` and ``command``.
+
+    Raises:
+        ConfigError: It cannot be written, or holds a training already.
+    """
     try:
         path = free_folder(f"{config.scenario.name}-{config.algorithm}") if out is None else out
         path.mkdir(parents=True, exist_ok=True)
         if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
             raise ConfigError(f"{path} holds a run already: choose another folder with --out")
-        write_text(path / "config.json", as_json(described, indent=2) + "\n")
+        describe(path, config)
     except OSError as fault:
         where = "runs/" if out is None else str(out)
         raise ConfigError(

@@ -20,7 +20,7 @@ from . import backprop
 from .trained import Trained
 
 _BY_REWARD = ("timesteps",)
-_BY_GRADIENT = ("updates", "cpu_seconds")
+_BY_GRADIENT = ("updates", "cpu_seconds", "device")
 _THROUGH_CHANNEL = ("backprop", "reinforce")
 
 

@@ -15,6 +15,7 @@ from studyhall import make_world
 from studyhall.envs import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.messages import MessagePolicy
+from studyhall.policies.messages.speech import Gumbel, Sampled
 from studyhall.rollouts import backprop, cli, rollout
 from studyhall.rollouts.backprop import Training, configure, train
 from studyhall.scenarios import Scenario, get_scenario, registry
@@ -219,8 +220,9 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / backprop.CHECKPOINT).exists() and time.monotonic() < deadline:
+    while not (tmp_path / "run" / "best.zip").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    time.sleep(1.0)  # some updates more than none
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -270,6 +272,12 @@ def test_its_command_trains_the_same(call):
         (["tiny", "--set", "policy.estimator=magic"], "estimator"),
         (["tiny", "--set", "policy.temperature=0"], "temperature"),
         (["tiny", "--set", "ppo.gamma=1"], "ppo.gamma"),
+        (["tiny", "--set", "split=test"], "split cannot be set"),
+        (["tiny", "--set", "policy.estimator=sampled", "--set", "vocabulary=4"], "--algo reinforce"),
+        (["tiny", "--set", "backprop.max_grad_norm=0"], "max_grad_norm of 0"),
+        (["tiny", "--cpu-seconds", "0"], "cpu_seconds of 0"),
+        (["consensus-digits", "--set", "choices=true", "--set", "vocabulary=5"], "--algo ppo"),
+        (["tiny", "--device", "cuda:7"], "cuda:7"),
         (["tiny", "--resume", "nowhere"], "no folder of a training"),
         (["tiny", "--resume", "a", "--out", "b"], "leave out --out"),
         (["halves-digits", "--set", "policy=consensus_network"], "give it consensus-v0"),
@@ -282,6 +290,12 @@ def test_errors_are_one_line(call, arguments, words):
     assert words in err
 
 
+def test_a_training_that_learns_nothing_says_so(call):
+    code, _, err = call("train", "tiny", "--updates", "8", "--set", "backprop.learning_rate=1e6")
+    assert code == 0
+    assert "no weights were better than the untrained ones" in err
+
+
 def test_weights_of_another_world_are_refused(tmp_path):
     training = Training(quick())
     training.save_weights(tmp_path / "mine.zip")
@@ -290,6 +304,64 @@ def test_weights_of_another_world_are_refused(tmp_path):
         make_policy(str(tmp_path / "mine.zip")).bind(world)
     with pytest.raises(ConfigError, match="give it a message world"):
         make_policy(str(tmp_path / "mine.zip")).bind(make_world("classroom-v0"))
+
+
+def test_reinforce_is_the_gradient_of_the_expected_cost():
+    """One symbol of three: the mean of the estimates of many worlds, against the sum over all that may be said."""
+    logits = torch.tensor([0.3, -0.2, 0.5], requires_grad=True)
+    price = torch.tensor([1.0, 4.0, 2.0])
+    (exact,) = torch.autograd.grad((logits.softmax(-1) * price).sum(), logits)
+    worlds = 200_000
+    speech = Sampled((1, 3), entropy=0.0)
+    said = speech.say(logits.expand(worlds, 1, 1, 3), torch.arange(worlds), training=True)
+    costs = (said[:, 0, 0, 0] * price).sum(-1)
+    (found,) = torch.autograd.grad(speech.surrogate(costs), logits)
+    assert torch.allclose(found, exact, atol=0.02)
+    assert not speech.surrogate(costs).requires_grad  # what was said is forgotten
+
+
+def test_gumbel_noise_is_finite_for_every_draw():
+    speech = Gumbel((1, 2), 1.0)
+    weights = speech.say(torch.zeros(200_000, 1, 1, 2), torch.arange(200_000), training=True)
+    assert weights.isfinite().all()
+    assert abs(weights[:, 0, 0, 0, 0].gt(0.5).float().mean() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize("name", ["minicomo", "consensus_network", "feedforward"])
+def test_a_sample_never_hears_of_another(name):
+    """Another view of one sample of one world changes what is said and answered about it, and nothing else."""
+    id, kwargs = ("halves-v0", {"grid": (2, 2)}) if name == "minicomo" else ("consensus-v0", {})
+    small = {"width": 16, "layers": 1, "tokens": 4} if name == "minicomo" else {}
+    world = make_world(id, num_worlds=2, slice_size=5, rounds=2, **kwargs)
+    policy = make_policy(name, **small)
+    policy.bind(world)
+    answers = []
+    for other in (0.0, 1.0):
+        obs = world.reset(seed=0)
+        policy.reset()
+        for _ in range(3):
+            obs["view"][1, :, 3] += other
+            actions = policy.act(obs)
+            obs = world.step(actions).obs
+        answers.append(actions["answer"])
+    dim = 3 if name == "minicomo" else 2  # where the samples are
+    changed = (answers[0] - answers[1]).abs().movedim(dim, 1).flatten(2).amax(-1) > 1e-5  # [W, B]
+    assert changed.nonzero().tolist() == [[1, 3]]
+
+
+def test_worlds_that_wait_keep_what_they_know():
+    kwargs = {**VECTOR.env_kwargs, "rounds": 4, "num_worlds": 2, "autoreset": False}
+    world, plain = make_world("consensus-v0", **kwargs), make_world("consensus-v0", **kwargs)
+    policy, other = make_policy("consensus_network"), make_policy("consensus_network")
+    for one, where in ((policy, world), (other, plain)):
+        one.bind(where)
+        where.reset(seed=0)
+        one.reset()
+    both, only = torch.tensor([True, True]), torch.tensor([False, True])
+    world.step(policy.act(world.obs), mask=both)
+    world.step(policy.act(world.obs), mask=only)  # world 0 waits
+    plain.step(other.act(plain.obs))
+    assert torch.allclose(policy.act(world.obs)["answer"][0], other.act(plain.obs)["answer"][0], atol=1e-6)
 
 
 def test_a_scribbled_checkpoint_is_told_of(call):

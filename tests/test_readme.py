@@ -1,7 +1,8 @@
-"""The README: its code runs as written, its commands and files exist, its figures are those of the JSON."""
+"""The README and the results: code runs as written, commands and files exist, figures are those of the JSON."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -15,6 +16,14 @@ from studyhall.scenarios import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def readme(monkeypatch):
+    """The script that fills the pages, as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("readme")
 
 
 def blocks(language: str) -> list[str]:
@@ -51,14 +60,92 @@ def test_files_exist():
     named = re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", README)
     named += re.findall(r"`(\w+\.md)`", README)
     assert {"docs/classroom.png", "CONTRIBUTING.md"} <= set(named)
-    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    named += re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", results)
-    missing = {name for name in named if not (ROOT / name).exists()}
-    assert missing <= {"docs/results/classroom.json"}  # not before it is measured
+    measured = re.sub(r"^Not measured yet: .*$", "", RESULTS, flags=re.MULTILINE)  # names files to come
+    named += re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", measured)
+    named += [f"docs/{picture}" for picture in re.findall(r"!\[.*?\]\((.+?)\)", RESULTS)]
+    assert not [name for name in named if not (ROOT / name).exists()]
     assert (ROOT / "docs" / "classroom.png").stat().st_size <= 150 * 1024
+
+
+def test_links_to_results_lead_to_a_heading():
+    headings = re.findall(r"^#+ (.+)$", RESULTS, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = re.findall(r"docs/results\.md#([\w-]+)", README)
+    assert links
+    assert set(links) <= anchors
+
+
+def test_every_section_is_on_a_page(readme):
+    marks = re.findall(r"<!-- results:([\w-]+) -->", README + RESULTS)
+    assert sorted(marks) == sorted(readme.SECTIONS)
 
 
 def test_results_are_those_of_the_json():
     script = ROOT / "benchmarks" / "readme.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_is_refused_and_left_alone(readme, monkeypatch, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- results:population -->\nmade up\n<!-- /results -->\n", encoding="utf-8")
+    monkeypatch.setattr(readme, "PAGES", (page,))
+    monkeypatch.setattr(sys, "argv", ["readme.py", "--check"])
+    with pytest.raises(SystemExit, match=r"page\.md is stale"):
+        readme.main()
+    assert "made up" in page.read_text(encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["readme.py"])
+    readme.main()
+    assert "| learners | updates/s |" in page.read_text(encoding="utf-8")
+
+
+def test_what_is_not_measured_says_how_to(readme, monkeypatch, tmp_path):
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    swarm = tmp_path / "docs" / "results" / "swarm.json"
+    swarm.parent.mkdir(parents=True)
+    swarm.write_text('{"speed": {}}', encoding="utf-8")  # one part of several
+    texts = {name: readme.SECTIONS[name].text() for name in ("halves", "swarm_hybrid")}
+    assert texts == {
+        "halves": "Not measured yet: `python benchmarks/halves.py --out docs/results/halves.json "
+        "--plot docs/halves.png`.",
+        "swarm_hybrid": "Not measured yet: `python benchmarks/swarm.py --out docs/results/swarm.json`.",
+    }
+
+
+def columns(text: str) -> list[dict[str, str]]:
+    """The rows of the first table of a section."""
+    lines = re.search(r"(?:^\|.*\n?)+", text, re.MULTILINE)[0].splitlines()
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    assert all(len(row) == len(header) for row in rows)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def halves_run(upright: float, shuffled: float) -> dict:
+    def cases(value: float) -> dict[str, float]:
+        named = dict.fromkeys(("summed_upright", "summed_turned", "summed_swapped", "summed"), value)
+        return named | {"message_bytes": 256.0}
+
+    modes = {"open": cases(upright), "mute": cases(0.2), "shuffled": cases(shuffled)}
+    return {"updates": 1000, "test": modes}
+
+
+def test_halves_beside_what_is_documented(readme):
+    runs = [halves_run(0.02, 0.16), halves_run(0.04, 0.16)]
+    found = readme.SECTIONS["halves"].render({"cpu_seconds": 120.0, "rows": {"simple": runs}})
+    simple = columns(found)[-1]
+    assert simple["messenger"] == "simple"
+    assert simple["documented"] == "0.0337"
+    assert simple["shuffled, documented"] == "0.1794"
+    assert simple["upright"] == "0.0300 ± 0.1271"  # t of one degree of freedom · 0.01
+    assert simple["shuffled / open"] == "6.0×"  # mean of 8 and 4
+
+
+def test_consensus_differences_are_paired(readme):
+    curves = [[0.5, 0.6, 0.7, 0.7, 0.7, 0.8], [0.5, 0.7, 0.8, 0.8, 0.8, 0.9]]
+    averages = {"mean of estimates, trained mute": [0.7, 0.8], "geometric mean, trained mute": [0.75, 0.8]}
+    given = {"curves": {"complete": {"0.25": {"accuracy": curves}}}, "averages": averages}
+    found = readme.SECTIONS["consensus"].render({"witnesses": 8, "seeds": [0, 1], "updates": 10, **given})
+    (row,) = columns(found)
+    assert (row["lost"], row["0"], row["5"]) == ("25 %", "50.0", "85.0")
+    assert row["5 − 1"] == "+20.0 ± 0.0"  # though accuracies differ from seed to seed
+    assert row["5 − mean"] == "+10.0 ± 0.0"

@@ -1,0 +1,56 @@
+"""Cells and tables of Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from studyhall.rollouts import interval
+
+TEXTS = {
+    "",
+    "scenario",
+    "metric",
+    "source",
+    "within tolerance",
+    "rule",
+    "policy",
+    "variant",
+    "contender",
+    "messenger",
+    "network",
+    "topology",
+    "estimate",
+    "route",
+    "game",
+    "estimator",
+    "diversity term",
+    "model",
+    "function",
+}
+"""Names of columns that are set left; all others are figures."""
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; columns that are not among the texts are figures."""
+    lines = [header, ["---" if name in TEXTS else "---:" for name in header], *rows]
+    cells = ([cell.replace("\n", "<br>").replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def known(found: Mapping, digits: int, scale: float = 100.0, *, signed: bool = False) -> str:
+    """A mean and its 95 % interval that the JSON holds; by default a fraction, in per cent."""
+    mean = f"{scale * found['mean']:{'+' if signed else ''}.{digits}f}"
+    return mean if found["n"] < 2 else f"{mean} ± {scale * found['half']:.{digits}f}"
+
+
+def spread(values: Sequence[float], digits: int = 2, scale: float = 100.0, *, signed: bool = False) -> str:
+    """The same of values, one a seed."""
+    return known(interval(values)._asdict(), digits, scale, signed=signed)
+
+
+def gain(ours: Sequence[float], others: Sequence[float], digits: int = 2) -> str:
+    """How far ours are ahead in per cent, seed by seed."""
+    return spread([a - b for a, b in zip(ours, others, strict=True)], digits, signed=True)
+
+
+def ratio(found: Mapping) -> str:
+    """A median of ratios and their range."""
+    return f"{found['median']:.2f}× ({found['min']:.2f}–{found['max']:.2f})"

@@ -1,0 +1,75 @@
+"""Collectives: ensembles and sparse experts."""
+
+from .cells import gain, markdown, ratio, spread
+
+DOCUMENTED_MNIST = ("documented, no term", "96.1–96.2", "–", "96.7–96.8", *["–"] * 3)
+"""Eight 784-128-64-10 networks, one pass of MNIST: best single and vote of a re-run of the original."""
+
+
+def collective_mnist(found: dict) -> str:
+    """Votes of eight networks, and what a diversity term buys."""
+    control = found["terms"]["none"]["soft vote"]
+    metrics = ("best single", "mean single", "soft vote", "majority vote")
+    rows = [DOCUMENTED_MNIST]
+    for name, term in found["terms"].items():
+        ahead = "–" if name == "none" else gain(term["soft vote"], control)
+        accuracies = (spread(term[metric]) for metric in metrics)
+        rows.append((name, *accuracies, ahead, spread(term["error correlation"], 2, 1)))
+    header = ("diversity term", *metrics, "soft vote − none, paired", "correlation of errors")
+    passes = "one pass" if found["passes"] == 1 else f"{found['passes']} passes"
+    title = (
+        f"{found['members']} networks {'-'.join(map(str, found['sizes']))}, {passes} of {found['items']:,} items, "
+        f"{len(found['seeds'])} seeds, test accuracy in per cent; learning rate {found['learning_rate']:g}, chosen on "
+        "items held out of the training set."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def moe(found: dict) -> str:
+    """Accuracy at equal active parameters, and use of the experts."""
+    parts = [
+        f"{found['experts']} experts, {len(found['seeds'])} seeds, test accuracy in per cent. In use: exp of the "
+        "entropy of the experts' load on the test set, from 1 to the number of experts. Dropped: share of tokens that "
+        "found their expert full, in the last pass of training."
+    ]
+    for data, models in found["accuracy"].items():
+        rows = []
+        for name, model in models.items():
+            share = (
+                f"{100 * sum(busy) / len(busy):.0f} %"
+                if (busy := model.get("busiest expert's share"))
+                else "–"
+            )
+            in_use = spread(used, 1, 1) if (used := model.get("experts in use")) else "–"
+            dropped = spread(lost, 0) if (lost := model.get("dropped in training")) else "–"
+            rows.append(
+                (name, f"{model['active parameters']:,}", spread(model["accuracy"]), in_use, share, dropped)
+            )
+        header = ("model", "active parameters", data, "experts in use", "busiest expert", "dropped, %")
+        parts.append(markdown(header, rows))
+    return "\n\n".join(parts)
+
+
+def moe_time(found: dict) -> str:
+    """Time of grouped experts beside loops."""
+    loops = {
+        "loop": "against a loop, a mask an expert",
+        "loop_over_choices": "against a loop over choices and experts",
+        "dense": "against all experts on all tokens",
+    }
+    rows = []
+    for entry in found["time"]:
+        faster = entry["grouped is faster by"]
+        rows.append(
+            (
+                f"{entry['width']} × {entry['hidden']}",
+                f"{entry['milliseconds']['grouped']['median']:.1f}",
+                *(ratio(faster[name]) for name in loops),
+            )
+        )
+    header = ("token × hidden", "grouped, ms", *loops.values())
+    title = (
+        f"Forward and backward, {found['experts']} experts, {found['tokens']:,} tokens, {found['k']} experts a token; "
+        f"{found['machine']}, one thread, processor time, medians of {found['rounds']} rounds (range)."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"

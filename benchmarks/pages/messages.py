@@ -1,0 +1,221 @@
+"""Messages: MiniCoMo and its speed, consensus, reward beside gradient, languages."""
+
+from studyhall.rollouts import interval
+
+from .cells import gain, known, markdown, ratio, spread
+
+MINICOMO = {
+    "all black": (0.2279, None),
+    "mean image": (0.1349, None),
+    "attention, as published": (0.0886, None),
+    "attention, mended": (0.0589, 0.1282),
+    "simple": (0.0337, 0.1794),
+}
+"""Documented summed MSE of upright, unswapped MNIST, open and shuffled: a re-run of the original, 120 CPU-seconds."""
+
+_DOCUMENTED_AS = {
+    "simple": "simple",
+    "attention": "attention, mended",
+    "as published": "attention, as published",
+}
+
+
+def halves(found: dict) -> str:
+    """Summed MSE of every variant, by case and mode."""
+    rows = []
+    for name in ("all black", "mean image"):
+        rows.append((f"{name}, documented", "–", "–", f"{MINICOMO[name][0]:.4f}", *["–"] * 7))
+    for name, runs in found["rows"].items():
+
+        def of(mode: str, case: str, runs: list[dict] = runs) -> list[float]:
+            return [run["test"][mode][case] for run in runs]
+
+        open_, shuffled = of("open", "summed_upright"), of("shuffled", "summed_upright")
+        times = interval([b / a for a, b in zip(open_, shuffled, strict=True)]).mean
+        documented = MINICOMO.get(_DOCUMENTED_AS.get(name, ""), (None, None))
+        cells = (of(mode, "summed_upright") for mode in ("open", "mute", "shuffled"))
+        elsewhere = (of("open", case) for case in ("summed_turned", "summed_swapped"))
+        rows.append(
+            (
+                name,
+                f"{runs[0]['test']['open']['message_bytes']:g}",
+                f"{sum(run['updates'] for run in runs) / len(runs):,.0f}",
+                "–" if documented[0] is None else f"{documented[0]:.4f}",
+                *(spread(values, 4, 1) for values in cells),
+                f"{times:.1f}×",
+                "–" if documented[1] is None else f"{documented[1]:.4f}",
+                *(spread(values, 4, 1) for values in elsewhere),
+            )
+        )
+    header = (
+        "messenger",
+        "bytes a message",
+        "updates",
+        "documented",
+        "upright",
+        "muted",
+        "shuffled",
+        "shuffled / open",
+        "shuffled, documented",
+        "turned",
+        "swapped",
+    )
+    seeds = max(len(runs) for runs in found["rows"].values())
+    title = (
+        f"Summed MSE on the MNIST test split after {found['cpu_seconds']:g} processor seconds of training on one "
+        f"thread, {seeds} seeds. The first figures are of upright samples with parts in place, as documented ones are "
+        "(a re-run of the original for as long, on another machine)."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def minicomo_speed(found: dict) -> str:
+    """Training steps per second at the documented size."""
+    rows = []
+    for entry in found["results"]:
+        speeds = (f"{at['median']:.2f} ({at['min']:.2f}–{at['max']:.2f})" for at in _speeds(entry))
+        losses = entry["last_loss"]
+        rows.append(
+            (
+                entry["messenger"],
+                f"{entry['parameters'] / 1e6:.1f} M",
+                f"{entry['documented_steps_per_second']:g}",
+                *speeds,
+                ratio(entry["ratio"]),
+                f"{losses['stacked']:.4f} / {losses['plain']:.4f}",
+            )
+        )
+    header = (
+        "messenger",
+        "parameters",
+        "documented, steps/s",
+        "stacked agents",
+        "a plain loop over agents",
+        "stacked / loop",
+        f"loss at step {found['steps']}, both",
+    )
+    title = (
+        f"{found['machine']}, {'one thread' if found['threads'] == 1 else str(found['threads']) + ' threads'}, batch "
+        f"{found['batch']}, per processor second, medians of {found['rounds']} rounds (range). Documented figures are "
+        "of the published training step on another machine."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def _speeds(entry: dict) -> tuple[dict, dict]:
+    speeds = entry["steps_per_second"]
+    return speeds["stacked"], speeds["plain"]
+
+
+def consensus(found: dict) -> str:
+    """Accuracy by topology, loss and rounds, and averages of what all knew without a message."""
+    averages = found["averages"]
+    apart = {name: averages[f"{name}, trained mute"] for name in ("mean of estimates", "geometric mean")}
+    rows = []
+    for topology, drops in found["curves"].items():
+        for drop, at in drops.items():
+            curves = at["accuracy"]
+            fifth = [curve[5] for curve in curves]
+            means = (f"{100 * interval(values).mean:.1f}" for values in map(list, zip(*curves, strict=True)))
+            gains = (gain(fifth, other, 1) for other in ([curve[1] for curve in curves], *apart.values()))
+            rows.append((topology, f"{100 * float(drop):.0f} %", *means, *gains))
+    rounds = len(next(iter(found["curves"]["complete"].values()))["accuracy"][0])
+    header = ("topology", "lost", *map(str, range(rounds)), "5 − 1", "5 − mean", "5 − geometric mean")
+    beside = markdown(
+        ("estimate", "accuracy"), [(name, spread(values, 1)) for name, values in averages.items()]
+    )
+    title = (
+        f"{found['witnesses']} witnesses, test accuracy in per cent after 0 … {rounds - 1} rounds, "
+        f"{len(found['seeds'])} trainings a topology, of {found['updates']:,} updates each; paired differences, "
+        "the last two from averages of estimates that were trained mute."
+    )
+    return f"{title}\n\n{markdown(header, rows)}\n\nAverages of all witnesses' own estimates:\n\n{beside}"
+
+
+ROUTES = {
+    "ppo": "PPO: reward alone",
+    "reinforce": "symbols by REINFORCE, answers by gradient",
+    "gumbel": "gradient through the channel (Gumbel)",
+    "alone": "gradient, trained mute (control)",
+}
+
+
+def messages_rl(found: dict) -> str:
+    """One symbol of ten, learnt by reward and through the channel."""
+    rows = []
+    for name, route in found["routes"].items():
+        trained = route["trainings"]
+        shares = (known(route[mode], 1) for mode in ("open", "mute", "shuffled"))
+        rows.append(
+            (
+                ROUTES[name],
+                f"{route['message_bytes']:g}",
+                *shares,
+                known(route["gain"], 1, signed=True),
+                f"{trained[0]['answers']:,}",
+                f"{sum(run['cpu_seconds'] for run in trained) / len(trained):.0f}",
+            )
+        )
+    header = (
+        "route",
+        "bytes a message",
+        "open",
+        "mute",
+        "shuffled",
+        "open − mute, paired",
+        "answers in training",
+        "CPU-seconds",
+    )
+    seeds = max(len(route["trainings"]) for route in found["routes"].values())
+    title = f"`{found['scenario']}`, test accuracy in per cent, {seeds} trainings a route."
+    quick = "\n\n**Shortened runs.**" if found["quick"] else ""
+    return f"{title}{quick}\n\n{markdown(header, rows)}"
+
+
+_LANGUAGE = {
+    "topsim": "topographic_similarity",
+    "posdis": "posdis",
+    "bosdis": "bosdis",
+    "entropy, bits": "entropy_bits",
+    "influence, bits": "causal_influence_bits",
+}
+
+
+def referential(found: dict) -> str:
+    """Right answers in referential games, and the languages, beside those of published code."""
+    rows = []
+    for game, estimators in found["games"].items():
+        for estimator, cell in estimators.items():
+            at = cell["figures"]
+            shares = [
+                known(at[name], 1) if name in at else "–"
+                for name in ("seen/open", "unseen/open", "seen/mute", "seen/shuffled")
+            ]
+            language = (known(at[name], 2, 1) for name in _LANGUAGE.values())
+            size = f"{at['bytes_per_message']['mean']:g}"
+            rows.append((game, estimator, size, f"{cell['updates']:,}", *shares, *language))
+        for entry in found["published"].get(game, ()):
+            at = entry["figure"]
+            shares = (f"{100 * at['training_accuracy']:.1f}", "–", "–", "–")
+            language = (f"{at['topographic_similarity']:.2f}", *["–"] * (len(_LANGUAGE) - 1))
+            rows.append((game, "published code, one run", "–", "–", *shares, *language))
+    header = (
+        "game",
+        "estimator",
+        "bytes a message",
+        "updates",
+        "seen",
+        "unseen",
+        "mute",
+        "shuffled",
+        *_LANGUAGE,
+    )
+    seeds = max(
+        cell["figures"]["seen/open"]["n"] for game in found["games"].values() for cell in game.values()
+    )
+    title = f"Right answers in per cent, on objects seen and unseen in training, {seeds} trainings."
+    sources = [
+        f"{entry['source']}; {entry['differs']}" for game in found["published"].values() for entry in game
+    ]
+    notes = "\n".join(f"* Published: {text}." for text in sources)
+    return f"{title}\n\n{markdown(header, rows)}\n\n{notes}"

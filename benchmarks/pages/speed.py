@@ -1,0 +1,42 @@
+"""Learner-updates per second."""
+
+from .cells import markdown, ratio
+
+
+def population(found: dict) -> str:
+    """Learners as one tensor program."""
+    rows = []
+    for entry in found["results"]:
+        speed = entry["updates_per_second"]["population"]["median"]
+        rows.append((str(entry["learners"]), f"{speed:,.0f}", *(ratio(r) for r in entry["ratio"].values())))
+    header = ("learners", "updates/s", "against a loop, Adam", "against a loop, fused Adam")
+    return f"{found['machine']}, one thread, medians of {found['rounds']} rounds.\n\n{markdown(header, rows)}"
+
+
+def scenario(found: dict) -> str:
+    """The whole classroom beside plain loops."""
+    ratios = found["loop_over_studyhall"]
+    text = {"tensors": "a loop over tensors in memory", "loader": "a loop over a DataLoader"}
+    cells = [
+        f"{text[k]} takes {r['median']:.2f}× as long ({r['min']:.2f}–{r['max']:.2f})"
+        for k, r in ratios.items()
+    ]
+    return f"The whole MNIST classroom, {found['seeds']} seeds in one batch, one thread: {'; '.join(cells)}."
+
+
+def hosted(found: dict) -> str:
+    """Hosted training beside plain loops, and the bridge beside SuperSuit's route."""
+    rows = []
+    for entry in found["throughput"]:
+        speed, against = entry["updates_per_second"]["median"], entry["ratio"]
+        ratios = (f"{against[k]['median']:.2f}×" for k in ("loop", "loop_fused"))
+        rows.append((entry["contender"].replace("_", ", "), str(entry["threads"]), f"{speed:,.0f}", *ratios))
+    header = ("contender", "threads", "updates/s", "over a loop, Adam", "over a loop, fused Adam")
+    bridges = "; ".join(
+        f"{entry['worlds']} world{'s' if entry['worlds'] > 1 else ''}: make_sb3 "
+        f"{entry['of_the_engines_speed']['make_sb3']['median']:.2f} of the engine's speed, SuperSuit "
+        f"{entry['of_the_engines_speed']['supersuit']['median']:.2f}"
+        for entry in found["bridge"]
+    )
+    title = f"{found['machine']}, 8 hosted learners a world, medians of {found['rounds']} rounds."
+    return f"{title}\n\n{markdown(header, rows)}\n\nThe bridge to Stable-Baselines3. {bridges}."

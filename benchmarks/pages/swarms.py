@@ -1,0 +1,103 @@
+"""Particle swarms."""
+
+from .cells import known, markdown
+
+
+def _middle(found: dict | None) -> str:
+    """A median with its quartiles."""
+    if found is None:
+        return "–"
+    low, high = found["quartiles"]
+    return f"{found['median']:.2g} ({low:.2g} … {high:.2g})"
+
+
+def yardsticks(found: dict) -> str:
+    """Best values after 1,000 iterations, beside documented ones and pyswarms'."""
+    columns = {
+        "pyswarms (unit)": "pyswarms, from [0, 1]",
+        "ours (unit)": "ours, from [0, 1]",
+        "pyswarms (box)": "pyswarms, from the box",
+        "ours (box)": "ours, from the box",
+        "ours, w .7 c 1.5 1.5 (box)": "ours, from the box, w .7, c 1.5, 1.5",
+    }
+    rows = [
+        (case, entry["documented"], *(_middle(entry.get(key)) for key in columns))
+        for case, entry in found["yardsticks"].items()
+    ]
+    title = "The best value found, median (quartiles) over swarms; w .9, c .5, .3 where nothing else is said."
+    return f"{title}\n\n{markdown(('function', 'documented', *columns.values()), rows)}"
+
+
+DOCUMENTED_SPEED = {"10 x 2-D": 7435, "40 x 30-D": 3709}
+"""Iterations per second of pyswarms on one thread of the machine of the documentation."""
+
+
+def speed(found: dict) -> str:
+    """Swarm-iterations per second beside pyswarms."""
+    cases = found["speed"]
+    header = ["contender"]
+    for case in cases:
+        named = case.replace(" x ", " × ")
+        header += [f"{named}, per second", "against pyswarms", "with its progress bar"]
+    rows = [["pyswarms, documented"]]
+    for case in cases:
+        rows[0] += [f"{DOCUMENTED_SPEED[case]:,}", "–", "–"]
+    for label in next(iter(cases.values())):
+        row = [label]
+        for entries in cases.values():
+            times = [f"{value:.1f}×" for value in entries[label]["times_pyswarms"].values()] or ["–", "–"]
+            row += [f"{entries[label]['per_second']['median']:,.0f}", *times]
+        rows.append(row)
+    title = f"Swarm-iterations per second on the sphere, medians; {found['machine']['cpu']}, one thread."
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def hybrid(found: dict) -> str:
+    """PSO and the hybrid at equal evaluations, on ackley in 30 dimensions."""
+    part = found["hybrid"]
+    rows = [
+        (name, _middle(entry["error"]), known(entry["log_error"], 2, 1), f"{entry['steps']:,}")
+        for name, entry in part["policies"].items()
+    ]
+    header = ("policy", "error, median (quartiles)", "log₁₀ error, mean", "steps")
+    worlds = max(entry["error"]["n"] for entry in part["policies"].values())
+    title = (
+        f'ackley-30D, {part["evaluations"]:,} evaluations each, a gradient counted as three, {worlds} worlds; "moved '
+        'and turned": another optimum and rotation in each world.'
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def network(found: dict) -> str:
+    """Swarms that train a network, at equal evaluations."""
+    part = found["network"]
+    rows = [
+        (name, _middle(entry["loss"]), known(entry["test_accuracy"], 1), f"{entry['steps']:,}")
+        for name, entry in part["policies"].items()
+    ]
+    header = ("policy", "loss, median (quartiles)", "test accuracy, %", "steps")
+    worlds = max(entry["loss"]["n"] for entry in part["policies"].values())
+    title = f"A 64-16-10 network on digits, {part['evaluations']:,} evaluations each, {worlds} worlds."
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def learned(found: dict) -> str:
+    """Coefficients learned by RL beside fixed ones, world by world."""
+    part = found["learned"]
+    functions = part["functions"]
+    rivals = list(next(iter(functions.values()))["gain_over"])
+    rows = [
+        (
+            name if entry["seen"] else f"{name} (unseen)",
+            known(entry["learned"], 2, 1),
+            *(known(entry["gain_over"][rival], 2, 1, signed=True) for rival in rivals),
+        )
+        for name, entry in functions.items()
+    ]
+    setting = part["setting"]
+    title = (
+        f"PPO, {part['timesteps']:,} particle-steps; {setting['particles']} particles, {setting['dimensions']} "
+        f"dimensions, {setting['horizon']} steps, functions moved and turned. Decades won in an episode on "
+        f"{max(entry['learned']['n'] for entry in functions.values())} held-out worlds, and learned − fixed, paired."
+    )
+    return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
