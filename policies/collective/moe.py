@@ -61,7 +61,7 @@ class _Mixture(nn.Module):
             return None
         return max(1, int(factor * self.router.k * tokens / self.experts.experts))
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Mixed:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Mixed:
         """Mix the experts chosen for each token.
 
         Args:

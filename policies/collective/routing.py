@@ -76,7 +76,7 @@ class TopK(nn.Module):
         self.k = whole("k", k, 1, whole("experts", experts, 1))
         self.gate = Linear("gate", inputs, experts, as_keys(key))
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Route:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """Route tokens ``[S, T, in]``; there is no noise, so no use for a key."""
         return self.route(self.gate(x))
 
@@ -98,14 +98,15 @@ class NoisyTopK(TopK):
         self.copies = tuple(keys.shape)
         self.noise = Linear("gate-noise", inputs, experts, keys)
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Route:
-        """Route tokens ``[S, T, in]``; with a ``key`` (int64 ``[*copies]``), noisily, as in training.
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
+        """Route tokens ``[S, T, in]``; with a ``key`` (int64 ``[*copies]``, or a seed), noisily, as in training.
 
         Raises:
             ConfigError: Another shape of the key.
         """
         logits = self.gate(x)
         if key is not None:
+            key = as_keys(key).to(x.device)
             if tuple(key.shape) != self.copies:
                 raise ConfigError(
                     f"the key of the noise must be int64 {list(self.copies)}, got {list(key.shape)}"
@@ -132,7 +133,7 @@ class Top1(nn.Module):
         super().__init__()
         self.gate = Linear("gate", inputs, whole("experts", experts, 1), as_keys(key))
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Route:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """Route tokens ``[S, T, in]``; there is no noise, so no use for a key."""
         logits = self.gate(x)
         probability, chosen = logits.softmax(-1).max(-1, keepdim=True)
@@ -152,7 +153,7 @@ class Uniform(nn.Module):
         super().__init__()
         self.k = whole("experts", experts, 1)
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Route:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """All E specialists for each of the tokens ``[S, T, in]``, weighted 1/E."""
         logits = x.new_zeros(*x.shape[:2], self.k)
         return _everyone(logits.softmax(-1), logits)
@@ -172,7 +173,7 @@ class Confidence(nn.Module):
         self.k = whole("experts", experts, 1)
         self.state = Linear("confidence", inputs, experts, as_keys(key), bias=True)
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Route:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """All E specialists for each of the tokens ``[S, T, in]``."""
         logits = self.state(x)
         return _everyone(logits.softmax(-1), logits)

@@ -71,7 +71,7 @@ class UnifiedCollective(nn.Module):
             kind = Uniform if weighting == "uniform" else Confidence
             self.weighting = kind(self.specialists.sizes[0], specialists, key=key)
 
-    def forward(self, x: Tensor, key: Tensor | None = None) -> Sum:
+    def forward(self, x: Tensor, key: Tensor | int | None = None) -> Sum:
         """The weighted sum.
 
         Args:
