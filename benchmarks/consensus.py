@@ -54,6 +54,13 @@ def train(topology: str, mode: str, seed: int, updates: int, folder: Path) -> tu
     return path / "best.zip", dict(config.scenario.env_kwargs)
 
 
+def message_bytes() -> float:
+    """Bytes of one message about one sample."""
+    world = make_world("consensus-v0", **get_scenario("consensus-digits").env_kwargs)
+    world.reset(seed=0)
+    return float(world.metrics()["message_bytes"][0])
+
+
 def evaluate(path: Path, kwargs: dict, drop: float) -> tuple[list[float], list[float], float, float]:
     """Accuracy and agreement after every round, and accuracy of two averages of what all knew before the first."""
     given = {**kwargs, "drop": drop, "slice_size": _SLICE}
@@ -82,6 +89,7 @@ def measure(seeds: tuple[int, ...], updates: int) -> dict:
     """Everything, by topology and loss: a list over training seeds."""
     found: dict = {
         "witnesses": WITNESSES,
+        "message_bytes": message_bytes(),
         "seeds": list(seeds),
         "updates": updates,
         "curves": {},

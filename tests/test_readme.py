@@ -144,7 +144,9 @@ def test_consensus_differences_are_paired(readme):
     curves = [[0.5, 0.6, 0.7, 0.7, 0.7, 0.8], [0.5, 0.7, 0.8, 0.8, 0.8, 0.9]]
     averages = {"mean of estimates, trained mute": [0.7, 0.8], "geometric mean, trained mute": [0.75, 0.8]}
     given = {"curves": {"complete": {"0.25": {"accuracy": curves}}}, "averages": averages}
-    found = readme.SECTIONS["consensus"].render({"witnesses": 8, "seeds": [0, 1], "updates": 10, **given})
+    found = readme.SECTIONS["consensus"].render(
+        {"witnesses": 8, "message_bytes": 64, "seeds": [0, 1], "updates": 10, **given}
+    )
     (row,) = columns(found)
     assert (row["lost"], row["0"], row["5"]) == ("25 %", "50.0", "85.0")
     assert row["5 − 1"] == "+20.0 ± 0.0"  # though accuracies differ from seed to seed

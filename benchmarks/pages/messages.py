@@ -26,25 +26,28 @@ def halves(found: dict) -> str:
     for name in ("all black", "mean image"):
         rows.append((f"{name}, documented", "–", "–", f"{MINICOMO[name][0]:.4f}", *["–"] * 7))
     for name, runs in found["rows"].items():
+        first = "open" if "open" in runs[0]["test"] else "mute"  # what was trained mute has no other mode
 
-        def of(mode: str, case: str, runs: list[dict] = runs) -> list[float]:
-            return [run["test"][mode][case] for run in runs]
+        def of(mode: str, case: str = "summed_upright", runs: list[dict] = runs) -> str:
+            if mode not in runs[0]["test"]:
+                return "–"
+            return spread([run["test"][mode][case] for run in runs], 4, 1)
 
-        open_, shuffled = of("open", "summed_upright"), of("shuffled", "summed_upright")
-        times = interval([b / a for a, b in zip(open_, shuffled, strict=True)]).mean
+        upright = [{mode: test["summed_upright"] for mode, test in run["test"].items()} for run in runs]
+        times = "–"
+        if first == "open":
+            times = f"{interval([mse['shuffled'] / mse['open'] for mse in upright]).mean:.1f}×"
         documented = MINICOMO.get(_DOCUMENTED_AS.get(name, ""), (None, None))
-        cells = (of(mode, "summed_upright") for mode in ("open", "mute", "shuffled"))
-        elsewhere = (of("open", case) for case in ("summed_turned", "summed_swapped"))
         rows.append(
             (
                 name,
-                f"{runs[0]['test']['open']['message_bytes']:g}",
+                "–" if first == "mute" else f"{runs[0]['test'][first]['message_bytes']:g}",
                 f"{sum(run['updates'] for run in runs) / len(runs):,.0f}",
                 "–" if documented[0] is None else f"{documented[0]:.4f}",
-                *(spread(values, 4, 1) for values in cells),
-                f"{times:.1f}×",
+                *(of(mode) for mode in (first, "mute" if first == "open" else "–", "shuffled")),
+                times,
                 "–" if documented[1] is None else f"{documented[1]:.4f}",
-                *(spread(values, 4, 1) for values in elsewhere),
+                *(of(first, case) for case in ("summed_turned", "summed_swapped")),
             )
         )
     header = (
@@ -125,7 +128,8 @@ def consensus(found: dict) -> str:
         ("estimate", "accuracy"), [(name, spread(values, 1)) for name, values in averages.items()]
     )
     title = (
-        f"{found['witnesses']} witnesses, test accuracy in per cent after 0 … {rounds - 1} rounds, "
+        f"{found['witnesses']} witnesses, {found['message_bytes']:g} bytes a message, test accuracy in per cent after "
+        f"0 … {rounds - 1} rounds, "
         f"{len(found['seeds'])} trainings a topology, of {found['updates']:,} updates each; paired differences, "
         "the last two from averages of estimates that were trained mute."
     )
