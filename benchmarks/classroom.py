@@ -31,6 +31,7 @@ from studyhall.envs.streams import load_dataset
 from studyhall.envs.streams.torchvision_shim import import_torchvision
 from studyhall.learners import MLP, Population, learner_keys
 from studyhall.learners.adam import StackedAdam
+from studyhall.learners.networks import Block
 from studyhall.rollouts import Rollout
 from studyhall.scenarios import get_scenario
 
@@ -134,9 +135,10 @@ def arithmetic(seeds: int, steps: int, budget: int) -> float:
         learning = STUDENTS if step < budget else STUDENTS - 1
         for world in range(seeds):
             span = slice(world * STUDENTS, world * STUDENTS + learning)
-            own = [stack[span] for stack in stacks]
-            _, saved = network.forward(own, x)
-            adam.step(network.backward(own, x, saved, gradient[:learning]), first=span.start)
+            blocks = [Block([stack[span] for stack in stacks], x)]
+            _, saved = network.forward(blocks)
+            for gradients in network.backward(blocks, saved, gradient[:learning]):
+                adam.step(gradients, first=span.start)
     return time.perf_counter() - begun
 
 

@@ -86,20 +86,19 @@ class StackedAdam(Optimiser):
         self.state = {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
         self.fused = self.steps.device.type == "cpu" and fused_available() if fused is None else fused
         self._small = sum(stack[0].numel() for stack in parameters) <= _SMALL
-        self._make_views()
+        self._make_singles()
 
-    def _make_views(self) -> None:
+    def _make_singles(self) -> None:
         """Per learner, made once: the state changes in place only, so the views stay good."""
-        self._views = [_by_learner(stacks) for stacks in (self.parameters, self.exp_avg, self.exp_avg_sq)]
+        self._singles = [_by_learner(stacks) for stacks in (self.parameters, self.exp_avg, self.exp_avg_sq)]
         self._steps = [[step] * len(self.parameters) for step in self.steps.unbind(0)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_views", "_steps")}
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_singles", "_steps")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Views anew, of the copied stacks; copying each of them would take a hundred times as long."""
-        self.__dict__.update(state)
-        self._make_views()
+        super().__setstate__(state)
+        self._make_singles()
 
     def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
         """As in :meth:`Optimiser.step`."""
@@ -116,15 +115,16 @@ class StackedAdam(Optimiser):
         for learner, value in enumerate(rates):
             if value > 0.0:
                 groups.setdefault(value, []).append(learner)
-        steps.add_(1.0 if rate is None else rate > 0.0)
-        if min(rates) > 0.0 and len(set(steps.tolist())) == 1:  # whole stacks spare the kernel K short lists
+        everyone = min(rates) > 0.0
+        steps.add_(1.0 if rate is None or everyone else rate > 0.0)
+        if everyone and len(set(steps.tolist())) == 1:  # whole stacks spare the kernel K short lists
             if len(groups) == 1:
-                self._step_alike(self._stacks(learners), gradients, steps[0], self.lr * rates[0])
+                self._step_alike(self.views(learners), gradients, steps[0], self.lr * rates[0])
                 return
             if rate is not None and self._small and len(groups) > len(rates) // 4:
-                self._step_scaled(self._stacks(learners), gradients, steps[0], rate)
+                self._step_scaled(self.views(learners), gradients, steps[0], rate)
                 return
-        weights, first, second = (views[learners] for views in self._views)
+        weights, first, second = (views[learners] for views in self._singles)
         views = (weights, _by_learner(gradients), first, second, self._steps[learners])
         for value, group in groups.items():
             state = [[view for learner in group for view in part[learner]] for part in views]
@@ -148,10 +148,6 @@ class StackedAdam(Optimiser):
         for parameter, move in zip(parameters, moves, strict=True):
             parameter.add_(move.mul_(along(rate, move)))
 
-    def _stacks(self, learners: slice) -> list[list[Tensor]]:
-        """Parameters and both moments of some learners in a row."""
-        return [[stack[learners] for stack in part] for part in (self.parameters, *self.state.values())]
-
     def _step_masked(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
         beta1, beta2 = self.betas
         steps = self.steps[learners]
@@ -160,7 +156,7 @@ class StackedAdam(Optimiser):
         steps.add_(active)
         correction1, correction2 = (_correction(beta, steps) for beta in self.betas)
         step_size = self.lr * rate / correction1
-        stacks = self._stacks(learners)
+        stacks = self.views(learners)
         for parameter, exp_avg, exp_avg_sq, gradient in zip(*stacks, gradients, strict=True):
             first = exp_avg.lerp(gradient, 1.0 - beta1)
             second = (exp_avg_sq * beta2).addcmul_(gradient, gradient, value=1.0 - beta2)

@@ -16,6 +16,7 @@ from torch.func import functional_call, vmap
 
 from ..envs.errors import ConfigError
 from ..envs.validation import whole
+from .networks import Block
 
 Factory = Callable[[], nn.Module]
 """Makes a fresh module that maps ``[M, *shape]`` to logits ``[M, C]``."""
@@ -116,29 +117,32 @@ class ModuleNetwork:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def forward(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-        """Logits ``[P, M, C]`` in training mode, and the recorded graph; see :meth:`logits`."""
+        self, blocks: Sequence[Block], masks: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, list[Tensor]]]]:
+        """Logits ``[K, M, C]`` in training mode, and the recorded graph of each block; see :meth:`logits`."""
+        recorded = []
         with torch.enable_grad():
-            pairs = zip(parameters, self._trains, strict=True)
-            leaves = [stack.detach().requires_grad_(trains) for stack, trains in pairs]
-            # What was made in inference mode cannot be part of a graph.
-            out = self._call(self._learning, leaves, x.clone() if x.is_inference() else x)
-        return out.detach(), (out, leaves)
+            for parameters, x in blocks:
+                pairs = zip(parameters, self._trains, strict=True)
+                leaves = [stack.detach().requires_grad_(trains) for stack, trains in pairs]
+                # What was made in inference mode cannot be part of a graph.
+                out = self._call(self._learning, leaves, x.clone() if x.is_inference() else x)
+                recorded.append((out, leaves))
+        outs = [out.detach() for out, _ in recorded]
+        return outs[0] if len(outs) == 1 else torch.cat(outs), recorded
 
     def backward(
         self,
-        parameters: Sequence[Tensor],
-        x: Tensor,
-        saved: tuple[Tensor, list[Tensor]],
+        blocks: Sequence[Block],
+        saved: Sequence[tuple[Tensor, list[Tensor]]],
         gradient: Tensor,
         masks: Sequence[Tensor] | None = None,
-    ) -> list[Tensor]:
-        """Gradients of the stacks from the gradient ``[P, M, C]`` of the logits."""
-        out, leaves = saved
-        training = [leaf for leaf in leaves if leaf.requires_grad]
-        found = iter(torch.autograd.grad(out, training, gradient, allow_unused=True, materialize_grads=True))
-        return [next(found) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
+    ) -> Iterator[list[Tensor]]:
+        """Gradients of the stacks, block by block, from the gradient ``[K, M, C]`` of the logits."""
+        for (out, leaves), own in zip(saved, gradient.split([len(out) for out, _ in saved]), strict=True):
+            training = [leaf for leaf in leaves if leaf.requires_grad]
+            found = iter(torch.autograd.grad(out, training, own, allow_unused=True, materialize_grads=True))
+            yield [next(found) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
 
     def _call(self, module: nn.Module, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
         """The module on stacks ``[P, …]`` and inputs ``[G, M, D]``."""
@@ -184,8 +188,9 @@ class ModuleNetwork:
         stacks = [torch.stack([own.detach()] * 2) for own in self._learning.parameters()]
         x = torch.zeros(2, 2, math.prod(self.shape))
         try:
-            out, saved = self.forward(stacks, x)
-            self.backward(stacks, x, saved, torch.ones_like(out))
+            blocks = [Block(stacks, x)]
+            out, saved = self.forward(blocks)
+            list(self.backward(blocks, saved, torch.ones_like(out)))
             self.logits(stacks, x)
         except _FAULTS as fault:
             raise ConfigError(f"the module cannot be stacked by torch.func.vmap: {_line(fault)}") from fault

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,15 @@ from ..envs import rng
 _LANES = 4  # 16-bit dropout decisions in a 64-bit draw
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
 _WIDE = 1 << 23  # floating-point operations from which a product is worth a call of its own
+
+
+class Block(NamedTuple):
+    """Learners in a row, and what they see."""
+
+    parameters: Sequence[Tensor]
+    """Their stacks ``[P, …]``."""
+    x: Tensor
+    """Flat inputs ``[G, M, D]``, each shared by P/G consecutive learners."""
 
 
 class Network(Protocol):
@@ -63,20 +72,20 @@ class Network(Protocol):
         Differentiable in ``x`` if that asks for it, not in the parameters.
         """
 
-    def forward(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, Any]:
-        """Logits for learning, and what :meth:`backward` wants to have saved."""
+    def forward(self, blocks: Sequence[Block], masks: Sequence[Tensor] | None = None) -> tuple[Tensor, Any]:
+        """Logits ``[K, M, C]`` of all the blocks' learners for learning, and what :meth:`backward` wants saved."""
 
     def backward(
         self,
-        parameters: Sequence[Tensor],
-        x: Tensor,
+        blocks: Sequence[Block],
         saved: Any,
         gradient: Tensor,
         masks: Sequence[Tensor] | None = None,
-    ) -> list[Tensor]:
-        """Gradients of the stacks from the gradient ``[P, M, C]`` of the logits."""
+    ) -> Iterator[list[Tensor]]:
+        """Gradients of the stacks, block by block, from the gradient ``[K, M, C]`` of the logits.
+
+        Who asks for the next block has used the last one: the parameters may change in between.
+        """
 
     def module(self) -> nn.Module:
         """The same network as an ordinary module, its parameters in the order of the stacks."""
@@ -178,50 +187,56 @@ class MLP:
     def logits(
         self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
     ) -> Tensor:
-        """Logits ``[P, M, C]``; see :meth:`forward`."""
-        return self.forward(parameters, x, masks)[0]
+        """Logits ``[P, M, C]``, differentiable in ``x`` if that asks for it; see :meth:`forward`."""
+        return self.forward([Block(parameters, x)], masks)[0]
 
     def forward(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, blocks: Sequence[Block], masks: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, tuple[list[Tensor], Sequence[Tensor]]]:
         """Logits of all learners.
 
+        The first layer is computed block by block, the small ones behind it for everyone at once.
+
         Args:
-            parameters: Stacks ``[P, …]``.
-            x: ``[G, M, D]``; each of the G inputs is shared by P/G consecutive learners.
-            masks: From :meth:`masks`; None is evaluation mode.
+            blocks: K learners altogether.
+            masks: From :meth:`masks`, of the K learners; None is evaluation mode.
 
         Returns:
-            Logits ``[P, M, C]``, differentiable in ``x`` if that asks for it, and the hidden activations,
-            not yet scaled for dropout, which :meth:`backward` wants.
+            Logits ``[K, M, C]``, and what :meth:`backward` wants: the hidden activations, not yet scaled for
+            dropout, and the parameters of the other layers.
         """
-        first, bias = parameters[:2]
-        wide = product(first.view(x.shape[0], -1, x.shape[2]), x)
-        out = wide.view(*first.shape[:2], x.shape[1]).add_(bias[..., None])
+        out, scale = _first_layers(blocks), self._scale(masks)
+        rest = blocks[0].parameters[2:]
+        if len(blocks) > 1:
+            rest = [
+                torch.cat(parts) for parts in zip(*(block.parameters[2:] for block in blocks), strict=True)
+            ]
         hidden = []
-        for layer in range(1, len(self.sizes) - 1):
+        for layer, (weight, bias) in enumerate(zip(rest[::2], rest[1::2], strict=True)):
             h = out.relu_()
             if masks is not None:
-                h = h * masks[layer - 1]
+                h = h * masks[layer]
             hidden.append(h)
-            weight, bias = parameters[2 * layer : 2 * layer + 2]
-            out = torch.baddbmm(bias[..., None], weight, h, alpha=self._scale(masks))
-        return out.mT, hidden
+            out = torch.baddbmm(bias[..., None], weight, h, alpha=scale)
+        return out.mT, (hidden, rest)
 
     def backward(
         self,
-        parameters: Sequence[Tensor],
-        x: Tensor,
-        hidden: Sequence[Tensor],
+        blocks: Sequence[Block],
+        saved: tuple[list[Tensor], Sequence[Tensor]],
         gradient: Tensor,
         masks: Sequence[Tensor] | None = None,
-    ) -> list[Tensor]:
-        """Gradients of the parameters from the gradient ``[P, M, C]`` of the logits; see :meth:`forward`."""
-        scale = self._scale(masks)
+    ) -> Iterator[list[Tensor]]:
+        """Gradients of the parameters, block by block, from the gradient ``[K, M, C]`` of the logits.
+
+        A block's first layer, by far its largest gradient, is computed when it is asked for: so it is still in
+        the cache when it is used.
+        """
+        (hidden, rest), scale = saved, self._scale(masks)
         gradients: list[Tensor] = []
         delta = gradient.mT
-        for layer in range(len(self.sizes) - 2, 0, -1):
-            h, weight = hidden[layer - 1], parameters[2 * layer]
+        for layer in range(len(hidden) - 1, -1, -1):
+            h, weight = hidden[layer], rest[2 * layer]
             gradients[:0] = [
                 torch.baddbmm(weight, delta, h.mT, beta=0, alpha=scale),
                 delta.sum(dim=2),
@@ -229,8 +244,12 @@ class MLP:
             delta = torch.baddbmm(h, weight.mT, delta, beta=0, alpha=scale)
             # ReLU's own derivative; what dropout stopped is zero just as well.
             delta = torch.ops.aten.threshold_backward(delta, h, 0.0)
-        wide = product(delta.reshape(x.shape[0], -1, x.shape[1]), x.mT)
-        return [wide.view_as(parameters[0]), delta.sum(dim=2), *gradients]
+        sizes = [len(block.parameters[0]) for block in blocks]
+        parts = [tensor.split(sizes) for tensor in (delta, delta.sum(dim=2), *gradients)]
+        for block, own, *others in zip(blocks, *parts, strict=True):
+            groups, rows, _ = block.x.shape
+            wide = product(own.reshape(groups, -1, rows), block.x.mT)
+            yield [wide.view_as(block.parameters[0]), *others]
 
     @property
     def _threshold(self) -> int:
@@ -239,6 +258,23 @@ class MLP:
 
     def _scale(self, masks: Sequence[Tensor] | None) -> float:
         return 1.0 if masks is None else 1.0 / (1.0 - self._threshold / (1 << 16))
+
+
+def _first_layers(blocks: Sequence[Block]) -> Tensor:
+    """What the first layers of all learners say, ``[K, out, M]``."""
+    products, biases, sizes = [], [], []
+    for (weight, bias, *_), x in blocks:
+        wide = product(weight.view(x.shape[0], -1, x.shape[2]), x)
+        products.append(wide.view(*weight.shape[:2], x.shape[1]))
+        biases.append(bias[..., None])
+        sizes.append(len(weight))
+    if len(blocks) == 1:
+        return products[0].add_(biases[0])
+    first = products[0]
+    out = first.new_empty(sum(sizes), *first.shape[1:])
+    for part, wide, bias in zip(out.split(sizes), products, biases, strict=True):
+        torch.add(wide, bias, out=part)
+    return out
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,26 @@ class Optimiser(ABC):
         # float32, as PyTorch's fused kernels want it
         self.steps = torch.zeros(len(parameters[0]), device=parameters[0].device)
         self.state: dict[str, list[Tensor]] = {}
+        # The state changes in place only, so views stay good.
+        self._views: dict[tuple[int, int], list[list[Tensor]]] = {}
+
+    def views(self, learners: slice) -> list[list[Tensor]]:
+        """Of some learners in a row the parameters and each kind of state: views, made once a range."""
+        ends = learners.start, learners.stop
+        if ends not in self._views:
+            if len(self._views) > 2 * len(self.steps):
+                self._views.clear()
+            parts = (self.parameters, *self.state.values())
+            self._views[ends] = [[stack[learners] for stack in part] for part in parts]
+        return self._views[ends]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_views"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Views anew, of the copied stacks; copying each of them would take a hundred times as long."""
+        self.__dict__.update(state)
+        self._views = {}
 
     @abstractmethod
     def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:

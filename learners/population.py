@@ -9,6 +9,7 @@ function of its key, whatever batch it is in.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from ..envs import rng
-from .networks import Network
+from .networks import Block, Network
 from .optimisers import make_optimiser
 
-_CACHED_PARAMETERS = 1 << 20  # parameters of the worlds computed at a time on a CPU
+_CACHED_PARAMETERS = 1 << 20  # parameters of the learners whose gradients are computed at a time on a CPU
+_CACHED_ACTIVATIONS = 4 << 20  # parameters of the learners computed together on a CPU
 
-Loss = Callable[[Tensor], Tensor]
-"""From logits ``[W, N, M, C]`` to one loss a learner, ``[W, N]``."""
+Index = slice | Tensor
+Loss = Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]
+"""From logits ``[W, N, M, C]`` to one loss a learner, ``[W, N]``, or to that and its gradient in the logits."""
 
 
 def learner_keys(world_keys: Tensor, learners: int) -> Tensor:
@@ -39,8 +42,8 @@ class Answers(NamedTuple):
     """``[W, N, M, C]``, detached; zeros where a world was not computed."""
     rates: Tensor | None
     """``[P]``."""
-    passes: list[tuple[slice, tuple[Any, ...]]]
-    """Of each range of learners, what its network's ``backward`` is given."""
+    passes: list[tuple[list[slice], Index, tuple[Any, ...]]]
+    """Ranges of learners, all of them as one index, and what their network's ``backward`` is given."""
 
 
 class _Ensemble:
@@ -115,7 +118,7 @@ class _Ensemble:
         index = torch.arange(self.worlds, device=learner.device) * self.learners + learner
         keys = self._dropout_keys(draw)[index] if dropout else None
         masks = None if keys is None else self.network.masks(keys, rows.shape[1])
-        chosen = [stack[index] for stack in self.parameters]
+        chosen = [stack.index_select(0, index) for stack in self.parameters]
         return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks)[:, None]
 
     def extract(self, world: int, learner: int) -> nn.Module:
@@ -132,11 +135,11 @@ class _Ensemble:
         return as_rows(x, self.network.shape, self.keys.shape)
 
     def _spans(self, rates: Tensor | None) -> list[slice]:
-        """Ranges of learners to compute one after the other.
+        """Ranges of learners whose gradients are computed and used one after the other.
 
-        On a CPU a few worlds at a time, so that activations and gradients are still in the cache when they are
-        wanted, and without worlds in which nobody has a rate; where learners are so large that it is one world at a
-        time, without any learner that has none. On a device everyone at once.
+        On a CPU a few worlds at a time, so that gradients are still in the cache when they are wanted, and without
+        worlds in which nobody has a rate; where learners are so large that it is one world at a time, without any
+        learner that has none. On a device everyone at once.
         """
         if self.keys.device.type != "cpu":
             return [slice(0, self.keys.numel())]
@@ -151,6 +154,23 @@ class _Ensemble:
         if at_once > 1:
             return [span for span in spans if bool(active[span].any())]
         return [run for span in spans for run in _runs(active[span].tolist(), span.start)]
+
+    def _together(self, spans: Sequence[slice]) -> list[list[slice]]:
+        """Ranges in groups whose forward passes are one.
+
+        Small learners are many in a range already. Of large ones, a range is some of a world's: then as many as the
+        cache holds activations of, because most of what is done with these costs more for the call than for the work.
+        """
+        groups: list[list[slice]] = []
+        room = 0
+        for span in spans:
+            size = (span.stop - span.start) * self.network.num_parameters
+            if size > room or span.stop - span.start > self.learners:
+                groups.append([])
+                room = _CACHED_ACTIVATIONS
+            groups[-1].append(span)
+            room -= size
+        return groups
 
     def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
         """The part of inputs ``[G, M, D]`` that a range of learners sees."""
@@ -208,7 +228,8 @@ class Population(_Ensemble):
 
         Args:
             x: As in :meth:`logits`.
-            loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``. Targets made under
+            loss_fn: From logits ``[W, N, M, C]`` to losses ``[W, N]``; if it knows their gradient in the logits,
+                to a pair of both, and autograd is not asked. Targets made under
                 ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
                 parameters, moments and step count keep every bit. A mask may serve as a rate.
@@ -218,7 +239,7 @@ class Population(_Ensemble):
             The losses before the step, ``[W, N]``, detached.
 
         Raises:
-            ValueError: A wrong shape of ``x``, ``rate`` or the losses.
+            ValueError: A wrong shape of ``x``, ``rate``, the losses or their gradient.
         """
         with torch.inference_mode(False):
             answers = self.answer(x, rate)
@@ -232,23 +253,42 @@ class Population(_Ensemble):
         rates = None if rate is None else self._spread(rate, "rate").to(torch.float32)
         rows = self._rows(x)
         keys = self._dropout_keys(0)
-        out = torch.zeros(len(keys), rows.shape[1], self.network.classes, device=keys.device)
-        passes: list[tuple[slice, tuple[Any, ...]]] = []
-        for span in self._spans(rates):
-            parameters = [stack[span] for stack in self.parameters]
-            seen = self._rows_of(rows, span)
-            masks = self.network.masks(keys[span], rows.shape[1])
-            out[span], saved = self.network.forward(parameters, seen, masks)
-            passes.append((span, (parameters, seen, saved, masks)))
+        passes: list[tuple[list[slice], Index, tuple[Any, ...]]] = []
+        said: list[tuple[Index, Tensor]] = []
+        for spans in self._together(self._spans(rates)):
+            index = _index(spans, keys.device)
+            views = [self._optimiser.views(span)[0] for span in spans]
+            blocks = [Block(own, self._rows_of(rows, span)) for own, span in zip(views, spans, strict=True)]
+            masks = self.network.masks(_pick(keys, index), rows.shape[1])
+            logits, saved = self.network.forward(blocks, masks)
+            said.append((index, logits))
+            passes.append((spans, index, (blocks, saved, masks)))
+        out = self._everyone(said, rows.shape[1])
         return Answers(out.view(*self.keys.shape, *out.shape[1:]), rates, passes)
+
+    def _everyone(self, said: Sequence[tuple[Index, Tensor]], rows: int) -> Tensor:
+        """Logits ``[P, M, C]`` from those of some, each ``[K, M, C]``; zeros of the others."""
+        learners = self.keys.numel()
+        if len(said) == 1 and len(said[0][1]) == learners:
+            return said[0][1]
+        # Classes before rows, as networks give them and losses want them.
+        out = torch.zeros(learners, self.network.classes, rows, device=self.keys.device)
+        for index, logits in said:
+            if isinstance(index, slice):
+                out[index] = logits.mT
+            else:
+                out.index_copy_(0, index, logits.mT)
+        return out.mT
 
     @torch.no_grad()
     def correct(self, answers: Answers, gradient: Tensor) -> None:
         """The second half of :meth:`learn`: from the gradient ``[W, N, M, C]`` of the logits."""
-        gradient, rates = gradient.flatten(0, 1), answers.rates
-        for span, (parameters, seen, saved, masks) in answers.passes:
-            gradients = self.network.backward(parameters, seen, saved, gradient[span], masks)
-            self._optimiser.step(gradients, None if rates is None else rates[span], first=span.start)
+        # One layout, whatever the loss made: products round differently in another.
+        gradient, rates = gradient.flatten(0, 1).mT.contiguous(), answers.rates
+        for spans, index, (blocks, saved, masks) in answers.passes:
+            gradients = self.network.backward(blocks, saved, _pick(gradient, index).mT, masks)
+            for span, own in zip(spans, gradients, strict=True):
+                self._optimiser.step(own, None if rates is None else rates[span], first=span.start)
 
     def reset(self, mask: Tensor, keys: Tensor) -> None:
         """Begin anew with some learners; the others keep every bit.
@@ -342,6 +382,18 @@ class Average(_Ensemble):
         return self.population._dropout_keys(draw)
 
 
+def _index(spans: Sequence[slice], device: torch.device) -> Index:
+    """Ranges as one: a range if they meet, else the indices ``[K]``."""
+    if all(a.stop == b.start for a, b in itertools.pairwise(spans)):
+        return slice(spans[0].start, spans[-1].stop)
+    return torch.tensor([i for span in spans for i in range(span.start, span.stop)], device=device)
+
+
+def _pick(values: Tensor, index: Index) -> Tensor:
+    """Entries ``[K, …]``."""
+    return values[index] if isinstance(index, slice) else values.index_select(0, index)
+
+
 def _runs(chosen: Sequence[bool], first: int) -> list[slice]:
     """Where entries are set, as ranges that begin at ``first``."""
     edges = [False, *chosen, False]
@@ -377,11 +429,14 @@ def differentiate(loss_fn: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.enable_grad():
         logits = logits.detach().requires_grad_()
-        losses = loss_fn(logits)
+        found = loss_fn(logits)
+        losses, *known = found if isinstance(found, tuple) else (found,)
         if losses.shape != logits.shape[:2]:
             raise ValueError(f"losses must be {list(logits.shape[:2])}, got {list(losses.shape)}")
-        (gradient,) = torch.autograd.grad(losses, logits, torch.ones_like(losses))
-    return losses.detach(), gradient
+        (gradient,) = known or torch.autograd.grad(losses, logits, torch.ones_like(losses))
+    if gradient.shape != logits.shape:
+        raise ValueError(f"the losses' gradient must be {list(logits.shape)}, got {list(gradient.shape)}")
+    return losses.detach(), gradient.detach()
 
 
 def as_rows(x: Tensor, shape: Sequence[int], learners: Sequence[int]) -> Tensor:

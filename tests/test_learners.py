@@ -16,14 +16,17 @@ from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import (
     MLP,
+    Lesson,
     MixedPopulation,
     ModuleNetwork,
     Population,
     cnn,
+    label_loss,
     learner_keys,
     make_networks,
     make_optimiser,
     make_population,
+    teach,
 )
 
 SHAPE, CLASSES, ROWS = (1, 8, 8), 5, 6
@@ -431,6 +434,38 @@ def test_mixed_mistakes():
         mixed().logits(torch.zeros(ROWS, 63))
     with pytest.raises(ValueError, match="rate must be"):
         mixed().learn(batch(0, ROWS, 64), loss, rate=torch.ones(3))
+
+
+# ---- lessons ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_lesson_is_what_autograd_makes_of_its_losses(apart):
+    # Targets about the labelled slice or another one; some rows are without a label or a distribution.
+    one, other = (Population(FLAT, keys(), optimiser="sgd", lr=1.0) for _ in range(2))
+    x, about = batch(0, W, ROWS, 64), batch(1, W, ROWS, 64)
+    labels = torch.arange(W * N * ROWS).view(W, N, ROWS) % (CLASSES + 1) - 1
+    labels[0, 1] = -1
+    targets = batch(2, W, N, ROWS, CLASSES).relu()
+    targets = targets / targets.sum(-1, keepdim=True).clamp_min(1e-12)
+    targets[0, 0, 0] = 0.0
+    lesson = Lesson(batch(3, W, N).abs(), batch(4, W, N, ROWS).abs(), targets)
+
+    def expected(logits):
+        own = (logits[..., -ROWS:, :] / 2.0).log_softmax(-1)
+        divergence = (torch.special.xlogy(targets, targets) - targets * own).sum(-1)
+        labelled = lesson.label * label_loss(logits[..., :ROWS, :], labels)
+        return labelled + 4.0 * (lesson.imitate * divergence).mean(-1)
+
+    everyone = torch.ones(W, N, dtype=torch.bool)
+    taught = teach(
+        one, lesson, inputs=x, labels=labels, about=about if apart else None, allowed=everyone,
+        temperature=2.0, distill_scale=4.0,
+    )  # fmt: skip
+    losses = other.learn(torch.cat([x, about], 1) if apart else x, expected)
+    assert torch.allclose(taught, losses, atol=1e-5)
+    for a, b in zip(one.parameters, other.parameters, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 # ---- forks ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from studyhall.envs import rng
 from studyhall.learners import MLP, Population, adam, learner_keys
-from studyhall.learners.networks import product
+from studyhall.learners.networks import Block, product
 
 NETWORK = MLP(sizes=(12, 16, 8, 5), dropout=0.0)
 DROPPING = MLP(sizes=(12, 16, 8, 5), dropout=0.2)
@@ -315,9 +315,10 @@ def test_gradient_with_dropout_is_autograds():
         h = h.relu() * masks[layer].mT / keep if layer < 2 else h
     target = batch(1, 6, ROWS, 5)
     expected = torch.autograd.grad((h * target).sum(), stacks)
-    out, hidden = DROPPING.forward(population.parameters, x, masks)
+    blocks = [Block(population.parameters, x)]
+    out, saved = DROPPING.forward(blocks, masks)
     assert torch.allclose(out, h, atol=1e-5)
-    found = DROPPING.backward(population.parameters, x, hidden, target, masks)
+    (found,) = DROPPING.backward(blocks, saved, target, masks)
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
 
@@ -428,12 +429,33 @@ def test_mistakes_are_named():
         MLP(dropout=1.0)
     with pytest.raises(ValueError, match="losses must be"):
         population.learn(x, lambda logits: logits.mean())
+    with pytest.raises(ValueError, match="the losses' gradient must be"):
+        population.learn(x, lambda logits: (LOSS(logits), logits[..., 0]))
     with pytest.raises(ValueError, match="rate must be"):
         population.learn(x, LOSS, rate=torch.ones(3))
     with pytest.raises(ValueError, match="mask must be"):
         population.reset(torch.ones(3, dtype=torch.bool), keys)
     with pytest.raises(ValueError, match="decay must be"):
         population.average(1.5)
+
+
+@pytest.mark.parametrize("room", [1, 1 << 22])
+def test_who_is_out_among_large_learners(path, room, monkeypatch):
+    # Several ranges of learners in a world, each with a forward pass of its own or all in one.
+    monkeypatch.setattr("studyhall.learners.population._CACHED_PARAMETERS", 1)
+    monkeypatch.setattr("studyhall.learners.population._CACHED_ACTIVATIONS", room)
+    population = make(worlds=2, learners=5)
+    reference = Reference(population)
+    for turn in range(6):
+        rate = torch.ones(2, 5)
+        rate[turn % 2, turn % 5] = rate[1, 2] = 0.0
+        x = batch(turn, ROWS, 12)
+        before = state_of(population, 1, 2)
+        population.learn(x, LOSS, rate=rate)
+        for i in reference.modules:
+            reference.learn(i, x, rate[i].item())
+        assert same(before, state_of(population, 1, 2))
+    assert reference.error() < 1e-5
 
 
 def test_learners_learn():
