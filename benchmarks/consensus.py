@@ -1,8 +1,9 @@
 """Consensus: accuracy after 0 … 8 rounds of messages, over topologies and losses, beside averages of what each saw.
 
-For every topology a network is trained, with a quarter of the messages lost, and evaluated on samples of the test
-split at other rates of loss. Beside it stand the witnesses' own estimates averaged, arithmetically and geometrically:
-those of the same network before any message, and those of a network trained mute, which had nothing else to learn.
+For every topology a network is trained over five rounds, with a quarter of the messages lost, and evaluated on samples
+of the test split over eight and at other rates of loss. Beside it stand the witnesses' own estimates averaged,
+arithmetically and geometrically: those of the same network before any message, and those of a network trained mute,
+which had nothing else to learn.
 
     python benchmarks/consensus.py [--train-seeds 0-2] [--updates 1500] [--out FILE] [--plot FILE]
 """
@@ -23,7 +24,8 @@ from studyhall.rollouts import backprop, interval
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
-WITNESSES, ROUNDS = 8, 8
+WITNESSES, ROUNDS, TRAINED_ROUNDS = 8, 8, 5
+NETWORK = ["policy.width=128", "backprop.learning_rate=0.003"]
 VIEW = ["view_keep=0.25", "view_noise=1.0"]
 TOPOLOGIES = ("complete", "ring", "random")
 DROPS = (0.0, 0.1, 0.25, 0.5)
@@ -38,8 +40,9 @@ def train(topology: str, mode: str, seed: int, updates: int, folder: Path) -> tu
         scenario,
         assignments=[
             *VIEW,
+            *NETWORK,
             f"witnesses={WITNESSES}",
-            f"rounds={ROUNDS}",
+            f"rounds={1 if mode == 'mute' else TRAINED_ROUNDS}",
             f"topology={topology}",
             "drop=0.25",
             "slice_size=64",
@@ -63,7 +66,7 @@ def message_bytes() -> float:
 
 def evaluate(path: Path, kwargs: dict, drop: float) -> tuple[list[float], list[float], float, float]:
     """Accuracy and agreement after every round, and accuracy of two averages of what all knew before the first."""
-    given = {**kwargs, "drop": drop, "slice_size": _SLICE}
+    given = {**kwargs, "drop": drop, "slice_size": _SLICE, "rounds": ROUNDS}
     world = make_world("consensus-v0", num_worlds=_WORLDS, autoreset=False, **given)
     policy = make_policy(str(path))
     policy.bind(world)

@@ -22,11 +22,12 @@ As in `classroom-v0`, with B rows, E exam items, N members, and:
 |---|---|---|---|
 | `fb_targets` | `N, B, C` float32 | [0, 1] | what each published where it was consulted; zeros elsewhere |
 | `fb_weights` | `N, B` float32 | [0, 1] | the weight each had on the slice that feedback is about; zero if not heard |
-| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice (in an isolated world: one's own) |
+| `load` | `N` float32 | [0, 1] | mean weight of each on that slice; zero if not heard |
 
-With `share` "parts" `slice`, `fb_slice` and `exam` are zero (the mean) outside of one's own part. Where slices are
-private ("own", "class_experts", "dirichlet") the collective answers the *public* slice, unlabelled, and labels are
-those of one's own.
+Heard is whose consulted answers arrived. `report`'s last entry, the budget left, is always 1: labels come by
+themselves. With `share` "parts" `slice`, `fb_slice` and `exam` are zero (the mean) outside of one's own part. Where
+slices are private ("own", "class_experts", "dirichlet") the collective answers the *public* slice, unlabelled, and
+labels are those of one's own.
 
 ## Action Space
 Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
@@ -34,12 +35,13 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 | key | space | meaning |
 |---|---|---|
 | `soft_targets` | `Box(0, ∞, (B, C))` | answers on `slice` (or `public`) |
-| `bids` | `Box(0, ∞, (B,))` | how much one wants to be consulted on each |
+| `bids` | `Box(0, 1, (B,))` | how much one wants to be consulted on each; only ratios to the others' count |
 | `answers` | `Box(0, ∞, (E, C))` | answers to `exam` |
-| `answers_bids` | `Box(0, ∞, (E,))` | likewise |
+| `answers_bids` | `Box(0, 1, (E,))` | likewise |
 
 Weights of bids: `normalised` divides by the sum; `top_k` keeps the k highest first; `votes` counts an answer as a vote
-for its best class. A sample nobody bids for is dropped: the collective has no answer to it, which scores as uniform.
+for its best class, and of tied classes the one with the greatest Σ w·p wins. A sample nobody bids for is dropped: the
+collective has no answer to it, which scores as uniform.
 
 ## Rewards
 `reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − consult_price·consulted − byte_price·KiB sent −
@@ -54,9 +56,10 @@ As in `classroom-v0`; nobody has been consulted.
 As in `classroom-v0`.
 
 ## Channel
-A consulted answer is C·bits/8 bytes on every edge it is sent on; what was not consulted is not sent and costs nothing,
-so sparse bids are cheap. Faults and modes touch what members hear of each other and what the collective says of the
-slice; answers to the exam are no messages. `cap` does not apply.
+A consulted answer is C·bits/8 bytes on every edge it is sent on, and 4 for the weight it had; what was not consulted is
+not sent and costs nothing, so sparse bids are cheap. Faults and modes touch what members hear of each other. What the
+collective says of the slice is made of what went on the air: lies, noise and quantisation touch it, modes and drops do
+not. Answers to the exam are no messages. `cap` does not apply.
 
 ## Assumptions
 As in `classroom-v0`. Labels of one's slice come by themselves.
@@ -67,7 +70,8 @@ samples on which it was consulted), `load` (mean weight), `consulted` (samples),
 world: `collective_score`, `collective_accuracy`, `entropy` (of the weights, in nats), `diversity` (share of pairs of
 members with different best classes), `dropped` (samples nobody bid for), `calls`. Scores and accuracies are of the
 last exam; the others of all samples of the episode, of each step in infos, where `collective_prequential` is the
-collective's accuracy on the slice.
+collective's accuracy on the slice. Scores are smoothed (`exam_smoothing`), accuracies are not. What the collective
+would be without each is computed for all at once, which takes memory for N² answers to every item of the exam.
 
 ## Arguments
 Those of `classroom-v0`, but for `students`, `teacher_budget`, `teacher_unit` and `cap`, and:
@@ -115,6 +119,7 @@ class Collective(Classroom):
     agent_noun = "member"
     headline = "collective_accuracy"
     settled = frozenset({"students", "teacher_budget", "teacher_unit", "cap"})
+    crosses = Classroom.crosses | {"messages"}  # weights, beside the soft targets
     marks = (*Classroom.marks, "member_score", "contribution")
 
     def __init__(
@@ -145,8 +150,8 @@ class Collective(Classroom):
         }
         self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
         acts = {key: space for key, space in self.action_space.spaces.items() if key != "ask"}
-        acts["bids"] = spaces.Box(0, np.inf, (rows,), np.float32)
-        acts["answers_bids"] = spaces.Box(0, np.inf, (exam_size,), np.float32)
+        acts["bids"] = spaces.Box(0, 1, (rows,), np.float32)
+        acts["answers_bids"] = spaces.Box(0, 1, (exam_size,), np.float32)
         self.action_space = spaces.Dict(acts)
 
     def _cut(self) -> Tensor:
@@ -170,7 +175,7 @@ class Collective(Classroom):
         fresh = super().start(draws, state)
         none = torch.zeros_like(fresh["score"])
         chance = self.exam.chance(self.dataset.num_classes)
-        fresh |= {"member_score": fresh["score"], "contribution": none, "load": none}
+        fresh |= {"member_score": fresh["score"], "contribution": none}
         fresh |= {"collective_score": torch.full_like(none[:, 0], chance), "collective_accuracy": none[:, 0]}
         fresh["past/asked"] = none.new_zeros(self.num_worlds, MOMENTS)
         fresh["past/consulted"] = none.new_zeros(self.num_worlds, MOMENTS, self.num_agents)
@@ -188,7 +193,10 @@ class Collective(Classroom):
         sent = self.channel.carry(targets, state, draws, clock)
         whole_message = ledger.soft_targets((~silent).sum(-1), classes, self.channel.bits)
         edges = sent.sent_bits // whole_message.clamp_min(1)
-        sent_bits = edges * ledger.soft_targets(consulted.sum(-1), classes, self.channel.bits)
+        rows_sent = consulted.sum(-1)  # [W, N]
+        sent_bits = edges * (
+            ledger.soft_targets(rows_sent, classes, self.channel.bits) + ledger.messages(rows_sent, 1)
+        )
         answer = self.teacher.answer(
             self.asks(actions) & present, state["left"], state["own_left"], self.channel.isolated, draws
         )
@@ -205,7 +213,7 @@ class Collective(Classroom):
             "slice": state["stream/slice"],
             "served": answer.served,
             "published": sent.published * consulted[..., None],
-            "heard": sent.heard,
+            "heard": sent.heard & (rows_sent > 0)[:, None],
         }
         if sent.order is not None:
             happened["order"] = sent.order
@@ -226,7 +234,6 @@ class Collective(Classroom):
             "own_left": answer.own_left,
             **marks,
             "card": self.exam.cards(state["card"], marks["accuracy"], clock),
-            "load": weights.mean(-1),
             "bits": state["bits"] + sent_bits,
             "labels": state["labels"] + labels,
             "calls": state["calls"] + answer.calls,
@@ -351,9 +358,13 @@ class Collective(Classroom):
     def observe(self, state: TensorDict) -> TensorDict:
         """The tables of this module's page, ``[W, N, …]``."""
         own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-        seen = own | ~self.channel.isolated[:, None, None]
         weights = self._arrived({**state, "fb/published": state["fb/weights"][..., None]}, own)[..., 0]
-        return super().observe(state) | {"fb_weights": weights, "load": state["load"][:, None] * seen}
+        return super().observe(state) | {"fb_weights": weights, "load": self.load(state)}
+
+    def load(self, state: TensorDict) -> Tensor:
+        """Mean weights on the slice that feedback is about, of oneself and of whom one heard, ``[W, N, N]``."""
+        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
+        return state["fb/weights"].mean(-1)[:, None] * (own | state["fb/heard"])
 
     def _inputs(self, index: Tensor) -> Tensor:
         inputs = super()._inputs(index)

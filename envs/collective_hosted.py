@@ -4,15 +4,16 @@
 `make_env("collective-v0", learners="mlp")`. As every world that hosts its learners (`studyhall.envs.hosted`) this one
 trains W·N networks on the labels of their slices, and lets them publish and sit the exam. What is left to decide is
 how the collective is weighted: each agent bids for every sample, knowing only what its own network makes of it. Bids
-come before anyone has spoken, so nothing crosses for them.
+come before anyone has spoken; the weights that they lead to cross with the answers.
 
 ## Observation Space
-That of `studyhall.envs.hosted`, and for the B rows of the coming slice followed by the E items of the exam:
+That of `studyhall.envs.hosted`, and for the B rows of the coming slice and the E items of the exam:
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `samples` | `B + E, F` float32 | [0, 1] | what one's own network makes of each; zeros of an exam not today |
-| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice |
+| `samples` | `B, F` float32 | [0, 1] | what one's own network makes of each row |
+| `answers_samples` | `E, F` float32 | [0, 1] | likewise of each item; zeros of an exam not today |
+| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice; zero if not heard |
 
 Features of a sample: `confidence` (max p), `margin` (to the second class), `certainty` (1 − entropy / log C),
 `class_card` (how often one was right of late when one said this class), `class_seen` (how much that card is worth).
@@ -21,7 +22,11 @@ Features of a sample: `confidence` (max p), `margin` (to the second class), `cer
 | key | space | meaning |
 |---|---|---|
 | `listen` | `Box(0, 1, (S,))` | whom to imitate on the last slice, as in `studyhall.envs.hosted`; its other forms too |
-| `bids` | `Box(0, ∞, (B + E,))` | for the slice, then for the exam |
+| `bids` | `Box(0, 1, (B,))` | for the slice |
+| `answers_bids` | `Box(0, 1, (E,))` | for the exam; to shape nothing else, as `answers` in `classroom-v0` |
+
+All is bounded, so `make_sb3("collective-v0", learners="mlp")` trains bidders with a "MultiInputPolicy" of
+Stable-Baselines3, where N − 1 + B + E numbers are 256 at most.
 
 ## Arguments
 Those of `collective-v0` and of `studyhall.envs.hosted`, but for form "discrete" and share "parts", and:
@@ -84,13 +89,17 @@ class HostedCollective(HostedClassroom, Collective):
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
-        count = rows + exam_size
-        acts = self.action_space.spaces | {"bids": spaces.Box(0, np.inf, (count,), np.float32)}
+        features = len(SAMPLE_FEATURES)
+        acts = {
+            "bids": spaces.Box(0, 1, (rows,), np.float32),
+            "answers_bids": spaces.Box(0, 1, (exam_size,), np.float32),
+        }
         observed = {
-            "samples": spaces.Box(0, 1, (count, len(SAMPLE_FEATURES)), np.float32),
+            "samples": spaces.Box(0, 1, (rows, features), np.float32),
+            "answers_samples": spaces.Box(0, 1, (exam_size, features), np.float32),
             "load": spaces.Box(0, 1, (self.num_agents,), np.float32),
         }
-        self.action_space = spaces.Dict(acts)
+        self.action_space = spaces.Dict(self.action_space.spaces | acts)
         self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
 
     # ---- how it moves -------------------------------------------------------------------------------
@@ -100,28 +109,23 @@ class HostedCollective(HostedClassroom, Collective):
         fresh = super().start(draws, state)
         answers = self._answers(fresh)
         silent = torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
-        marks = self.grade(fresh, answers, silent, (~silent).float())
-        fresh |= {"member_score": fresh["score"]}
-        fresh |= {name: marks[name] for name in ("collective_score", "collective_accuracy")}
+        fresh |= self.grade(fresh, answers, silent, (~silent).float())
         none = torch.zeros(*fresh["score"].shape, self.dataset.num_classes, device=self.device)
         fresh |= {"class/right": none, "class/said": none}
-        fresh["bids"] = torch.zeros(
-            *fresh["score"].shape, self.schedule.rows + self.exam.size, device=self.device
-        )
-        fresh["samples"] = self._samples({**state, **fresh}, np.zeros_like(self._clock))
-        return fresh
+        fresh["bids"] = none.new_zeros(*fresh["score"].shape, self.schedule.rows)
+        fresh["answers_bids"] = none.new_zeros(*fresh["score"].shape, self.exam.size)
+        return fresh | self._samples({**state, **fresh}, np.zeros_like(self._clock))
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """As a collective, with answers of the learners; then look at what comes next."""
-        outcome = super().advance({**state, "bids": actions["bids"].detach()}, actions, draws)
+        bids = {name: actions[name].detach() for name in ("bids", "answers_bids")}
+        outcome = super().advance({**state, **bids}, actions, draws)
         new = {**outcome.state, **self._class_counts(outcome.state)}
-        new["samples"] = self._samples(new, self._clock + 1)
-        return outcome._replace(state=new)
+        return outcome._replace(state=new | self._samples(new, self._clock + 1))
 
     def bids(self, state: TensorDict, actions: TensorDict) -> tuple[Tensor, Tensor]:
         """Bids on the slice ``[W, N, B]`` and on the exam ``[W, N, E]``."""
-        slice_bids, exam_bids = state["bids"].split([self.schedule.rows, self.exam.size], dim=-1)
-        return slice_bids, exam_bids
+        return state["bids"], state["answers_bids"]
 
     def remembered(self, said: Tensor) -> TensorDict:
         """What was believed and the weights it had."""
@@ -172,8 +176,8 @@ class HostedCollective(HostedClassroom, Collective):
             "class/said": _DECAY * state["class/said"] + said.sum(2),
         }
 
-    def _samples(self, state: TensorDict, clock: np.ndarray) -> Tensor:
-        """Features of the coming samples, ``[W, N, B + E, F]``; ``clock [W]`` are the steps made, on the host."""
+    def _samples(self, state: TensorDict, clock: np.ndarray) -> TensorDict:
+        """Features of the coming samples, ``[W, N, B or E, F]``; ``clock [W]`` are the steps made, on the host."""
         shown = self._flat("stream", state["public/slice" if self.private else "stream/slice"])[:, 0]
         with torch.no_grad():
             beliefs = softmax(self.population.logits(shown))
@@ -182,7 +186,7 @@ class HostedCollective(HostedClassroom, Collective):
         if self.exam.today(clock).any():
             today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
             items = self._features(state, self._answers(state)) * today
-        return torch.cat([rows, items], dim=2)
+        return {"samples": rows, "answers_samples": items}
 
     def _features(self, state: TensorDict, beliefs: Tensor) -> Tensor:
         """Features ``[W, N, R, F]`` of beliefs ``[W, N, R, C]``."""
@@ -204,6 +208,5 @@ class HostedCollective(HostedClassroom, Collective):
 
     def observe(self, state: TensorDict) -> TensorDict:
         """The table of this module's page, ``[W, N, …]``."""
-        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-        seen = own | ~self.channel.isolated[:, None, None]
-        return super().observe(state) | {"samples": state["samples"], "load": state["load"][:, None] * seen}
+        features = {name: state[name] for name in ("samples", "answers_samples")}
+        return super().observe(state) | features | {"load": self.load(state)}

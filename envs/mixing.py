@@ -8,7 +8,8 @@ weighting       weights of the members of a sample
 ==============  ===================================================================================
 ``normalised``  bids divided by their sum
 ``top_k``       of the k highest bids alone, divided by their sum (equal bids: the earlier member)
-``votes``       as ``normalised``, but an answer counts as a vote for its best class
+``votes``       as ``normalised``, but an answer counts as a vote for its best class; of tied classes the one
+                with the greatest weighted sum of probabilities wins
 ==============  ===================================================================================
 """
 
@@ -25,6 +26,8 @@ from .exam import distributions
 from .validation import whole
 
 WEIGHTINGS = ("normalised", "top_k", "votes")
+
+_TIE = 1e-5  # a lead in votes below this is rounding
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,23 @@ class Mixing:
     def mix(self, weights: Tensor, answers: Tensor) -> Tensor:
         """The collective's answers ``[…, R, C]``; zeros where a sample is dropped.
 
+        They are Σ w·f; where votes are tied, the winner has 1/50,000 of them more.
+
         Args:
             weights: ``[…, N, R]``, of :meth:`weights`.
             answers: ``[…, N, R, C]``, distributions.
         """
-        if self.weighting == "votes":
-            answers = F.one_hot(answers.argmax(-1), answers.shape[-1]).to(answers.dtype)
-        return (weights[..., None] * answers).sum(-3)  # no matrix product: those round by the size of a batch
+        said = _sum(weights, answers)
+        if self.weighting != "votes":
+            return said
+        votes = F.one_hot(answers.argmax(-1), answers.shape[-1]).to(answers.dtype)
+        return _untied(_sum(weights, votes), said)
 
     def without_each(self, bids: Tensor, answers: Tensor) -> Tensor:
         """What the collective would answer without each of its members, ``[…, N, R, C]``, in one pass.
 
         Exact: the weights are made anew from the bids of the others, so that whom one kept out of the first k is in.
+        All at once takes memory for N² answers to every sample.
 
         Args:
             bids: ``[…, N, R]``.
@@ -78,6 +86,19 @@ class Mixing:
         others = ~torch.eye(self.members, dtype=torch.bool, device=bids.device)
         weights = self.weights(bids[..., None, :, :] * others[..., None])  # [..., N without, N, R]
         return self.mix(weights, answers[..., None, :, :, :])
+
+
+def _sum(weights: Tensor, answers: Tensor) -> Tensor:
+    """Σ w·f, ``[…, R, C]``; no matrix product: those round by the size of a batch."""
+    return (weights[..., None] * answers).sum(-3)
+
+
+def _untied(votes: Tensor, probability: Tensor) -> Tensor:
+    """``votes [..., R, C]``, where several classes lead with a hair more for the one of greatest ``probability``."""
+    most = votes.amax(-1, keepdim=True)
+    lead = (votes > most - _TIE) & (most > 0)
+    winner = F.one_hot(probability.masked_fill(~lead, -torch.inf).argmax(-1), votes.shape[-1])
+    return torch.where(lead.sum(-1, keepdim=True) > 1, votes + 2 * _TIE * (winner - votes), votes)
 
 
 def entropy(weights: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from .policy import Policy
 
 
 class Bidders(Policy):
-    """Bids are a feature of the sample, to a power; nobody imitates anybody.
+    """Bids are a feature of the sample, to a power; nobody imitates anybody, so that modes are no controls here.
 
     Args:
         by: One of the world's ``sample_features``.
@@ -36,12 +36,17 @@ class Bidders(Policy):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bid for the slice and for the exam."""
-        bids: Tensor = obs["samples"][..., self._feature] ** self.power
+        bids = self._bids(obs["samples"])
+        answers_bids = self._bids(obs["answers_samples"])
         world = self.world
         batch = (world.num_worlds, world.num_agents)
         silent = {
             key: torch.zeros(*batch, *(space.shape or ()), device=bids.device)
             for key, space in world.action_space.spaces.items()
-            if key != "bids"
+            if key not in ("bids", "answers_bids")
         }
-        return {"bids": bids, **silent}
+        return {"bids": bids, "answers_bids": answers_bids, **silent}
+
+    def _bids(self, samples: Tensor) -> Tensor:
+        """Of features ``[W, N, R, F]``, ``[W, N, R]``."""
+        return samples[..., self._feature] ** self.power

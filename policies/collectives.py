@@ -1,8 +1,9 @@
 """Collectives that act in ``collective-v0``: a panel of specialists answers, bids, and learns from its labels.
 
 One policy stands for all specialists of a world, as the documented systems do: they are trained as one network, each
-specialist by what reaches it (:mod:`~studyhall.policies.panels`). Channel modes therefore change what they hear of each
-other, and nothing of what they learn.
+specialist by what reaches it (:mod:`~studyhall.policies.panels`). What they hear of each other they never use: channel
+modes change nothing of what they learn or answer, and are no controls here. What a collective is compared with is its
+own best member, and the same specialists under other weights.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from ..envs.validation import whole
 from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
 from ..learners.lesson import none
+from .collective import aggregation
 from .copies import Copies
-from .panels import PANELS
+from .panels import AS_PUBLISHED, PANELS
 from .policy import Policy
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -36,7 +38,9 @@ class Specialists(Policy):
         hidden: Widths of the specialists' hidden layers.
         optimiser: "adam" or "sgd".
         lr: Learning rate.
-        **options: Arguments of the panel.
+        preset: "as_published": what its document does, quirks and all, where a panel has
+            :data:`~studyhall.policies.panels.AS_PUBLISHED` options.
+        **options: Arguments of the panel; they win over the preset.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Specialists(Policy):
         hidden: Sequence[int] = (128, 64),
         optimiser: str = "adam",
         lr: float = 1e-3,
+        preset: str | None = None,
         **options: Any,
     ) -> None:
         if system not in PANELS:
@@ -57,9 +62,13 @@ class Specialists(Policy):
         allowed = set(inspect.signature(PANELS[system]).parameters) - {"specialists", "sizes", "key"}
         for name in options:
             if name not in allowed:
-                raise unknown(f"argument of policy {system}", name, {*allowed, "hidden", "optimiser", "lr"})
+                raise unknown(
+                    f"argument of policy {system}", name, {*allowed, "hidden", "optimiser", "lr", "preset"}
+                )
+        if preset is not None:
+            options = {**_preset(system, preset), **options}
         self.options = options
-        if options.get("voting") == "hard":
+        if options.get("voting") == "hard" or options.get("aggregation") == "vote":
             self.world_kwargs = {"weighting": "votes"}
 
     def bind(self, world: World) -> None:
@@ -149,6 +158,10 @@ class Specialists(Policy):
         answers, bids = self._whole(x)
         return mixing.mix(mixing.weights(bids), answers)
 
+    def uncertainty(self, x: Tensor) -> Tensor:
+        """Variance of the specialists' probabilities, averaged over classes, ``[W, M]``, for inputs ``[M, D…]``."""
+        return aggregation.disagreement(self._whole(x)[0])
+
     def _whole(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and bids for inputs ``[M, D…]``, some at a time."""
         w, n = self.world.num_worlds, self.world.num_agents
@@ -168,3 +181,15 @@ class Specialists(Policy):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         self.copies.load_state_dict(saved["specialists"])
+
+
+def _preset(system: str, name: str) -> Mapping[str, Any]:
+    """What a preset says of a panel."""
+    if name != "as_published":
+        raise unknown("preset of a collective", str(name), ("as_published",))
+    if system not in AS_PUBLISHED:
+        raise ConfigError(
+            f"policy {system} does what its document does without a preset (these differ: "
+            f"{', '.join(AS_PUBLISHED)}): leave out preset"
+        )
+    return AS_PUBLISHED[system]

@@ -17,7 +17,7 @@ samples, or ``[W, N, R, D]`` where each has a view of its own; answers are distr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -36,11 +36,17 @@ from .collective import (
     UnifiedCollective,
     balance_loss,
     diverse_loss,
+    errors,
     grouped,
+    predictions,
+    raw_z_loss,
     z_loss,
 )
 from .collective.aggregation import weighted
 from .collective.routing import dense_weights
+
+_CORRELATED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"errors": errors, "predictions": predictions}
+_Z_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"logsumexp": z_loss, "raw": raw_z_loss}
 
 
 class Panel(nn.Module):
@@ -86,7 +92,28 @@ class Panel(nn.Module):
 
 
 class Ensemble(Panel):
-    """Specialists that learn alone."""
+    """Specialists that learn alone.
+
+    Args:
+        specialists: N.
+        sizes: As of the base.
+        key: As of the base.
+        confidence: As of the base.
+        aggregation: "mean", or "vote": an answer counts as a vote for its best class (for worlds of weighting "votes").
+    """
+
+    def __init__(
+        self,
+        specialists: int,
+        sizes: Sequence[int],
+        *,
+        key: Tensor,
+        confidence: float = 0.0,
+        aggregation: str = "mean",
+    ) -> None:
+        if aggregation not in ("mean", "vote"):
+            raise unknown("aggregation", str(aggregation), ("mean", "vote"))
+        super().__init__(specialists, sizes, key=key, confidence=confidence)
 
 
 class WeightedEnsemble(Panel):
@@ -111,7 +138,16 @@ class WeightedEnsemble(Panel):
 
 
 class DiverseEnsemble(Panel):
-    """Negative correlation learning: own losses + ``weight`` × mean pairwise correlation of errors."""
+    """Negative correlation learning: own losses + ``weight`` × mean pairwise correlation.
+
+    Args:
+        specialists: N.
+        sizes: As of the base.
+        key: As of the base.
+        confidence: As of the base.
+        weight: Of the correlation.
+        of: What is correlated: "errors", or "predictions", which share what is right.
+    """
 
     views = "aligned"
 
@@ -123,13 +159,16 @@ class DiverseEnsemble(Panel):
         key: Tensor,
         confidence: float = 0.0,
         weight: float = 0.1,
+        of: str = "errors",
     ) -> None:
+        if of not in _CORRELATED:
+            raise unknown("thing to correlate", str(of), _CORRELATED)
         super().__init__(specialists, sizes, key=key, confidence=confidence)
-        self.weight = real("weight", weight, 0)
+        self.weight, self.of = real("weight", weight, 0), _CORRELATED[of]
 
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """As :func:`~studyhall.policies.collective.diverse_loss`."""
-        return diverse_loss(self.logits(x), labels[:, 0].clamp_min(0), weight=self.weight)
+        return diverse_loss(self.logits(x), labels[:, 0].clamp_min(0), weight=self.weight, of=self.of)
 
 
 class MixtureOfExperts(Panel):
@@ -141,7 +180,8 @@ class MixtureOfExperts(Panel):
         key: As of the base.
         k: Experts consulted on a sample.
         balance: Weight of the balance loss.
-        capacity_factor: In learning an expert takes ⌊factor·k·R/N⌋ samples at most; None: any number.
+        capacity_factor: In learning an expert takes ⌊factor·k·R/N⌋ samples at most, and one at least; None: any
+            number, as published.
     """
 
     views = "shared"
@@ -181,10 +221,10 @@ class MixtureOfExperts(Panel):
         )
 
     def capacity(self, samples: int) -> int | None:
-        """Samples an expert may take."""
+        """Samples an expert may take, one at least: the rule of :class:`~studyhall.policies.collective.MoE`."""
         if self.capacity_factor is None:
             return None
-        return int(self.capacity_factor * self.router.k * samples / self.specialists.experts)
+        return max(1, int(self.capacity_factor * self.router.k * samples / self.specialists.experts))
 
 
 class SwitchPanel(MixtureOfExperts):
@@ -197,6 +237,7 @@ class SwitchPanel(MixtureOfExperts):
         balance: Weight of the balance loss.
         capacity_factor: As of :class:`MixtureOfExperts`.
         z_weight: Weight of the z-loss.
+        z_form: Of it: "logsumexp", the mean of logsumexp(logits)², or "raw", the mean of logits², as published.
     """
 
     def __init__(
@@ -208,9 +249,12 @@ class SwitchPanel(MixtureOfExperts):
         balance: float = 0.01,
         capacity_factor: float | None = 1.0,
         z_weight: float = 0.001,
+        z_form: str = "logsumexp",
     ) -> None:
+        if z_form not in _Z_LOSSES:
+            raise unknown("form of the z-loss", str(z_form), _Z_LOSSES)
         super().__init__(specialists, sizes, key=key, k=1, balance=balance, capacity_factor=capacity_factor)
-        self.z_weight = real("z_weight", z_weight, 0)
+        self.z_weight, self.z_loss = real("z_weight", z_weight, 0), _Z_LOSSES[z_form]
         self.specialists.final = None  # logits: the gate multiplies these
 
     def make_router(self, inputs: int, specialists: int, k: int, key: Tensor) -> NoisyTopK | Top1:
@@ -227,9 +271,8 @@ class SwitchPanel(MixtureOfExperts):
         """Of the answer of the expert chosen, where it had room; balance and z-loss."""
         route = self.router(x)
         mixed, kept = grouped(self.specialists, x, route.chosen, route.gates, self.capacity(x.shape[1]))
-        penalty = self.balance * balance_loss(route.logits, route.chosen) + self.z_weight * z_loss(
-            route.logits
-        )
+        balance = self.balance * balance_loss(route.logits, route.chosen)
+        penalty = balance + self.z_weight * self.z_loss(route.logits)
         return penalty + _surprise(softmax(mixed), labels[:, 0], kept.any(-1))
 
 
@@ -312,6 +355,13 @@ PANELS: dict[str, Any] = {
     "unified": UnifiedPanel,
 }
 """All of them, by the names of their policies."""
+
+AS_PUBLISHED: dict[str, dict[str, Any]] = {
+    "diverse_ensemble": {"of": "predictions"},
+    "moe": {"capacity_factor": None},
+    "switch": {"z_form": "raw"},
+}
+"""Options with which a panel does what its document does, where that is not what it does without them."""
 
 
 def _surprise(mixed: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:

@@ -52,7 +52,7 @@ def register_policy(spec: PolicySpec) -> None:
 
 
 def policy_spec(name: str) -> PolicySpec:
-    """The spec of a policy's name; of a trained one the name is that of its file.
+    """The spec of a policy's name; of a trained one the name is that of its file, of one's own ``"module:Class"``.
 
     Raises:
         UnknownName: Lists the near ones.
@@ -62,6 +62,8 @@ def policy_spec(name: str) -> PolicySpec:
     shipped = trained()
     if name in shipped or is_path(name):
         return PolicySpec(name, "studyhall.policies.saved:saved_policy", "trained", {"source": name})
+    if ":" in name:
+        return PolicySpec(name, name, "a user's own")
     raise unknown("policy", name, [*registry, *shipped])
 
 
@@ -73,8 +75,11 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
         ConfigError: A trained policy cannot be read.
     """
     found = policy_spec(name)
-    module, attribute = found.entry_point.split(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    module, _, attribute = found.entry_point.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as fault:
+        raise ConfigError(f"policy {name} cannot be imported ({fault})") from fault
     if isinstance(factory, type) and issubclass(factory, Protocol):
         return students(factory, **{**found.kwargs, **kwargs})
     parameters = inspect.signature(factory).parameters

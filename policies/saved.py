@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..envs.errors import ConfigError
 from .files import damaged, read
 from .learned import FORMAT, LearnedPolicy
 from .messages.policy import FORMAT as MESSAGES
@@ -23,11 +24,16 @@ def saved_policy(source: str) -> LearnedPolicy | MessagePolicy:
     about, weights = read(source, FORMAT, MESSAGES)
     if about["format"] == FORMAT:
         return LearnedPolicy(source)
-    from .registration import make_policy
+    from .registration import make_policy, registry
 
     name, kwargs = about.get("policy"), about.get("policy_kwargs")
     if not isinstance(name, str) or not isinstance(kwargs, dict):
         raise damaged(source)
+    if name not in registry:  # a file must not say what is imported
+        raise ConfigError(
+            f"{source} holds weights of {name}, which is not registered here: take policy={name} and "
+            f"policy.weights={source}"
+        )
     policy = make_policy(name, **kwargs)
     if not isinstance(policy, MessagePolicy):
         raise damaged(source)

@@ -317,7 +317,7 @@ class Training:
         about = {
             "format": FORMAT,
             "policy": scenario.policy,
-            "policy_kwargs": self.policy.settings,
+            "policy_kwargs": {**plain(scenario.policy_kwargs), **self.policy.settings},
             "env": scenario.env,
             "env_kwargs": plain(scenario.env_kwargs),
             "scenario": scenario.name,
@@ -371,9 +371,13 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
     else:
         folder = training_folder(out, config)
         found = Trained(folder, "loss")
+    found.per_update = training.world.num_worlds * training.world.num_agents * training.world.horizon
     before, begun = found.seconds, time.perf_counter()
     bar = TrainingProgress(config.scenario.name, 1000)
-    found.world = [text for text in world_settings(config.scenario) if not text.startswith("mode=")]
+    found.policy = config.scenario.policy if ":" in config.scenario.policy else None
+    found.world = [
+        text for text in world_settings(config.scenario) if not text.startswith(("mode=", "slice_size="))
+    ]
     with stop_requests() as stop, bar:
         _loop(training, found, bar, stop)
         found.stopped = stop() and training.progress < 1

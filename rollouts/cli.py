@@ -185,7 +185,9 @@ def _config(
 
 @app.command()
 def train(
-    scenario: Annotated[str, typer.Argument(help="See `studyhall list scenarios`.")],
+    scenario: Annotated[
+        str | None, typer.Argument(help="See `studyhall list scenarios`; with --resume it is known.")
+    ] = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -194,13 +196,16 @@ def train(
         ),
     ] = None,
     timesteps: Annotated[
-        int | None, typer.Option(min=1, help="Agent-steps: worlds × agents × steps; 1,000,000 by default.")
+        int | None,
+        typer.Option(min=1, help="Of ppo and a2c: agent-steps, worlds × agents × steps; 1,000,000."),
     ] = None,
     updates: Annotated[
-        int | None, typer.Option(min=1, help="Of backprop: steps of Adam; the scenario's, or 2,000.")
+        int | None,
+        typer.Option(min=1, help="Of backprop and reinforce: steps of Adam; the scenario's, or 2,000."),
     ] = None,
     cpu_seconds: Annotated[
-        float | None, typer.Option(min=0, help="Of backprop: processor time after which to stop.")
+        float | None,
+        typer.Option(min=0, help="Of backprop and reinforce: processor time after which to stop."),
     ] = None,
     worlds: Annotated[
         int | None,
@@ -236,8 +241,9 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="KEY=VALUE sets an argument of the world (agents=8), ppo.KEY=VALUE one of the algorithm "
-            "(ppo.learning_rate=0.0003). May be given several times.",
+            help="KEY=VALUE sets an argument of the world (agents=8), ppo.KEY=VALUE or backprop.KEY=VALUE one of the "
+            "algorithm (ppo.learning_rate=0.0003), policy.KEY=VALUE one of the policy, where it is trained by "
+            "backprop. May be given several times.",
         ),
     ] = None,
     out: Annotated[
@@ -252,8 +258,12 @@ def train(
     """Train the policy of a scenario's world, and keep the best."""
     from ..scenarios import get_scenario
     from . import output
+    from .run_folder import resumed_scenario
 
-    chosen = get_scenario(scenario)  # before what takes seconds to import
+    if scenario is None and resume is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    name = scenario or resumed_scenario(resume or Path())
+    chosen = get_scenario(name)  # before what takes seconds to import
     from .settings import parse_device
     from .trained import interrupted
     from .training import begin
@@ -278,11 +288,11 @@ def train(
         print(output.as_json(found.as_json()))
     elif not found.stopped:
         output.console().print(
-            f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.best[0]:,} agent-steps; "
-            f"{found.timesteps:,} took {found.seconds:.0f} s"
+            f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.counted(found.best[0])}; "
+            f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
         )
-        again = [*found.world, f"policy={found.folder / 'best.zip'}"]
-        words = ["studyhall", "run", scenario, *(word for text in again for word in ("--set", text))]
+        settings = (word for text in found.run_with() for word in ("--set", text))
+        words = ["studyhall", "run", chosen.name, *settings]
         output.console().print(shlex.join(words), markup=False, soft_wrap=True)
     if found.stopped:
         raise interrupted(found)
@@ -404,6 +414,8 @@ def _options(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # for policies of one's own, policy=my_module:MyPolicy
     try:
         app(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone

@@ -178,3 +178,15 @@ def _write_metrics(path: Path, report: Report) -> None:
     partial = path.with_name(f".{path.name}.part")
     parquet.write_table(pyarrow.table(columns), partial)
     os.replace(partial, path)
+
+
+def resumed_scenario(folder: Path) -> str:
+    """Name of the scenario of a run or training.
+
+    Raises:
+        ConfigError: The folder does not say.
+    """
+    try:
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["scenario"]["name"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from fault

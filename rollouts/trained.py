@@ -33,6 +33,8 @@ class Trained:
         folder: Where it is.
         figure: What held-out worlds are evaluated by: the "return" of an agent, or its "loss".
         world: Settings of the world it was trained in that are not the scenario's own, to run it with.
+        policy: Its name where it is a user's own, ``"module:Class"``.
+        per_update: Agent-steps of an update, where updates are what is counted.
         evaluations: Agent-steps and that figure, in order.
         timesteps: Agent-steps made.
         seconds: Wall time, evaluations included.
@@ -42,6 +44,8 @@ class Trained:
     folder: Path
     figure: str = "return"
     world: list[str] = field(default_factory=list)
+    policy: str | None = None
+    per_update: int | None = None
     evaluations: list[tuple[int, float]] = field(default_factory=list)
     timesteps: int = 0
     seconds: float = 0.0
@@ -53,6 +57,22 @@ class Trained:
         return max(
             self.evaluations, key=lambda found: self._worth(found[1]), default=(self.timesteps, math.nan)
         )
+
+    def counted(self, timesteps: int) -> str:
+        """Agent-steps as people count them."""
+        return (
+            f"{timesteps:,} agent-steps"
+            if self.per_update is None
+            else f"{timesteps // self.per_update:,} updates"
+        )
+
+    def run_with(self) -> list[str]:
+        """What to give ``studyhall run`` by ``--set``."""
+        best = self.folder / "best.zip"
+        policy = (
+            [f"policy={best}"] if self.policy is None else [f"policy={self.policy}", f"policy.weights={best}"]
+        )
+        return [*self.world, *policy]
 
     def evaluated(self, timesteps: int, value: float) -> bool:
         """Note an evaluation; whether it is the best so far."""
@@ -162,9 +182,11 @@ def training_folder(out: Path | None, config: Any) -> Path:
 
 
 def interrupted(found: Trained) -> SystemExit:
-    """What ends the program where the user stopped a training; says what was kept."""
+    """What ends the program where the user stopped a training; says what was kept, and how to go on."""
+    kept = found.folder / ("best.zip" if found.best[0] else "last.zip")
     print(
-        f"studyhall: stopped after {found.timesteps:,} agent-steps; the best so far is {found.folder / 'best.zip'}",
+        f"studyhall: stopped after {found.counted(found.timesteps)}; go on with: studyhall train --resume "
+        f"{found.folder}; the best so far is {kept}",
         file=sys.stderr,
     )
     return SystemExit(_INTERRUPTED)

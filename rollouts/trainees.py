@@ -16,8 +16,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
+from ..envs.collective import Collective
 from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
+from ..envs.hosted import HostedClassroom
 from ..envs.messages import MessageWorld
 from ..policies.files import save
 from ..policies.learned import ScorerPolicy
@@ -29,6 +31,12 @@ from ..policies.sb3 import SetPolicy, save_policy
 from ..scenarios import Scenario
 from .algorithms import A2CSettings, PPOSettings, Settings
 from .trained import plain
+
+_MADE_FOR_SB3 = {
+    "collective-v0": 'make_sb3("collective-v0", learners="mlp")',
+    "swarm-v0": 'make_sb3("swarm-v0", actions="coefficients")',
+}
+"""Worlds that nobody here is trained in, and how policies of Stable-Baselines3 can be."""
 
 
 class Trainee(ABC):
@@ -82,8 +90,18 @@ class Listeners(Trainee):
     settings: ClassVar[Mapping[str, Settings]] = {"ppo": PPOSettings(), "a2c": A2CSettings()}
 
     def check(self, scenario: Scenario, given: Mapping[str, Any]) -> None:
-        """Raise where a scenario's world could decide what is trained, but not as it is set."""
-        if spec(scenario.env).hosted and scenario.env_kwargs.get("learners") is None:
+        """Raise where listening is not what is decided in a scenario's world, or not as it is set."""
+        found = spec(scenario.env)
+        world = found.load(hosted=found.hosted is not None)
+        if not issubclass(world, HostedClassroom) or issubclass(world, Collective):
+            made = _MADE_FOR_SB3.get(
+                found.id, f'make_sb3("{found.id}", …) (make_vec where actions have no bounds)'
+            )
+            raise ConfigError(
+                f"studyhall train teaches listeners and talkers, and {found.id} has neither: train it through "
+                f"{made}, with a policy of Stable-Baselines3 (MultiInputPolicy)"
+            )
+        if found.hosted and scenario.env_kwargs.get("learners") is None:
             raise ConfigError(f"{scenario.name} does not host its learners: add --set learners=mlp")
         if scenario.env_kwargs.get("actions") == "targets":
             raise ConfigError("train takes actions=listen, gated or discrete, got targets")

@@ -52,7 +52,7 @@ def begin(
     chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
     through_channel = chosen in _THROUGH_CHANNEL
     for name in _BY_REWARD if through_channel else _BY_GRADIENT:
-        if options.pop(name) is not None:
+        if options.pop(name, None) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
     if resume is not None and out is not None:
         raise ConfigError("--resume goes on in its own folder: leave out --out")

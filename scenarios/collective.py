@@ -1,4 +1,8 @@
-"""Collectives: every one is a weighted sum of specialists; what differs is where the weights come from."""
+"""Collectives: every one is a weighted sum of specialists; what differs is where the weights come from.
+
+Their specialists never use what they hear, so that channel modes are no controls here, and no collective has any. A
+result holds what to compare ``together_accuracy`` with: its best member's, ``best_accuracy``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ _CIFAR: dict[str, Any] = {
 register_scenario(
     Scenario(
         "collective-digits-ensemble",
-        "eight perceptrons learn alone and answer together (embedded data)",
+        "eight perceptrons learn alone and answer together (embedded data; no mode is a control)",
         env="collective-v0",
         policy="ensemble",
         env_kwargs=_DIGITS,
@@ -41,7 +45,7 @@ register_scenario(
 register_scenario(
     Scenario(
         "collective-digits-moe",
-        "eight experts, of which a router consults two a sample (embedded data)",
+        "eight experts, of which a router consults two a sample (embedded data; no mode is a control)",
         env="collective-v0",
         policy="moe",
         env_kwargs=_DIGITS | {"weighting": "top_k", "k": 2, "consult_price": 1e-4},
@@ -52,7 +56,7 @@ register_scenario(
 register_scenario(
     Scenario(
         "collective-digits-switch",
-        "eight experts, of which a router consults one a sample (embedded data)",
+        "eight experts, of which a router consults one a sample (embedded data; no mode is a control)",
         env="collective-v0",
         policy="switch",
         env_kwargs=_DIGITS | {"weighting": "top_k", "k": 1, "consult_price": 1e-4},
@@ -63,7 +67,7 @@ register_scenario(
 register_scenario(
     Scenario(
         "collective-digits-voting",
-        "eight voters count for as much as they say they are sure (embedded data)",
+        "eight voters count for as much as they say they are sure (embedded data; no mode is a control)",
         env="collective-v0",
         policy="voting",
         env_kwargs=_DIGITS,
@@ -74,7 +78,7 @@ register_scenario(
 register_scenario(
     Scenario(
         "collective-mnist-ensemble",
-        "eight perceptrons 784-128-64-10, one pass of MNIST each, in orders of their own",
+        "eight perceptrons 784-128-64-10, one pass of MNIST each, in orders of their own (no mode is a control)",
         env="collective-v0",
         policy="ensemble",
         env_kwargs=_MNIST | {"members": 8, "share": "own", "order": "passes"},
@@ -90,7 +94,7 @@ register_scenario(
 register_scenario(
     Scenario(
         "moe-cifar10-pixels",
-        "ten experts, four consulted a picture, one pass of CIFAR-10 (data: data_dir or STUDYHALL_DATA)",
+        "ten experts, four consulted a picture, one pass of CIFAR-10 (no mode is a control; data: STUDYHALL_DATA)",
         env="collective-v0",
         policy="moe",
         env_kwargs=_CIFAR

@@ -296,6 +296,72 @@ def test_a_training_that_learns_nothing_says_so(call):
     assert "no weights were better than the untrained ones" in err
 
 
+def test_what_was_learnt_stays_when_a_policy_goes_to_another_world():
+    training = Training(quick())
+    for _ in range(3):
+        training.update()
+    learnt = weights(training)
+    test = make_world("consensus-v0", num_worlds=2, mode=["open", "mute"], **VECTOR.env_kwargs)
+    training.policy.bind(test)
+    assert torch.equal(weights(training), learnt)
+    with pytest.raises(ConfigError, match="weights are of another world"):
+        training.policy.bind(make_world("consensus-v0", slice_size=4))
+
+
+OWN = """
+from torch import nn
+from studyhall.policies.messages import MessagePolicy
+from studyhall.policies.messages.policy import flat_sizes
+
+class Net(nn.Module):
+    def __init__(self, view, answer, message, width):
+        super().__init__()
+        self.look, self.tell, self.say = nn.Linear(view, width), nn.Linear(width, message), nn.Linear(width, answer)
+    def begin(self, view): return self.look(view)
+    def read(self, memory, inbox, heard): return memory + inbox.sum((2, 3))[..., None]
+    def write(self, memory): return self.tell(memory)
+    def answer(self, memory): return self.say(memory)
+
+class Mine(MessagePolicy):
+    def __init__(self, *, units=8, **others):
+        super().__init__(**others)
+        self.units = units
+    def make_network(self, world, generator):
+        return Net(*flat_sizes(world), self.units)
+"""
+
+
+def test_a_policy_of_ones_own_trains_and_runs_by_its_import(call, tmp_path, monkeypatch):
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ("--set", "policy=own_net:Mine", "--set", "policy.units=5")
+    code, out, err = call("train", "tiny", *own, "--updates", "4", "--out", "a")
+    assert code == 0, err
+    assert "--set policy=own_net:Mine --set policy.weights=a/best.zip" in out
+    state = torch.random.get_rng_state()
+    made = [make_policy("own_net:Mine", units=5, seed=3) for _ in range(2)]
+    for policy in made:
+        policy.bind(make_world("consensus-v0", **VECTOR.env_kwargs))
+    assert torch.equal(*(policy.network.look.weight for policy in made))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    code, out, err = call("run", "tiny", *own, "--set", "policy.weights=a/best.zip", "--out", "b", "--json")
+    assert code == 0, err
+    code, _, err = call("run", "tiny", "--set", "policy=a/best.zip", "--out", "c")  # a file imports nothing
+    assert code == 2
+    assert "policy.weights=a/best.zip" in err
+    code, _, err = call("train", "tiny", "--set", "policy=own_net:Nobody")
+    assert code == 2
+    assert len(err.splitlines()) == 1
+
+
+def test_resume_knows_its_scenario(call):
+    train(quick(updates=2), Path("a"))
+    code, out, _ = call("train", "--resume", "a", "--updates", "4")
+    assert code == 0
+    assert "4 updates" in out
+    assert call("train")[0] == 2
+
+
 def test_weights_of_another_world_are_refused(tmp_path):
     training = Training(quick())
     training.save_weights(tmp_path / "mine.zip")

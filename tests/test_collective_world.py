@@ -4,14 +4,18 @@ import math
 
 import pytest
 import torch
+from stable_baselines3 import PPO
 
+from studyhall import make_sb3
 from studyhall.envs.collective import Collective
 from studyhall.envs.collective_hosted import HostedCollective
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing, disagreement, entropy
 from studyhall.policies.bidders import Bidders
 from studyhall.policies.collectives import Specialists
-from studyhall.policies.panels import PANELS
+from studyhall.policies.panels import AS_PUBLISHED, PANELS
+from studyhall.rollouts.train import configure
+from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind, check_world
 
 SMALL = {"members": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
@@ -60,7 +64,7 @@ def plain_weights(bids, weighting, k):
 
 
 def plain_answer(bids, answers, weighting, k):
-    """The collective's answer to one sample; ``answers [N, C]``."""
+    """The collective's answer to one sample; ``answers [N, C]``. Ties of votes are another test's."""
     weights = plain_weights(bids, weighting, k)
     if weighting == "votes":
         best = answers.argmax(-1)
@@ -86,6 +90,27 @@ def test_weights_and_answers_equal_the_plain_loop(weighting, k):
             mixed[r], plain_answer(bids[:, r].tolist(), answers[:, r], weighting, k), atol=1e-6
         )
     assert (mixed[0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("answers", "bids", "wins"),
+    [
+        ([[0.6, 0.4, 0.0], [0.1, 0.9, 0.0]], [1.0, 1.0], 1),
+        ([[0.6, 0.4, 0.0], [0.45, 0.55, 0.0]], [1.0, 1.0], 0),
+        ([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3], [0.0, 0.1, 0.9]], [0.1, 0.1, 0.1], 2),  # three ways
+        ([[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.6, 0.4, 0.0]], [0.3, 0.3, 0.6], 1),  # 0.3 + 0.3 and 0.6
+        ([[0.6, 0.4, 0.0], [0.1, 0.9, 0.0]], [1.0, 0.9], 0),  # no tie: the vote decides
+        ([[0.51, 0.49, 0.0], [0.51, 0.49, 0.0], [0.0, 1.0, 0.0]], [1.0, 1.0, 1.0], 0),  # nor here
+    ],
+)
+def test_tied_votes_go_to_the_greatest_summed_probability(answers, bids, wins):
+    mixing = Mixing(len(bids), "votes")
+    weights = mixing.weights(torch.tensor(bids)[:, None])
+    said = mixing.mix(weights, torch.tensor(answers)[:, None])[0]
+    votes = torch.nn.functional.one_hot(torch.tensor(answers).argmax(-1), 3) * weights
+    assert said.argmax() == wins
+    assert said.sum().item() == pytest.approx(1.0)
+    assert torch.allclose(said, votes.sum(0), atol=3e-5)
 
 
 def test_bids_that_are_none_count_for_nothing():
@@ -164,7 +189,7 @@ def test_sparse_bids_are_charged_less():
     for env in (dense, sparse):
         env.step(sent)
     many, few = dense.step(sent), sparse.step(sent)  # no exam today: rewards are the charges
-    message = 10 * 4  # bytes of a row to one of two others
+    message = 10 * 4 + 4  # bytes of a row and its weight to one of two others
     assert many.info["bytes"].tolist() == [[2 * 4 * message] * 3] * 2
     assert few.info["bytes"].tolist() == [[2 * 4 * message, 0, 0]] * 2  # equal bids: the earlier member
     kib = 2 * 4 * message / 1024
@@ -189,6 +214,17 @@ def test_a_muted_member_learns_only_of_itself():
     after = env.step(actions(env, bids=torch.ones(2, 3, 4))).obs
     third = torch.eye(3)[:, :, None].expand(3, 3, 4) / 3
     assert torch.allclose(after["fb_weights"], third.expand(2, 3, 3, 4))
+    assert torch.allclose(after["load"], (torch.eye(3) / 3).expand(2, 3, 3))
+
+
+def test_who_was_not_consulted_is_not_heard():
+    env, _ = world(weighting="top_k", k=1, topology="ring", members=4)
+    bids = torch.tensor([0.1, 0.4, 0.2, 0.3])[:, None].expand(2, 4, 4).clone()
+    after = env.step(actions(env, bids=bids)).obs
+    assert after["heard"][0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    loads = [[0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]  # of those heard, and one's own
+    assert after["load"][0].tolist() == loads
+    assert {"messages", "soft_targets"} <= env.crosses
 
 
 def test_abstaining_and_absent_members_are_not_consulted():
@@ -242,24 +278,81 @@ def hosted(**kwargs):
     return made, made.reset(seed=5)
 
 
-def hosted_actions(env, bids=1.0):
+def hosted_actions(env):
     shape = (env.num_worlds, env.num_agents)
     return {
         "listen": torch.zeros(*shape, env.num_agents - 1),
-        "bids": torch.full((*shape, *env.action_space["bids"].shape), bids),
+        "bids": torch.ones(*shape, env.schedule.rows),
+        "answers_bids": torch.ones(*shape, env.exam.size),
     }
+
+
+def test_the_return_is_the_change_of_the_score_from_the_first_exam_on():
+    env, _ = hosted(contribution_weight=3.0, horizon=6)
+    before = env.metrics()
+    assert (before["contribution"].abs() > 1e-4).any()
+    assert torch.allclose(before["score"], before["member_score"] + 3 * before["contribution"])
+    total = sum(env.step(hosted_actions(env)).reward for _ in range(6))
+    assert torch.allclose(total, 10 * (env.metrics()["score"] - before["score"]), atol=1e-4)
+
+
+def test_features_of_exam_items_stand_apart_from_those_of_the_slice():
+    env, obs = hosted(exam_every=2)
+    assert obs["samples"].shape == (2, 3, 4, 5)
+    assert obs["answers_samples"].shape == (2, 3, 10, 5)
+    assert (obs["answers_samples"][..., 0] > 0).all()
+    assert (env.step(hosted_actions(env)).obs["answers_samples"] == 0).all()
+    policy = Bidders()
+    policy.bind(env)
+    one, other = policy.act(obs), policy.act({**obs, "answers_samples": obs["answers_samples"] / 2})
+    assert torch.equal(one["bids"], other["bids"])
+    assert not torch.equal(one["answers_bids"], other["answers_bids"])
+
+
+def test_bids_can_be_trained_with_stable_baselines3():
+    env = make_sb3("collective-v0", 2, seed=0, learners="mlp", **HOSTED)
+    assert env.action_space.shape == (2 + 4 + 10,)
+    model = PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, device="cpu")
+    before = [p.clone() for p in model.policy.parameters()]
+    model.learn(48)
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.policy.parameters(), strict=True))
+    with pytest.raises(ConfigError, match=r"use make_vec, or arguments .* \(see its page\)"):
+        make_sb3("collective-v0", 2, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("collective-digits-moe", 'make_sb3("collective-v0", learners="mlp")'),
+        ("allocation-digits", 'make_sb3("allocation-v0", …)'),
+        *(
+            (name, 'make_sb3("swarm-v0", actions="coefficients")')
+            for name in scenarios
+            if name.startswith("swarm-")
+        ),
+    ],
+)
+def test_train_names_what_trains_the_worlds_it_does_not_know(name, advice):
+    with pytest.raises(ConfigError) as caught:
+        configure(scenarios[name])
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_advice_on_swarms_holds():
+    env = make_sb3("swarm-v0", 1, seed=0, actions="coefficients", horizon=4)
+    PPO("MultiInputPolicy", env, n_steps=2, batch_size=2 * env.num_envs, n_epochs=1, device="cpu").learn(1)
 
 
 def test_hosted_specialists_learn_and_features_tell_what_they_think():
     env, obs = hosted(horizon=60, slice_size=32, lr=3e-3, hidden=(32,))
-    assert obs["samples"].shape == (2, 3, 42, 5)
     before = env.metrics()["collective_accuracy"]
     for _ in range(60):
         obs = env.step(hosted_actions(env)).obs
     assert (env.metrics()["collective_accuracy"] > before + 0.3).all()
     believes = env._beliefs(env._state) ** env.temperature
     believes = believes / believes.sum(-1, keepdim=True)
-    assert torch.allclose(obs["samples"][:, :, :32, 0], believes.amax(-1), atol=1e-4)
+    assert torch.allclose(obs["samples"][..., 0], believes.amax(-1), atol=1e-4)
 
 
 def test_who_learns_from_consulted_samples_alone_stays_if_never_asked():
@@ -325,7 +418,9 @@ QUICK = {"hidden": (16,), "lr": 3e-3}
 
 
 def begin(policy, **kwargs):
-    made = Collective(**{**SMALL, "num_worlds": 2, "autoreset": False, **policy.world_kwargs, **kwargs})
+    made = Collective(
+        **{**SMALL, "num_worlds": 2, "autoreset": False, "validate": True, **policy.world_kwargs, **kwargs}
+    )
     policy.bind(made)
     obs = made.reset(seed=5)
     policy.reset()
@@ -358,6 +453,49 @@ def test_sparse_collectives_consult_few():
         env = run(Specialists(system, **QUICK), 5, members=4)
         assert torch.allclose(env.metrics()["utilisation"].sum(-1), torch.full((2,), float(k)), atol=1e-5)
         assert torch.allclose(env.metrics()["load"].sum(-1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize(("system", "rows"), [("switch", 4), ("moe", 2)])
+def test_every_expert_has_room_for_one_sample_at_least(system, rows):
+    policy = Specialists(system, **QUICK)
+    env, obs = begin(policy, members=8, slice_size=rows)
+    before = {k: v.clone() for k, v in policy.state_dict()["specialists"].items()}
+    for _ in range(3):
+        obs = env.step(policy.act(obs)).obs
+    learnt = policy.state_dict()["specialists"]
+    assert any(not torch.equal(value, learnt[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("system", AS_PUBLISHED)
+def test_presets_are_their_options_and_learn_otherwise(system):
+    def learnt(**options):
+        policy = Specialists(system, **QUICK, **options)
+        run(policy, 4, members=4)
+        return policy.state_dict()["specialists"]
+
+    plain, preset = learnt(), learnt(preset="as_published")
+    spelt = learnt(**AS_PUBLISHED[system])
+    assert all(torch.equal(preset[name], spelt[name]) for name in preset)
+    assert any(not torch.equal(preset[name], plain[name]) for name in preset)
+
+
+def test_an_ensemble_votes_and_says_how_unsure_it_is():
+    policy = Specialists("ensemble", aggregation="vote", **QUICK)
+    env = run(policy, 4)
+    assert env.mixing.weighting == "votes"
+    x = env.dataset.inputs("test", torch.arange(20))
+    probs = policy.predict(x)
+    assert torch.allclose(policy.uncertainty(x), probs.var(1, correction=0).mean(-1))
+    top = torch.nn.functional.one_hot(probs.argmax(-1), 10).sum(1)
+    chosen = top.gather(-1, policy.together(x).argmax(-1, keepdim=True))
+    assert torch.equal(chosen[..., 0], top.amax(-1))
+
+
+def test_no_collective_takes_modes_for_controls():
+    theirs = [s for s in scenarios.values() if s.env == "collective-v0"]
+    assert theirs
+    assert all(not s.controls for s in theirs)
+    assert all("no mode is a control" in s.summary for s in theirs)
 
 
 def test_one_policy_is_the_others_by_its_bids():
@@ -426,6 +564,16 @@ def test_mistakes_of_policies():
         Specialists("mixture")
     with pytest.raises(UnknownName, match="did you mean 'balance'"):
         Specialists("moe", balanced=1)
+    with pytest.raises(UnknownName, match="unknown preset of a collective 'faithful'"):
+        Specialists("moe", preset="faithful")
+    with pytest.raises(ConfigError, match=r"policy voting does what its document does .* leave out preset"):
+        Specialists("voting", preset="as_published")
+    with pytest.raises(UnknownName, match="unknown thing to correlate 'mistakes'"):
+        begin(Specialists("diverse_ensemble", of="mistakes"))
+    with pytest.raises(UnknownName, match="unknown form of the z-loss 'squared'"):
+        begin(Specialists("switch", z_form="squared"))
+    with pytest.raises(UnknownName, match="unknown aggregation 'median'"):
+        begin(Specialists("ensemble", aggregation="median"))
     with pytest.raises(UnknownName, match="unknown way of voting"):
         begin(Specialists("voting", voting="loud"))
     with pytest.raises(ConfigError, match="HostedCollective is no collective-v0 with learners of your own"):

@@ -210,7 +210,7 @@ def test_ctrl_c_keeps_the_best(call, monkeypatch, after):
     monkeypatch.setattr(training.Evaluation, "__call__", then_stop)
     code, out, err = call("train", "tiny", *QUICK, "--timesteps", "480", "--out", "mine", "--json")
     assert code == 130
-    assert "mine/best.zip" in err
+    assert "studyhall train --resume mine" in err
     found = json.loads(out)
     assert found["stopped"]
     assert len(found["evaluations"]) == after

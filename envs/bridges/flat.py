@@ -15,8 +15,8 @@ MOST = 256
 """Numbers in a flat action at most: independent Gaussians over more of them learn nothing useful."""
 
 INSTEAD = (
-    "make the world with learners=… and actions='listen', 'gated' or 'discrete', one of messages with slice_size=1 and "
-    "choices=True (or bound=…), or use make_vec"
+    "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
+    "learners=… with actions='listen', 'gated' or 'discrete', or slice_size=1 with choices=True (or bound=…)"
 )
 
 

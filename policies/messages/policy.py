@@ -21,6 +21,7 @@ from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
 from ...envs.validation import whole
 from ...envs.world import TensorDict, World
+from ..files import read
 from ..policy import Policy
 from .speech import Speech, speech_of
 
@@ -44,19 +45,25 @@ class MessageNetwork(Protocol):
         """Raw messages ``[N, P, M]``."""
 
     def answer(self, memory: Memory) -> Tensor:
-        """Answers ``[N, P, A]``."""
+        """Answers ``[N, P, A]`` as the world takes them.
+
+        Weights ≥ 0 of classes (a softmax, not logits), pixels in [0, 1], or numbers.
+        """
 
 
 class MessagePolicy(Policy):
     """Acts in a message world by one network.
 
-    Subclasses write :meth:`make_network`.
+    Subclasses write :meth:`make_network`, which returns a module with the four methods of :class:`MessageNetwork`;
+    :func:`flat_sizes` tells the sizes. Trained by ``studyhall train``, or in a loop of one's own: set ``training``,
+    call :meth:`reset` at the start of each episode, and step on :meth:`parameters` by the world's losses.
 
     Args:
         estimator: "gumbel" or "sampled": how senders of symbols are trained; see `speech.py`.
         temperature: Of "gumbel".
         entropy: Weight of the entropy bonus of "sampled".
         seed: Of the weights.
+        weights: File to take them from, as training wrote it.
 
     Attributes:
         about: What the file that its weights came from says of itself.
@@ -69,7 +76,13 @@ class MessagePolicy(Policy):
     speech: Speech
 
     def __init__(
-        self, *, estimator: str = "gumbel", temperature: float = 1.0, entropy: float = 0.01, seed: int = 0
+        self,
+        *,
+        estimator: str = "gumbel",
+        temperature: float = 1.0,
+        entropy: float = 0.01,
+        seed: int = 0,
+        weights: str | None = None,
     ) -> None:
         self.training = False
         self.seed = whole("seed", seed, 0)
@@ -80,13 +93,16 @@ class MessagePolicy(Policy):
         }
         self.about: dict[str, Any] = {}
         self._weights: Mapping[str, Tensor] | None = None
+        if weights is not None:
+            about, self._weights = read(weights, FORMAT)
+            self.about = dict(about)
 
     @abstractmethod
     def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:
         """A :class:`MessageNetwork` for a world's sizes, its weights drawn from the generator."""
 
     def bind(self, world: World) -> None:
-        """Make the network for a world, or check that the loaded one fits.
+        """Make the network for a world, with the weights that were loaded or learnt before, if there are any.
 
         Raises:
             ConfigError: The world is none of messages, or not one that the loaded weights are for.
@@ -95,20 +111,30 @@ class MessagePolicy(Policy):
             raise ConfigError(
                 f"{type(self).__name__} talks: give it a message world (halves-v0, consensus-v0, …)"
             )
+        learnt = self.network.state_dict() if hasattr(self, "network") else self._weights
         super().bind(world)
         self.speech = speech_of(world, **self.settings_of_speech)
-        network = self.make_network(world, torch.Generator().manual_seed(self.seed))
-        if self._weights is not None:
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # ordinary modules draw their weights from the global generator
+            torch.manual_seed(self.seed)
+            network = self.make_network(world, torch.Generator().manual_seed(self.seed))
+        if learnt is not None:
             try:
-                network.load_state_dict(self._weights)
+                network.load_state_dict(learnt)
             except RuntimeError as fault:
                 raise ConfigError(
-                    "the weights are of another world or network: give the world the number of agents, the "
-                    "pictures, and the messages that they were trained with"
+                    "the weights are of another world or network: give the world the number of agents, the pictures "
+                    f"and the messages, and the policy the settings, that they were trained with{self._trained_in()}"
                 ) from fault
         self.network = network.to(world.device).requires_grad_(True)
         self._memory: Memory = None
         self._seen = np.full(world.num_worlds, -1)  # the world's clock when it was last looked at
+
+    def _trained_in(self) -> str:
+        """What the file of the weights says of their world."""
+        kwargs = {"env": self.about.get("env"), **self.about.get("env_kwargs", {})}
+        return f" ({', '.join(f'{k}={v}' for k, v in kwargs.items())})" if self.about else ""
 
     @property
     def settings_of_speech(self) -> dict[str, Any]:
