@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .world import TensorDict
 
 _SAMPLES = 8
-_ENLARGED = 96  # pixels of a picture's longer side, at least
+_ENLARGED = 48  # pixels of a picture's longer side, at least
 _GAP = 4
 _PAPER = 0.85  # grey between the parts
 
@@ -31,24 +31,32 @@ def as_text(world: Halves, state: TensorDict, w: int) -> str:
 
 
 def as_image(world: Halves, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: for each of the first samples (columns) and each viewer, three rows.
+    """uint8 ``[H, W, 3]``: of the first samples (columns), what each viewer saw, painted, and should have painted.
 
-    The rows are the whole picture with only the viewer's own part in it, the same with its paintings of the others
-    beside it, and the truth. Parts stand where their holders' places are in the grid.
+    Parts stand where their holders' places are in the grid; beside a viewer's paintings is its own part.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     held = state["view"][w, :, :_SAMPLES]
     if world.oracle:
         held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
     truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]
-    rows = []
-    for i in range(world.num_agents):
+    figure = Figure(figsize=(9, 3.4 * world.num_agents + 0.4), dpi=80, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(3 * world.num_agents, 1)
+    for i, name in enumerate(world.agents):
         others = [(i + 1 + s) % world.num_agents for s in range(world.sources)]
         saw: dict[int, Tensor] = {i: held[i]}
         painted = {**saw, **{j: answer[i, s] for s, j in enumerate(others)}}
         right = {**saw, **{j: truth[j] for j in others}}
-        rows += [_strip(world, parts) for parts in (saw, painted, right)]
-        rows.append(np.full((3 * _GAP, *rows[-1].shape[1:]), _PAPER, np.float32))
-    return (np.concatenate(rows[:-1], axis=0) * 255).round().astype(np.uint8)
+        for k, (what, parts) in enumerate((("saw", saw), ("painted", painted), ("truth", right))):
+            axes[3 * i + k].imshow(_strip(world, parts), vmin=0, vmax=1)
+            axes[3 * i + k].set(xticks=[], yticks=[])
+            axes[3 * i + k].set_ylabel(f"{name}\n{what}", fontsize=8, rotation=0, ha="right", va="center")
+    figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=10)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _strip(world: Halves, parts: dict[int, Tensor]) -> np.ndarray:

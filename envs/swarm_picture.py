@@ -39,7 +39,7 @@ def _cell(place: list[float]) -> tuple[int, int]:
 
 
 def as_image(world: SwarmWorld, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: contours of a plane through the best, flights of the last step, and everyone's bests.
+    """uint8 ``[H, W, 3]``: contours of a plane through the best, the particles' last paths, and everyone's bests.
 
     The plane is that of the first two coordinates; the others are those of the swarm's best position.
     """
@@ -53,10 +53,9 @@ def as_image(world: SwarmWorld, state: TensorDict, w: int) -> np.ndarray:
     leader = int(worth.argmin())
     if world.objective.dimensions > 1:
         _draw_contours(plane, world, state, w, leader)
-    position, velocity, best = (_plane(state[k][w]) for k in ("position", "velocity", "best"))
-    tail = position - velocity
-    for start, end in zip(tail, position, strict=True):
-        plane.plot(*zip(start, end, strict=True), color="white", lw=0.8, alpha=0.7)
+    position, best = (_plane(state[k][w]) for k in ("position", "best"))
+    for path in state["trail"][w].cpu().numpy().transpose(1, 2, 0):  # [2, TRAIL] of a particle
+        plane.plot(*path, color="white", lw=0.8, alpha=0.6)
     plane.scatter(*best.T, s=18, facecolors="none", edgecolors="white", linewidths=0.8)
     plane.scatter(*position.T, s=16, color="#f58518", zorder=3)
     plane.scatter(*best[leader], s=90, marker="*", color="#e45756", zorder=4)

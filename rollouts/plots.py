@@ -47,19 +47,32 @@ def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
     os.replace(partial, path)
 
 
+def _of_the_world(curve: Sequence[Any]) -> bool:
+    """Whether a headline ``[points][seeds][N]`` is the world's own, the same for all its several agents."""
+    values = np.asarray(curve, dtype=float)
+    return values.shape[-1] > 1 and bool((values == values[..., :1]).all())
+
+
 def plot_curve(axes: Axes, report: Report) -> None:
     """The headline over steps: per mode the mean over agents, with the range over seeds; of accuracies the best too."""
     headline = report.headline
     agents = "student" if headline == EXAM else "agent"
     percent = is_fraction(headline, headline)
+    shared = all(_of_the_world(report.curves[mode]) for mode in report.modes)
     marker = "." if len(report.steps) < _FEW_POINTS else None
     for mode, colour in zip(report.modes, _colours(report.modes), strict=True):
         values = (100 if percent else 1) * np.asarray(report.curves[mode], dtype=float)  # [points, seeds, N]
         mean = values.mean(-1)
         line: dict[str, Any] = {"color": colour, "linewidth": 1.6, "zorder": 3 if mode == "open" else 2}
-        axes.plot(report.steps, mean.mean(-1), label=f"{mode}: mean of {agents}s", marker=marker, **line)
+        axes.plot(
+            report.steps,
+            mean.mean(-1),
+            label=mode if shared else f"{mode}: mean of {agents}s",
+            marker=marker,
+            **line,
+        )
         axes.fill_between(report.steps, mean.min(-1), mean.max(-1), color=colour, alpha=0.2, linewidth=0)
-        if percent:
+        if percent and not shared:
             axes.plot(
                 report.steps,
                 values.max(-1).mean(-1),
