@@ -4,8 +4,9 @@
 Every sample is cut into T tokens: patches of a picture, or stretches of a vector. N scorers see each token at a glance
 only, each in its own way, and rate its relevance; a scorer's bid says how much its ratings count on a sample. The world
 mixes the ratings as any collective does, Σ w·f (`mixing.py`), and spends a budget of k tokens on the sum. A *reader*
-sees those tokens, and nothing of the others, and answers. It is a network that the world trains on the stream, or one
-that is given. The scorers are rewarded for what the reader's answers to a fixed exam gain.
+sees those tokens, and nothing of the others, and answers. It is a network that the world trains on the stream, on
+tokens drawn by chance, or one that is given. The scorers are rewarded for what the reader's answers to a fixed exam
+gain.
 
 ## Observation Space
 Flat `Dict`, the same for every agent. N scorers, B rows of a slice, E exam items, T tokens of F features.
@@ -39,29 +40,39 @@ Flat `Dict`. Rows of relevance are divided by their sums; an all-zero row abstai
 Tokens rated 0 by all are not read, even where budget is left.
 
 ## Rewards
-`reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − byte_price·KiB sent − label_price·labels`. Own
-progress is the change of `score`: the reader's exam score plus `contribution_weight` · `contribution`, smoothed; the
-contribution is what the reader's score would lose if one's ratings were not counted, with the same luck.
+`reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − byte_price·KiB sent`. Own progress is the
+change of `score`: the reader's exam score plus `contribution_weight` · `contribution`, smoothed; the contribution is
+what the reader's score would lose if one's ratings were not counted, with the same luck.
 
 ## Starting State
 A stratified exam drawn from the exam split, the first slice, no feedback, an untrained reader, scores at chance.
 
 ## Episode End
-Truncation at `horizon`. Termination when a single-pass stream has been dealt out.
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out, and of a world whose reader is no
+longer finite: what it lost on a sample is then told as ln C, as if it had guessed, and an exam it cannot answer is
+scored so. On a device that is looked for when report cards are due.
 
 ## Channel
 Ratings that count (a weight above 0) are T·4 bytes a sample of the slice, charged to the scorer; those of the exam are
 no messages. A label is ⌈log₂ C⌉ bits, told to each scorer. Tokens go to the reader alone, which is no agent.
 
 ## Assumptions
-Slices are iid draws unless `order` says otherwise. The reader learns the slice after it has answered. A reader answers
-for all worlds at once, so a world in a batch equals the same world alone to rounding.
+Slices are iid draws unless `order` says otherwise. After it has answered, the reader learns the slice from k tokens of
+each sample drawn uniformly, whatever was chosen; what the scorers choose it reads in answers and the exam alone. A
+reader that learns from their choices learns their code as well: scorers who guess the class can tell it by which token
+they have read, and it need hold nothing of the class (Jethani, Sudarshan, Aphinyanaphongs & Ranganath, "Have we learned
+to explain?", AISTATS 2021, whose EVAL-X learns so). Scorers may still guess and choose what speaks for their guess.
+The reader has not practised on fewer than k tokens. One that is given should have learnt from such subsets too; it is
+used as it is and never changed: of an `nn.Module` a copy in evaluation mode, other callables as they are. A reader
+answers for all worlds at once, so a world in a batch equals the same world alone to rounding.
 
 ## Metrics
 Per scorer: `score`, `contribution`, `dominance` (share of the tokens read to which it gave the greatest part), `bytes`,
-`labels`, `label_bytes`. Per world: `reader_accuracy`, `reader_score` (smoothed), `reader_loss` (on the slices before
-they were learnt), `tokens_read` (a sample), `agreement` (shared relevance, Σ min, mean over pairs of scorers that rate;
-1 if all rate alike). Scores and the accuracy are of the last exam, the others of all slices.
+`labels`, `label_bytes`. Per world: `reader_accuracy`, `reader_score`, `reader_loss` (on the slices before they were
+learnt), `tokens_read` (a sample), `agreement` (shared relevance, Σ min, mean over pairs of scorers that rate; 1 if all
+rate alike). `score`, `contribution` and `reader_score` are smoothed over exams (`exam_smoothing`), the
+accuracy is of the last exam, the others are of all slices. None is of the test split, which nobody rates: an exam is
+drawn from the exam split, which the reader never learns.
 
 ## Arguments
 | argument | default | meaning |
@@ -78,8 +89,10 @@ they were learnt), `tokens_read` (a sample), `agreement` (shared relevance, Σ m
 | `slice_size`, `exam_size`, `horizon`, `order` | 32, 64, 400, "iid" | as in `classroom-v0` |
 | `topic_steps`, `topic_classes`, `task_classes` | 20, 2, 2 | likewise |
 | `contribution_weight` | 1 | see Rewards |
-| `byte_price`, `label_price`, `reward_scale`, `cooperation` | 0, 0, 10, 0 | see Rewards |
+| `byte_price`, `reward_scale`, `cooperation` | 0, 10, 0 | see Rewards |
 | `exam_every`, `exam_smoothing`, `card_every` | 1, .2, 10 | as in `classroom-v0` |
+| `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
 
 ## Version History
 * v0: first release.
@@ -87,6 +100,7 @@ they were learnt), `tokens_read` (a sample), `agreement` (shared relevance, Σ m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,12 +119,11 @@ from .mixing import Mixing
 from .reader import Given, make_reader
 from .streams import load_dataset
 from .streams.schedule import Schedule
-from .tokens import STATISTICS, Tokens, agreement, dominance, spend
+from .tokens import Glimpses, Tokens, agreement, dominance, spend
 from .validation import real, whole
 from .world import Outcome, TensorDict, World
 
 SPENDINGS = ("top_k", "sample")
-VIEWS = ("statistic", "coarse", "pixels")
 
 
 class Allocation(World):
@@ -156,7 +169,6 @@ class Allocation(World):
         task_classes: int = 2,
         contribution_weight: float = 1.0,
         byte_price: float = 0.0,
-        label_price: float = 0.0,
         reward_scale: float = 10.0,
         cooperation: float = 0.0,
         exam_every: int = 1,
@@ -173,17 +185,15 @@ class Allocation(World):
         )
         if spending not in SPENDINGS:
             raise unknown("spending", str(spending), SPENDINGS)
-        if see not in VIEWS:
-            raise unknown("see", str(see), VIEWS)
         self.spending, self.see = spending, see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
-        self.label_price = real("label_price (reward per label)", label_price, 0)
         self.reward_scale = real("reward_scale", reward_scale, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
         self.tokens = Tokens(self.dataset.shape, patch)
+        self.glimpses = Glimpses(self.tokens, self.num_agents, see)
         self.budget = whole("budget (tokens read of a sample)", budget, 1, self.tokens.count)
         self.schedule = Schedule(
             self.dataset.stream,
@@ -204,7 +214,7 @@ class Allocation(World):
     def _declare(self, rows: int, exam_size: int) -> None:
         """Spaces and draws."""
         n, t = self.num_agents, self.tokens.count
-        features = {"statistic": 1, "coarse": len(STATISTICS), "pixels": self.tokens.width}[self.see]
+        features = self.glimpses.features
         glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -228,7 +238,9 @@ class Allocation(World):
                 "answers_bids": spaces.Box(0, np.inf, (exam_size,), np.float32),
             }
         )
-        luck = {"spend/slice": (rows, t), "spend/exam": (exam_size, t)} if self.spending == "sample" else {}
+        luck = {"lesson": (rows, t)}
+        if self.spending == "sample":
+            luck |= {"spend/slice": (rows, t), "spend/exam": (exam_size, t)}
         self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
         self.step_draws = rng.Draws(self.schedule.step_draws() | luck)
 
@@ -253,6 +265,7 @@ class Allocation(World):
             "accuracy": none,
             "card": nobody,
             "bits": torch.zeros_like(nobody, dtype=torch.int64),
+            "sound": torch.ones(w, dtype=torch.bool, device=self.device),
         }
         fresh |= prefixed("total/", {"loss": none, "read": none, "agreement": none, "dominance": nobody})
         return fresh
@@ -265,17 +278,18 @@ class Allocation(World):
         read = self._spend(self.mixing.mix(weights, ratings), draws, "spend/slice")
         slice_ = state["stream/slice"][:, 0]
         tokens, labels = self._tokens("stream", slice_), self._labels(slice_)
-        answers = self.reader.logits(tokens, read)
-        loss = torch.nan_to_num(F.cross_entropy(answers.mT, labels, ignore_index=-1, reduction="none"))
+        loss, sound = self._loss(self.reader.logits(tokens, read), labels)
         marks = self._examine(state, actions, draws)
         moving = torch.from_numpy(self.moving).to(self.device)
-        self.reader.learn(tokens, read, labels, moving)
+        # By chance: a reader that learnt from what the scorers choose would learn to read their choice.
+        lesson = spend(torch.ones_like(tokens[..., 0]), self.budget, rng.uniform(draws["lesson"]))
+        self.reader.learn(tokens, lesson, labels, moving)
         reward = progress_reward(
             state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
         )
         bits = ledger.soft_targets((weights > 0).sum(-1), self.tokens.count)
         told = torch.full_like(bits, rows)
-        reward = reward - self.byte_price * bits / (8 * 1024) - self.label_price * told
+        reward = reward - self.byte_price * bits / (8 * 1024)
         tally = {
             "loss": loss.mean(-1),
             "read": read.sum(-1).float().mean(-1),
@@ -299,6 +313,7 @@ class Allocation(World):
                 state["card"], marks["accuracy"][:, None].expand_as(state["card"]), clock
             ),
             "bits": state["bits"] + bits,
+            "sound": state["sound"] & sound.all(-1),
         }
         info = {
             **self._told(marks, tally),
@@ -309,8 +324,13 @@ class Allocation(World):
         return Outcome(new, reward, info)
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
-        """A single-pass stream ends when it has been dealt out."""
-        return self.schedule.exhausted(clock)
+        """A single-pass stream has been dealt out, or the reader is no longer finite.
+
+        The second is looked for where looking is free, on a device when report cards are due.
+        """
+        over = self.schedule.exhausted(clock)
+        due = self.device.type == "cpu" or bool((clock % self.exam.card_every == 0).any())
+        return over | ~self._state["sound"].cpu().numpy() if due else over
 
     def _rated(self, relevance: Tensor, bids: Tensor) -> tuple[Tensor, Tensor]:
         """Relevance as shares of the tokens ``[W, N, R, T]``, and bids ``[W, N, R]``, 0 of those who abstain."""
@@ -323,6 +343,12 @@ class Allocation(World):
             return spend(shares, self.budget)
         luck = rng.uniform(draws[purpose])
         return spend(shares, self.budget, luck if shares.dim() == luck.dim() else luck[:, None])
+
+    def _loss(self, answers: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses ``[W, B]`` of logits ``[W, B, C]``, 0 where nothing was dealt (−1), and where they are finite."""
+        loss = F.cross_entropy(answers.mT, labels, ignore_index=-1, reduction="none")
+        sound = torch.isfinite(loss)
+        return torch.where(sound, loss, math.log(self.dataset.num_classes)), sound
 
     def _examine(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> TensorDict:
         """The marks of the reader after this step, with all scorers and without each, where it is a day for it."""
@@ -363,10 +389,10 @@ class Allocation(World):
         today = self.exam.today(state["clock"])
         feedback = state["fb/slice"][:, 0]
         return {
-            "tokens": self._glimpse(self._tokens("stream", state["stream/slice"][:, 0])),
-            "exam": self._glimpse(self._tokens("exam", state["exam"]) * today.view(-1, 1, 1, 1)),
+            "tokens": self.glimpses.of(self._tokens("stream", state["stream/slice"][:, 0])),
+            "exam": self.glimpses.of(self._tokens("exam", state["exam"]) * today.view(-1, 1, 1, 1)),
             "exam_now": alike(today.to(torch.int8)[:, None]),
-            "fb_tokens": self._glimpse(self._tokens("stream", feedback)),
+            "fb_tokens": self.glimpses.of(self._tokens("stream", feedback)),
             "fb_read": alike(state["fb/read"].to(torch.int8)),
             "fb_loss": alike(state["fb/loss"]),
             "fb_labels": alike(self._labels(feedback)),
@@ -383,17 +409,6 @@ class Allocation(World):
     def _labels(self, index: Tensor) -> Tensor:
         """Stream labels of ``index``; −1 where −1."""
         return torch.where(index >= 0, self.dataset.labels("stream", index.clamp_min(0)), -1)
-
-    def _glimpse(self, tokens: Tensor) -> Tensor:
-        """What each scorer sees of tokens ``[W, R, T, P]``, ``[W, N, R, T, F]``."""
-        n = self.num_agents
-        if self.see == "pixels":
-            return tokens[:, None].expand(-1, n, *tokens.shape[1:])
-        glance = self.tokens.glance(tokens)
-        if self.see == "coarse":
-            return glance[:, None].expand(-1, n, *glance.shape[1:])
-        which = torch.arange(n, device=self.device) % len(STATISTICS)
-        return glance[..., which].movedim(-1, 1)[..., None]
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..learners import MLP, Population, make_optimiser
@@ -19,12 +19,8 @@ from .validation import real, whole
 Given = Callable[[Tensor, Tensor], Tensor]
 """From tokens ``[M, T, P]``, zero where not read, and what was read, bool ``[M, T]``, to logits ``[M, C]``."""
 
-_FAULTS = (
-    IndexError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)  # how a callable fails on what it was not made for
+# How a callable fails on what it was not made for.
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Reader(ABC):
@@ -38,7 +34,10 @@ class Reader(ABC):
         """Logits ``[W, M, C]`` of tokens ``[W, M, T, P]``, of which those in ``read`` (bool ``[W, M, T]``) are seen."""
 
     def learn(self, tokens: Tensor, read: Tensor, labels: Tensor, moving: Tensor) -> None:
-        """Learn from labels ``[W, M]`` (−1: none) in the worlds that are ``moving`` (bool ``[W]``)."""
+        """Learn from labels ``[W, M]`` (−1: none) in the worlds that are ``moving`` (bool ``[W]``).
+
+        ``read`` must not be what scorers chose: a reader that learns from their choices learns to be told by them.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
         """What it has learnt."""
@@ -140,33 +139,41 @@ class GivenReader(Reader):
     """A reader that is used as it is and never changed.
 
     Args:
-        answer: The reader.
+        answer: The reader. Of a module a copy in evaluation mode answers, so the given one keeps its mode and its
+            buffers, and training it later changes nothing here. What another callable wraps is up to it.
         tokens: The cut.
         classes: C.
         device: Where it is called.
 
     Raises:
-        ConfigError: It fails, or gives something else than logits.
+        ConfigError: It fails on a sample, or gives something else than logits.
     """
 
     def __init__(self, answer: Given, tokens: Tokens, classes: int, device: torch.device) -> None:
-        self.answer, self.classes = answer, classes
-        blank = torch.zeros(2, tokens.count, tokens.width, device=device)
+        self.classes = classes
+        blank = torch.zeros(1, tokens.count, tokens.width, device=device)  # answers may not need company
         try:
-            out = self._call(blank, torch.zeros(2, tokens.count, dtype=torch.bool, device=device))
+            is_module = isinstance(answer, nn.Module)
+            self.answer = copy.deepcopy(answer).to(device).eval() if is_module else answer  # type: ignore[attr-defined]
+            self._call(blank, torch.zeros(1, tokens.count, dtype=torch.bool, device=device))
+        except ConfigError:
+            raise
         except _FAULTS as fault:
             reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
-            raise ConfigError(f"the reader fails on tokens {list(blank.shape)}: {reason}") from fault
-        if not isinstance(out, Tensor) or out.shape != (2, classes):
-            got = list(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ConfigError(
-                f"the reader must map tokens {list(blank.shape)} and a mask {list(blank.shape[:2])} to logits "
-                f"{[2, classes]}, it gives {got}"
-            )
+                f"the reader fails on tokens {list(blank.shape)} and a mask {list(blank.shape[:2])}: {reason}"
+            ) from fault
 
     def _call(self, tokens: Tensor, read: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.answer(tokens, read)
+            out = self.answer(tokens, read)
+        if not isinstance(out, Tensor) or out.shape != (len(tokens), self.classes):
+            got = list(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+            raise ConfigError(
+                f"the reader must map tokens {list(tokens.shape)} and a mask {list(read.shape)} to logits "
+                f"{[len(tokens), self.classes]}, it gives {got}"
+            )
+        return out
 
     def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
         """As in :meth:`Reader.logits`."""

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import ConfigError
+from .errors import ConfigError, unknown
 from .validation import whole
 
 STATISTICS = ("mean", "deviation", "greatest", "change")
 """What a glance tells of a token; ``change`` is the mean absolute difference of neighbouring entries."""
+
+VIEWS = ("statistic", "coarse", "pixels")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,42 @@ class Tokens:
         _, high, wide = self._picture
         grid = values.view(*values.shape[:-1], down, across)
         return grid.repeat_interleave(high, -2).repeat_interleave(wide, -1)
+
+
+@dataclass(frozen=True)
+class Glimpses:
+    """What each of N scorers sees of tokens.
+
+    Args:
+        tokens: The cut.
+        scorers: N.
+        see: "statistic", one of the :data:`STATISTICS`, the n-th scorer the (n mod 4)-th; "coarse", all of them; or
+            "pixels", the token itself.
+
+    Raises:
+        UnknownName: Another way to see.
+    """
+
+    tokens: Tokens
+    scorers: int
+    see: str
+
+    def __post_init__(self) -> None:
+        if self.see not in VIEWS:
+            raise unknown("see", str(self.see), VIEWS)
+
+    @property
+    def features(self) -> int:
+        """F, numbers seen of a token."""
+        return {"statistic": 1, "coarse": len(STATISTICS), "pixels": self.tokens.width}[self.see]
+
+    def of(self, tokens: Tensor) -> Tensor:
+        """Of tokens ``[W, R, T, P]`` what each scorer sees, ``[W, N, R, T, F]``."""
+        seen = tokens if self.see == "pixels" else self.tokens.glance(tokens)
+        if self.see == "statistic":
+            own = torch.arange(self.scorers, device=tokens.device) % len(STATISTICS)
+            return seen[..., own].movedim(-1, 1)[..., None]
+        return seen[:, None].expand(-1, self.scorers, *seen.shape[1:])
 
 
 def spend(shares: Tensor, budget: int, luck: Tensor | None = None) -> Tensor:

@@ -2,8 +2,9 @@
 
 The learnt scorers see glimpses only, never the tokens that the world's reader sees. They learn by a reader of their
 own: it classifies the labelled slice from glimpses of k tokens, drawn by relevance with Gumbel noise, and its loss
-reaches the scorers straight through the draw ("Learning to explain", Chen et al., ICML 2018). What is relevant to it
-should be relevant to the world's reader.
+reaches the scorers straight through the draw ("Learning to explain", Chen et al., ICML 2018). The reader itself learns
+from k tokens drawn uniformly: one that learnt from theirs would let them tell it the class by their choice (REAL-X,
+Jethani et al., AISTATS 2021). What is relevant to it should be relevant to the world's reader.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from ..envs import rng
@@ -22,6 +24,8 @@ from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
 from ..learners.lesson import none
 from .collective import Experts, RelevanceRouter, allocate
+from .collective.dispatch import grouped
+from .collective.routing import dense_weights
 from .copies import Copies
 from .policy import Policy
 
@@ -151,7 +155,7 @@ class Router(Allocator):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
-        self.copies.load_state_dict(saved["scorers"])
+        self.copies.load_state_dict(saved.get("scorers", {}))
 
 
 class Swarm(Router):
@@ -216,17 +220,39 @@ class Glimpsers(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Each scorer's part of the relevance of tokens ``[W, R, T, F]``, ``[W, N, R, T]``; their sum is in [0, 1]."""
         places = cast(Tensor, self.places).expand(*tokens.shape[:-1], -1)
-        found = self.router(torch.cat([tokens, places], dim=-1))
-        return (found.weights * found.score[..., None]).movedim(-1, 1)
+        rows = torch.cat([tokens, places], dim=-1).flatten(1, 2)  # [W, R·T, F + T]
+        route = self.router.router(rows)
+        # Room for all of them: how many each scorer is asked for would have to be read on the host.
+        score, _ = grouped(self.router.scorers, rows, route.chosen, route.gates, rows.shape[1])
+        return (dense_weights(route) * score).unflatten(1, tokens.shape[1:3]).movedim(-1, 1)
 
     def loss(self, tokens: Tensor, labels: Tensor, key: Tensor) -> Tensor:
-        """The reader's mean loss ``[W]`` on k tokens drawn by relevance; labels ``[W, R]``."""
+        """What the two halves have to learn, ``[W]``; labels ``[W, R]``.
+
+        The reader learns from k tokens of each sample drawn uniformly, the scorers from its loss on k drawn by
+        relevance, which changes nothing of it.
+        """
         score = self(tokens).sum(1)  # [W, R, T]
-        drawn = rng.uniform(rng.bits(key, "gumbel", tuple(score.shape[1:]))).clamp(2.0**-24, 1 - 2.0**-24)
-        luck = score.clamp_min(1e-6).log() - (-drawn.log()).log()
+        chosen = self._draw(score.clamp_min(1e-6).log(), key, "gumbel")
+        anything = self._draw(torch.zeros_like(score), key, "anything")
+        fixed = {name: parameter.detach() for name, parameter in self.reader.named_parameters()}
+        logits = functional_call(self.reader, fixed, (self._seen(tokens, chosen),))[:, 0]
+        practice = self.reader(self._seen(tokens, anything))[:, 0]
+        return (_loss(logits, labels) + _loss(practice, labels)).mean(-1)
+
+    def _draw(self, preference: Tensor, key: Tensor, purpose: str) -> Tensor:
+        """Draw k tokens by log preference ``[W, R, T]``; gradients pass straight through to the relaxed draw."""
+        drawn = rng.uniform(rng.bits(key, purpose, tuple(preference.shape[1:])))
+        luck = preference - (-drawn.clamp(2.0**-24, 1 - 2.0**-24).log()).log()
         soft = (self.budget * (luck / self.temperature).softmax(-1)).clamp(max=1.0)
         first = luck.topk(self.budget, dim=-1).indices
-        read = torch.zeros_like(soft).scatter(-1, first, 1.0) + soft - soft.detach()
-        seen = torch.cat([tokens * read[..., None], read[..., None]], dim=-1).flatten(2)
-        logits = self.reader.of_all(seen)[:, 0]
-        return F.cross_entropy(logits.mT, labels, ignore_index=-1, reduction="none").mean(-1)
+        return torch.zeros_like(soft).scatter(-1, first, 1.0) + soft - soft.detach()
+
+    def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
+        """What the reader is given, ``[W, R, T·(F + 1)]``: tokens that are read, and which are."""
+        return torch.cat([tokens * read[..., None], read[..., None]], dim=-1).flatten(2)
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of logits ``[W, R, C]`` on labels ``[W, R]``; 0 where there is none (−1)."""
+    return F.cross_entropy(logits.mT, labels, ignore_index=-1, reduction="none")

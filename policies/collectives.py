@@ -180,7 +180,7 @@ class Specialists(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
-        self.copies.load_state_dict(saved["specialists"])
+        self.copies.load_state_dict(saved.get("specialists", {}))
 
 
 def _preset(system: str, name: str) -> Mapping[str, Any]:

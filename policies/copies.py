@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..envs.errors import ConfigError
 from ..learners.optimiser import Optimiser
+from ..learners.population import load
 
 
 class Copies:
@@ -74,10 +76,19 @@ class Copies:
         return {name: tensor.clone() for name, tensor in self._state().items()}
 
     def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
-        """Take over a :meth:`state_dict`, in place."""
-        with torch.no_grad():
-            for name, tensor in self._state().items():
-                tensor.copy_(saved[name])
+        """Take over a :meth:`state_dict`, in place.
+
+        Raises:
+            ConfigError: It is of another module, width or number of copies; nothing was changed then.
+        """
+        try:
+            with torch.no_grad():
+                load(self._state(), saved)
+        except ValueError:
+            raise ConfigError(
+                "the saved policy is of another system, width or number of worlds: make it, and its world, "
+                "with the same arguments"
+            ) from None
 
     def _state(self) -> dict[str, Tensor]:
         state = {f"parameter.{name}": p.data for name, p in self.module.named_parameters()}

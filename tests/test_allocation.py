@@ -9,8 +9,10 @@ from studyhall.envs import rng
 from studyhall.envs.allocation import Allocation
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.tokens import Tokens, spend
+from studyhall.learners import make_optimiser
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Router, Saliency, Swarm
+from studyhall.policies.allocators import Allocator, Glimpsers, Router, Saliency, Swarm
+from studyhall.policies.copies import Copies
 from studyhall.testing import check_exam_blind, check_world
 
 SMALL = {"scorers": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "hidden": (8,)}
@@ -161,6 +163,66 @@ def test_a_given_reader_is_used_as_it_is():
     assert torch.equal(env.metrics()["reader_accuracy"], expected.mean(-1))
 
 
+def test_a_given_module_answers_in_evaluation_mode_and_keeps_every_bit():
+    class Reads(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.drop, self.out = (
+                torch.nn.BatchNorm1d(64),
+                torch.nn.Dropout(0.5),
+                torch.nn.Linear(64, 10),
+            )
+
+        def forward(self, tokens, read):
+            return self.out(self.drop(self.norm(tokens.flatten(1))))
+
+    module = Reads()
+    module.drop.eval()  # a mode of its own
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    env, _ = world(reader=module, budget=16)
+    after = env.step(actions(env)).obs
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert (module.training, module.norm.training, module.drop.training) == (True, True, False)
+    cut = env.tokens.cut(env.dataset.inputs("stream", env._state["fb/slice"][:, 0])).flatten(0, 1)
+    expected = F.cross_entropy(module.eval()(cut, None), after["fb_labels"][:, 0].flatten(), reduction="none")
+    assert torch.allclose(after["fb_loss"][:, 0].flatten(), expected, atol=1e-5)
+
+
+def test_a_given_reader_must_answer_for_every_sample():
+    env, _ = world(reader=lambda tokens, read: torch.zeros(1, 10))
+    with pytest.raises(ConfigError, match=r"to logits \[8, 10\], it gives \[1, 10\]"):
+        env.step(actions(env))
+
+
+def test_the_reader_learns_from_tokens_drawn_by_chance_whatever_was_chosen():
+    practised = []
+    one, other = world(budget=3)[0], world(budget=3)[0]
+    learn = one.reader.learn
+    one.reader.learn = lambda tokens, read, *rest: (practised.append(read), learn(tokens, read, *rest))
+    for t in range(12):
+        one.step(actions(one, seed=t))
+        other.step(actions(other, seed=t + 500))
+    first, second = one.state_dict()["reader"], other.state_dict()["reader"]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    drawn = torch.stack(practised)  # [12, 2, 4, 16]
+    assert (drawn.sum(-1) == 3).all()
+    assert drawn.flatten(0, 2).any(0).all()
+
+
+def test_a_reader_that_is_no_longer_finite_ends_its_world():
+    env, calm = world()[0], world()[0]
+    env.reader.population.parameters[0][0] = torch.nan
+    step, expected = env.step(actions(env)), calm.step(actions(calm))
+    assert step.terminated.tolist() == [True, False]
+    assert expected.terminated.tolist() == [False, False]
+    assert torch.allclose(step.obs["fb_loss"][0], torch.tensor(np.log(10.0), dtype=torch.float32))
+    assert env.metrics()["reader_loss"][0].item() == pytest.approx(np.log(10))
+    assert torch.equal(step.obs["fb_loss"][1], expected.obs["fb_loss"][1])
+    assert env.observation_space["fb_loss"].contains(step.obs["fb_loss"][0, 0].numpy())
+    env.reset(mask=torch.tensor([True, False]))
+    assert not env.step(actions(env)).terminated.any()
+
+
 @pytest.mark.parametrize("spending", ["top_k", "sample"])
 def test_contributions_equal_leaving_one_out_in_a_loop(spending):
     reader = linear(1)
@@ -234,6 +296,7 @@ def accuracy(policy, steps=150, **kwargs):
         num_worlds=2,
         horizon=steps,
         exam_size=100,
+        exam_every=20,
         autoreset=False,
         **{"budget": 3, **kwargs, **policy.world_kwargs},
     )
@@ -247,10 +310,45 @@ def accuracy(policy, steps=150, **kwargs):
 
 def test_scorers_that_learn_beat_ink_and_ink_beats_chance():
     policies = (RandomPolicy(), Saliency(), Swarm(), Router())
-    chance, ink, swarm, learnt = (accuracy(policy) for policy in policies)
+    chance, ink, swarm, learnt = (accuracy(policy, steps=200) for policy in policies)
     assert ink > chance + 0.05
     assert swarm > chance + 0.05
     assert learnt > ink + 0.03
+
+
+class Encoder(Allocator):
+    """Guesses the class from all pixels, and has the token read whose place is the guess."""
+
+    world_kwargs = {"see": "pixels"}  # noqa: RUF012
+
+    def reset(self, mask=None):
+        self.gram, self.hits = torch.eye(65).expand(2, 65, 65).clone(), torch.zeros(2, 65, 10)
+
+    def flat(self, tokens):
+        return F.pad(tokens[:, 0].flatten(2), (0, 1), value=1.0)
+
+    def learn(self, obs, worlds):
+        seen, labels = self.flat(obs["fb_tokens"]), obs["fb_labels"][:, 0]
+        if (labels >= 0).all():
+            self.gram += seen.mT @ seen
+            self.hits += seen.mT @ F.one_hot(labels, 10).float()
+
+    def guess(self, tokens):
+        return (self.flat(tokens) @ torch.linalg.solve(self.gram, self.hits)).argmax(-1)
+
+    def rate(self, tokens):
+        told = F.one_hot(self.guess(tokens), tokens.shape[-2]).float()[:, None]
+        return told, torch.ones_like(told[..., 0])
+
+
+def test_which_token_is_read_tells_the_reader_nothing():
+    encoder, few = Encoder(), {"scorers": 1, "budget": 1, "steps": 200}
+    told, ink = accuracy(encoder, **few), accuracy(Saliency(), **few)
+    env = encoder.world
+    right = encoder.guess(env.obs["exam"]) == env.dataset.labels("exam", env._state["exam"])
+    assert right.float().mean() > 0.85  # it knows the class, and cannot say so
+    assert told < ink
+    assert told < 0.35
 
 
 @pytest.mark.parametrize("make", [Saliency, Router, Swarm])
@@ -273,6 +371,75 @@ def test_a_loaded_policy_goes_on_as_it_was():
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def glimpsers(device):
+    key = torch.zeros(2, dtype=torch.int64, device=device)
+    return Glimpsers(3, 16, 4, 10, budget=3, hidden=8, k=2, temperature=0.5, key=key)
+
+
+def test_scorers_rate_as_their_layer_does():
+    net, tokens = glimpsers("cpu"), torch.rand(2, 4, 16, 4, generator=torch.Generator().manual_seed(0))
+    found = net.router(torch.cat([tokens, torch.eye(16).expand(2, 4, 16, 16)], dim=-1))
+    assert torch.allclose(net(tokens), (found.weights * found.score[..., None]).movedim(-1, 1))
+
+
+def test_scorers_rate_and_learn_without_a_look_at_a_number():
+    net, tokens = glimpsers("meta"), torch.zeros(2, 4, 16, 4, device="meta")  # reading any of it fails
+    labels, key = (torch.zeros(*shape, dtype=torch.int64, device="meta") for shape in ((2, 4), (2,)))
+    assert net(tokens).shape == (2, 3, 4, 16)
+    assert net.loss(tokens, labels, key).shape == (2,)
+
+
+def test_the_own_reader_of_a_policy_learns_nothing_from_what_is_chosen():
+    net, g = glimpsers("cpu"), torch.Generator().manual_seed(0)
+    tokens, labels = torch.rand(2, 4, 16, 4, generator=g), torch.randint(10, (2, 4), generator=g)
+    other, key = glimpsers("cpu"), torch.arange(2)
+    with torch.no_grad():
+        for parameter in other.router.parameters():
+            parameter.neg_()
+    gradients = [
+        torch.autograd.grad(n.loss(tokens, labels, key).sum(), n.reader.weights[0])[0] for n in (net, other)
+    ]
+    assert torch.equal(*gradients)
+    assert gradients[0].any()
+    (reached,) = torch.autograd.grad(net.loss(tokens, labels, key).sum(), net.router.scorers.weights[0])
+    assert reached.any()
+
+
+def bound(policy, **kwargs):
+    env, _ = world(**{**policy.world_kwargs, **kwargs})
+    policy.bind(env)
+    policy.reset()
+    return policy
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda: bound(Router(hidden=8)).state_dict(),
+        lambda: bound(Router(), num_worlds=1).state_dict(),  # would broadcast
+        lambda: bound(Router(), scorers=4).state_dict(),
+        lambda: {"specialists": {}},
+    ],
+)
+def test_a_saved_policy_of_another_kind_is_refused_and_changes_nothing(saved):
+    policy = bound(Router())
+    before = policy.state_dict()["scorers"]
+    with pytest.raises(ConfigError, match="another system, width or number of worlds") as caught:
+        policy.load_state_dict(saved())
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict()["scorers"].items())
+
+
+def test_copies_refuse_the_state_of_another_module():
+    def stack(width):
+        made = torch.nn.Module()
+        made.weight = torch.nn.Parameter(torch.zeros(2, width))
+        return Copies(lambda keys: made, torch.zeros(2, dtype=torch.int64), make_optimiser("adam", lr=0.1))
+
+    with pytest.raises(ConfigError, match="same arguments"):
+        stack(3).load_state_dict(stack(1).state_dict())
+
+
 # ---- mistakes and pictures --------------------------------------------------------------------------
 
 
@@ -285,7 +452,21 @@ def test_a_loaded_policy_goes_on_as_it_was():
         ({"see": "everything"}, UnknownName, "unknown see 'everything'"),
         ({"weighting": "top_k", "k": 9}, ConfigError, "k .* between 1 and 3"),
         ({"reader": "cnn"}, ConfigError, 'reader must be "mlp"'),
-        ({"reader": lambda tokens, read: tokens}, ConfigError, r"to logits \[2, 10\], it gives \[2, 16, 4\]"),
+        (
+            {"reader": lambda tokens, read: tokens},
+            ConfigError,
+            r"^the reader must map .* to logits \[1, 10\], it gives \[1, 16, 4\]",
+        ),
+        (
+            {"reader": torch.nn.Linear(64, 10)},
+            ConfigError,
+            r"the reader fails on tokens \[1, 16, 4\] and a mask",
+        ),
+        (
+            {"reader": lambda tokens, read: tokens.logits},
+            ConfigError,
+            "the reader fails .* no attribute 'logits'",
+        ),
         ({"reader": lambda tokens: tokens}, ConfigError, "the reader fails on tokens"),
         ({"hidden": "64"}, ConfigError, "hidden must be a list"),
         ({"lr": 0}, ConfigError, "lr must be above 0"),
