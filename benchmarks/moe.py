@@ -198,7 +198,7 @@ class Contenders:
         return grouped(self.experts, self.x[None], self.chosen[None], self.gates[None], capacity)[0][0]
 
     def grouped_plain(self) -> Tensor:
-        """With ``torch.bmm``, without the faster kernel for large products."""
+        """With PyTorch's own products, without the faster kernel."""
         with torch.backends.mkldnn.flags(enabled=False):
             return self.grouped()
 

@@ -114,7 +114,7 @@ def yardsticks(quick):
 
 
 def speed(quick):
-    """Swarm-iterations per second on the sphere; contenders take turns, ratios are taken within a round."""
+    """Swarm-iterations per second of processor time on the sphere; contenders take turns, ratios are of a round."""
     rounds, seconds = (2, 0.05) if quick else (15, 0.3)
     found = {}
     for particles, dimensions in ((10, 2), (40, 30)):
@@ -146,15 +146,15 @@ def speed(quick):
                 contenders[label] = (run, 1)
         turns, speeds = {}, {label: [] for label in contenders}
         for label, (run, _) in contenders.items():
-            run(20)
-            begin = time.perf_counter()
             run(50)
-            turns[label] = max(1, round(50 * seconds / (time.perf_counter() - begin)))
+            begin = time.process_time()
+            run(50)
+            turns[label] = max(1, round(50 * seconds / (time.process_time() - begin)))
         for _ in range(rounds):
             for label, (run, swarms) in contenders.items():
-                begin = time.perf_counter()
+                begin = time.process_time()
                 run(turns[label])
-                speeds[label].append(turns[label] * swarms / (time.perf_counter() - begin))
+                speeds[label].append(turns[label] * swarms / (time.process_time() - begin))
         found[f"{particles} x {dimensions}-D"] = {
             label: {
                 "per_second": spread(values),

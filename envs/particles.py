@@ -10,7 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-LANES = 4  # 16-bit numbers in a 64-bit draw
+from . import rng
+
+UNIT = 2.0**-32
+"""Of the random numbers of a flight, which are 32 bits wide."""
 
 GRADIENT_COST = 3
 """Evaluations that a gradient counts for: a forward pass, and a backward pass of twice the work."""
@@ -20,23 +23,22 @@ Coefficient = float | Tensor
 
 def pull_draws(particles: int, dimensions: int) -> tuple[int]:
     """Shape of the 64-bit draws that :func:`pulls` takes."""
-    return (-(-2 * particles * dimensions // LANES),)
+    return (-(-2 * particles * dimensions // 32),)
 
 
-def pulls(drawn: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """The random numbers r₁ and r₂ of a flight.
+def pulls(drawn: Tensor, particles: int, dimensions: int) -> Tensor:
+    """The random numbers r₁ and r₂ of a flight, in units of :data:`UNIT`.
 
     Args:
-        drawn: int64 ``[W, K]``, K from :func:`pull_draws`.
-        position: ``[..., N, D]``, for its shape and dtype.
+        drawn: int64 ``[..., K]``, K from :func:`pull_draws`.
+        particles: N.
+        dimensions: D.
 
     Returns:
-        Two tensors ``[W, N, D]`` in (0, 1), uniform in 65,536 steps.
+        uint32 ``[..., 2, N, D]``, uniform.
     """
-    n, d = position.shape[-2:]
-    lanes = drawn.view(torch.int16)[:, : 2 * n * d]
-    r = lanes.to(position.dtype).add_(32768.5).mul_(2.0**-16).view(-1, 2, n, d)
-    return r[:, 0], r[:, 1]
+    numbers = rng.stretch(drawn)[..., : 2 * particles * dimensions]
+    return numbers.unflatten(-1, (2, particles, dimensions))
 
 
 def fly(
@@ -44,10 +46,11 @@ def fly(
     position: Tensor,
     best: Tensor,
     guide: Tensor,
-    r: tuple[Tensor, Tensor],
+    r: Tensor,
     inertia: Coefficient,
     cognitive: Coefficient,
     social: Coefficient,
+    into: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
     """The next velocity: w v + c₁ r₁ (pbest − x) + c₂ r₂ (guide − x) (Kennedy & Eberhart 1995; Shi & Eberhart 1998).
 
@@ -56,17 +59,21 @@ def fly(
         position: x.
         best: Best position of one's own, pbest.
         guide: Best position one heard of: gbest where all hear all, lbest on a ring.
-        r: r₁ and r₂, ``[W, N, D]``.
+        r: r₁ and r₂ from :func:`pulls`, uint32 ``[W, 2, N, D]``.
         inertia: w, a number or ``[W, N, 1]``; the next two likewise.
         cognitive: c₁.
         social: c₂.
+        into: Memory ``[W, N, D]`` for the result, which may be that of ``velocity``, and for two tensors on the way.
     """
-    flight = velocity * inertia
-    for pull, target, coefficient in ((r[0], best, cognitive), (r[1], guide, social)):
+    flight, way, pull = into or (None, None, torch.empty_like(position))
+    flight = torch.mul(velocity, inertia, out=flight)
+    for numbers, target, coefficient in ((r[:, 0], best, cognitive), (r[:, 1], guide, social)):
+        pull.copy_(numbers)
+        way = torch.sub(target, position, out=way)
         if isinstance(coefficient, Tensor):
-            flight.addcmul_(pull * coefficient, target - position)
+            flight.addcmul_(pull, way.mul_(coefficient * UNIT))
         else:
-            flight.addcmul_(pull, target - position, value=coefficient)
+            flight.addcmul_(pull, way, value=coefficient * UNIT)
     return flight
 
 

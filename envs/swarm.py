@@ -67,8 +67,8 @@ The lowest value (0 everywhere here) is known: `values` and rewards are errors a
 world look at the same slice in the same step (common random numbers), and old bests are valued on it anew.
 
 ## Metrics
-Per world: `best` (the swarm's lowest value; with slices, on the exam items), `log_error` (log₁₀ of its error),
-`mean` (of the particles' present values), `diversity` (root mean square distance from the swarm's centre, per
+Per world: `best` (the swarm's lowest value; with slices, on the exam items), `log_error` (log₁₀ of its error, −16 at
+least), `mean` (of the particles' present values), `diversity` (root mean square distance from the swarm's centre, per
 coordinate), `evaluations` (of one position each; a gradient counts as 3), for networks `accuracy` (of the best,
 on up to 1,000 test items). Per particle: `bytes`.
 
@@ -106,6 +106,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional as F
 
 from . import ledger, particles, rng
 from .channel import Channel
@@ -124,6 +125,9 @@ WIDTH = 2.0
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 _FLOOR = 1e-300  # of errors whose logarithms are told
+
+TRAIL = 16
+"""Positions of each particle that pictures show."""
 
 
 class SwarmWorld(World):
@@ -251,6 +255,7 @@ class SwarmWorld(World):
             "guide_since": never,
             "evaluations": torch.full((w,), n, device=self.device),
             "bits": never,
+            "trail": _seen(position)[:, None].expand(-1, TRAIL, -1, -1).contiguous(),
         }
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -278,7 +283,7 @@ class SwarmWorld(World):
             torch.ones(*value.shape, 1, 1, device=self.device), state, draws, state["clock"]
         )
         bits = sent.sent_bits // ledger.soft_targets(1, 1) * ledger.weights(objective.dimensions + 1)
-        told = self._listen(state, moved, sent.heard)
+        told = self._listen(state, moved, old, sent.heard)
         worth = objective.judge(moved["best"], moved["best_value"], instance)
         new = {
             **state,
@@ -289,6 +294,7 @@ class SwarmWorld(World):
             "worth": worth,
             "since": torch.where(moved["best_value"] < old, 0, state["since"] + 1),
             "bits": state["bits"] + bits,
+            "trail": torch.cat([state["trail"][:, 1:], _seen(moved["position"])[:, None]], dim=1),
         }
         reward = self._progress(state["worth"], worth)
         info = {"bytes": bits / 8, "evaluations": moved["evaluations"] - state["evaluations"]}
@@ -308,7 +314,7 @@ class SwarmWorld(World):
         given = actions["coefficients"].to(self.dtype)
         finite = given.isfinite().all(-1, keepdim=True)
         w, c1, c2 = torch.where(finite, given, 0.0).clamp_min(0).minimum(self._most).split(1, dim=-1)
-        r = particles.pulls(draws["swarm/pull"], x)
+        r = particles.pulls(draws["swarm/pull"], *x.shape[1:])
         guide = particles.pick(state["guide"], state["best"])
         return particles.fly(v, x, state["best"], guide, r, w, c1, c2).clamp_(-WIDTH, WIDTH)
 
@@ -335,11 +341,11 @@ class SwarmWorld(World):
             **{k: particles.put(moved[k], chosen, new, won) for k, new in found.items()},
         }
 
-    def _listen(self, state: TensorDict, moved: TensorDict, heard: Tensor) -> TensorDict:
-        """Who leads whom from now on."""
+    def _listen(self, state: TensorDict, moved: TensorDict, old: Tensor, heard: Tensor) -> TensorDict:
+        """Who leads whom from now on; ``old`` is what bests were worth before, on this step's slice."""
         values = moved["best_value"]
         guide = particles.guides(values, heard)
-        fell = values.gather(1, guide) < state["best_value"].gather(1, state["guide"])
+        fell = values.gather(1, guide) < old.gather(1, state["guide"])
         better = heard & (values[:, None] < values[..., None])
         return {
             "guide": guide,
@@ -387,7 +393,7 @@ class SwarmWorld(World):
         place = particles.pick(who[:, None], state["best"])
         return {
             "best": best.float(),
-            "log_error": self._log_error(best).float(),
+            "log_error": self._log_error(best).clamp_min(-16).float(),  # else one exact 0 decides every mean
             "mean": state["value"].mean(1).float(),
             "diversity": (state["position"] - centre).square().mean((1, 2)).sqrt().float(),
             "evaluations": state["evaluations"],
@@ -400,6 +406,11 @@ class SwarmWorld(World):
         from .swarm_picture import as_image, as_text
 
         return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
+
+
+def _seen(position: Tensor) -> Tensor:
+    """What pictures show of positions ``[W, N, D]``: the first two coordinates, float32 ``[W, N, 2]``."""
+    return F.pad(position[..., :2], (0, max(0, 2 - position.shape[-1]))).float()
 
 
 def _objective(

@@ -11,7 +11,7 @@ Coefficients default to the documented w = .7, c₁ = c₂ = 1.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,7 +25,11 @@ from .policy import Policy
 
 INERTIA, COGNITIVE, SOCIAL = 0.7, 1.5, 1.5
 
-_AHEAD = 1 << 14  # coordinates for which an optimiser draws at once
+_TOGETHER = 1 << 17  # coordinates of the swarms that fly together on a CPU: few enough to stay in its cache
+_DRAWN_AHEAD, _PULLED_AHEAD = (
+    1 << 20,
+    1 << 16,
+)  # coordinates for which an optimiser draws, and makes numbers, at once
 
 
 class PSO(Policy):
@@ -73,7 +77,7 @@ class PSO(Policy):
         x = obs["position"]
         key = rng.fold(self.world.keys, self.world.steps + 1)
         drawn = rng.bits(key, "swarm/pull", pull_draws(*x.shape[1:]))
-        r = pulls(drawn, x)
+        r = pulls(drawn, *x.shape[1:])
         flight = fly(obs["velocity"], x, obs["best"], obs["guide"], r, *self.coefficients)
         return flight.clamp_(-2, 2)
 
@@ -125,7 +129,8 @@ class Swarm:
     """W swarms of N particles that minimise a function, all in one tensor program; everyone hears everyone.
 
     Args:
-        function: Positions ``[W, N, D]`` to values ``[W, N]``; differentiable if particles are to refine.
+        function: Positions ``[S, N, D]`` of S swarms at a time to values ``[S, N]``; differentiable if particles
+            are to refine. The positions are overwritten later.
         dimensions: D.
         particles: N.
         swarms: W.
@@ -138,6 +143,8 @@ class Swarm:
         refiners: How many of the best positions of a swarm descend after each flight.
         refine_steps: By how many gradient steps.
         refine_rate: Of which rate.
+        together: How many swarms S fly at a time, all iterations of a run before the next. None: as many as a
+            CPU's cache holds, and all on other devices.
         dtype: Of positions.
         device: Where they live.
 
@@ -164,6 +171,7 @@ class Swarm:
         refiners: int = 0,
         refine_steps: int = 10,
         refine_rate: float = 0.01,
+        together: int | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -178,17 +186,26 @@ class Swarm:
         self.refine_steps = whole("refine_steps", refine_steps, 1)
         self.refine_rate = real("refine_rate", refine_rate, 0)
         radius = real("radius", radius, 0)
+        if together is None:
+            blocks = -(-w * n * d // _TOGETHER) if torch.device(device).type == "cpu" else 1
+            together = -(-w // blocks)
+        self.together = whole("together", together, 1)
         self._key = rng.world_key(whole("seed", seed, 0) + torch.arange(w, device=device), "train")
-        self._draws = rng.Draws({"swarm/pull": pull_draws(n, d)})
-        self._ahead = max(1, _AHEAD // (w * n * d))
-        self._pulls: tuple[Tensor, Tensor]
         drawn = rng.bits(self._key, "swarm/start", (2, n, d))
         scattered = (2 * rng.uniform(drawn).to(dtype) - 1) * radius
         if start is not None and start.shape != (w, n, d):
             raise ConfigError(f"start must have shape {(w, n, d)}, got {tuple(start.shape)}")
         self.position = scattered[:, 0] if start is None else start.to(device, dtype)
         self.velocity = (scattered[:, 1] - scattered[:, 0]) / 2
-        self.best, self.best_value = self.position, function(self.position)
+        self.best = self.position
+        values = [function(x) for x in self.position.split(self.together)]
+        if any(
+            value.shape != (len(x), n) for value, x in zip(values, self.position.split(together), strict=True)
+        ):
+            raise ConfigError(
+                f"function must value positions [S, {n}, {d}] as [S, {n}], got {tuple(values[0].shape)}"
+            )
+        self.best_value = torch.cat(values)
         self.iterations, self.evaluations = 0, n
 
     @property
@@ -201,47 +218,63 @@ class Swarm:
         """Where, ``[W, D]``."""
         return pick(self.best_value.argmin(1, keepdim=True), self.best)[:, 0]
 
-    def run(self, iterations: int) -> Tensor:
-        """Make iterations; returns :attr:`lowest`."""
-        for _ in range(whole("iterations", iterations, 0)):
-            self.step()
-        return self.lowest
+    def step(self) -> None:
+        """One iteration. Many at once, by :meth:`run`, take less time each."""
+        self.run(1)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Everyone flies once; then, with refiners, the best descend."""
-        x, r = self.position, self._pull()
-        self.iterations += 1
-        guide = pick(self.best_value.argmin(1, keepdim=True), self.best)
-        self.velocity = fly(self.velocity, x, self.best, guide, r, *self.coefficients)
-        self.position = x + self.velocity
-        value = self.function(self.position)
-        self.evaluations += x.shape[1]
-        better = value < self.best_value
-        self.best = torch.where(better[..., None], self.position, self.best)
-        self.best_value = torch.where(better, value, self.best_value)
-        if self.refiners:
-            self._refine()
+    def run(self, iterations: int) -> Tensor:
+        """In each iteration everyone flies once; then, with refiners, the best descend. Returns :attr:`lowest`."""
+        whole("iterations", iterations, 0)
+        state = (self._key, self.position, self.velocity, self.best, self.best_value)
+        blocks = zip(*(part.split(self.together) for part in state), strict=True)
+        flown = zip(*(self._run(iterations, *block) for block in blocks), strict=True)
+        self.position, self.velocity, self.best, self.best_value = map(torch.cat, flown)
+        cost = self.refiners * (1 + GRADIENT_COST * self.refine_steps)
+        self.evaluations += iterations * (self.position.shape[1] + cost)
+        self.iterations += iterations
+        return self.lowest
 
-    def _pull(self) -> tuple[Tensor, Tensor]:
-        """The random numbers of the coming iteration; small swarms draw those of many at once, which are the same."""
-        turn, w = self.iterations % self._ahead, len(self.position)
-        if turn == 0:
-            coming = torch.arange(1, self._ahead + 1, device=self._key.device) + self.iterations
-            drawn = self._draws(rng.fold(self._key, coming[:, None]).flatten())["swarm/pull"]
-            r = pulls(drawn, self.position)
-            self._pulls = r[0].unflatten(0, (-1, w)), r[1].unflatten(0, (-1, w))
-        return self._pulls[0][turn], self._pulls[1][turn]
+    def _run(
+        self, iterations: int, key: Tensor, position: Tensor, velocity: Tensor, best: Tensor, lowest: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """So many iterations of a few swarms, in memory of their own: fresh pages would cost more than flying."""
+        places = torch.stack((best, position))
+        best, x = places
+        v, way, pull = velocity.clone(), torch.empty_like(x), torch.empty_like(x)
+        rows, found = places.flatten(0, -2), way.flatten(0, 1)
+        row_of_best = torch.arange(len(found), device=x.device)
+        for r in self._pulls(key, iterations, *x.shape):
+            guide = pick(lowest.argmin(1, keepdim=True), best)
+            x.add_(fly(v, x, best, guide, r, *self.coefficients, into=(v, way, pull)))
+            value = self.function(x)
+            better = value < lowest
+            lowest = torch.fmin(value, lowest)
+            # A gather of whole rows: several times as fast as torch.where with a mask of rows.
+            row = row_of_best.add(better.view(-1), alpha=len(found))
+            best.copy_(torch.index_select(rows, 0, row, out=found).view_as(best))
+            if self.refiners:
+                lowest = self._refine(x, best, lowest)
+        return x, v, best, lowest
 
-    def _refine(self) -> None:
-        chosen = self.best_value.argsort(dim=1, stable=True)[:, : self.refiners]
-        lower = descend(self.function, pick(chosen, self.best), self.refine_steps, self.refine_rate)
-        value = self.function(lower)
-        won = value < pick(chosen, self.best_value)
-        self.position = put(self.position, chosen, lower, won)
-        self.best = put(self.best, chosen, lower, won)
-        self.best_value = put(self.best_value, chosen, value, won)
-        self.evaluations += self.refiners * (1 + GRADIENT_COST * self.refine_steps)
+    def _pulls(self, key: Tensor, iterations: int, w: int, n: int, d: int) -> Iterator[Tensor]:
+        """The random numbers of the coming iterations; small swarms get those of many at once."""
+        draws, numbers = (max(1, size // (w * n * d)) for size in (_DRAWN_AHEAD, _PULLED_AHEAD))
+        coming = torch.arange(1, iterations + 1, device=key.device) + self.iterations
+        for turns in coming.split(draws):
+            drawn = rng.bits(rng.fold(key, turns[:, None]), "swarm/pull", pull_draws(n, d))
+            for part in drawn.split(numbers):
+                yield from pulls(part, n, d)
+
+    def _refine(self, position: Tensor, best: Tensor, lowest: Tensor) -> Tensor:
+        """Positions and bests where descending led lower are overwritten; returns the bests' values."""
+        chosen = lowest.argsort(dim=1, stable=True)[:, : self.refiners]
+        found = descend(self.function, pick(chosen, best), self.refine_steps, self.refine_rate)
+        value = self.function(found)
+        won = value < pick(chosen, lowest)
+        position.copy_(put(position, chosen, found, won))
+        best.copy_(put(best, chosen, found, won))
+        return put(lowest, chosen, value, won)
 
 
 def _coefficients(inertia: float, cognitive: float, social: float) -> tuple[float, float, float]:

@@ -31,6 +31,7 @@ from studyhall.policies.collective import (
     aggregation,
     allocate,
     balance_loss,
+    dispatch,
     diverse_loss,
     grouped,
     mean_correlation,
@@ -150,8 +151,14 @@ def loop_over_experts(experts, x, chosen, gates, capacity=None):
     return out, kept
 
 
+@pytest.fixture(params=["buckets", "queues"])
+def either_way(request, monkeypatch):
+    """Few tokens go through buckets, many through queues; here the same few go both ways."""
+    monkeypatch.setattr(dispatch, "_LONG", 0 if request.param == "queues" else 1 << 60)
+
+
 @pytest.mark.parametrize("capacity", [None, 1, 3, 50])
-def test_grouped_is_the_loop_and_so_are_its_gradients(capacity):
+def test_grouped_is_the_loop_and_so_are_its_gradients(capacity, either_way):
     experts = Experts(4, (3, 5, 2), key=0).double()
     x = inputs(11, 3).double().requires_grad_()
     logits = inputs(11, 4, seed=1).double().requires_grad_()
@@ -173,7 +180,52 @@ def test_grouped_is_the_loop_and_so_are_its_gradients(capacity):
     assert bool(found[0][1].all()) == (capacity in (None, 50))
 
 
-def test_experts_not_chosen_are_not_computed():
+@pytest.mark.parametrize("capacity", [None, 2])
+@pytest.mark.parametrize("final", [None, torch.sigmoid])
+@pytest.mark.parametrize("activation", [F.gelu, torch.tanh])
+def test_copies_depths_and_functions_go_both_ways(capacity, final, activation, monkeypatch):
+    experts = Experts(3, (4, 6, 5, 2), key=COPIES[:2], activation=activation, final=final).double()
+    x, gates = inputs(2, 7, 4).double(), inputs(2, 7, 2, seed=1).double().requires_grad_()
+    chosen = inputs(2, 7, 3, seed=2).topk(2).indices
+    found = []
+    for long, wanted in ((1 << 60, True), (0, True), (0, False)):
+        monkeypatch.setattr(dispatch, "_LONG", long)
+        experts.zero_grad()
+        gates.grad = x.grad = None
+        x.requires_grad_(wanted)
+        said, kept = grouped(experts, x, chosen, gates, capacity)
+        (said * inputs(2, 7, 2, seed=3)).sum().backward()
+        found.append([said, kept, gates.grad, *[p.grad for p in experts.parameters()]])
+        found[-1] += [x.grad] if wanted else []
+    for ours in found[1:]:
+        for a, b in zip(ours, found[0], strict=False):
+            torch.testing.assert_close(a, b)
+    assert len(found[1]) == len(found[2]) + 1
+    with torch.inference_mode():
+        torch.testing.assert_close(grouped(experts, x, chosen, gates, capacity)[0], found[0][0])
+
+
+def test_many_tokens_are_the_loop_over_modules():
+    """Enough for queues, and for the faster products where there are any."""
+    experts = Experts(4, (64, 128, 32), key=0)
+    x, logits = inputs(4096, 64).requires_grad_(), inputs(4096, 4, seed=1)
+    best, chosen = logits.topk(2)
+    gates, wanted = best.softmax(-1).requires_grad_(), inputs(4096, 32, seed=2)
+    grouped(experts, x[None], chosen[None], gates[None], None)[0][0].backward(wanted)
+    ours, of_gates = x.grad, gates.grad
+    x.grad = gates.grad = None
+    modules = [expert_of(experts, (e,)) for e in range(4)]
+    weights = torch.zeros(4096, 4).scatter(1, chosen, gates)
+    sum(weights[:, e, None] * module(x) for e, module in enumerate(modules)).backward(wanted)
+    torch.testing.assert_close(ours, x.grad, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(of_gates, gates.grad, rtol=1e-3, atol=1e-4)
+    for e, layer in itertools.product(range(4), range(2)):
+        own = modules[e][2 * layer]
+        torch.testing.assert_close(experts.weights[layer].grad[e].T, own.weight.grad, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(experts.biases[layer].grad[e], own.bias.grad, rtol=1e-3, atol=1e-3)
+
+
+def test_experts_not_chosen_are_not_computed(either_way):
     """One whose weights are not numbers harms nobody who did not choose it."""
     experts = Experts(4, (3, 5, 2), key=0)
     for stack in (*experts.weights, *experts.biases):

@@ -11,7 +11,7 @@ from studyhall.envs import ActionError, ConfigError, UnknownName, rng
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.network_loss import NetworkLoss
 from studyhall.envs.objectives import FUNCTIONS, Function, Objective
-from studyhall.envs.particles import descend, guides, pull_draws, pulls
+from studyhall.envs.particles import UNIT, descend, guides, pull_draws, pulls
 from studyhall.envs.swarm import SwarmWorld
 from studyhall.policies.swarm import PSO, HybridPSO, Swarm
 from studyhall.testing import check_world
@@ -178,7 +178,7 @@ def test_a_swarm_flies_by_the_rule():
     draws = rng.Draws({"swarm/pull": pull_draws(4, 3)})
     key = rng.world_key(torch.arange(2) + 5, "train")
     for t in range(1, 30):
-        r1, r2 = (r.numpy() for r in pulls(draws(rng.fold(key, t))["swarm/pull"], swarm.position))
+        r1, r2 = (r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"], 4, 3).unbind(1))
         for s in range(2):
             leader = best[s][value[s].argmin()].copy()
             for i in range(4):
@@ -202,13 +202,46 @@ def test_a_swarm_in_a_batch_goes_the_way_it_goes_alone():
     assert torch.equal(batch.run(40)[217:218], alone.run(40))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_swarms_go_the_same_way_however_many_fly_together(dtype):
+    def swarm(**kwargs):
+        return Swarm(FUNCTIONS["ackley"].formula, 30, particles=40, radius=9.0, dtype=dtype, **kwargs)
+
+    one, few, all_at_once = (swarm(swarms=7, together=size) for size in (1, 3, 7))
+    stepped = swarm(swarms=1, seed=4)
+    for _ in range(30):
+        stepped.step()
+    before = few.position
+    kept = before.clone()
+    for one_of_them in (one, few, all_at_once):
+        one_of_them.run(30)
+        for name in ("position", "velocity", "best", "best_value"):
+            assert torch.equal(getattr(one_of_them, name)[4:5], getattr(stepped, name))
+    assert torch.equal(before, kept)  # what has been handed out stays
+
+
+def test_a_stretched_draw_is_many_numbers_that_do_not_know_of_each_other():
+    drawn = rng.bits(torch.tensor(3), "here", (20_000,))
+    numbers = rng.stretch(drawn)
+    assert (numbers.shape, numbers.dtype) == ((32 * 20_000,), torch.uint32)
+    assert torch.equal(rng.stretch(drawn[None, :7])[0].view(16, 14), numbers.view(16, 40_000)[:, :14])
+    u = numbers.view(16, 20_000, 2).double() * 2.0**-32  # [output, draw, half]
+    assert (torch.histc(u, 16, 0, 1) / u.numel() - 1 / 16).abs().max() < 0.0015
+    u = u.transpose(1, 2).flatten(0, 1)
+    assert (torch.corrcoef(u) - torch.eye(32)).abs().max() < 0.035  # five standard errors
+    for a, b in ((0, 1), (0, 2), (5, 31), (30, 31)):  # uniform in pairs too
+        pairs = torch.bincount((u[a] * 8).long() * 8 + (u[b] * 8).long(), minlength=64) / 20_000
+        assert (pairs - 1 / 64).abs().max() < 0.005
+
+
 def test_pulls_are_uniform():
     drawn = rng.bits(torch.arange(50), "here", pull_draws(20, 30))
-    r = torch.stack(pulls(drawn, torch.empty(20, 30)))
-    assert 0 < r.min() < r.max() < 1
+    r = pulls(drawn, 20, 30).double() * UNIT
+    assert r.shape == (50, 2, 20, 30)
+    assert 0 <= r.min() < r.max() < 1
     histogram = torch.histc(r, 10, 0, 1) / r.numel()
     assert (histogram - 0.1).abs().max() < 0.004
-    assert abs(float(torch.corrcoef(r.flatten(1))[0, 1])) < 0.02
+    assert abs(float(torch.corrcoef(r.transpose(0, 1).flatten(1))[0, 1])) < 0.02
 
 
 def test_both_forms_of_actions_fly_alike():
@@ -421,5 +454,9 @@ def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
         HybridPSO().bind(world)
     with pytest.raises(ConfigError, match="inertia"):
         PSO(inertia=-1.0)
+    with pytest.raises(ConfigError, match="function must value"):
+        Swarm(lambda x: x.square().sum(), 2, swarms=3)
+    with pytest.raises(ConfigError, match="together"):
+        Swarm(FUNCTIONS["sphere"].formula, 2, together=0)
     with pytest.raises(ConfigError, match="shape"):
         Swarm(FUNCTIONS["sphere"].formula, 2, start=torch.zeros(3, 2))

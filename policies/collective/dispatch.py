@@ -1,8 +1,12 @@
 """Grouped expert computation: every token costs only the experts chosen for it.
 
-Tokens are sorted by expert into buckets of one size, ``[E, C, in]``; the experts compute their buckets in one
-batched product; each token then sums its rows, weighted. Nothing loops over experts or tokens. Going there and
-coming back are both gathers, forward and backward: each knows the other's index, so no gradient is scattered.
+Tokens are sorted by expert. Then there are two ways, which say the same:
+
+* Buckets of one size, ``[E, C, in]``: the experts compute them in one batched product, and each token sums its
+  rows, weighted. Nothing loops over experts or tokens. Going there and coming back are both gathers, forward and
+  backward: each knows the other's index, so no gradient is scattered.
+* On a CPU, where queues are long: one expert after the other, in the cache
+  (:mod:`~studyhall.policies.collective.sparse`).
 """
 
 from __future__ import annotations
@@ -15,6 +19,38 @@ from torch.nn import functional as F
 
 from ...envs.validation import whole
 from .experts import Experts
+from .sparse import Queues, mixture
+
+_LONG = 1 << 22  # multiplications from which an expert's queue is worth a turn of its own
+
+
+class Order(NamedTuple):
+    """The k·T assignments of each copy, sorted by expert; first choices before second ones, earlier tokens first."""
+
+    bucket: Tensor
+    """int64 ``[S, kT]``: whose turn it is, one of S·E experts, in order of expert."""
+    source: Tensor
+    """int64 ``[S, kT]``: which assignment it is, rank · T + token."""
+    place: Tensor
+    """int64 ``[S, kT]``: how many came before it to the same expert."""
+    start: Tensor
+    """int64 ``[S, E]``: where an expert's queue begins."""
+    length: Tensor
+    """int64 ``[S, E]``: how many are in it."""
+
+
+def sort(chosen: Tensor, experts: int) -> Order:
+    """Sort ``chosen`` ``[S, T, k]`` by expert."""
+    S, T, k = chosen.shape
+    ordered, source = chosen.mT.reshape(S, k * T).sort(dim=-1, stable=True)
+    start = torch.searchsorted(ordered, torch.arange(experts, device=chosen.device).repeat(S, 1))
+    return Order(
+        bucket=ordered + experts * torch.arange(S, device=chosen.device)[:, None],
+        source=source,
+        place=torch.arange(k * T, device=chosen.device) - start.gather(1, ordered),
+        start=start,
+        length=torch.diff(start, append=start.new_full((S, 1), k * T)),
+    )
 
 
 class Plan(NamedTuple):
@@ -32,43 +68,56 @@ class Plan(NamedTuple):
     """bool ``[R]``: whether it is anybody's."""
 
 
-def plan(chosen: Tensor, experts: int, capacity: int | None) -> Plan:
-    """Sort tokens by expert.
+def plan(order: Order, shape: tuple[int, int, int], capacity: int | None) -> Plan:
+    """Give every assignment a row of its expert's bucket.
 
     A bucket that is too small takes first choices before second ones, and among these the earlier token (as
     GShard does; Lepikhin et al. 2021, algorithm 1).
 
     Args:
-        chosen: int64 ``[S, T, k]``: the experts of each token, distinct.
-        experts: E.
+        order: Of the assignments.
+        shape: (S, T, k).
         capacity: Tokens an expert may take. None refuses nothing; buckets are then as large as the fullest needs,
             which has to be read on the host.
     """
-    S, T, k = chosen.shape
-    ranked = chosen.mT.reshape(S, k * T)
-    ordered, order = ranked.sort(dim=-1, stable=True)
-    start = torch.searchsorted(ordered, torch.arange(experts, device=chosen.device).repeat(S, 1))
-    count = torch.diff(start, append=start.new_full((S, 1), k * T))
-    size = _size(count, capacity)
+    S, T, k = shape
+    device = order.source.device
+    size = _size(order.length, capacity)
     # From buckets to tokens: row c of expert e is the c-th after the first that chose e.
-    place = torch.arange(size, device=chosen.device)
-    filled = place < count[..., None]
-    source = (start[..., None] + place).clamp_max(k * T - 1).view(S, -1)
-    source = order.gather(1, source)
+    place = torch.arange(size, device=device)
+    filled = place < order.length[..., None]
+    at = (order.start[..., None] + place).clamp_max(k * T - 1).view(S, -1)
+    source = order.source.gather(1, at)
     rank, token = source // T, source % T
-    token = token + T * torch.arange(S, device=chosen.device)[:, None]
+    token = token + T * torch.arange(S, device=device)[:, None]
     # From tokens to buckets: the inverse of the sort.
-    position = torch.arange(k * T, device=chosen.device) - start.gather(1, ordered)
-    position = torch.empty_like(position).scatter_(1, order, position)
-    bucket = ranked + experts * torch.arange(S, device=chosen.device)[:, None]
-    row = bucket * size + position.clamp_max(size - 1)
+    row = _unsort(order.bucket * size + order.place.clamp_max(size - 1), order)
     return Plan(
         row=row.view(S, k, T).mT.reshape(S * T, k),
-        kept=(position < size).view(S, k, T).mT.reshape(S * T, k),
+        kept=_unsort(order.place < size, order).view(S, k, T).mT.reshape(S * T, k),
         token=token.view(-1),
         assignment=(token * k + rank).view(-1),
         filled=filled.view(-1),
     )
+
+
+def _unsort(x: Tensor, order: Order) -> Tensor:
+    """Entries ``[S, kT]`` in order of expert, in order of rank and token."""
+    return torch.empty_like(x).scatter_(1, order.source, x)
+
+
+def queues(order: Order, shape: tuple[int, int, int], capacity: int | None) -> tuple[Queues, Tensor]:
+    """The same without buckets: who is computed by whom, and which assignments are kept, bool ``[S·T, k]``."""
+    S, T, k = shape
+    token = order.source % T + T * torch.arange(S)[:, None]
+    assignment = token * k + order.source // T
+    kept = torch.ones(S * T * k, dtype=torch.bool)
+    length = order.length.flatten()
+    if capacity is not None:
+        fits = order.place < capacity
+        kept[assignment[~fits]] = False
+        token, assignment, length = token[fits], assignment[fits], length.clamp_max(capacity)
+    return Queues(token.flatten(), assignment.flatten(), length.tolist()), kept.view(S * T, k)
 
 
 def _size(count: Tensor, capacity: int | None) -> int:
@@ -100,11 +149,21 @@ def grouped(
         whole("capacity", capacity, 1)
     if not chosen.numel():
         return x.new_zeros(S, T, experts.sizes[-1]), torch.zeros_like(chosen, dtype=torch.bool)
-    to = plan(chosen, experts.experts, capacity)
-    buckets = _Gather.apply(x.reshape(S * T, -1), to).view(S * experts.experts, -1, x.shape[-1])
-    rows = experts.of_rows(buckets).flatten(0, 1)
-    mixed = _WeightedSum.apply(rows, gates.reshape(S * T, k), to)
-    return mixed.view(S, T, -1), to.kept.view(S, T, k)
+    order = sort(chosen, experts.experts)
+    rows, flat_gates = x.reshape(S * T, -1), gates.reshape(S * T, k)
+    if chosen.device.type == "cpu" and chosen.numel() * _work(experts) >= _LONG * S * experts.experts:
+        queued, kept = queues(order, (S, T, k), capacity)
+        mixed = mixture(experts, rows, flat_gates, queued)
+    else:
+        to = plan(order, (S, T, k), capacity)
+        buckets = _Gather.apply(rows, to).view(S * experts.experts, -1, x.shape[-1])
+        mixed, kept = _WeightedSum.apply(experts.of_rows(buckets).flatten(0, 1), flat_gates, to), to.kept
+    return mixed.view(S, T, -1), kept.view(S, T, k)
+
+
+def _work(experts: Experts) -> int:
+    """Multiplications for a row."""
+    return sum(wide * out for wide, out in zip(experts.sizes, experts.sizes[1:], strict=False))
 
 
 def _sum_rows(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
