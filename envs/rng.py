@@ -140,24 +140,24 @@ class Draws:
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
-        self._layouts: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._layouts: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
     def __call__(self, key: Tensor) -> dict[str, Tensor]:
         """Draw for keys ``[W]``."""
         if not self.shapes:
             return {}
-        names, index = self._layout(key.device)
-        drawn = mix(mix(key[:, None] ^ names) + index)
+        names, owner, index = self._layout(key.device)
+        drawn = mix(mix(key[:, None] ^ names).index_select(1, owner).add_(index))
         return {
             name: part.view(key.shape[0], *shape)
             for (name, shape), part in zip(self.shapes.items(), drawn.split(self._sizes, dim=1), strict=True)
         }
 
-    def _layout(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Of every number: its purpose's id and its index; put on the device once."""
+    def _layout(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids of the purposes; of every number whose it is, and its index; put on the device once."""
         if device not in self._layouts:
-            ids = [purpose_id(name) for name in self.shapes]
-            names = torch.repeat_interleave(torch.tensor(ids), torch.tensor(self._sizes))
+            ids = torch.tensor([purpose_id(name) for name in self.shapes])
+            owner = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(self._sizes))
             index = torch.cat([torch.arange(size) for size in self._sizes]) * _GOLDEN
-            self._layouts[device] = names.to(device), index.to(device)
+            self._layouts[device] = ids.to(device), owner.to(device), index.to(device)
         return self._layouts[device]
