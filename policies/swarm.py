@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from ..envs import rng
@@ -58,6 +59,14 @@ class PSO(Policy):
         if not world.action_space.spaces.keys() & {"velocity", "coefficients"}:
             raise ConfigError(f"{type(self).__name__} flies particles: use it in swarm-v0")
         self._given = torch.tensor(self.coefficients, device=world.device)
+        space = world.action_space.spaces.get("coefficients")
+        if isinstance(space, spaces.Box) and any(
+            c > m for c, m in zip(self.coefficients, space.high, strict=True)
+        ):
+            most = ", ".join(f"{m:g}" for m in space.high)
+            raise ConfigError(
+                f"this world takes coefficients up to {most}: give smaller ones, got {self.coefficients}"
+            )
 
     def act(self, obs: TensorDict) -> TensorDict:
         """The next velocities, or the coefficients as they are; nobody refines."""
@@ -198,15 +207,19 @@ class Swarm:
         self.position = scattered[:, 0] if start is None else start.to(device, dtype)
         self.velocity = (scattered[:, 1] - scattered[:, 0]) / 2
         self.best = self.position
-        values = [function(x) for x in self.position.split(self.together)]
-        if any(
-            value.shape != (len(x), n) for value, x in zip(values, self.position.split(together), strict=True)
-        ):
-            raise ConfigError(
-                f"function must value positions [S, {n}, {d}] as [S, {n}], got {tuple(values[0].shape)}"
-            )
-        self.best_value = torch.cat(values)
+        for x in self.position.split(self.together):
+            value = function(x)
+            given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            if given != (len(x), n):
+                raise ConfigError(
+                    f"function must value positions [S, {n}, {d}] as a tensor [S, {n}], got {given}"
+                )
+        self.best_value = torch.cat([self._value(x) for x in self.position.split(self.together)])
         self.iterations, self.evaluations = 0, n
+
+    def _value(self, x: Tensor) -> Tensor:
+        """Values; what is no number counts as the worst."""
+        return self.function(x).nan_to_num(torch.inf, torch.inf)
 
     @property
     def lowest(self) -> Tensor:
@@ -247,9 +260,9 @@ class Swarm:
         for r in self._pulls(key, iterations, *x.shape):
             guide = pick(lowest.argmin(1, keepdim=True), best)
             x.add_(fly(v, x, best, guide, r, *self.coefficients, into=(v, way, pull)))
-            value = self.function(x)
+            value = self._value(x)
             better = value < lowest
-            lowest = torch.fmin(value, lowest)
+            lowest = torch.minimum(value, lowest)
             # A gather of whole rows: several times as fast as torch.where with a mask of rows.
             row = row_of_best.add(better.view(-1), alpha=len(found))
             best.copy_(torch.index_select(rows, 0, row, out=found).view_as(best))
@@ -270,7 +283,7 @@ class Swarm:
         """Positions and bests where descending led lower are overwritten; returns the bests' values."""
         chosen = lowest.argsort(dim=1, stable=True)[:, : self.refiners]
         found = descend(self.function, pick(chosen, best), self.refine_steps, self.refine_rate)
-        value = self.function(found)
+        value = self._value(found)
         won = value < pick(chosen, lowest)
         position.copy_(put(position, chosen, found, won))
         best.copy_(put(best, chosen, found, won))

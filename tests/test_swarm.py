@@ -460,3 +460,20 @@ def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
         Swarm(FUNCTIONS["sphere"].formula, 2, together=0)
     with pytest.raises(ConfigError, match="shape"):
         Swarm(FUNCTIONS["sphere"].formula, 2, start=torch.zeros(3, 2))
+
+
+def test_what_is_no_number_is_the_worst_place_to_be():
+    swarm = Swarm(lambda x: x[..., 0].log() ** 2 + x[..., 1] ** 2, 2, particles=20, swarms=3)
+    assert (swarm.run(300) < 1e-6).all()
+    assert (swarm.function(swarm.solution[:, None])[:, 0] == swarm.lowest).all()
+
+
+@pytest.mark.parametrize("function", [lambda x: 1.0, lambda x: x.sum(), lambda x: x.sum(-1, keepdim=True)])
+def test_a_function_of_the_wrong_kind_is_told_in_one_line(function):
+    with pytest.raises(ConfigError, match=r"as a tensor \[S, 20\]"):
+        Swarm(function, 2)
+
+
+def test_coefficients_beyond_the_worlds_are_refused():
+    with pytest.raises(ConfigError, match=r"up to 1\.4, 3, 3"):
+        PSO(1.6, 2, 2).bind(SwarmWorld(actions="coefficients"))
