@@ -147,7 +147,13 @@ def plot(found: dict, path: Path) -> None:
             at, loss = zip(*run["curve"], strict=True)
             colour = f"C{list(found['rows']).index(row)}"
             axes.plot(at, loss, color=colour, lw=1, alpha=0.8, label=row if k == 0 else None)
-    axes.set(xlabel="updates", ylabel="MSE of a painting, validation slices", yscale="log", xscale="symlog")
+    axes.set(
+        xlabel="updates",
+        ylabel="MSE of a painting, validation slices",
+        yscale="log",
+        ylim=(0.012, 0.08),
+        xlim=(0, None),
+    )
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(path)
