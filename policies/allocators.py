@@ -9,6 +9,7 @@ Jethani et al., AISTATS 2021). What is relevant to it should be relevant to the 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -67,9 +68,9 @@ class Allocator(Policy):
     def learn(self, obs: TensorDict, worlds: Tensor) -> None:
         """Learn from the feedback of ``worlds`` (bool ``[W]``)."""
 
+    @abstractmethod
     def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Relevance ``[W, N, R, T]`` and bids ``[W, N, R]`` of glimpses ``[W, N, R, T, F]``."""
-        raise NotImplementedError
 
 
 class Saliency(Allocator):

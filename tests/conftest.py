@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +35,18 @@ def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("no real data: set STUDYHALL_DATA to a folder with mnist/*.parquet, cifar100/*.parquet")
     monkeypatch.setenv("STUDYHALL_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line: its exit code, standard output and standard error."""
+    from studyhall.rollouts import cli
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run

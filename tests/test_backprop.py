@@ -16,7 +16,7 @@ from studyhall.envs import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.messages import MessagePolicy
 from studyhall.policies.messages.speech import Gumbel, Sampled
-from studyhall.rollouts import backprop, cli, rollout
+from studyhall.rollouts import backprop, rollout
 from studyhall.rollouts.backprop import Training, configure, train
 from studyhall.scenarios import Scenario, get_scenario, registry
 
@@ -45,18 +45,6 @@ def _tiny(monkeypatch, tmp_path):
     monkeypatch.setitem(registry, "tiny", VECTOR)
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def quick(*assignments, **options):

@@ -341,7 +341,8 @@ def test_train_names_what_trains_the_worlds_it_does_not_know(name, advice):
 
 def test_the_advice_on_swarms_holds():
     env = make_sb3("swarm-v0", 1, seed=0, actions="coefficients", horizon=4)
-    PPO("MultiInputPolicy", env, n_steps=2, batch_size=2 * env.num_envs, n_epochs=1, device="cpu").learn(1)
+    model = PPO("MultiInputPolicy", env, n_steps=2, batch_size=2 * env.num_envs, n_epochs=1, device="cpu")
+    assert model.learn(1).num_timesteps == 2 * env.num_envs
 
 
 def test_hosted_specialists_learn_and_features_tell_what_they_think():

@@ -18,7 +18,7 @@ from studyhall.policies.files import save
 from studyhall.policies.messages.feedforward import FeedforwardNetwork, FeedforwardPolicy
 from studyhall.policies.messages.policy import FORMAT
 from studyhall.policies.messages.sb3 import MessageSB3Policy
-from studyhall.rollouts import cli, rollout
+from studyhall.rollouts import rollout
 from studyhall.rollouts.train import Evaluation, configure, make_model, train
 from studyhall.scenarios import Scenario, registry
 
@@ -45,18 +45,6 @@ def _tiny(monkeypatch, tmp_path):
     monkeypatch.setitem(registry, "tiny", SCENARIO)
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def one_line(caught):

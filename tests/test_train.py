@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 from studyhall.envs.errors import StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.learned import LearnedPolicy
-from studyhall.rollouts import cli, rollout
+from studyhall.rollouts import rollout
 from studyhall.rollouts import train as training
 from studyhall.rollouts.train import TrainConfig, configure, make_model, train
 from studyhall.scenarios import Scenario, registry
@@ -32,18 +32,6 @@ def _tiny(monkeypatch, tmp_path):
     monkeypatch.setitem(registry, "tiny", SCENARIO)
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def quick(**options):
