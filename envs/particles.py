@@ -128,6 +128,7 @@ def put(x: Tensor, index: Tensor, new: Tensor, where: Tensor) -> Tensor:
 
 FEATURES = 10
 _PATIENCE = 10.0
+_TINY = torch.finfo(torch.float64).tiny
 
 
 def features(
@@ -153,22 +154,18 @@ def features(
     Returns:
         float32 ``[W, N, FEATURES]`` in [−1, 1].
     """
-    speed, own, led = (_rms(way) for way in (velocity, to_best, to_guide))
-    tiny = torch.finfo(velocity.dtype).tiny
+    # The squares of small float32 numbers would vanish.
+    velocity, to_best, to_guide = velocity.double(), to_best.double(), to_guide.double()
+    speed, own, led = (torch.linalg.vector_norm(way, dim=-1) for way in (velocity, to_best, to_guide))
+    root = velocity.shape[-1] ** 0.5
     parts = [
         since == 0,
         since / (since + _PATIENCE),
         guide_since / (guide_since + _PATIENCE),
         leads,
         better_heard,
-        *(1 + r.clamp(1e-12, 1).log10() / 6 for r in (own, led, speed)),
-        (velocity * to_guide).mean(-1) / (speed * led).clamp_min(tiny),
-        (velocity * to_best).mean(-1) / (speed * own).clamp_min(tiny),
+        *(1 + (length / root).clamp(1e-12, 1).log10() / 6 for length in (own, led, speed)),
+        torch.linalg.vecdot(velocity, to_guide) / (speed * led).clamp_min(_TINY),
+        torch.linalg.vecdot(velocity, to_best) / (speed * own).clamp_min(_TINY),
     ]
     return torch.stack([part.float() for part in parts], dim=-1).clamp(-1, 1)
-
-
-def _rms(x: Tensor) -> Tensor:
-    """Root mean square over coordinates, also of numbers whose squares would vanish."""
-    most = x.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    return (x / most).square().mean(-1).sqrt() * most[..., 0]

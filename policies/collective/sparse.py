@@ -75,7 +75,7 @@ class _Mixture(torch.autograd.Function):
         x, gates, *parameters = ctx.saved_tensors
         experts, queues = ctx.experts, ctx.queues
         of_x = torch.zeros_like(x) if ctx.needs_input_grad[2] else None
-        of_parameters = [torch.zeros_like(p) for p in parameters]
+        of_parameters = [torch.empty_like(p) for p in parameters]
         own = [layers for _, _, layers in _each(queues, gates, of_parameters)]
         of_gates = []
         for (token, gate, layers), of_layers in zip(_each(queues, gates, parameters), own, strict=True):
@@ -84,8 +84,7 @@ class _Mixture(torch.autograd.Function):
             of_gates.append(of_gate)
             if of_x is not None:
                 of_x.index_add_(0, token, of_rows)
-        of_assignments = gates.new_zeros(gates.numel())
-        of_assignments[queues.assignment] = torch.cat(of_gates)
+        of_assignments = gates.new_zeros(gates.numel()).scatter_(0, queues.assignment, torch.cat(of_gates))
         return None, None, of_x, of_assignments.view(gates.shape), *of_parameters
 
 
@@ -169,7 +168,7 @@ def _each(
     half = len(parameters) // 2
     stacks = [p.view(-1, *p.shape[-2:]).unbind() for p in parameters[:half]]
     stacks += [p.view(-1, p.shape[-1]).unbind() for p in parameters[half:]]
-    gate = gates.reshape(-1)[queues.assignment]
+    gate = gates.reshape(-1).index_select(0, queues.assignment)
     each = zip(*(t.split(queues.lengths) for t in (queues.token, gate)), *stacks, strict=True)
     for tokens, its, *own in each:
         yield tokens, its, list(zip(own[:half], own[half:], strict=True))
