@@ -109,7 +109,6 @@ Per world: `calls`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,7 +117,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import ledger, rng
-from .channel import Channel, DelayLine
+from .channel import Channel, DelayLine, RoomSettings
 from .errors import unknown
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
@@ -134,6 +133,7 @@ class Classroom(World):
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"
+    passes_on_to: ClassVar[type] = RoomSettings
 
     def __init__(
         self,
@@ -159,21 +159,6 @@ class Classroom(World):
         public_order: str = "iid",
         teacher_budget: int | None = 100,
         teacher_unit: str = "calls",
-        topology: str | Sequence[Sequence[bool]] = "complete",
-        degree: int = 2,
-        rewire: float = 0.1,
-        edge_probability: float = 0.5,
-        drop: float = 0.0,
-        delay: int = 0,
-        churn: float = 0.0,
-        rejoin: float = 0.1,
-        liars: int = 0,
-        liar_kinds: Sequence[str] = ("sharp",),
-        wake: int = 100,
-        noise: float = 0.0,
-        bits: int = 32,
-        cap: float | None = None,
-        mode: str | Sequence[str] = "open",
         byte_price: float = 0.0,
         label_price: float = 0.0,
         reward_scale: float = 10.0,
@@ -181,6 +166,7 @@ class Classroom(World):
         exam_every: int = 1,
         exam_smoothing: float = 0.2,
         card_every: int = 10,
+        **channel: Any,
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
@@ -225,27 +211,8 @@ class Classroom(World):
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
-        self.channel = Channel(
-            students,
-            num_worlds,
-            topology=topology,
-            degree=degree,
-            rewire=rewire,
-            edge_probability=edge_probability,
-            drop=drop,
-            delay=delay,
-            churn=churn,
-            rejoin=rejoin,
-            liars=liars,
-            liar_kinds=liar_kinds,
-            wake=wake,
-            noise=noise,
-            bits=bits,
-            cap=cap,
-            mode=mode,
-            device=self.device,
-        )
-        self.line = DelayLine(delay)
+        self.channel = Channel(students, num_worlds, device=self.device, **channel)
+        self.line = DelayLine(self.channel.delay)
         self._declare(slice_size, exam_size)
 
     def _declare(self, rows: int, exam_size: int) -> None:

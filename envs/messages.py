@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
-from .channel import Channel, DelayLine
+from .channel import Channel, ChannelSettings, DelayLine
 from .errors import ConfigError, unknown
 from .exam import progress_reward
 from .sources import Sources
@@ -65,7 +65,7 @@ class MessageWorld(World):
     Args:
         agents: N, at least 2.
         slice_size: B.
-        **others: See the page.
+        **channel: Of :class:`~studyhall.envs.channel.ChannelSettings`; for the others see the page.
 
     Attributes:
         sources: S = N − 1; source s of agent i is agent (i + 1 + s) mod N.
@@ -78,6 +78,7 @@ class MessageWorld(World):
     differentiable = True
     crosses = frozenset({"messages", "symbols"})
     headline = "score"
+    passes_on_to: ClassVar[type] = ChannelSettings
     chance: float = 0.0
 
     def __init__(
@@ -97,19 +98,10 @@ class MessageWorld(World):
         choices: bool = False,
         oracle: bool = False,
         split: str | None = None,
-        topology: str | Sequence[Sequence[bool]] = "complete",
-        degree: int = 2,
-        rewire: float = 0.1,
-        edge_probability: float = 0.5,
-        drop: float = 0.0,
-        delay: int = 0,
-        noise: float = 0.0,
-        bits: int = 32,
-        cap: float | None = None,
-        mode: str | Sequence[str] = "open",
         byte_price: float = 0.0,
         reward_scale: float = 1.0,
         cooperation: float = 0.0,
+        **channel: Any,
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
@@ -125,30 +117,19 @@ class MessageWorld(World):
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
-        if delay >= rounds:
-            raise ConfigError(f"messages {delay} rounds late never arrive within {rounds}: raise rounds")
+        settings = ChannelSettings(**channel)  # nobody leaves or lies
+        if settings.delay >= rounds:
+            raise ConfigError(
+                f"messages {settings.delay} rounds late never arrive within {rounds}: raise rounds"
+            )
         if split not in (None, "stream", "exam", "test"):
             raise unknown("split", str(split), ("stream", "exam", "test"))
         self._split = split
-        self.channel = Channel(
-            agents,
-            num_worlds,
-            topology=topology,
-            degree=degree,
-            rewire=rewire,
-            edge_probability=edge_probability,
-            drop=drop,
-            delay=delay,
-            noise=noise,
-            bits=bits,
-            cap=cap,
-            mode=mode,
-            device=self.device,
-        )
-        self.wire = _wire(width, bound, vocabulary, length, noise, bits)
+        self.channel = Channel(agents, num_worlds, device=self.device, **vars(settings))
+        self.wire = _wire(width, bound, vocabulary, length, settings.noise, settings.bits)
         if choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
-        self.line = DelayLine(delay)
+        self.line = DelayLine(settings.delay)
         self._others = Sources(agents).index(self.device)  # [N, S]
 
     def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,22 +63,46 @@ class EnvSpec:
 
     def arguments(self, *, hosted: bool = False) -> dict[str, Any]:
         """Its arguments and their defaults; those of its base too where it passes ``**kwargs`` on."""
-        found: dict[str, Any] = {}
         loaded = self.load(hosted=hosted)
-        for cls in loaded.__mro__:
-            if "__init__" not in vars(cls):
-                continue
-            parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-            named = [
-                p
-                for p in parameters
-                if p.name != "self" and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-            ]
-            found = {p.name: p.default for p in named} | found
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
+        found, _ = arguments_of(loaded)
         found |= dict(self.kwargs)
         return {name: default for name, default in found.items() if name not in loaded.settled}
+
+
+def constructors(factory: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """What takes the arguments of a function or a class, one after the other where ``**others`` are passed on.
+
+    These are the constructors of a class and its bases. A class that gives its ``**others`` to something else says to
+    what by ``passes_on_to``, e.g. worlds with a channel to the channel's settings.
+    """
+    if not isinstance(factory, type):
+        return [factory]
+    found = []
+    for cls in factory.__mro__[:-1]:
+        found += [vars(cls)["__init__"]] if "__init__" in vars(cls) else []
+        found += [vars(cls)["passes_on_to"].__init__] if "passes_on_to" in vars(cls) else []
+    return found
+
+
+def arguments_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+    """What a function or a class is called with.
+
+    Args:
+        factory: The function or class.
+
+    Returns:
+        Arguments and their defaults (``inspect.Parameter.empty`` where there is none), those of :func:`constructors`
+        among them as far as ``**others`` are passed on; and whether it takes any name besides.
+    """
+    found: dict[str, Any] = {}
+    called = constructors(factory)
+    for function in called:
+        parameters = inspect.signature(function).parameters.values()
+        named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        found = {p.name: p.default for p in named if p.name != "self"} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return found, False
+    return found, bool(called)
 
 
 registry: dict[str, EnvSpec] = {}

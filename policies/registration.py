@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown
-from ..envs.registration import enter
+from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .policy import Policy
 from .protocols import Protocol
@@ -82,9 +81,8 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
         raise ConfigError(f"policy {name} cannot be imported ({fault})") from fault
     if isinstance(factory, type) and issubclass(factory, Protocol):
         return students(factory, **{**found.kwargs, **kwargs})
-    parameters = inspect.signature(factory).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for argument in kwargs:
-            if argument not in parameters:
-                raise unknown(f"argument of policy {name}", argument, parameters)
+    known, others = arguments_of(factory)
+    for argument in kwargs:
+        if argument not in known and not others:
+            raise unknown(f"argument of policy {name}", argument, known)
     return factory(**{**found.kwargs, **kwargs})

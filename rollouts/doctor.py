@@ -16,6 +16,9 @@ from ..envs.errors import StudyhallError
 
 SMOKE_STEPS = 20
 _SMOKE = ("classroom-digits", "society-liar-digits")  # learners of the policy's, and hosted ones
+_EMBEDDED = ("digits", None)  # what a world's argument `data` says where nothing has to be fetched
+_FAULTS = (StudyhallError, RuntimeError, ImportError, OSError)
+_INSTALL = "install the package anew: pip install -c constraints.txt -e ."
 _PACKAGES = (
     "torchvision",
     "numpy",
@@ -53,7 +56,7 @@ def examine() -> list[Check]:
     checks = [_python(), *_torch(), *_packages()]
     if any(check.name == "torch" and not check.ok for check in checks):
         return checks  # nothing else can be looked at
-    return [*checks, *_data(), _cache(), _registries(), *map(_smoke, _SMOKE)]
+    return [*checks, *_data(), _cache(), _registries(), _worlds(), *map(_smoke, _SMOKE)]
 
 
 def as_json(checks: list[Check]) -> dict[str, Any]:
@@ -156,8 +159,30 @@ def _registries() -> Check:
         f"{len(envs.registry)} worlds, {len(policies.registry)} policies and {len(shipped)} trained, "
         f"{len(scenarios.registry)} scenarios"
     )
-    advice = "install the package anew: pip install -c constraints.txt -e ."
-    return Check("registries", not faults, "; ".join(faults) or counts, advice if faults else "")
+    return Check("registries", not faults, "; ".join(faults) or counts, _INSTALL if faults else "")
+
+
+def _worlds() -> Check:
+    """One step of random actions in every world whose data are embedded."""
+    import torch
+
+    from ..envs import make_world, registry
+    from ..policies import RandomPolicy
+    from .settings import parse_device
+
+    device = parse_device("auto")
+    torch.set_num_threads(1)
+    names = [name for name, spec in registry.items() if spec.arguments().get("data") in _EMBEDDED]
+    faults = []
+    for name in names:
+        try:
+            world, policy = make_world(name, device=device), RandomPolicy()
+            policy.bind(world)
+            world.step(policy.act(world.reset(seed=0)))
+        except _FAULTS as fault:
+            faults.append(f"{name}: {type(fault).__name__}: {fault}")
+    found = f"{len(names)} took a step on {device}: {', '.join(names)}"
+    return Check("worlds", not faults, "; ".join(faults) or found, _INSTALL if faults else "")
 
 
 def _smoke(name: str) -> Check:
@@ -174,7 +199,7 @@ def _smoke(name: str) -> Check:
     try:
         scenario = customise(scenario, steps=SMOKE_STEPS, controls=())
         report = Rollout(scenario, seeds=(0,), device=device).run()
-    except (StudyhallError, RuntimeError, ImportError, OSError) as fault:
+    except _FAULTS as fault:
         again = f"see where: studyhall run {name} --steps {SMOKE_STEPS} --debug"
         return Check(scenario.env, False, f"{type(fault).__name__}: {fault}", again)
     rate = SMOKE_STEPS / report.seconds

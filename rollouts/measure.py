@@ -1,6 +1,6 @@
-"""What is measured: of every world its own metrics, and of a class, which has a teacher, what it knows.
+"""What is measured: of every world its own metrics, of a class, which has a teacher, what it knows, and of a language.
 
-The latter on the test split, which no learner and no exam ever touches.
+What a class knows is measured on the test split, which no learner and no exam ever touches.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..envs import rng
+from ..envs.referential import Referential
+from ..envs.wire import Symbols
 from ..envs.world import TensorDict, World
 from ..policies import Policy
+from .language import bosdis, message_entropy, posdis, topographic_similarity
 from .names import COSTS, EXAM
 
 Measured = dict[str, Tensor]
 """Metric to values, float ``[W]``; per student ``[W, N]``."""
 
+NAMED = 2048
+"""Objects at most whose names are compared."""
+
 
 def findings(world: World, policy: Policy) -> Measured:
-    """What is measured at a step: what a class knows; unless the exam says it all, the world's own metrics too."""
+    """What is measured at a step: what a class knows; unless the exam says it all, the rest too."""
     known = (measure(world, policy) or {}) if has_teacher(world) else {}
     if world.headline == EXAM:
         return known
     named = {name if v.dim() > 1 else f"{name}_accuracy": v for name, v in known.items()}
-    return named | account(world)
+    return named | account(world) | language(world, policy)
 
 
 def account(world: World) -> Measured:
@@ -46,6 +53,27 @@ def account(world: World) -> Measured:
     if world.headline == EXAM:
         return {name: found[name] for name in (*COSTS, EXAM) if name in found}
     return found
+
+
+def language(world: World, policy: Policy) -> Measured:
+    """What the names are like that a speaker of symbols has for objects of attributes: see `language.py`.
+
+    Of all objects, or of :data:`NAMED` of them, always the same; so every world gets the same figures. Nothing where
+    nobody names objects by symbols.
+    """
+    name = getattr(policy, "names", None)
+    if name is None or not isinstance(world, Referential) or not isinstance(world.wire, Symbols):
+        return {}
+    drawn = rng.bits(torch.tensor(0, device=world.device), "measure/objects", (len(world.objects),))
+    some = rng.permutation(drawn)[:NAMED]
+    names, values = name(world.objects[some]), world.values[some]
+    found = {
+        "topographic_similarity": topographic_similarity(names, values),
+        "message_entropy": message_entropy(names),
+    }
+    if values.shape[-1] > 1:
+        found |= {"posdis": posdis(names, values), "bosdis": bosdis(names, values)}
+    return {name: value.expand(world.num_worlds) for name, value in found.items()}
 
 
 def kib(metrics: TensorDict) -> Tensor:

@@ -34,6 +34,7 @@ _ELSEWHERE = {
     "bytes": "bytes sent per agent",
     "bytes_per_step": "bytes per agent and step",
     "message_bytes": "bytes per message",
+    "message_entropy": "entropy of messages, bits",
     "kib": "KiB sent",
 }
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..envs import spec
 from ..envs.errors import ConfigError, unknown
+from ..envs.registration import constructors
 from ..scenarios import Scenario
 
 MODES = ("mute", "shuffled", "isolated")
@@ -242,10 +243,9 @@ def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
 
 
 def _hints(factory: Any) -> dict[str, Any]:
-    """Types of the arguments of a function, or of a class and the bases that it may pass arguments on to."""
-    bases = reversed(factory.__mro__) if isinstance(factory, type) else ()
+    """Types of the arguments of a function, or of a class and what it may pass arguments on to."""
     hints: dict[str, Any] = {}
-    for called in [vars(base).get("__init__") for base in bases] or [factory]:
+    for called in reversed(constructors(factory)):
         if isinstance(called, types.FunctionType):
             hints |= typing.get_type_hints(called)
     return hints

@@ -157,6 +157,8 @@ def _legend(report: Report) -> list[str]:
         lines.insert(0, "±: the 95 % interval over seeds")
     if not of_class:
         lines.append("means over agents, where each has a figure of its own; return: rewards in all")
+    if "topographic_similarity" in has:
+        lines.append("similarity, entropy, posdis, bosdis: of the names of all objects, in any mode")
     if report.scenario.controls:
         lines.append("social gain: open − control" if of_class else "open − control: seed by seed")
     if of_class and "isolated" in report.modes:

@@ -144,6 +144,26 @@ def test_doctor(call, monkeypatch):
     assert "is no folder" in out
 
 
+def test_the_doctor_tries_every_world(call, monkeypatch):
+    from studyhall.envs import registry
+    from studyhall.envs.halves import Halves
+
+    def worlds():
+        code, out, _ = call("doctor", "--json")
+        (check,) = [check for check in json.loads(out)["checks"] if check["name"] == "worlds"]
+        return code, check["found"]
+
+    code, found = worlds()
+    assert code == 0
+    assert all(name in found for name in registry)
+
+    def broken(self, *_):
+        raise RuntimeError("no such part")
+
+    monkeypatch.setattr(Halves, "judge", broken)
+    assert worlds() == (1, "halves-v0: RuntimeError: no such part")
+
+
 def test_the_doctor_looks_at_trained_policies(call, shipped, tmp_path):
     from studyhall.policies.files import trained
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from studyhall import make_env, make_world
-from studyhall.envs import ActionError, ConfigError, UnknownName
+from studyhall.envs import ActionError, ConfigError, UnknownName, spec
+from studyhall.envs.consensus import Consensus
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded
 
@@ -408,3 +409,16 @@ def test_a_view_refuses_a_painting_beyond_the_paper():
     actions["viewer_1"]["answer"][0, 0, 0, 0, 0] = 1.5
     with pytest.raises(ActionError, match=r"'answer' of viewer_1 .*outside \[0, 1\]"):
         env.step(actions)
+
+
+def test_message_worlds_take_the_settings_of_their_channel_by_name_and_no_others():
+    """Nobody leaves the room or lies: what a classroom's channel takes besides is refused."""
+    world = make_world("consensus-v0", topology="ring", drop=0.5, delay=1, rounds=3)
+    assert (world.channel.topology, world.channel.drop, world.line.steps) == ("ring", 0.5, 1)
+    shared = spec("consensus-v0").arguments()
+    assert shared["drop"] == spec("classroom-v0").arguments()["drop"] == 0
+    assert "liars" in spec("classroom-v0").arguments().keys() - shared.keys()
+    with pytest.raises(UnknownName, match="churn"):
+        make_world("consensus-v0", churn=0.5)
+    with pytest.raises(TypeError, match="liars"):
+        Consensus(liars=1)

@@ -305,6 +305,8 @@ def test_learners_begin_anew_with_a_new_episode():
     [
         (lambda: make_policy("mutal"), UnknownName, "mutual"),
         (lambda: make_policy("mutual", temprature=2), UnknownName, "temperature"),
+        (lambda: make_policy("minicomo", temprature=2), UnknownName, "temperature"),  # of its base
+        (lambda: make_policy("swarm_allocation", hiden=2), UnknownName, "hidden"),
         (lambda: make_policy("classroom", preset="faithfull"), UnknownName, "faithful"),
         (lambda: make_policy("two_phase", title_by="luck"), ConfigError, "'card' or 'loss'"),
         (lambda: make_policy("mutual", temperature=0.0), ConfigError, "above 0"),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ import torch
 from studyhall.envs import ActionError, ConfigError, UnknownName
 from studyhall.envs.referential import Referential
 from studyhall.policies.messages.referential_network import ReferentialPolicy
+from studyhall.rollouts import Rollout, rollout
 from studyhall.rollouts.backprop import BackpropConfig, BackpropSettings, Training
+from studyhall.rollouts.language import bosdis, message_entropy, posdis, topographic_similarity
 from studyhall.scenarios import Scenario
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded
@@ -323,3 +326,28 @@ def test_pictures_show_target_message_and_answer(game):
     assert picture.dtype.name == "uint8"
     assert picture.shape[-1] == 3
     assert picture.std() > 0
+
+
+def test_a_run_reports_what_the_language_is_like():
+    """Of the names of all objects; of one attribute nothing that compares attributes, of numbers nothing."""
+    env = {"attributes": [4, 3], "slice_size": 8, "held_out": 0.0}
+    scenario = Scenario("names", "", env="referential-v0", policy="referential", env_kwargs=env, seeds=(0, 1))
+    run = Rollout(scenario)
+    found = run.run().metrics["open"]
+    names, values = run.policy.names(run.world.objects), run.world.values
+    for metric, value in (
+        ("topographic_similarity", topographic_similarity(names, values)),
+        ("message_entropy", message_entropy(names)),
+        ("posdis", posdis(names, values)),
+        ("bosdis", bosdis(names, values)),
+    ):
+        assert found[metric] == pytest.approx([float(value)] * 2)
+    single = replace(scenario, env_kwargs={**env, "attributes": [12]})
+    assert {"topographic_similarity", "posdis"} & rollout(single).metrics["open"].keys() == {
+        "topographic_similarity"
+    }
+    for other in (
+        replace(scenario, policy="random"),
+        replace(scenario, env_kwargs={**env, "vocabulary": None, "length": 1}),
+    ):
+        assert "message_entropy" not in rollout(other).metrics["open"]

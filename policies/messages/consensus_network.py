@@ -12,7 +12,7 @@ nobody in a round, its state stays as it was.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -110,23 +110,11 @@ class ConsensusPolicy(MessagePolicy):
     Args:
         width: m.
         shared: Whether all witnesses share their weights, and so any number of them may talk.
-        estimator: As of :class:`~studyhall.policies.messages.MessagePolicy`, like the rest.
-        temperature: Likewise.
-        entropy: Likewise.
-        seed: Likewise.
+        **others: Those of :class:`~studyhall.policies.messages.MessagePolicy`.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int = 64,
-        shared: bool = True,
-        estimator: str = "gumbel",
-        temperature: float = 1.0,
-        entropy: float = 0.01,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
+    def __init__(self, *, width: int = 64, shared: bool = True, **others: Any) -> None:
+        super().__init__(**others)
         self.settings |= {"width": whole("width", width, 1), "shared": flag("shared", shared)}
 
     def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:

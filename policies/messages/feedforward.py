@@ -12,7 +12,7 @@ earlier rounds but the view, so it needs no state between steps: that makes it t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -114,22 +114,11 @@ class FeedforwardPolicy(MessagePolicy):
 
     Args:
         width: Of the hidden layers.
-        estimator: As of :class:`~studyhall.policies.messages.MessagePolicy`, like the rest.
-        temperature: Likewise.
-        entropy: Likewise.
-        seed: Likewise.
+        **others: Those of :class:`~studyhall.policies.messages.MessagePolicy`.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int = 128,
-        estimator: str = "gumbel",
-        temperature: float = 1.0,
-        entropy: float = 0.01,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
+    def __init__(self, *, width: int = 128, **others: Any) -> None:
+        super().__init__(**others)
         self.settings |= {"width": whole("width", width, 1)}
 
     def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:

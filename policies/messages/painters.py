@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -25,10 +27,7 @@ class MiniCoMoPolicy(MessagePolicy):
         messenger: "attention" or "simple".
         reader: "sample", or "batch", the published fault.
         shared: Whether all viewers have the same weights.
-        estimator: As of :class:`~studyhall.policies.messages.MessagePolicy`, like the rest.
-        temperature: Likewise.
-        entropy: Likewise.
-        seed: Likewise.
+        **others: Those of :class:`~studyhall.policies.messages.MessagePolicy`.
     """
 
     def __init__(
@@ -42,12 +41,9 @@ class MiniCoMoPolicy(MessagePolicy):
         messenger: str = "attention",
         reader: str = "sample",
         shared: bool = False,
-        estimator: str = "gumbel",
-        temperature: float = 1.0,
-        entropy: float = 0.01,
-        seed: int = 0,
+        **others: Any,
     ) -> None:
-        super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
+        super().__init__(**others)
         self._shape = {
             "width": width,
             "layers": layers,

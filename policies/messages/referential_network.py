@@ -14,7 +14,7 @@ Who has heard nothing understands u = 0. A later message replaces an earlier one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -127,22 +127,11 @@ class ReferentialPolicy(MessagePolicy):
 
     Args:
         width: Of hidden layers and embeddings.
-        estimator: As of :class:`~studyhall.policies.messages.MessagePolicy`, like the rest.
-        temperature: Likewise.
-        entropy: Likewise.
-        seed: Likewise.
+        **others: Those of :class:`~studyhall.policies.messages.MessagePolicy`.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int = 100,
-        estimator: str = "gumbel",
-        temperature: float = 1.0,
-        entropy: float = 0.01,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(estimator=estimator, temperature=temperature, entropy=entropy, seed=seed)
+    def __init__(self, *, width: int = 100, **others: Any) -> None:
+        super().__init__(**others)
         self.settings |= {"width": whole("width", width, 1)}
 
     def make_network(self, world: MessageWorld, generator: torch.Generator) -> nn.Module:
