@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError, unknown
+from ..envs.registration import arguments_of
 from ..envs.validation import real
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
@@ -209,8 +209,8 @@ def students(protocol: type[Protocol], **kwargs: Any) -> Students:
     Raises:
         UnknownName: An argument of neither; lists the near ones.
     """
-    of_protocol = set(inspect.signature(protocol).parameters)
-    of_students = set(inspect.signature(Students).parameters) - {"protocol"}
+    of_protocol = set(arguments_of(protocol)[0])
+    of_students = set(arguments_of(Students)[0]) - {"protocol"}
     for name in kwargs:
         if name not in of_protocol | of_students:
             raise unknown("policy argument", name, of_protocol | of_students)

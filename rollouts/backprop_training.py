@@ -14,7 +14,7 @@ from ..envs import make_world
 from ..envs.errors import ConfigError
 from ..envs.messages import MessageWorld
 from ..policies import make_policy
-from ..policies.files import save
+from ..policies.files import is_path, save, trained
 from ..policies.messages.policy import FORMAT, MessagePolicy
 from ..policies.messages.speech import Sampled
 from .backprop_config import BackpropConfig
@@ -134,11 +134,14 @@ class Training:
     def save_weights(self, path: Path) -> None:
         """Write the weights as a policy that runs."""
         scenario = self.config.scenario
-        policy_kwargs = {**plain(scenario.policy_kwargs), **self.policy.settings}
+        name, given = scenario.policy, plain(scenario.policy_kwargs)
+        if is_path(name) or name in trained():  # trained on from a file: it is what the file said
+            name, given = self.policy.about["policy"], self.policy.about["policy_kwargs"]
+        policy_kwargs = {**given, **self.policy.settings}
         policy_kwargs.pop("weights", None)  # those it began with; now there are others
         about = {
             "format": FORMAT,
-            "policy": scenario.policy,
+            "policy": name,
             "policy_kwargs": policy_kwargs,
             "env": scenario.env,
             "env_kwargs": plain(scenario.env_kwargs),

@@ -342,11 +342,12 @@ def test_a_policy_of_ones_own_trains_and_runs_by_its_import(call, tmp_path, monk
     assert len(err.splitlines()) == 1
 
 
-def test_training_goes_on_from_weights_in_a_file(tmp_path):
+@pytest.mark.parametrize("begin", ["policy", "policy.weights"])
+def test_training_goes_on_from_weights_in_a_file(tmp_path, begin):
     """By a policy's name too; what comes of it needs that file no more."""
     first = train(quick(), tmp_path / "first")
     start = first.folder / "last.zip"
-    training = Training(quick(f"policy.weights={start}"))
+    training = Training(quick(f"{begin}={start}"))
     assert training.policy.about["updates"] == 12
     for name, value in make_policy(str(start))._weights.items():
         assert torch.equal(training.policy.network.state_dict()[name], value)
