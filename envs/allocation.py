@@ -1,12 +1,12 @@
 """allocation-v0: scorers decide which few tokens of a sample are read, and a reader answers from those alone.
 
 ## Description
-Every sample is cut into T tokens: patches of a picture, or stretches of a vector. N scorers see each token at a glance
-only, each in its own way, and rate its relevance; a scorer's bid says how much its ratings count on a sample. The world
-mixes the ratings as any collective does, Σ w·f (`mixing.py`), and spends a budget of k tokens on the sum. A *reader*
-sees those tokens, and nothing of the others, and answers. It is a network that the world trains on the stream, on
-tokens drawn by chance, or one that is given. The scorers are rewarded for what the reader's answers to a fixed exam
-gain.
+Every sample is cut into T tokens: patches of a picture, words of a text, or stretches of a vector. N scorers see each
+token at a glance only, each in its own way, and rate its relevance; a scorer's bid says how much its ratings count on a
+sample. The world mixes the ratings as any collective does, Σ w·f (`mixing.py`), and spends a budget of k tokens on the
+sum. A *reader* sees those tokens, and nothing of the others, and answers. It is a network that the world trains on the
+stream, on tokens drawn by chance, or one that is given. The scorers are rewarded for what the reader's answers to a
+fixed exam gain.
 
 ## Observation Space
 Flat `Dict`, the same for every agent. N scorers, B rows of a slice, E exam items, T tokens of F features.
@@ -26,6 +26,11 @@ Flat `Dict`, the same for every agent. N scorers, B rows of a slice, E exam item
 
 `see` says what one sees of a token: "statistic": one number, the n-th scorer the (n mod 4)-th of mean, deviation,
 greatest and change (mean absolute difference of neighbours); "coarse": all four; "pixels": the token itself.
+
+A word of a text is P numbers, what a hash has added up of its features (`streams/text.py`; `data` may be texts and
+labels). The longer it is, the more features it has, and the greater its deviation and change; its mean and greatest are
+mostly luck. All are the same wherever it stands. A text that ends early is filled up with empty words: tokens of zeros,
+rated and bought as any other, in which there is nothing to read.
 
 ## Action Space
 Flat `Dict`. Rows of relevance are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
@@ -79,12 +84,12 @@ drawn from the exam split, which the reader never learns.
 |---|---|---|
 | `scorers` | 4 | N |
 | `data`, `data_dir`, `exam_items` | "digits", None, None | as in `classroom-v0` |
-| `patch` | 2 | side of a patch, or length of a stretch |
+| `patch` | None | side of a patch, or its (height, width); length of a stretch; words of a token. None: 2, of texts 1 |
 | `budget` | 4 | k, tokens read of a sample |
 | `spending` | "top_k" | the k of the greatest shares; or "sample": by chance, in proportion, without replacement |
 | `weighting`, `k` | "normalised", 2 | of bids, as in `collective-v0`; "top_k" hears the k highest bids |
 | `see` | "statistic" | or "coarse", "pixels" |
-| `reader` | "mlp" | trained by the world; or a callable (tokens `[M, T, P]`, read `[M, T]`) → logits `[M, C]` |
+| `reader` | "mlp" | trained by the world; "set" likewise, but blind to places; or a callable, see below |
 | `hidden`, `optimiser`, `lr`, `learning_steps` | (64,), "adam", .003, 1 | of the world's reader |
 | `slice_size`, `exam_size`, `horizon`, `order` | 32, 64, 400, "iid" | as in `classroom-v0` |
 | `topic_steps`, `topic_classes`, `task_classes` | 20, 2, 2 | likewise |
@@ -93,6 +98,9 @@ drawn from the exam split, which the reader never learns.
 | `exam_every`, `exam_smoothing`, `card_every` | 1, .2, 10 | as in `classroom-v0` |
 | `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+The reader "set" answers from the mean of what it makes of each token read, wherever it stands (Deep Sets), as suits
+texts. A callable maps tokens `[M, T, P]`, zero where not read, and what was read, bool `[M, T]`, to logits `[M, C]`.
 
 ## Version History
 * v0: first release.
@@ -149,7 +157,7 @@ class Allocation(World):
         data: Any = "digits",
         data_dir: str | None = None,
         exam_items: int | None = None,
-        patch: int = 2,
+        patch: int | Sequence[int] | None = None,
         budget: int = 4,
         spending: str = "top_k",
         weighting: str = "normalised",
@@ -192,7 +200,7 @@ class Allocation(World):
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
-        self.tokens = Tokens(self.dataset.shape, patch)
+        self.tokens = Tokens.of(self.dataset, patch)
         self.glimpses = Glimpses(self.tokens, self.num_agents, see)
         self.budget = whole("budget (tokens read of a sample)", budget, 1, self.tokens.count)
         self.schedule = Schedule(
@@ -390,7 +398,7 @@ class Allocation(World):
         feedback = state["fb/slice"][:, 0]
         return {
             "tokens": self.glimpses.of(self._tokens("stream", state["stream/slice"][:, 0])),
-            "exam": self.glimpses.of(self._tokens("exam", state["exam"]) * today.view(-1, 1, 1, 1)),
+            "exam": self._exam_shown(state["exam"], today),
             "exam_now": alike(today.to(torch.int8)[:, None]),
             "fb_tokens": self.glimpses.of(self._tokens("stream", feedback)),
             "fb_read": alike(state["fb/read"].to(torch.int8)),
@@ -400,6 +408,13 @@ class Allocation(World):
             "self": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
             "time": alike((state["clock"].float() / self.horizon)[:, None]),
         }
+
+    def _exam_shown(self, index: Tensor, today: Tensor) -> Tensor:
+        """What is seen of the exam ``[W, N, E, T, F]`` in the worlds where it is ``today``, zeros in the others."""
+        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+            seen = (index.shape[1], self.tokens.count, self.glimpses.features)
+            return torch.zeros(1, device=self.device).expand(self.num_worlds, self.num_agents, *seen)
+        return self.glimpses.of(self._tokens("exam", index) * today.view(-1, 1, 1, 1))
 
     def _tokens(self, split: Any, index: Tensor) -> Tensor:
         """Tokens ``[W, R, T, P]`` of items ``index [W, R]``; zeros where −1."""

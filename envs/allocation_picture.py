@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .streams import TextDataset
 
 if TYPE_CHECKING:
     from .allocation import Allocation
     from .world import TensorDict
 
 _SAMPLES = 12
+_TEXTS = 5
 _UNREAD = 0.25  # how bright a token is that was not read
 
 
 def as_text(world: Allocation, state: TensorDict, w: int) -> str:
-    """The reader's accuracy, how often each token was read of the last slice, and who dominates."""
+    """The reader's accuracy, how often each token of the last slice was read, and who dominates.
+
+    Of texts the first ones, what was read in brackets.
+    """
     metrics = {name: value[w].cpu() for name, value in world.summary(state).items()}
-    read = state["fb/read"][w].float().mean(0).view(*world.tokens.grid).cpu()
     lines = [
         f"step {int(state['clock'][w])}/{world.horizon}   reader {float(metrics['reader_accuracy']):.1%}"
         f"   budget {world.budget}/{world.tokens.count}   read {float(metrics['tokens_read']):.1f}"
         f"   agreement {float(metrics['agreement']):.2f}"
     ]
-    lines += ["".join(" ░▒▓█"[round(float(share) * 4)] * 2 for share in row) for row in read]
+    if isinstance(world.dataset, TextDataset):
+        texts = _texts(world, world.dataset, state, w)
+        lines += [" ".join(f"[{word}]" if read else word for word, read in text if word) for text in texts]
+    else:
+        often = state["fb/read"][w].float().mean(0).view(*world.tokens.grid).cpu()
+        lines += ["".join(" ░▒▓█"[round(float(share) * 4)] * 2 for share in row) for row in often]
     lines += [
         f"{name:<10}dominates {float(metrics['dominance'][i]):6.1%}"
         f"  contribution {float(metrics['contribution'][i]):+.3f}"
@@ -34,7 +44,7 @@ def as_text(world: Allocation, state: TensorDict, w: int) -> str:
 
 
 def as_image(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: samples of the last slice with what was not read dimmed, and who dominates."""
+    """uint8 ``[H, W, 3]``: samples of the last slice with what was not read dimmed or grey, and who dominates."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,7 +52,10 @@ def as_image(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
     figure = Figure(figsize=(10, 4.5), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     tiles, bars = figure.subplots(1, 2, width_ratios=(2, 1))
-    tiles.imshow(_overlay(world, state, w))
+    if isinstance(world.dataset, TextDataset):
+        _print(tiles, _texts(world, world.dataset, state, w))
+    else:
+        tiles.imshow(_overlay(world, state, w))
     tiles.set_title(f"what was read: {world.budget} of {world.tokens.count} tokens")
     tiles.axis("off")
     places = np.arange(world.num_agents)
@@ -72,3 +85,36 @@ def _overlay(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
     framed = np.pad(np.concatenate([shown, blank]), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
     rows = framed.reshape(-1, 4, *framed.shape[1:])
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def _texts(
+    world: Allocation, dataset: TextDataset, state: TensorDict, w: int
+) -> list[list[tuple[str, bool]]]:
+    """Words of the first texts of the last slice, and whether each was read; none before there is a slice."""
+    index = state["fb/slice"][w, 0, :_TEXTS]
+    index = index[index >= 0]
+    words = dataset.texts("stream", index)
+    read = world.tokens.paint(state["fb/read"][w, : len(index)])[..., 0].tolist()
+    return [list(zip(*pair, strict=True)) for pair in zip(words, read, strict=True)]
+
+
+def _print(axes: Any, texts: list[list[tuple[str, bool]]]) -> None:
+    """Texts in lines, words that were read on a tint, the others grey."""
+    columns, lines = 76, 5
+    for row, text in enumerate(texts):
+        line = column = 0
+        for word, read in text:
+            if column + len(word) > columns:
+                line, column = line + 1, 0
+            if line < lines:  # long texts are cut off
+                axes.text(
+                    column / columns,
+                    1 - (row + line / (lines + 1)) / _TEXTS,
+                    word,
+                    family="monospace",
+                    fontsize=8,
+                    va="top",
+                    color="black" if read else "#bbbbbb",
+                    bbox={"facecolor": "#ffe8a0" if read else "none", "edgecolor": "none", "pad": 1},
+                )
+            column += len(word) + 1

@@ -232,7 +232,7 @@ def _grid(grid: Sequence[int]) -> tuple[int, int]:
 def _picture_shape(dataset: Dataset, grid: tuple[int, int], rotate: bool) -> tuple[int, int, int]:
     """Channels, height and width of a data set's pictures, if they can be cut and turned."""
     shape = dataset.shape if len(dataset.shape) == 3 else (1, *dataset.shape)
-    if len(shape) != 3:
+    if len(shape) != 3 or dataset.sequence:
         raise ConfigError(f"{dataset.name} holds no pictures (items of shape {dataset.shape})")
     channels, height, width = shape
     if height % grid[0] or width % grid[1]:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..learners import MLP, Population, make_optimiser
+from ..learners.modules import ModuleNetwork
+from ..learners.networks import Network
 from .errors import ConfigError
 from .tokens import Tokens
 from .validation import real, whole
@@ -77,10 +79,14 @@ class TrainedReader(Reader):
         widths = [whole("each width in hidden", width, 1) for width in hidden]
         real("lr", lr, 0)
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
-        self.network = MLP((tokens.count * (tokens.width + 1), *widths, classes), dropout=0.0)
+        self.network = self._network(tokens, widths, classes)
         self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
         self.steps = whole("learning_steps", steps, 1)
         self.population: Population | None = None
+
+    def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:
+        """From ``[M, T·(P + 1)]``, tokens and whether each was read, to logits."""
+        return MLP((tokens.count * (tokens.width + 1), *widths, classes), dropout=0.0)
 
     def begin(self, keys: Tensor, moving: Tensor | None) -> None:
         """As in :meth:`Reader.begin`."""
@@ -135,6 +141,37 @@ class TrainedReader(Reader):
         return twin
 
 
+class SetReader(TrainedReader):
+    """Reads tokens one by one, all with the same layer, and answers from the mean, blind to their places (Deep Sets).
+
+    Zaheer et al., NeurIPS 2017. The arguments are those of :class:`TrainedReader`; the first of the hidden layers is
+    the one that reads, the others follow the mean.
+    """
+
+    def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:
+        if not widths:
+            raise ConfigError('the "set" reader needs a hidden layer: give hidden=[64] or the like')
+        shape = (tokens.count, tokens.width + 1)
+        return ModuleNetwork(lambda: _SetNetwork(tokens.width, widths, classes), shape, classes)
+
+
+class _SetNetwork(nn.Module):
+    """See :class:`SetReader`; from ``[M, T, P + 1]``, the last feature telling whether a token was read."""
+
+    def __init__(self, features: int, widths: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(features, widths[0])
+        layers: list[nn.Module] = []
+        for wide, out in zip(widths, (*widths[1:], classes), strict=True):
+            layers += [nn.Linear(wide, out), nn.ReLU()]
+        self.answer = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens, read = x[..., :-1], x[..., -1:]
+        seen = (self.read(tokens).relu() * read).sum(-2) / read.sum(-2).clamp_min(1)
+        return self.answer(seen)
+
+
 class GivenReader(Reader):
     """A reader that is used as it is and never changed.
 
@@ -181,18 +218,23 @@ class GivenReader(Reader):
         return out.view(*read.shape[:2], self.classes)
 
 
+TRAINED = {"mlp": TrainedReader, "set": SetReader}
+"""Readers by name."""
+
+
 def make_reader(
     reader: str | Given, tokens: Tokens, classes: int, device: torch.device, **options: Any
 ) -> Reader:
-    """A reader as a user names it: ``"mlp"`` is trained by the world, a callable is used as it is.
+    """A reader as a user names it: one of :data:`TRAINED` is trained by the world, a callable is used as it is.
 
     Raises:
         ConfigError: It is neither, or cannot read here.
     """
-    if isinstance(reader, str) and reader == "mlp":
-        return TrainedReader(tokens, classes, **options)
+    if isinstance(reader, str) and reader in TRAINED:
+        return TRAINED[reader](tokens, classes, **options)
     if isinstance(reader, str) or not callable(reader):
         raise ConfigError(
-            f'reader must be "mlp", trained by the world, or a callable (tokens, read) -> logits, got {reader!r}'
+            f'reader must be "mlp" or "set", trained by the world, or a callable (tokens, read) -> logits, '
+            f"got {reader!r}"
         )
     return GivenReader(reader, tokens, classes, device)

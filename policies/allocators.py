@@ -10,7 +10,7 @@ Jethani et al., AISTATS 2021). What is relevant to it should be relevant to the 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ..envs import rng
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, unknown
 from ..envs.validation import real, whole
 from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
@@ -92,10 +92,17 @@ class Router(Allocator):
         lr: Learning rate of Adam.
         temperature: Of the relaxed draw that gradients pass through.
         see: What scorers see of a token, the same for all: "coarse" or "pixels".
+        reader: The policy's own: "mlp" knows the tokens' places, "set" does not. Best the kind that the world has.
     """
 
     def __init__(
-        self, hidden: int = 32, k: int = 2, lr: float = 3e-3, temperature: float = 0.5, see: str = "coarse"
+        self,
+        hidden: int = 32,
+        k: int = 2,
+        lr: float = 3e-3,
+        temperature: float = 0.5,
+        see: str = "coarse",
+        reader: str = "mlp",
     ) -> None:
         self.hidden, self.k = whole("hidden", hidden, 1), whole("k", k, 1)
         self.temperature = real("temperature", temperature, 1e-3)
@@ -103,6 +110,9 @@ class Router(Allocator):
             raise ConfigError(
                 f"a router's scorers see the same: see must be 'coarse' or 'pixels', got {see!r}"
             )
+        if reader not in READERS:
+            raise unknown("reader", str(reader), READERS)
+        self.reader = reader
         self.make_optimiser = make_optimiser("adam", lr=lr)
         self.world_kwargs = {"see": see}
 
@@ -132,6 +142,7 @@ class Router(Allocator):
             hidden=self.hidden,
             k=self.k,
             temperature=self.temperature,
+            reader=self.reader,
             key=keys,
         )
 
@@ -195,6 +206,7 @@ class Glimpsers(nn.Module):
         k: Scorers asked for a token.
         temperature: Of the relaxed draw.
         key: int64 ``[W]``.
+        reader: One of :data:`READERS`.
     """
 
     def __init__(
@@ -209,12 +221,12 @@ class Glimpsers(nn.Module):
         k: int,
         temperature: float,
         key: Tensor,
+        reader: str = "mlp",
     ) -> None:
         super().__init__()
         names = [f"scorer_{i}" for i in range(scorers)]
         self.router = RelevanceRouter(features + tokens, hidden, key=key, scorers=names, k=k)
-        reads = (tokens * (features + 1), 2 * hidden, classes)
-        self.reader = Experts(1, reads, key=key ^ rng.purpose_id("reader"))
+        self.reader = READERS[reader](tokens, features, 2 * hidden, classes, key ^ rng.purpose_id("reader"))
         self.budget, self.temperature = budget, temperature
         self.register_buffer("places", torch.eye(tokens, device=key.device), persistent=False)
 
@@ -252,6 +264,35 @@ class Glimpsers(nn.Module):
     def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
         """What the reader is given, ``[W, R, T·(F + 1)]``: tokens that are read, and which are."""
         return torch.cat([tokens * read[..., None], read[..., None]], dim=-1).flatten(2)
+
+
+class SetReader(nn.Module):
+    """What is read of each token by one layer, the mean of it, and an answer from that (Zaheer et al., 2017)."""
+
+    def __init__(self, tokens: int, features: int, hidden: int, classes: int, key: Tensor) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.of_token = Experts(1, (features, hidden), key=key)
+        self.answer = Experts(1, (hidden, classes), key=key ^ rng.purpose_id("answer"))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Logits ``[W, 1, R, C]`` of what is seen, ``[W, R, T·(F + 1)]``; a token's last entry tells if it is read."""
+        each = seen.unflatten(-1, (self.tokens, -1))
+        read = each[..., -1:]
+        told = self.of_token(each[..., :-1])[:, 0].relu() * read
+        return self.answer(told.sum(-2) / read.sum(-2).clamp_min(1))
+
+
+def _place_reader(tokens: int, features: int, hidden: int, classes: int, key: Tensor) -> Experts:
+    """The same, with all tokens at their places in one layer."""
+    return Experts(1, (tokens * (features + 1), hidden, classes), key=key)
+
+
+READERS: dict[str, Callable[[int, int, int, int, Tensor], nn.Module]] = {
+    "mlp": _place_reader,
+    "set": SetReader,
+}
+"""A policy's own readers by name; from T, F, width, C and keys ``[W]``."""
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,8 @@
 """
 
 from .dataset import Dataset, Split
+from .hub_sets import DATASETS
 from .load import load_dataset
-from .named import DATASETS
+from .text import TextDataset
 
-__all__ = ["DATASETS", "Dataset", "Split", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "TextDataset", "load_dataset"]

@@ -8,14 +8,16 @@ by integer arithmetic alone, alike on every device.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SplitName = Literal["stream", "exam", "test"]
 """*stream*: learners see it; *exam*: the world scores with it; *test*: reports and claims only."""
@@ -26,7 +28,7 @@ class Split:
     """One split of a data set, its items sorted by class (and within a class in their original order).
 
     Attributes:
-        x: Raw items, uint8 or float32 ``[n, *shape]``.
+        x: Raw items, uint8 or float32 ``[n, *shape]``; of texts the numbers of their words, int32 ``[n, T]``.
         y: Classes, int64 ``[n]``, ascending.
         counts: Items of each class, int64 ``[C]``, none of them 0.
         offsets: Index of the first item of each class, int64 ``[C]``.
@@ -69,8 +71,10 @@ class Dataset:
         std: Their standard deviation, same shape.
         scale: Raw items are divided by this first (255 for pictures, 1 for float arrays).
         span: Raw values drawn black and white by :meth:`pixels`.
+        sequence: Whether items are rows in order, as the words of a text, and no pictures or vectors.
     """
 
+    sequence: ClassVar[bool] = False
     name: str
     stream: Split
     exam: Split
@@ -138,7 +142,7 @@ class Dataset:
         low, high = self.span
         return self._gather(split, index).to(torch.float32).sub_(low).div_(high - low).clamp_(0.0, 1.0)
 
-    def to(self, device: torch.device | str) -> Dataset:
+    def to(self, device: torch.device | str) -> Self:
         """This data set on another device (itself where it is there already)."""
         target = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0", as the tensors say it
         if target == self.device:
@@ -157,7 +161,10 @@ class Dataset:
         return f"Dataset({self.name!r}, shape={self.shape}, classes={self.num_classes}, {sizes})"
 
     def _gather(self, split: SplitName, index: Tensor) -> Tensor:
+        """Items before they are normalised, ``[..., *shape]``; always a copy."""
+        return self._raw(split, index)
+
+    def _raw(self, split: SplitName, index: Tensor) -> Tensor:
         x = self.split(split).x
         # Copies whole rows, which on the CPU is several times faster than advanced indexing.
-        rows = x.reshape(len(x), math.prod(self.shape)).index_select(0, index.reshape(-1))
-        return rows.view(*index.shape, *self.shape)
+        return x.flatten(1).index_select(0, index.reshape(-1)).view(*index.shape, *x.shape[1:])

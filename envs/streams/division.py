@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import rng
 from ..errors import DataError
 from .dataset import Dataset, Split
+from .text import Lexicon, TextDataset, hash_words, moments
 
 DEFAULT_SHARE = 5
 """A split that must be cut from the training part takes one in this many of its items."""
@@ -19,7 +20,10 @@ _KEY = rng.purpose_id("studyhall.streams")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Items as a source gives them: ``x`` uint8 or float32 ``[n, *shape]`` and ``y`` int64 ``[n]``."""
+    """Items as a source gives them: ``x`` uint8 or float32 ``[n, *shape]`` and ``y`` int64 ``[n]``.
+
+    Of texts ``x`` holds the numbers of their words in the source's lexicon, int32 ``[n, T]``.
+    """
 
     x: Tensor
     y: Tensor
@@ -30,7 +34,7 @@ class Source:
     """A data set before it is divided.
 
     An exam or test that is not given is cut from the training part; a normalisation that is not given is
-    measured on the stream (uint8 items) or left out (floats).
+    measured on the stream (uint8 items, texts) or left out (floats).
     """
 
     name: str
@@ -40,6 +44,7 @@ class Source:
     test: Part | None = None
     moments: tuple[Tensor, Tensor] | None = None  # mean and deviation of x / scale
     scale: float = 255.0
+    lexicon: Lexicon | None = None  # of texts
 
 
 def divide(
@@ -130,6 +135,8 @@ def _check_classes(name: str, split: Split, classes: tuple[str, ...]) -> None:
 def _describe(source: Source, splits: dict[str, Split]) -> Dataset:
     """Add how items are read: as the source says, else from the stream alone."""
     x = splits["stream"].x
+    if source.lexicon is not None:
+        return _describe_texts(source, source.lexicon, splits)
     if x.dtype == torch.uint8:
         scale = source.scale
         span = (0.0, scale)
@@ -147,6 +154,24 @@ def _describe(source: Source, splits: dict[str, Split]) -> Dataset:
         std=std,
         scale=scale,
         span=span,
+    )
+
+
+def _describe_texts(source: Source, lexicon: Lexicon, splits: dict[str, Split]) -> TextDataset:
+    """The same of texts."""
+    vectors = hash_words(lexicon.words, lexicon.width)
+    mean, std = moments(vectors, splits["stream"].x)
+    greatest = max(1.0, vectors.abs().max().item())
+    return TextDataset(
+        name=source.name,
+        **splits,
+        classes=source.classes,
+        mean=mean,
+        std=std,
+        scale=1.0,
+        span=(-greatest, greatest),  # the empty word in the middle
+        words=lexicon.words,
+        vectors=vectors,
     )
 
 

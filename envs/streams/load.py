@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError, unknown
 from .dataset import Dataset
 from .division import divide
-from .named import DATASETS, HUB_SETS, load_digits, load_hub_set
+from .hub_sets import DATASETS, HUB_SETS
+from .named import load_digits, load_hub_set
 from .own import load_own
 from .pictures import image_hw
+from .text import TEXT_SIZE, text_shape
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -36,6 +38,7 @@ def load_dataset(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
+    text_size: int | tuple[int, int] = TEXT_SIZE,
     stream_size: int | None = None,
     exam_size: int | None = None,
     test_size: int | None = None,
@@ -53,8 +56,10 @@ def load_dataset(
             - arrays ``(x, y)`` or ``{"x": x, "y": y}``: ``x [n, ...]`` uint8 (divided by 255 and normalised
               by the stream's own mean and deviation) or other numbers (taken as they are, in float32),
               ``y [n]`` integers 0 to C−1;
-            - a map-style torch data set of items ``(x, y)``, ``x`` an array or a picture;
-            - a Hugging Face data set with one image (or array) column and one label column;
+            - texts ``{"text": texts, "label": y}``, strings and integers, or ``(texts, y)``;
+            - a map-style torch data set of items ``(x, y)``, ``x`` an array, a picture or a string;
+            - a Hugging Face data set with one image (or array) column, or strings in a column ``text``, and
+              one label column;
             - a dict with ``"train"`` and perhaps ``"exam"`` (or ``"validation"``) and ``"test"``, each of the
               above;
             - a path to a folder of pictures with a sub-folder for each class (or ``train/`` and ``test/``
@@ -64,6 +69,8 @@ def load_dataset(
             with the hub's column names; by default the environment's ``STUDYHALL_DATA``. Where one of them is
             set the hub is not asked.
         image_size: Side, or (height, width), that the user's own pictures are resized to.
+        text_size: Words kept of a text, or (words, numbers that each becomes); see
+            :mod:`~studyhall.envs.streams.text`.
         stream_size: Items kept in the stream (default: all that are left).
         exam_size: Items in the exam (default: a fifth of the training part, or all of an exam part given).
         test_size: Items in the test (default: all of the test part, or a fifth of the training part).
@@ -76,6 +83,7 @@ def load_dataset(
         DataError: The data cannot be had or used; the message says what to do.
     """
     sizes = {"stream_size": stream_size, "exam_size": exam_size, "test_size": test_size}
+    words = text_shape(text_size)
     if isinstance(data, Dataset):
         if any(size is not None for size in sizes.values()):
             raise DataError(
@@ -85,9 +93,9 @@ def load_dataset(
     if isinstance(data, str) and data == "digits":
         source = load_digits()
     elif isinstance(data, str) and data in HUB_SETS:
-        source = load_hub_set(data, data_dir)
+        source = load_hub_set(data, data_dir, words)
     elif isinstance(data, str) and (not data or (Path(data).name == data and not Path(data).is_dir())):
         raise unknown("data set", data, DATASETS)
     else:
-        source = load_own(data, image_hw(image_size))
+        source = load_own(data, image_hw(image_size), words)
     return divide(source, **sizes)

@@ -1,4 +1,4 @@
-"""The data sets known by name: one embedded, the others through Hugging Face ``datasets``.
+"""Loads the data sets known by name: one embedded, the others through Hugging Face ``datasets``.
 
 A local folder of parquet files and the hub give the same columns, so the same code decodes both.
 """
@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ import torch
 from ..errors import DataError
 from . import cache, pictures
 from .division import Part, Source
+from .hub_sets import HUB_SETS, HubSet, HubTexts
+from .text import Lexicon
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,76 +33,6 @@ if TYPE_CHECKING:
 _ROWS = 1000  # decoded at a time
 _PARTS = ("train", "test")
 _PATIENCE = 5.0  # seconds for the hub to answer at all
-
-
-@dataclass(frozen=True)
-class HubSet:
-    """A picture set on the hub: where it is, its columns, what it holds and how it is normalised."""
-
-    hub: str
-    image: str
-    label: str
-    shape: tuple[int, int, int]
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    summary: str
-
-
-HUB_SETS = {
-    "mnist": HubSet(
-        hub="ylecun/mnist",
-        image="image",
-        label="label",
-        shape=(1, 28, 28),
-        num_classes=10,
-        mean=(0.1307,),
-        std=(0.3081,),
-        summary="handwritten digits, 60,000 + 10,000",
-    ),
-    "fashion_mnist": HubSet(
-        hub="zalando-datasets/fashion_mnist",
-        image="image",
-        label="label",
-        shape=(1, 28, 28),
-        num_classes=10,
-        mean=(0.2860,),
-        std=(0.3530,),
-        summary="articles of clothing, 60,000 + 10,000",
-    ),
-    "cifar10": HubSet(
-        hub="uoft-cs/cifar10",
-        image="img",
-        label="label",
-        shape=(3, 32, 32),
-        num_classes=10,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-        summary="small photographs, 50,000 + 10,000",
-    ),
-    "cifar100": HubSet(
-        hub="uoft-cs/cifar100",
-        image="img",
-        label="fine_label",
-        shape=(3, 32, 32),
-        num_classes=100,
-        mean=(0.5071, 0.4865, 0.4409),
-        std=(0.2673, 0.2564, 0.2762),
-        summary="small photographs, 50,000 + 10,000",
-    ),
-}
-
-
-def _line(known: HubSet) -> str:
-    shape = "×".join(map(str, known.shape))
-    return f"{shape}, {known.num_classes} classes: {known.summary} (train + test), hub {known.hub}"
-
-
-DATASETS: dict[str, str] = {
-    "digits": "1×8×8, 10 classes: handwritten digits of scikit-learn, 1,797 in all, embedded",
-    **{name: _line(known) for name, known in HUB_SETS.items()},
-}
-"""Every data set known by name, with one line about it."""
 
 
 def load_digits() -> Source:
@@ -116,10 +47,10 @@ def load_digits() -> Source:
     return Source("digits", classes, Part(x, y), moments=moments, scale=16.0)
 
 
-def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
-    """A picture set from ``data_dir`` or ``$STUDYHALL_DATA`` where one is given, else from the hub.
+def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None, text_size: tuple[int, int]) -> Source:
+    """A set from ``data_dir`` or ``$STUDYHALL_DATA`` where one is given, else from the hub.
 
-    Decoded pictures are kept in the cache: a local folder is recognised by its files' contents, the hub by
+    Decoded items are kept in the cache: a local folder is recognised by its files' contents, the hub by
     its name, so that a set fetched once needs no network.
 
     Raises:
@@ -128,32 +59,34 @@ def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
     known = HUB_SETS[name]
     folder = _local_folder(name, data_dir)
     files = {} if folder is None else {part: _local_files(name, folder, part) for part in _PARTS}
+    texts = isinstance(known, HubTexts)
+    kind = f" {text_size[0]} words" if texts else ""
     digest = cache.fingerprint(
         (file for part in files.values() for file in part),
-        text=f"{known.hub} {known.image} {known.label} {[len(part) for part in files.values()]}",
+        text=f"{known.hub} {known.column} {known.label} {[len(part) for part in files.values()]}{kind}",
     )
     entry = cache.folder() / f"{name}-{digest}"
     stored = cache.read(entry)
     if stored is None:
         with pictures.progress_bar() as progress:
-            reader = _Reader(known, progress)
+            reader = _Reader(known, progress, Lexicon(*text_size))
             arrays = (
                 {part: reader.files(part, paths) for part, paths in files.items()} if files else reader.hub()
             )
         flat = {f"{part}_{key}": array for part, pair in arrays.items() for key, array in pair.items()}
-        stored = flat, {"classes": reader.classes}
+        stored = flat, {"classes": reader.classes, "words": reader.lexicon.words}
         cache.write(entry, *stored)
     flat, notes = stored
     train, test = (
         Part(torch.from_numpy(flat[f"{part}_x"]), torch.from_numpy(flat[f"{part}_y"])) for part in _PARTS
     )
-    shape = (-1, 1, 1) if len(known.mean) > 1 else ()
     return Source(
         name,
         tuple(notes["classes"]),
         train,
         test=test,
-        moments=(torch.tensor(known.mean).view(shape), torch.tensor(known.std).view(shape)),
+        moments=known.moments,
+        lexicon=Lexicon(*text_size, words=notes["words"]) if texts else None,
     )
 
 
@@ -187,15 +120,16 @@ def _local_files(name: str, folder: Path, part: str) -> list[Path]:
 
 
 class _Reader:
-    """Reads the parts of one picture set, from parquet files or from the hub."""
+    """Reads the parts of one set, from parquet files or from the hub."""
 
-    def __init__(self, known: HubSet, progress: Progress) -> None:
+    def __init__(self, known: HubSet, progress: Progress, lexicon: Lexicon) -> None:
         self.known = known
         self.progress = progress
+        self.lexicon = lexicon
         self.classes = [str(c) for c in range(known.num_classes)]
 
     def files(self, part: str, paths: list[Path]) -> dict[str, cache.Array]:
-        """A part from its files: ``x`` uint8 ``[n, *shape]`` and ``y`` int64 ``[n]``."""
+        """A part from its files: ``x`` as splits hold it and ``y`` int64 ``[n]``."""
         import datasets
         import pyarrow
         from pyarrow import parquet
@@ -237,7 +171,7 @@ class _Reader:
         return arrays
 
     def _check_columns(self, columns: list[str], where: str) -> None:
-        for column in (self.known.image, self.known.label):
+        for column in (self.known.column, self.known.label):
             if column not in columns:
                 raise DataError(f"{where} has no column {column!r}, only {', '.join(columns)}")
 
@@ -247,34 +181,11 @@ class _Reader:
             self.classes = list(names)
         done = 0
         for table in opened.with_format("arrow").iter(batch_size=_ROWS):
-            yield self._images(table, where, done), self._labels(table, where, done)
+            column = table[self.known.column].combine_chunks()
+            items = self.known.items(column, where, done, self.lexicon)
+            yield items, self._labels(table, where, done)
             done += table.num_rows
             self.progress.advance(bar, table.num_rows)
-
-    def _images(self, table: pyarrow.Table, where: str, first: int) -> cache.Array:
-        """Encoded pictures to uint8 ``[rows, *shape]``."""
-        import pyarrow
-
-        column = table[self.known.image].combine_chunks()
-        if pyarrow.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
-            column = column.field("bytes")
-        if not (pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type)):
-            raise DataError(
-                f"column {self.known.image!r} of {where} holds {column.type}, not encoded pictures (bytes)"
-            )
-        channels, *size = self.known.shape
-        decoded = []
-        for row, raw in enumerate(column.to_pylist(), start=first):
-            try:
-                picture = pictures.decode(b"" if raw is None else raw)
-                if list(picture.shape[:2]) != size:
-                    raise pictures.PictureError(
-                        f"is {picture.shape[0]}x{picture.shape[1]} pixels, expected {size[0]}x{size[1]}"
-                    )
-                decoded.append(pictures.stack([picture], channels)[0])
-            except pictures.PictureError as fault:
-                raise DataError(f"row {row} of {where} {fault}") from fault
-        return np.stack(decoded)
 
     def _labels(self, table: pyarrow.Table, where: str, first: int) -> cache.Array:
         """Classes as int64 ``[rows]``."""

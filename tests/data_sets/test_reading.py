@@ -69,14 +69,14 @@ def test_repr_is_short():
 
 
 def test_names_listed():
-    assert list(DATASETS) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
+    assert list(DATASETS) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "ag_news"]
     assert all("\n" not in line and "classes" in line for line in DATASETS.values())
 
 
 def test_unknown_names():
     with pytest.raises(UnknownName, match=r"^unknown data set 'minst': did you mean 'mnist'"):
         load_dataset("minst")
-    with pytest.raises(UnknownName, match=r"known are cifar10, cifar100, digits, fashion_mnist, mnist$"):
+    with pytest.raises(UnknownName, match=r"known are ag_news, cifar10, cifar100, digits, fashion_mnist, mnist$"):
         load_dataset("zzz")
     with pytest.raises(UnknownName):
         load_dataset("")

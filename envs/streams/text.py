@@ -1,0 +1,153 @@
+"""Texts as samples: their first words, each a fixed vector by signed feature hashing.
+
+A word is a run of letters, digits and underscores, lower-cased; punctuation is dropped, and a text that ends early is
+filled up with the empty word. The features of a word are itself and its runs of three characters, all of them between
+``<`` and ``>`` so that beginnings and ends are told apart: ``<now>`` has ``<no``, ``now``, ``ow>`` and ``<now>`` (as
+fastText; Bojanowski et al., TACL 5, 2017). A hash tells for each feature which of P numbers it changes, and whether by
++1 or −1 (Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009): the inner product of two
+words is, in the mean over hashes, how many features they share. The hash is BLAKE2b, so vectors are the same
+everywhere. Nothing is learnt from data, and the empty word is all zeros.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .dataset import Dataset, SplitName
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+TEXT_SIZE = (32, 64)
+"""Words kept of a text, and numbers of a word, where nothing else is asked for."""
+
+_WORD = re.compile(r"\w+")
+
+
+def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
+    """Words and numbers of a word from ``text_size=``, words alone or both.
+
+    Raises:
+        DataError: It is neither.
+    """
+    pair = tuple(text_size) if isinstance(text_size, (tuple, list)) else (text_size, TEXT_SIZE[1])
+    if len(pair) != 2 or not all(type(size) is int and size > 0 for size in pair):
+        raise DataError(
+            f"text_size is {text_size!r}: give words kept of a text, or (words, numbers of a word)"
+        )
+    return pair
+
+
+def word_features(word: str) -> set[str]:
+    """What is hashed of a word: its runs of three characters and itself, between ``<`` and ``>``; none of ``""``."""
+    whole = f"<{word}>"
+    return {whole, *(whole[i : i + 3] for i in range(len(whole) - 2))} if word else set()
+
+
+def hash_words(words: Sequence[str], width: int) -> Tensor:
+    """The vectors of some words, float32 ``[V, width]`` of whole numbers."""
+    hashed = [
+        (row, int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "little"))
+        for row, word in enumerate(words)
+        for feature in word_features(word)
+    ]
+    index = [row * width + (number >> 1) % width for row, number in hashed]
+    signs = [1.0 - 2 * (number & 1) for _, number in hashed]
+    flat = torch.zeros(len(words) * width)
+    flat.index_add_(0, torch.tensor(index, dtype=torch.int64), torch.tensor(signs))  # exact in any order
+    return flat.view(len(words), width)
+
+
+class Lexicon:
+    """Numbers words in the order it meets them; 0 is the empty word.
+
+    Args:
+        length: Words kept of a text, T.
+        width: Numbers of a word, P.
+        words: Those it knows from the start.
+
+    Attributes:
+        words: All it has met, by number.
+    """
+
+    def __init__(self, length: int, width: int, words: Iterable[str] = ("",)) -> None:
+        self.length, self.width = length, width
+        self._numbers = {word: number for number, word in enumerate(words)}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As above."""
+        return tuple(self._numbers)
+
+    def read(self, texts: Iterable[Any], what: str, first: int = 0) -> Tensor:
+        """Texts as numbers of words, int32 ``[n, length]``.
+
+        Args:
+            texts: Strings.
+            what: What they are, for errors.
+            first: The first one's row.
+
+        Raises:
+            DataError: One is no string, or has no words.
+        """
+        rows = []
+        for row, text in enumerate(texts, start=first):
+            if not isinstance(text, str):
+                raise DataError(f"row {row} of {what} is no text but {type(text).__name__}: give strings")
+            found = [match.group() for match in islice(_WORD.finditer(text.lower()), self.length)]
+            if not found:
+                raise DataError(f"row {row} of {what} has no words ({text[:20]!r}): drop it")
+            numbers = [self._numbers.setdefault(word, len(self._numbers)) for word in found]
+            rows.append(numbers + [0] * (self.length - len(numbers)))
+        return torch.tensor(rows, dtype=torch.int32).view(-1, self.length)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class TextDataset(Dataset):
+    """Texts. Their splits hold numbers of words, int32 ``[n, T]``; inputs are the words' vectors, ``[…, T, P]``.
+
+    ``mean`` is 0, so that an empty word stays zero, and ``std`` the root mean square over the words of the stream.
+
+    Attributes:
+        words: By number; the first is the empty one.
+        vectors: Of the words, float32 ``[V, P]``.
+    """
+
+    sequence: ClassVar[bool] = True
+    words: tuple[str, ...]
+    vectors: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """T words of P numbers."""
+        return (self.stream.x.shape[1], self.vectors.shape[1])
+
+    def texts(self, split: SplitName, index: Tensor) -> list[list[str]]:
+        """The T words of the items at ``index`` ``[n]``, each; empty ones at the end of short texts."""
+        numbers = self._raw(split, index).tolist()
+        return [[self.words[number] for number in row] for row in numbers]
+
+    def to(self, device: torch.device | str) -> Self:
+        """As :meth:`Dataset.to`."""
+        moved = super().to(device)
+        return moved if moved is self else replace(moved, vectors=self.vectors.to(moved.device))
+
+    def _gather(self, split: SplitName, index: Tensor) -> Tensor:
+        numbers = self._raw(split, index)
+        return self.vectors.index_select(0, numbers.reshape(-1)).view(*numbers.shape, -1)
+
+
+def moments(vectors: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero, and the root mean square of the vectors of some words, the empty one left out."""
+    counts = torch.bincount(numbers.reshape(-1), minlength=len(vectors)).double()[1:]
+    square = (vectors[1:].double().square().mean(-1) * counts).sum() / counts.sum()
+    return torch.zeros(()), square.sqrt().float() if square > 0 else torch.ones(())
