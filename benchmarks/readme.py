@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import classroom, collectives, messages, speed, swarms
+from pages import bids, classroom, collectives, messages, speed, swarms
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -70,6 +70,8 @@ SECTIONS = {
     "consensus": benchmark("consensus", messages.consensus, plot="docs/consensus.png"),
     "messages_rl": benchmark("messages_rl", messages.messages_rl),
     "referential": benchmark("referential", messages.referential),
+    "bids": benchmark("bids", bids.bids),
+    "allocation": benchmark("allocation", collectives.allocation),
     "collective_mnist": benchmark("collective_mnist", collectives.collective_mnist),
     "moe": benchmark("moe", collectives.moe, part="accuracy"),
     "moe_time": benchmark("moe", collectives.moe_time, part="time"),

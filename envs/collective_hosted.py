@@ -26,7 +26,9 @@ Features of a sample: `confidence` (max p), `margin` (to the second class), `cer
 | `answers_bids` | `Box(0, 1, (E,))` | for the exam; to shape nothing else, as `answers` in `classroom-v0` |
 
 All is bounded, so `make_sb3("collective-v0", learners="mlp")` trains bidders with a "MultiInputPolicy" of
-Stable-Baselines3, where N − 1 + B + E numbers are 256 at most.
+Stable-Baselines3, where N − 1 + B + E numbers are 256 at most. `benchmarks/bids.py` trains one small network for all
+samples instead, which fits any N, B and E. Where nobody imitates anybody and all learn from all, bids change nothing
+later: a discount of 0 is right there.
 
 ## Arguments
 Those of `collective-v0` and of `studyhall.envs.hosted`, but for form "discrete" and share "parts", and:
@@ -205,6 +207,12 @@ class HostedCollective(HostedClassroom, Collective):
             (said / (said + _WORTH)).gather(2, best),
         ]
         return torch.nan_to_num(torch.stack(features, dim=-1)).clamp(0.0, 1.0)
+
+    def secrets(self) -> TensorDict:
+        """As a classroom's, and ``right`` bool ``[W, N, E]``: whose answers to the exam would be right by now."""
+        state = self._begun()
+        labels = self.dataset.labels("exam", state["exam"])[:, None]
+        return super().secrets() | {"right": self._answers(state).argmax(-1) == labels}
 
     def observe(self, state: TensorDict) -> TensorDict:
         """The table of this module's page, ``[W, N, …]``."""

@@ -356,6 +356,20 @@ def test_hosted_specialists_learn_and_features_tell_what_they_think():
     assert torch.allclose(obs["samples"][..., 0], believes.amax(-1), atol=1e-4)
 
 
+def test_who_is_right_is_a_secret_for_oracles():
+    env, _ = hosted(horizon=60, slice_size=32, lr=3e-3, hidden=(32,), share="class_experts", exam_size=60)
+    for _ in range(58):
+        env.step(hosted_actions(env))
+    right = env.secrets()["right"]
+    assert right.shape == (2, 3, 60)
+    sent = hosted_actions(env)
+    equal = env.fork().step(sent).info["collective_accuracy"]
+    found = env.fork().step({**sent, "answers_bids": right.float()}).info
+    assert (found["collective_accuracy"] > equal + 0.05).all()
+    # One more lesson lies between the two.
+    assert torch.allclose(right.float().mean(-1), found["exam_accuracy"], atol=0.1)
+
+
 def test_who_learns_from_consulted_samples_alone_stays_if_never_asked():
     env, _ = hosted(weighting="top_k", k=1, learn_from="consulted")
     sent = hosted_actions(env)

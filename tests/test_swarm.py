@@ -150,6 +150,16 @@ def test_a_networks_loss_and_accuracy_are_those_of_the_module():
                 )
 
 
+def test_a_network_begins_with_small_gaussian_weights():
+    """Of deviation 0.1, in the network's own units."""
+    objective = NetworkLoss("digits", hidden=(20,))
+    drawn = rng.bits(torch.arange(4), "here", (5, objective.dimensions))
+    weights = (objective.scatter(drawn) * objective.scale({})).double().flatten()
+    assert float(weights.mean()) == pytest.approx(0, abs=0.002)
+    assert float(weights.std()) == pytest.approx(0.1, rel=0.02)
+    assert float((weights.abs() < 0.1).double().mean()) == pytest.approx(0.6827, abs=0.01)
+
+
 def test_with_slices_all_bests_are_valued_on_the_slice_of_the_step_and_paid_for_on_the_exam():
     world = SwarmWorld(particles=4, objective="network", hidden=(3,), slice_size=8, horizon=9)
     steps = course(world, PSO(), 3)
@@ -193,6 +203,34 @@ def test_a_swarm_flies_by_the_rule():
     assert np.allclose(swarm.lowest.numpy(), value.min(1))
     assert torch.allclose(swarm.solution.square().sum(-1), swarm.lowest)
     assert (swarm.iterations, swarm.evaluations) == (29, 4 * 30)
+
+
+def test_a_hybrid_swarm_flies_and_refines_by_the_documented_rule():
+    """All defaults: 20 particles, w .7, c 1.5; the three best make ten steps of rate .01, and all is written back."""
+    swarm = Swarm(FUNCTIONS["sphere"].formula, 3, swarms=2, seed=5, refiners=3)
+    assert HybridPSO().world_kwargs == {"refiners": 3, "refine_steps": 10, "refine_rate": 0.01}
+    x, v = swarm.position.numpy().copy(), swarm.velocity.numpy().copy()
+    best, value = x.copy(), (x**2).sum(-1)
+    draws = rng.Draws({"swarm/pull": pull_draws(20, 3)})
+    key = rng.world_key(torch.arange(2) + 5, "train")
+    for t in range(1, 15):
+        r1, r2 = (r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"], 20, 3).unbind(1))
+        for s in range(2):
+            leader = best[s][value[s].argmin()].copy()
+            v[s] = 0.7 * v[s] + 1.5 * r1[s] * (best[s] - x[s]) + 1.5 * r2[s] * (leader - x[s])
+            x[s] = x[s] + v[s]
+            for i in range(20):
+                if (x[s, i] ** 2).sum() < value[s, i]:
+                    best[s, i], value[s, i] = x[s, i], (x[s, i] ** 2).sum()
+            for i in value[s].argsort()[:3]:
+                found = best[s, i].copy()
+                for _ in range(10):
+                    found -= 0.01 * 2 * found
+                x[s, i], best[s, i], value[s, i] = found, found, (found**2).sum()
+        swarm.step()
+        for ours, plain in zip((swarm.position, swarm.best, swarm.best_value), (x, best, value), strict=True):
+            assert np.allclose(ours.numpy(), plain, rtol=1e-9, atol=1e-12)
+    assert swarm.evaluations == 20 + 14 * (20 + 3 * (1 + 3 * 10))
 
 
 def test_a_swarm_in_a_batch_goes_the_way_it_goes_alone():

@@ -82,22 +82,29 @@ def network(found: dict) -> str:
 
 
 def learned(found: dict) -> str:
-    """Coefficients learned by RL beside fixed ones, world by world."""
+    """Coefficients learned by RL beside fixed ones: intervals over trainings, and over worlds."""
     part = found["learned"]
-    functions = part["functions"]
+    functions, setting = part["functions"], part["setting"]
     rivals = list(next(iter(functions.values()))["gain_over"])
-    rows = [
-        (
-            name if entry["seen"] else f"{name} (unseen)",
-            known(entry["learned"], 2, 1),
-            *(known(entry["gain_over"][rival], 2, 1, signed=True) for rival in rivals),
+    rows = []
+    for name, entry in functions.items():
+        over = entry["over_worlds"]
+        gains = (
+            both(entry["gain_over"][rival], over["gain_over"][rival], 2, signed=True) for rival in rivals
         )
-        for name, entry in functions.items()
-    ]
-    setting = part["setting"]
+        label = name if entry["seen"] else f"{name} (unseen)"
+        rows.append((label, both(entry["learned"], over["learned"], 2), *gains))
+    trainings = len(part["training_seeds"])
+    worlds = max(entry["over_worlds"]["learned"]["n"] for entry in functions.values())
     title = (
-        f"PPO, {part['timesteps']:,} particle-steps; {setting['particles']} particles, {setting['dimensions']} "
-        f"dimensions, {setting['horizon']} steps, functions moved and turned. Decades won in an episode on "
-        f"{max(entry['learned']['n'] for entry in functions.values())} held-out worlds, and learned − fixed, paired."
+        f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['particles']} particles, "
+        f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Decades won in "
+        f"an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, ± its "
+        f"interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."
     )
     return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
+
+
+def both(trainings: dict, worlds: dict, digits: int, scale: float = 1, *, signed: bool = False) -> str:
+    """A mean with its interval over trainings, and in brackets that over worlds."""
+    return f"{known(trainings, digits, scale, signed=signed)} ({scale * worlds['half']:.{digits}f})"

@@ -1,0 +1,348 @@
+"""Bids learned by RL in ``collective-v0`` beside fixed ones, on held-out worlds.
+
+    python benchmarks/bids.py [--quick] [--out FILE]
+
+The world hosts five specialists whose classes are dealt by a Dirichlet share, so that who is worth hearing differs from
+sample to sample. PPO trains one small network, shared by all members and samples, which bids for a sample by what the
+world shows of it. Bids change nothing of what the specialists learn here (nobody imitates anybody), so the discount is
+0; a member's reward counts what the collective scores with and without it, whose slope in one's own bids is that of the
+collective's score. Kept is the snapshot that was best on other training worlds, on which fixed rules are tuned too.
+
+Rivals are rules: features of a sample to a power, without and with one's own report card, the best of each chosen on
+training worlds. Two controls know more: the same network, told on training worlds which answers were right (what the
+features can say), and an oracle that bids for right answers alone. A figure is the collective's accuracy on an exam of
+200, mean over three moments of an episode. All but the first setting are transfer, without further training. Everything
+runs on one thread.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import DiagGaussianDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+from torch.nn import functional as F
+from trainings import compared
+
+from studyhall import make_sb3, make_world
+from studyhall.envs.bridges.flat import FlatActions
+from studyhall.envs.collective_hosted import SAMPLE_FEATURES
+
+SETTING = {
+    "learners": "mlp",
+    "hidden": (32,),
+    "lr": 3e-3,
+    "members": 5,
+    "share": "dirichlet",
+    "alpha": 0.3,
+    "slice_size": 16,
+    "horizon": 101,
+}
+# One's own score, which bids do not move, is noise in the reward.
+TRAINED_WITH = {"exam_size": 20, "contribution_weight": 10.0}
+MEASURED_WITH = {"exam_size": 200, "exam_every": 10}
+MOMENTS = (20, 50, 100)
+CASES = {
+    "as trained": {},
+    "10 members": {"members": 10},
+    "more even shares (alpha 1)": {"alpha": 1.0},
+    "4 of 10 classes each": {"share": "class_experts", "expert_classes": 4},
+    "one consulted (top-1)": {"weighting": "top_k", "k": 1},
+    "MNIST": {"data": "mnist"},
+}
+TRAININGS = (0, 1000, 2000, 3000, 4000)
+"""Seeds, further apart than a training has worlds."""
+TUNED_ON, HELD_OUT = 50_000, 10_000  # first seeds, of the training and of the evaluation domain
+OWN = ("self", "report", "time")
+POWERS = (0.5, 1, 2, 4, 8, 16, 32)
+CARD_POWERS = (0.5, 1, 2, 4, 8, 16)
+
+
+# ---- who bids ---------------------------------------------------------------------------------------
+
+
+class Scorer(nn.Module):
+    """A bid in [−1, 1] for each sample by its features and one's own, and the value of it all.
+
+    Args:
+        own: Features of oneself.
+        width: Of the hidden layers.
+    """
+
+    def __init__(self, own: int, width: int = 32) -> None:
+        super().__init__()
+        self.of_sample = nn.Linear(2 * len(SAMPLE_FEATURES), width)
+        self.of_self = nn.Linear(own, width)
+        self.mix = nn.Linear(width, width)
+        self.score = nn.Linear(width, 1)
+        self.judge = nn.Linear(width, width)
+        self.value = nn.Linear(width, 1)
+        nn.init.orthogonal_(self.score.weight, 0.01)  # begins with equal bids
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, samples: torch.Tensor, obs: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bids ``[…, R]`` for samples ``[…, R, F]``, and the value ``[…]``."""
+        own = self.of_self(torch.cat([obs[key] for key in OWN], dim=-1))[..., None, :]
+        # Near 1 the log odds tell apart what the feature itself does not.
+        odds = torch.log((samples + 1e-3) / (1 - samples + 1e-3)) / 7
+        hidden = torch.tanh(self.of_sample(torch.cat([2 * samples - 1, odds], dim=-1)) + own)
+        value = self.value(torch.tanh(self.judge(hidden.mean(-2))))[..., 0]
+        return self.score(torch.tanh(self.mix(hidden)))[..., 0], value
+
+
+class BidPolicy(ActorCriticPolicy):
+    """Gaussian bids for the exam around a :class:`Scorer`'s; the others have no effect on the reward and no noise."""
+
+    def _build(self, lr_schedule) -> None:
+        assert isinstance(self.action_space, FlatActions)
+        spaces = self.observation_space.spaces
+        self.scorer = Scorer(sum(spaces[key].shape[0] for key in OWN))
+        self.items = self.action_space.sizes["answers_bids"]
+        self.log_std = nn.Parameter(torch.full((1,), float(self.log_std_init)))
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
+
+    def _decide(self, obs):
+        bids, value = self.scorer(obs["answers_samples"], obs)
+        spread = self.log_std.expand(self.items)
+        return DiagGaussianDistribution(self.items).proba_distribution(bids, spread), value[:, None]
+
+    def forward(self, obs, deterministic=False):
+        distribution, value = self._decide(obs)
+        bids = distribution.get_actions(deterministic=deterministic)
+        nobody = bids.new_full((len(bids), self.action_space.sizes["listen"]), -1.0)
+        actions = torch.cat([bids, self.scorer(obs["samples"], obs)[0], nobody], dim=-1)
+        return actions, value, distribution.log_prob(bids)
+
+    def evaluate_actions(self, obs, actions):
+        distribution, value = self._decide(obs)
+        return value, distribution.log_prob(actions[:, : self.items]), distribution.entropy()
+
+    def predict_values(self, obs):
+        return self.scorer(obs["answers_samples"], obs)[1][:, None]
+
+
+def by_rule(feature, power, card_power=0.0):
+    """Bids are a feature of the sample to a power, times one's own report card to another."""
+    index = SAMPLE_FEATURES.index(feature)
+
+    def bids(world, obs):
+        return obs["answers_samples"][..., index] ** power * obs["report"][..., :1] ** card_power
+
+    return bids
+
+
+def by_scorer(scorer):
+    """The mean bids of a scorer, as the world takes flat actions."""
+    return lambda world, obs: (scorer(obs["answers_samples"], obs)[0].clamp(-1, 1) + 1) / 2
+
+
+def by_chance(scorer, power):
+    """The chance of being right, as a scorer estimates it, to a power."""
+    return lambda world, obs: torch.sigmoid(scorer(obs["answers_samples"], obs)[0]) ** power
+
+
+def oracle(world, obs):
+    """1 for right answers alone."""
+    return world.secrets()["right"].float()
+
+
+# ---- how they are measured --------------------------------------------------------------------------
+
+
+class Exams:
+    """Worlds at moments of an episode, where bidders are compared on the same answers.
+
+    Args:
+        worlds: How many.
+        seed: Of the first.
+        domain: Of the seeds.
+        **changed: What differs from :data:`SETTING`.
+    """
+
+    def __init__(self, worlds, seed, domain, **changed):
+        world = make_world(
+            "collective-v0", num_worlds=worlds, autoreset=False, **{**SETTING, **MEASURED_WITH, **changed}
+        )
+        obs = world.reset(seed=seed, options={"domain": domain})
+        self.moments = []
+        for step in range(max(MOMENTS) + 1):
+            if step in MOMENTS:
+                self.moments.append((world.fork(), obs))
+            if step < max(MOMENTS):
+                obs = world.step(self.actions(world, torch.ones_like(obs["answers_samples"][..., 0]))).obs
+
+    @staticmethod
+    def actions(world, bids):
+        """Bids for the exam, and none of the rest."""
+        batch = (world.num_worlds, world.num_agents)
+        silent = {key: torch.zeros(*batch, *space.shape) for key, space in world.action_space.spaces.items()}
+        return silent | {"answers_bids": bids}
+
+    def sat(self, bidder):
+        """Accuracy of the collective, and of its best member in hindsight, ``[worlds]`` each."""
+        collective, best = [], []
+        with torch.no_grad():
+            for world, obs in self.moments:
+                info = world.fork().step(self.actions(world, bidder(world, obs))).info
+                collective.append(info["collective_accuracy"])
+                best.append(info["exam_accuracy"].amax(-1))
+        return (torch.stack(found).mean(0).numpy() for found in (collective, best))
+
+    def accuracy(self, bidder):
+        """Accuracy of the collective, ``[worlds]``."""
+        return next(self.sat(bidder))
+
+
+# ---- training ---------------------------------------------------------------------------------------
+
+
+def trained(timesteps, seed, exams):
+    """A scorer by PPO: of all snapshots the one that did best in ``exams``; and what it took."""
+
+    class Keep(BaseCallback):
+        best, weights, curve = -np.inf, None, []
+
+        def _on_step(self):
+            return True
+
+        def _on_rollout_end(self):
+            mean = float(exams.accuracy(by_scorer(self.model.policy.scorer)).mean())
+            self.curve = [*self.curve, mean]
+            if mean > self.best:
+                self.best = mean
+                self.weights = {k: v.clone() for k, v in self.model.policy.state_dict().items()}
+
+    env = make_sb3("collective-v0", 32, seed=seed, **SETTING, **TRAINED_WITH)
+    model = PPO(
+        BidPolicy,
+        env,
+        n_steps=SETTING["horizon"],
+        batch_size=env.num_envs * SETTING["horizon"] // 4,
+        n_epochs=10,
+        learning_rate=lambda left: 3e-3 * max(0.05, left),
+        clip_range=0.3,
+        gamma=0.0,
+        policy_kwargs={"log_std_init": 0.0},
+        seed=seed,
+        device="cpu",
+    )
+    keep = Keep()
+    begin = time.process_time()
+    model.learn(timesteps, callback=keep)
+    model.policy.load_state_dict(keep.weights)
+    return model.policy.scorer, {"cpu_seconds": time.process_time() - begin, "curve": keep.curve}
+
+
+def told(exams, steps, seed=0):
+    """A scorer fitted to which answers were right, by logistic loss on ``exams``."""
+    torch.manual_seed(seed)
+    sittings = [(obs, world.secrets()["right"].float()) for world, obs in exams.moments]
+    scorer = Scorer(sum(sittings[0][0][key].shape[-1] for key in OWN))
+    optimiser = torch.optim.Adam(scorer.parameters(), lr=3e-3)
+    for _ in range(steps):
+        loss = sum(
+            F.binary_cross_entropy_with_logits(scorer(obs["answers_samples"], obs)[0], right)
+            for obs, right in sittings
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return scorer
+
+
+# ---- report -----------------------------------------------------------------------------------------
+
+
+def best(label, bidders, exams):
+    """Of several bidders the one that does best in ``exams``, under a label that names it."""
+    name = max(bidders, key=lambda name: exams.accuracy(bidders[name]).mean())
+    return {f"{label}: {name}": bidders[name]}
+
+
+def run(quick):
+    """Everything, as the JSON has it."""
+    worlds, timesteps, tuning = (4, 40_000, 4) if quick else (100, 640_000, 32)
+    cases = dict(itertools.islice(CASES.items(), 2)) if quick else CASES
+    exams = Exams(tuning, TUNED_ON, "train")
+    scorers, training = zip(*(trained(timesteps, seed, exams) for seed in TRAININGS), strict=True)
+    rules = {
+        f"{feature}^{power:g}": by_rule(feature, power)
+        for feature, power in itertools.product(SAMPLE_FEATURES[:4], POWERS)
+    }
+    with_cards = {
+        f"{feature}^{power:g} × card^{card:g}": by_rule(feature, power, card)
+        for feature, power, card in itertools.product(SAMPLE_FEATURES[:4], (0, *POWERS), CARD_POWERS)
+    }
+    informed = told(Exams(tuning, TUNED_ON + 1000, "train"), 50 if quick else 400)
+    chances = {f"chance^{power:g}": by_chance(informed, power) for power in POWERS}
+    rivals = {
+        "uniform": by_rule("confidence", 0),
+        "confidence": by_rule("confidence", 1),
+        "certainty": by_rule("certainty", 1),
+        **best("best rule", rules, exams),
+        **best("best rule with report card", with_cards, exams),
+        **best("told who was right", chances, exams),
+        "oracle": oracle,
+    }
+    found = {}
+    for label, changed in cases.items():
+        held_out = Exams(worlds, HELD_OUT, "eval", **changed)
+        ours = np.stack([held_out.accuracy(by_scorer(scorer)) for scorer in scorers])
+        theirs = {name: held_out.accuracy(bidder) for name, bidder in rivals.items()}
+        _, theirs["best member, in hindsight"] = held_out.sat(rivals["uniform"])
+        found[label] = compared(ours, theirs)
+    return {
+        "setting": SETTING | TRAINED_WITH,
+        "measured_with": MEASURED_WITH | {"moments": MOMENTS, "worlds": worlds},
+        "timesteps": timesteps,
+        "training_seeds": TRAININGS,
+        "trainings": training,
+        "cases": found,
+        "machine": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cpu": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        },
+    }
+
+
+def table(found):
+    """One row a case, with intervals over trainings."""
+    title = "accuracy of the collective, %, and learned − others; intervals over trainings"
+    shown = Table(title=title, title_justify="left")
+    rivals = list(next(iter(found["cases"].values()))["gain_over"])
+    for column in ("", "learned", *(f"− {rival}" for rival in rivals)):
+        shown.add_column(column)
+    for label, entry in found["cases"].items():
+        values = [entry["learned"], *(entry["gain_over"][rival] for rival in rivals)]
+        shown.add_row(label, *(f"{100 * v['mean']:.1f} ± {100 * v['half']:.1f}" for v in values))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few short runs: to see that it works")
+    parser.add_argument("--out", type=Path, help="JSON")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = run(options.quick)
+    Console(width=180).print(table(found))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
