@@ -72,6 +72,11 @@ SECTIONS = {
     "referential": benchmark("referential", messages.referential),
     "bids": benchmark("bids", bids.bids),
     "allocation": benchmark("allocation", collectives.allocation),
+    "collective": Section(
+        "docs/results/collective.json",
+        classroom.reproduction,
+        "studyhall reproduce collective-mnist-ensemble",
+    ),
     "collective_mnist": benchmark("collective_mnist", collectives.collective_mnist),
     "moe": benchmark("moe", collectives.moe, part="accuracy"),
     "moe_time": benchmark("moe", collectives.moe_time, part="time"),

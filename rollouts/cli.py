@@ -300,7 +300,10 @@ def train(
 
 @app.command()
 def reproduce(
-    system: Annotated[str | None, typer.Argument(help="E.g. classroom; every system by default.")] = None,
+    system: Annotated[
+        str | None,
+        typer.Argument(help="E.g. classroom, or one of its scenarios; every system by default."),
+    ] = None,
     seeds: Seeds = None,
     steps: Steps = None,
     quick: Annotated[
@@ -349,7 +352,7 @@ def reproduce(
             for entry in entries_of(
                 scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
             ):
-                found["scenarios"].append(entry)
+                found["unmeasured" if "unmeasured" in entry else "scenarios"].append(entry)
                 if unfinished is not None:
                     _write(unfinished, found)
     except KeyboardInterrupt:
@@ -361,16 +364,20 @@ def reproduce(
         os.replace(unfinished, out)
     if as_json:
         print(output.as_json(found))
-        return
-    from .tables import claims, comparison
+    else:
+        from .tables import claims, comparison
 
-    console = output.console()
-    if not all(entry["comparable"] for entry in found["scenarios"]):
-        console.print(
-            "Shortened runs: these figures are not comparable with the documented ones.", style="yellow"
-        )
-    console.print(claims(found["scenarios"]))
-    console.print(comparison(found["scenarios"]))
+        console = output.console()
+        if not all(entry["comparable"] for entry in found["scenarios"]):
+            console.print(
+                "Shortened runs: these figures are not comparable with the documented ones.", style="yellow"
+            )
+        console.print(claims(found["scenarios"]))
+        console.print(comparison(found["scenarios"]))
+    for entry in found["unmeasured"]:
+        print(f"studyhall: {entry['name']} is not measured: {entry['unmeasured']}", file=sys.stderr)
+    if found["unmeasured"]:
+        raise typer.Exit(2)
 
 
 def _reproduction(system: str | None, device: str) -> dict[str, Any]:
@@ -379,7 +386,7 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
     from .. import __version__
 
     versions = {"studyhall": __version__, "torch": torch.__version__}
-    return {"system": system, "device": device, "versions": versions, "scenarios": []}
+    return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

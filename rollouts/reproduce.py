@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import spec
-from ..envs.errors import unknown
+from ..envs.errors import DataError, unknown
 from ..scenarios import Claim, Scenario, registry
 from .report import Report
 from .run import Live, Rollout
@@ -20,16 +20,18 @@ QUICK_SEEDS = 2
 QUICK_TRAINING = 5.0  # CPU-seconds
 
 
-def scenarios_of(system: str | None) -> list[Scenario]:
-    """All scenarios of a system in the order of their registration; None is every system's.
+def scenarios_of(name: str | None) -> list[Scenario]:
+    """All scenarios of a system in the order of their registration, or one by its name; None is every system's.
 
     Raises:
-        UnknownName: No scenario belongs to such a system.
+        UnknownName: There is no such system, and no such scenario of one.
     """
-    systems = dict.fromkeys(s.system for s in registry.values() if s.system is not None)
-    if system is not None and system not in systems:
-        raise unknown("system", system, systems)
-    return [s for s in registry.values() if s.system is not None and system in (None, s.system)]
+    of_systems = [s for s in registry.values() if s.system is not None]
+    found = [s for s in of_systems if name in (None, s.system, s.name)]
+    if not found:
+        systems = dict.fromkeys(str(s.system) for s in of_systems)
+        raise unknown("system", str(name), [*systems, *(s.name for s in of_systems)])
+    return found
 
 
 def reproduce(
@@ -42,6 +44,8 @@ def reproduce(
     watch: Callable[[Rollout], Callable[[Live], None] | None] = lambda run: None,
 ) -> Iterator[dict[str, Any]]:
     """Run scenarios one after the other; yields what :func:`entry` makes of each. Those that say how are trained first.
+
+    Of a scenario whose data are not there it yields ``name`` and ``unmeasured``, why, and goes on.
 
     Args:
         scenarios: What to run.
@@ -56,9 +60,15 @@ def reproduce(
         chosen = scenario.seeds if seeds is None else seeds
         if quick and seeds is None:
             chosen = chosen[:QUICK_SEEDS]
-        with tempfile.TemporaryDirectory() as folder:
-            ready = _trained(scenario, quick, Path(folder) / "training") if scenario.training else scenario
-            run = Rollout(customise(ready, steps=length), seeds=chosen, device=device)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                ready = (
+                    _trained(scenario, quick, Path(folder) / "training") if scenario.training else scenario
+                )
+                run = Rollout(customise(ready, steps=length), seeds=chosen, device=device)
+        except DataError as fault:
+            yield {"name": scenario.name, "unmeasured": str(fault)}
+            continue
         report = run.run(on_step=watch(run))
         whole = length in (None, _horizon(scenario)) and not (quick and scenario.training)
         yield entry(report, comparable=whole)

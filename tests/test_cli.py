@@ -590,6 +590,26 @@ def test_reproduce_quickly(call, tiny_system):
     assert "not comparable" in call("reproduce", "tiny", "--steps", "3")[1]
 
 
+def test_reproduce_goes_on_where_data_are_missing(call, tiny_system, monkeypatch):
+    tiny, system = registry["tiny"], {"system": "tiny"}
+    lost = dataclasses.replace(
+        tiny, name="lost", env_kwargs={"data": "cifar10", "data_dir": "nowhere"}, **system
+    )
+    more = dataclasses.replace(tiny, name="more", **system)
+    for scenario in (lost, more):
+        monkeypatch.setitem(registry, scenario.name, scenario)
+    code, out, err = call("reproduce", "tiny", "--steps", "3", "--out", "found.json")
+    assert code == 2
+    assert err.startswith("studyhall: lost is not measured: ")
+    assert err.count("\n") == 1
+    assert "more" in out
+    found = json.loads(Path("found.json").read_text())
+    assert [entry["name"] for entry in found["scenarios"]] == ["tiny", "more"]
+    assert [entry["name"] for entry in found["unmeasured"]] == ["lost"]
+    code, _, err = call("reproduce", "more", "--steps", "3")  # by its own name
+    assert (code, err) == (0, "")
+
+
 def test_reproduce_says_when_the_budget_is_never_spent(call, tiny_system, monkeypatch):
     tiny = registry["tiny"]
     budgeted = dataclasses.replace(tiny, env_kwargs={**tiny.env_kwargs, "teacher_budget": 4})

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from studyhall import make_world
 from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.learners import softmax
 from studyhall.policies.collective import (
     AGGREGATIONS,
     DIVERSE_AS_PUBLISHED,
@@ -40,6 +42,8 @@ from studyhall.policies.collective import (
     sample_tokens,
     z_loss,
 )
+from studyhall.policies.collective.routing import room
+from studyhall.policies.messages.consensus_network import ConsensusNetwork
 
 COPIES = torch.arange(3)
 
@@ -411,6 +415,18 @@ def test_capacity_and_drops_are_exact(kind, factor):
     assert everyone.load.refused.tolist() == everyone.load.dropped.tolist() == [0, 0, 0]
 
 
+def test_room_is_counted_by_one_rule():
+    assert [room(1.25, 2, 64, 8), room(1.0, 1, 64, 8), room(0.9, 1, 10, 3), room(0.01, 1, 4, 8)] == [
+        20,
+        8,
+        3,
+        1,
+    ]
+    assert room(None, 2, 64, 8) is None
+    assert (MoE(6, 8, key=0).capacity(64), Switch(6, 8, key=0).capacity(64)) == (20, 8)  # as documented
+    assert (MoE(6, 8, key=0).eval().capacity(64), Switch(6, 8, key=0).eval().capacity(64)) == (None, None)
+
+
 def test_balanced_tokens_just_fit():
     """Factor 1 has room for all of an even load, and for none more."""
     switch = Switch(8, 8, key=0)
@@ -492,36 +508,40 @@ def test_hard_votes_learn_as_soft_ones_do():
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def softmax(x: torch.Tensor) -> torch.Tensor:
-    return x.softmax(-1)
-
-
+@pytest.mark.parametrize("rows", [1, 40, 700])
+@pytest.mark.parametrize("specialists", [3, 7, 8])
 @pytest.mark.parametrize("key", [5, COPIES])
-def test_unified_reproduces_the_others(key):
-    """With the same key, hence the same weights, it says the same; the MoE bit for bit, noise and all."""
-    x = inputs(3, 40, 6) if isinstance(key, torch.Tensor) else inputs(40, 6)
-    noise = torch.as_tensor(key) + 100
+def test_unified_reproduces_the_others_bit_for_bit(key, specialists, rows):
+    """With the same key, hence the same weights, it says the same: noise, one expert asked or all, and all."""
+    lead = (3,) if isinstance(key, torch.Tensor) else ()
+    x, sizes = inputs(*lead, rows, 6), (6, 9, 3)
     as_votes = {"key": key, "activation": F.relu, "final": softmax}
 
-    ensemble = Ensemble(8, (6, 9, 3), key=key)(x).answer
-    unified = UnifiedCollective(8, (6, 9, 3), weighting="uniform", **as_votes)(x)
-    torch.testing.assert_close(unified.output, ensemble, rtol=0, atol=1e-7)
-    assert (unified.weights == 1 / 8).all()
+    ensemble = Ensemble(specialists, sizes, key=key)(x).answer
+    unified = UnifiedCollective(specialists, sizes, weighting="uniform", **as_votes)(x)
+    assert torch.equal(unified.output, ensemble)
+    assert (unified.weights == torch.tensor(1 / specialists)).all()
 
-    voting = VotingLayer(6, 9, 3, key=key, voters=8)(x)
-    unified = UnifiedCollective(8, (6, 9, 3), weighting="confidence", **as_votes)(x)
+    voting = VotingLayer(6, 9, 3, key=key, voters=specialists)(x)
+    unified = UnifiedCollective(specialists, sizes, weighting="confidence", **as_votes)(x)
     assert torch.equal(unified.output, voting)
 
-    moe = MoE(6, 9, 3, key=key, k=3, capacity_factor=None)(x, noise)
-    collective = UnifiedCollective(8, (6, 9, 3), key=key, weighting="learned", k=3)
-    unified = collective(x, noise)
-    assert torch.equal(unified.output, moe.output)
-    assert ((unified.weights > 0).sum(-1) == 3).all()
+    for k in (1, 2, specialists):
+        options = {"key": key, "k": k}
+        collective = UnifiedCollective(specialists, sizes, weighting="learned", **options)
+        free = MoE(6, 9, 3, experts=specialists, capacity_factor=None, **options)
+        noise = torch.as_tensor(key) + 100
+        unified = collective(x, noise)
+        assert torch.equal(unified.output, free(x, noise).output)
+        assert ((unified.weights > 0).sum(-1) == k).all()
+        assert torch.equal(
+            collective(x).output, MoE(6, 9, 3, experts=specialists, **options).eval()(x).output
+        )
 
-    # And each is the weighted sum that it claims to be.
-    said = collective.specialists(x)
-    expected = torch.einsum("...me,...emo->...mo", unified.weights, said)
-    torch.testing.assert_close(unified.output, expected)
+        # And each is the weighted sum that it claims to be.
+        said = collective.specialists(x)
+        expected = torch.einsum("...me,...emo->...mo", unified.weights, said)
+        torch.testing.assert_close(unified.output, expected)
 
 
 # Relevance and allocation -------------------------------------------------------------------------------------
@@ -585,6 +605,64 @@ def test_tokens_without_a_share_come_last():
     drawn = sample_tokens(shares, 4, torch.arange(500))
     assert set(drawn[:, :2].flatten().tolist()) == {1, 3}
     assert (drawn.sort(-1).values == torch.arange(4)).all()
+
+
+# Consensus ----------------------------------------------------------------------------------------------------
+
+
+def alone(layers, agent: int, kind: type[nn.Module] = nn.Linear) -> nn.Module:
+    """One agent's layer, or its gated unit made of two, as the module everyone would write."""
+    parts = [(layer.weight[agent].T, layer.bias[agent]) for layer in layers]
+    module = kind(*layers[0].weight.shape[1:]) if kind is nn.Linear else kind(*[parts[0][0].shape[1]] * 2)
+    for parameter, value in zip(
+        module.parameters(), [p[0] for p in parts] + [p[1] for p in parts], strict=True
+    ):
+        parameter.data = value.detach().clone()
+    return module
+
+
+def test_consensus_is_five_rounds_of_messages_to_a_gated_unit():
+    """The mean is of those others that were heard, never of oneself; who heard nobody stays as it was."""
+    agents, samples = 3, 8
+    network = ConsensusNetwork(
+        agents, 6, 4, 5, width=7, distribution=True, generator=torch.Generator().manual_seed(0)
+    )
+    modules = {
+        name: [alone([getattr(network, name)], i) for i in range(agents)]
+        for name in ("look", "know", "mix", "take", "say", "think", "estimate")
+    }
+    cells = [alone([network.gates_in, network.gates_state], i, nn.GRUCell) for i in range(agents)]
+    view = inputs(agents, samples, 6)
+    memory = network.begin(view)
+    state = [modules["know"][i](modules["look"][i](view[i]).relu()).tanh() for i in range(agents)]
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(5):
+        messages = network.write(memory)
+        others = [[(i + 1 + s) % agents for s in range(agents - 1)] for i in range(agents)]
+        inbox = torch.stack([messages[others[i]].transpose(0, 1) for i in range(agents)])
+        heard = torch.rand(agents, samples, agents - 1, generator=generator) < 0.6
+        memory = network.read(memory, inbox, heard)
+        said = [modules["say"][i](state[i]) for i in range(agents)]
+        after = [rows.clone() for rows in state]
+        for i, p in itertools.product(range(agents), range(samples)):
+            spoke = [said[other][p] for s, other in enumerate(others[i]) if heard[i, p, s]]
+            if spoke:
+                both = torch.cat([state[i][p], sum(spoke) / len(spoke)])
+                update = modules["take"][i](modules["mix"][i](both).relu())
+                after[i][p] = cells[i](update[None], state[i][p][None])[0]
+        state = after
+        torch.testing.assert_close(memory.state, torch.stack(state), rtol=1e-4, atol=1e-5)
+    known = [modules["estimate"][i](modules["think"][i](state[i]).relu()).softmax(-1) for i in range(agents)]
+    torch.testing.assert_close(network.answer(memory), torch.stack(known), rtol=1e-4, atol=1e-5)
+
+
+def test_agreement_is_one_over_one_plus_the_variance():
+    world = make_world("consensus-v0", num_worlds=2, witnesses=3, slice_size=4)
+    world.reset(seed=0)
+    answer = inputs(2, 3, 4, 10).softmax(-1)
+    world.step({"message": torch.zeros(2, 3, 4, 16), "answer": answer})
+    expected = 1 / (1 + answer.numpy().var(axis=1).mean((1, 2)))
+    np.testing.assert_allclose(world.metrics()["agreement"].numpy(), expected, rtol=1e-5)
 
 
 # Mistakes -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The documented classroom, societies with liars, and the teacher on a budget."""
 
+from studyhall.rollouts.names import EXAM
 from studyhall.rollouts.tables import COMPARED, claim_cells, comparison_rows
 
 from .cells import gain, known, markdown, spread
@@ -8,8 +9,13 @@ from .cells import gain, known, markdown, spread
 def reproduction(found: dict) -> str:
     """The results of one reproduction."""
     entries = found["scenarios"]
-    documented = [(entry["name"], *claim_cells(claim)) for entry in entries for claim in entry["claims"]]
-    compared = [row for entry in entries for row in comparison_rows(entry)]
+    documented = [
+        (entry["name"], *claim_cells(claim, entry.get("headline", EXAM)))
+        for entry in entries
+        for claim in entry["claims"]
+    ]
+    classes = [entry for entry in entries if entry.get("headline", EXAM) == EXAM]
+    compared = [row for entry in classes for row in comparison_rows(entry)]
     lengths = sorted({f"{entry['steps']:,}" for entry in entries})
     seeds = sorted({str(len(entry["seeds"])) for entry in entries})
     versions = found["versions"]
@@ -23,8 +29,9 @@ def reproduction(found: dict) -> str:
     parts.append(
         markdown(("scenario", "metric", "documented", "source", "measured", "within tolerance"), documented)
     )
-    parts.append("Test accuracy, first line with dropout off at evaluation, second line with dropout on:")
-    parts.append(markdown(COMPARED, compared))
+    if compared:
+        parts.append("Test accuracy, first line with dropout off at evaluation, second line with dropout on:")
+        parts.append(markdown(COMPARED, compared))
     return "\n\n".join(parts)
 
 

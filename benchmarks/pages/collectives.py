@@ -1,4 +1,4 @@
-"""Collectives: ensembles and sparse experts."""
+"""Collectives: ensembles, sparse experts and what a reader is given to read."""
 
 from .cells import gain, markdown, ratio, spread
 
@@ -26,9 +26,10 @@ def collective_mnist(found: dict) -> str:
 
 
 def moe(found: dict) -> str:
-    """Accuracy at equal active parameters, and use of the experts."""
+    """Accuracy at equal active parameters, use of the experts, and why tokens are dropped."""
     parts = [
-        f"{found['experts']} experts, {len(found['seeds'])} seeds, test accuracy in per cent. In use: exp of the "
+        f"{found['experts']} experts, {len(found['seeds'])} seeds, test accuracy in per cent. All are one layer of a "
+        "block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are the layer's. In use: exp of the "
         "entropy of the experts' load on the test set, from 1 to the number of experts. Dropped: share of tokens that "
         "found their expert full, in the last pass of training."
     ]
@@ -42,11 +43,29 @@ def moe(found: dict) -> str:
             )
             in_use = spread(used, 1, 1) if (used := model.get("experts in use")) else "–"
             dropped = spread(lost, 0) if (lost := model.get("dropped in training")) else "–"
-            rows.append(
-                (name, f"{model['active parameters']:,}", spread(model["accuracy"]), in_use, share, dropped)
-            )
-        header = ("model", "active parameters", data, "experts in use", "busiest expert", "dropped, %")
+            sizes = (f"{model[which]:,}" for which in ("active parameters", "parameters"))
+            rows.append((name, *sizes, spread(model["accuracy"]), in_use, share, dropped))
+        header = ("model", "active parameters", "in all", data, "experts in use", "busiest", "dropped, %")
         parts.append(markdown(header, rows))
+    parts.append(
+        "Why `Switch` drops tokens: in the last pass of training, alone (from pixels to classes) and in the block; by "
+        "chance: where every token goes to any expert with the same probability. On held-out items, "
+        "from a learning rate of .001:"
+    )
+    header = ("variant", "balance loss", "dropped, %", "by chance, %", "experts in use", "accuracy")
+    rows = [
+        (
+            f"{data}, {entry['form']}, batches of {entry['batch']}",
+            f"{entry['balance']:g}",
+            spread(entry["dropped in training"], 0),
+            f"{100 * entry['dropped by chance']:.0f}",
+            spread(entry["experts in use in training"], 1, 1),
+            spread(entry["accuracy"], 1),
+        )
+        for data, entries in found["drops"].items()
+        for entry in entries
+    ]
+    parts.append(markdown(header, rows))
     return "\n\n".join(parts)
 
 
@@ -73,3 +92,28 @@ def moe_time(found: dict) -> str:
         f"{found['machine']}, one thread, processor time, medians of {found['rounds']} rounds (range)."
     )
     return f"{title}\n\n{markdown(header, rows)}"
+
+
+def allocation(found: dict) -> str:
+    """A reader's accuracy by who chose what it read, and how much."""
+    about = {
+        "digits": "patches of 2×2 pixels;",
+        "text": "words: from the abstract of a paper, or from an encyclopedia?",
+    }
+    parts = [
+        f"The reader's test accuracy in per cent, {len(found['seeds'])} seeds; nothing was chosen on these figures."
+    ]
+    for name, task in found["tasks"].items():
+        accuracy = task["accuracy"]
+        budgets = list(accuracy["ink"])
+        rows = [(policy, *(spread(by[k], 1) for k in budgets)) for policy, by in accuracy.items()]
+        ahead = (gain(accuracy["relevance_router"][k], accuracy["ink"][k], 1) for k in budgets)
+        rows.append(("relevance_router − ink, paired", *ahead))
+        title = (
+            f"{name.capitalize()}, {task['tokens']} {about[name]} {task['classes']} classes, "
+            f"{task['items']['stream']:,} items to learn from and {task['items']['test']:,} for the test, "
+            f"{task['slices']} slices. Everything read: {spread(task['everything'], 1)}."
+        )
+        header = ("policy", *(f"{k} of {task['tokens']}" for k in budgets))
+        parts.append(f"{title}\n\n{markdown(header, rows)}")
+    return "\n\n".join(parts)

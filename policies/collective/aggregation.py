@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 
 def mean(probs: Tensor) -> Tensor:
-    """Mean distribution of the members, ``[…, M, C]``."""
-    return probs.mean(-3)
+    """Mean distribution of the members, ``[…, M, C]``: their sum, each weighted 1/E."""
+    members = probs.shape[-3]
+    return weighted(probs, probs.new_full((1, members), 1 / members))
 
 
 def majority(probs: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...envs.errors import unknown
 from ...envs.validation import real
+from ...learners import softmax
 from . import aggregation as by
 from .experts import Activation, Experts, flatten
 
@@ -66,7 +67,7 @@ class Ensemble(nn.Module):
         """Answer ``[*copies, *batch, in]``."""
         rows, batch = flatten(x, self.members.copies, self.members.sizes[0])
         logits = self.members.of_all(rows)
-        probs = logits.softmax(-1)
+        probs = softmax(logits)
         lead = self.members.copies
         return Opinion(
             self.aggregate(probs).view(*lead, *batch, -1),

@@ -117,6 +117,11 @@ class Experts(nn.Module):
         return rows if self.final is None else self.final(rows)
 
 
+def widths(inputs: int, hidden: int | Sequence[int], outputs: int) -> tuple[int, ...]:
+    """Sizes of a perceptron with one hidden layer, or one for each of several widths."""
+    return (inputs, *(hidden if isinstance(hidden, Sequence) else [hidden]), outputs)
+
+
 def flatten(x: Tensor, copies: tuple[int, ...], width: int) -> tuple[Tensor, tuple[int, ...]]:
     """Inputs ``[*copies, *batch, width]`` as ``[S, M, width]``, and the shape of the batch.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ...envs.validation import real, whole
+from ...envs.validation import real
 from .dispatch import grouped
-from .experts import Experts, flatten
-from .routing import Load, NoisyTopK, Top1, balance_loss, load, raw_z_loss, z_loss
+from .experts import Activation, Experts, flatten, widths
+from .routing import Load, NoisyTopK, Top1, balance_loss, load, raw_z_loss, room, z_loss
 
 MOE_AS_PUBLISHED: dict[str, Any] = {"outputs": None, "capacity_factor": None}
 """The document's MoE: as wide as its input, and a capacity that is declared but never applied."""
@@ -37,16 +38,13 @@ class _Mixture(nn.Module):
 
     def __init__(
         self,
-        sizes: tuple[int, int, int],
-        experts: int,
+        experts: Experts,
         router: NoisyTopK | Top1,
         capacity_factors: tuple[float | None, float | None],
         balance: float,
-        key: Tensor | int,
     ) -> None:
         super().__init__()
-        self.experts = Experts(experts, sizes, key=key)
-        self.router = router
+        self.experts, self.router = experts, router
         names = ("capacity_factor", "eval_capacity_factor")
         self.capacity_factor, self.eval_capacity_factor = (
             None if factor is None else real(name, factor, 0)
@@ -55,11 +53,9 @@ class _Mixture(nn.Module):
         self.balance = real("balance", balance, 0)
 
     def capacity(self, tokens: int) -> int | None:
-        """Tokens an expert may take, ``⌊factor · k · tokens / E⌋``, at least one; None is any number."""
+        """How many of so many tokens an expert may take now; None is any number. See :func:`~.routing.room`."""
         factor = self.capacity_factor if self.training else self.eval_capacity_factor
-        if factor is None:
-            return None
-        return max(1, int(factor * self.router.k * tokens / self.experts.experts))
+        return room(factor, self.router.k, tokens, self.experts.experts)
 
     def forward(self, x: Tensor, key: Tensor | int | None = None) -> Mixed:
         """Mix the experts chosen for each token.
@@ -88,7 +84,7 @@ class MoE(_Mixture):
 
     Args:
         inputs: Width of a token.
-        hidden: Width of an expert's hidden layer.
+        hidden: Width of an expert's hidden layer, or of each of several.
         outputs: Width of the output; None is the input's.
         key: int64 ``[*copies]``, one independent layer for each; or a seed, for one.
         experts: E.
@@ -96,6 +92,8 @@ class MoE(_Mixture):
         capacity_factor: In training an expert takes at most ``⌊factor·k·tokens/E⌋`` tokens; None: any number.
         eval_capacity_factor: Likewise in evaluation mode.
         balance: Weight of the balance loss.
+        activation: Of the experts' hidden layers.
+        final: After an expert's last one; None leaves it linear.
 
     Where one of a token's experts has no room, the other's gate stays what it was.
 
@@ -106,7 +104,7 @@ class MoE(_Mixture):
     def __init__(
         self,
         inputs: int,
-        hidden: int,
+        hidden: int | Sequence[int],
         outputs: int | None = None,
         *,
         key: Tensor | int,
@@ -115,10 +113,13 @@ class MoE(_Mixture):
         capacity_factor: float | None = 1.25,
         eval_capacity_factor: float | None = None,
         balance: float = 0.01,
+        activation: Activation = F.gelu,
+        final: Activation | None = None,
     ) -> None:
-        router = NoisyTopK(inputs, whole("experts", experts, 1), k, key=key)
-        sizes = (inputs, hidden, inputs if outputs is None else outputs)
-        super().__init__(sizes, experts, router, (capacity_factor, eval_capacity_factor), balance, key)
+        sizes = widths(inputs, hidden, inputs if outputs is None else outputs)
+        specialists = Experts(experts, sizes, key=key, activation=activation, final=final)
+        router = NoisyTopK(inputs, experts, k, key=key)
+        super().__init__(specialists, router, (capacity_factor, eval_capacity_factor), balance)
 
 
 class Switch(_Mixture):
@@ -129,7 +130,7 @@ class Switch(_Mixture):
 
     Args:
         inputs: Width of a token.
-        hidden: Width of an expert's hidden layer.
+        hidden: Width of an expert's hidden layer, or of each of several.
         outputs: Width of the output; None is the input's.
         key: int64 ``[*copies]``, one independent layer for each; or a seed, for one.
         experts: E.
@@ -138,6 +139,8 @@ class Switch(_Mixture):
         balance: Weight of the balance loss.
         z_weight: Weight of the z-loss.
         z_penalty: From logits ``[S, T, E]`` to ``[S]``; :func:`raw_z_loss` is the document's.
+        activation: Of the experts' hidden layers.
+        final: After an expert's last one; None leaves it linear.
 
     Raises:
         ConfigError: An argument out of range.
@@ -146,7 +149,7 @@ class Switch(_Mixture):
     def __init__(
         self,
         inputs: int,
-        hidden: int,
+        hidden: int | Sequence[int],
         outputs: int | None = None,
         *,
         key: Tensor | int,
@@ -156,10 +159,13 @@ class Switch(_Mixture):
         balance: float = 0.01,
         z_weight: float = 0.001,
         z_penalty: Callable[[Tensor], Tensor] = z_loss,
+        activation: Activation = F.gelu,
+        final: Activation | None = None,
     ) -> None:
-        sizes = (inputs, hidden, inputs if outputs is None else outputs)
+        sizes = widths(inputs, hidden, inputs if outputs is None else outputs)
+        specialists = Experts(experts, sizes, key=key, activation=activation, final=final)
         router = Top1(inputs, experts, key=key)
-        super().__init__(sizes, experts, router, (capacity_factor, eval_capacity_factor), balance, key)
+        super().__init__(specialists, router, (capacity_factor, eval_capacity_factor), balance)
         self.z_weight, self.z_penalty = real("z_weight", z_weight, 0), z_penalty
 
     def penalty(self, logits: Tensor, chosen: Tensor) -> Tensor:

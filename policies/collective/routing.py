@@ -155,8 +155,8 @@ class Uniform(nn.Module):
 
     def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """All E specialists for each of the tokens ``[S, T, in]``, weighted 1/E."""
-        logits = x.new_zeros(*x.shape[:2], self.k)
-        return _everyone(logits.softmax(-1), logits)
+        shape = (*x.shape[:2], self.k)
+        return _everyone(x.new_full(shape, 1 / self.k), x.new_zeros(shape))
 
 
 class Confidence(nn.Module):
@@ -187,6 +187,14 @@ def _everyone(weights: Tensor, logits: Tensor) -> Route:
 def dense_weights(route: Route) -> Tensor:
     """Weights of all experts, ``[S, T, E]``; zero for those not chosen."""
     return torch.zeros_like(route.logits).scatter(-1, route.chosen, route.gates)
+
+
+def room(factor: float | None, k: int, tokens: int, experts: int) -> int | None:
+    """Tokens an expert may take, ``⌊factor · k · tokens / E⌋`` and one at least; None, any number, without a factor.
+
+    The capacity rule of GShard and of Switch transformers (equation 3), in one place.
+    """
+    return None if factor is None else max(1, int(factor * k * tokens / experts))
 
 
 def shares(chosen: Tensor, experts: int) -> Tensor:

@@ -27,13 +27,15 @@ class Sum(NamedTuple):
 
 
 class UnifiedCollective(nn.Module):
-    """Specialists × weighting; with the same key it is, weight for weight, one of the other layers.
+    """Specialists × weighting; with the same key it is, bit for bit, one of the other layers.
 
     | weighting | w | with | is |
     |---|---|---|---|
     | "uniform" | 1/n | ReLU, softmax | ``Ensemble``, aggregation "mean" |
     | "learned" | noisy top-k router | GELU, no ``final`` | ``MoE`` in evaluation mode, or without a capacity |
     | "confidence" | softmax of stated confidences | ReLU, softmax | ``VotingLayer``, voting "soft" |
+
+    The softmax is :func:`studyhall.learners.softmax`; PyTorch's over the last dimension may differ in the last bit.
 
     Args:
         specialists: n.
@@ -81,8 +83,12 @@ class UnifiedCollective(nn.Module):
         copies = self.specialists.copies
         rows, batch = flatten(x, copies, self.specialists.sizes[0])
         route = self.weighting(rows, key)
-        if self.weighting.k < self.specialists.experts:
+        if isinstance(self.weighting, NoisyTopK):
             output, _ = grouped(self.specialists, rows, route.chosen, route.gates, None)
         else:
             output = by.weighted(self.specialists.of_all(rows), dense_weights(route))
         return Sum(output.view(*copies, *batch, -1), dense_weights(route).view(*copies, *batch, -1))
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """Of the specialists, without noise, ``[S, M, E]``, for inputs ``[S, M, in]``."""
+        return dense_weights(self.weighting(rows, None))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...envs.errors import unknown
+from ...learners import softmax
 from . import aggregation as by
-from .experts import Experts, flatten
+from .experts import Experts, flatten, widths
 from .routing import Confidence
 
 VOTINGS = ("soft", "hard", "weighted")
 
 
 class VotingLayer(nn.Module):
-    """n voters Linear–ReLU–Linear, each with a vote (a class distribution) and a confidence.
+    """n voters, Linear–ReLU–Linear, each with a vote (a class distribution) and a confidence.
 
     A confidence is a score, linear in the input.
 
@@ -25,7 +28,7 @@ class VotingLayer(nn.Module):
 
     Args:
         inputs: Width of the input.
-        hidden: Width of a voter's hidden layer.
+        hidden: Width of a voter's hidden layer, or of each of several.
         classes: C.
         key: int64 ``[*copies]``, one independent layer for each; or a seed, for one.
         voters: n.
@@ -39,7 +42,7 @@ class VotingLayer(nn.Module):
     def __init__(
         self,
         inputs: int,
-        hidden: int,
+        hidden: int | Sequence[int],
         classes: int,
         *,
         key: Tensor | int,
@@ -48,20 +51,23 @@ class VotingLayer(nn.Module):
     ) -> None:
         super().__init__()
         if voting not in VOTINGS:
-            raise unknown("way of voting", voting, VOTINGS)
+            raise unknown("way of voting", str(voting), VOTINGS)
         self.voting = voting
-        self.voters = Experts(voters, (inputs, hidden, classes), key=key, activation=F.relu)
+        self.voters = Experts(voters, widths(inputs, hidden, classes), key=key, activation=F.relu)
         self.confidence = Confidence(inputs, voters, key=key)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class distributions ``[*copies, *batch, C]`` for ``[*copies, *batch, in]``."""
         rows, batch = flatten(x, self.voters.copies, self.voters.sizes[0])
-        votes = self.voters.of_all(rows).softmax(-1)
-        route = self.confidence(rows)
-        if self.voting == "weighted":
-            said = by.weighted(votes, F.normalize(route.logits.sigmoid(), p=1.0, dim=-1))
-        else:
-            said = by.weighted(votes, route.gates)
+        votes = softmax(self.voters.of_all(rows))
+        said = by.weighted(votes, self.weights(rows))
         if self.voting == "hard":
             said = by.vote(votes) + (said - said.detach())
         return said.view(*self.voters.copies, *batch, said.shape[-1])
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """Of the voters, ``[S, M, n]``, for inputs ``[S, M, in]``; where voting is "hard", those of its gradient."""
+        route = self.confidence(rows)
+        if self.voting == "weighted":
+            return F.normalize(route.logits.sigmoid(), p=1.0, dim=-1)
+        return route.gates
