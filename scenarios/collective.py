@@ -122,3 +122,22 @@ register_scenario(
         seeds=_SEEDS,
     )
 )
+register_scenario(
+    Scenario(
+        "allocation-text",
+        "four scorers choose which 4 of the first 32 words of a news item are read (data: STUDYHALL_DATA or the hub)",
+        env="allocation-v0",
+        policy="relevance_router",
+        env_kwargs={
+            "data": "ag_news",
+            "scorers": 4,
+            "budget": 4,
+            "reader": "set",
+            "slice_size": 32,
+            "horizon": 1000,
+            "exam_items": 1000,
+        },
+        policy_kwargs={"see": "pixels", "reader": "set"},
+        seeds=_SEEDS,
+    )
+)
