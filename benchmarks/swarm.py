@@ -209,6 +209,11 @@ CONSTANTS = list(
 )
 
 
+def constants(policy):
+    """Of PSO, in words."""
+    return "w {:g} c {:g} {:g}".format(*policy.coefficients)
+
+
 def best_of(policies, quick, **kwargs):
     """The policy with the lowest mean log₁₀ error in a quarter of the evaluations, on worlds of the training domain."""
     worlds, evaluations = (2, 2_000) if quick else (8, 40_000)
@@ -224,23 +229,22 @@ def hybrid(quick):
     """Ackley in 30 dimensions, 40 particles; "tuned" is the best of a grid on training worlds, moved and turned."""
     worlds, evaluations = (3, 10_000) if quick else (20, 160_000)
     ackley = {"objective": "ackley", "dimensions": 30, "particles": 40}
-    moved = {"shifted": True, "rotated": True}
-    classic = [PSO(*constants) for constants in (CONSTANTS[::20] if quick else CONSTANTS)]
+    moved, ring = {"shifted": True, "rotated": True}, {"topology": "ring"}
+    classic = [PSO(*given) for given in (CONSTANTS[::20] if quick else CONSTANTS)]
     tuned = best_of(classic, quick, **ackley, **moved)
+    tuned_ring = best_of(classic, quick, **ackley, **moved, **ring)
     refined = best_of([HybridPSO(refine_rate=rate) for rate in RATES], quick, **ackley, **moved)
-    tuned_name = "pso, tuned (w {:g} c {:g} {:g})".format(*tuned.coefficients)
-    refined_name = f"hybrid, tuned (rate {refined.world_kwargs['refine_rate']:g})"
-    contenders = {
-        "pso, w .9 c .5 .3": (PSO(*YARDSTICK), {}),
+    rivals = {
         "pso": (PSO(), {}),
-        tuned_name: (tuned, {}),
-        "pso on a ring": (PSO(), {"topology": "ring"}),
+        f"pso, tuned ({constants(tuned)})": (tuned, {}),
+        "pso on a ring": (PSO(), ring),
+        f"pso on a ring, tuned ({constants(tuned_ring)})": (tuned_ring, ring),
         "hybrid, rate .01": (HybridPSO(), {}),
-        refined_name: (refined, {}),
-        "pso, moved and turned": (PSO(), moved),
-        f"{tuned_name}, moved and turned": (tuned, moved),
-        "pso on a ring, moved and turned": (PSO(), {"topology": "ring"} | moved),
-        f"{refined_name}, moved and turned": (refined, moved),
+        f"hybrid, tuned (rate {refined.world_kwargs['refine_rate']:g})": (refined, {}),
+    }
+    contenders = {f"pso, {constants(PSO(*YARDSTICK))}": (PSO(*YARDSTICK), {}), **rivals}
+    contenders |= {
+        f"{label}, moved and turned": (policy, moved | kwargs) for label, (policy, kwargs) in rivals.items()
     }
     found = {}
     for label, (policy, kwargs) in contenders.items():
