@@ -43,9 +43,10 @@ class Section(NamedTuple):
         if found is None or (self.part is not None and self.part not in found):
             plot = f" --plot {self.plot}" if self.plot else ""
             return f"Not measured yet: `{self.command} --out {self.json}{plot}`."
-        if self.plot is None or not (ROOT / self.plot).exists():
-            return self.render(found)
-        return f"{self.render(found)}\n\n![{Path(self.plot).stem}]({Path(self.plot).name})"
+        parts = [self.render(found), f"*Measured by `{self.command}`.*"]
+        if self.plot is not None and (ROOT / self.plot).exists():
+            parts.append(f"![{Path(self.plot).stem}]({Path(self.plot).name})")
+        return "\n\n".join(parts)
 
 
 def benchmark(
@@ -60,13 +61,15 @@ SECTIONS = {
     "classroom": Section(
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
-    "peer_rules": benchmark("peer_rules", classroom.peer_rules),
+    "peer_rules": benchmark("peer_rules", classroom.peer_rules, "--steps 3000"),
     "society": benchmark("society", classroom.society),
     "transfer": benchmark("society", classroom.transfer),
-    "ablation": benchmark("society_ablation", classroom.ablation),
+    "ablation": benchmark(
+        "society_ablation", classroom.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
+    ),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
-    "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed),
+    "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed, "--rounds 5 --steps 12"),
     "consensus": benchmark("consensus", messages.consensus, plot="docs/consensus.png"),
     "messages_rl": benchmark("messages_rl", messages.messages_rl),
     "referential": benchmark("referential", messages.referential),
@@ -78,19 +81,21 @@ SECTIONS = {
         "studyhall reproduce collective-mnist-ensemble",
     ),
     "collective_mnist": benchmark("collective_mnist", collectives.collective_mnist),
-    "moe": benchmark("moe", collectives.moe, part="accuracy"),
-    "moe_time": benchmark("moe", collectives.moe_time, part="time"),
-    "swarm_yardsticks": benchmark("swarm", swarms.yardsticks, part="yardsticks"),
-    "swarm_speed": benchmark("swarm", swarms.speed, part="speed"),
-    "swarm_hybrid": benchmark("swarm", swarms.hybrid, part="hybrid"),
-    "swarm_network": benchmark("swarm", swarms.network, part="network"),
-    "swarm_learned": benchmark("swarm", swarms.learned, part="learned"),
+    "moe": benchmark("moe", collectives.moe, "--only accuracy", part="accuracy"),
+    "moe_time": benchmark("moe", collectives.moe_time, "--only time --rounds 9", part="time"),
+    "swarm_yardsticks": benchmark("swarm", swarms.yardsticks, "--parts yardsticks", part="yardsticks"),
+    "swarm_speed": benchmark("swarm", swarms.speed, "--parts speed", part="speed"),
+    "swarm_hybrid": benchmark("swarm", swarms.hybrid, "--parts hybrid", part="hybrid"),
+    "swarm_network": benchmark("swarm", swarms.network, "--parts network", part="network"),
+    "swarm_learned": benchmark("swarm", swarms.learned, "--parts learned", part="learned"),
     "hosted": Section("benchmarks/results/hosted.json", speed.hosted, "python benchmarks/hosted.py"),
     "population": Section(
         "benchmarks/results/population.json", speed.population, "python benchmarks/population.py"
     ),
     "scenario": Section(
-        "benchmarks/results/classroom.json", speed.scenario, "python benchmarks/classroom.py"
+        "benchmarks/results/classroom.json",
+        speed.scenario,
+        "python benchmarks/classroom.py --steps 500 --rounds 3",
     ),
 }
 

@@ -12,7 +12,7 @@ from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .policy import Policy
 from .protocols import Protocol
-from .students import students
+from .students import Students, students
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,16 @@ def policy_spec(name: str) -> PolicySpec:
     if ":" in name:
         return PolicySpec(name, name, "a user's own")
     raise unknown("policy", name, [*registry, *shipped])
+
+
+def policy_arguments(name: str) -> set[str]:
+    """Names of what a registered policy is made with; of a protocol also its students' arguments."""
+    module, attribute = policy_spec(name).entry_point.split(":")
+    factory = getattr(importlib.import_module(module), attribute)
+    known = set(arguments_of(factory)[0])
+    if isinstance(factory, type) and issubclass(factory, Protocol):
+        known |= set(arguments_of(Students)[0]) - {"protocol"}
+    return known
 
 
 def make_policy(name: str, **kwargs: Any) -> Policy:

@@ -164,17 +164,27 @@ def _config(
     """What the options of ``run`` say."""
     from ..scenarios import get_scenario
     from .run_folder import RunConfig
-    from .settings import check_policy_fits, customise, parse_controls, parse_device, parse_seeds
+    from .settings import (
+        check_policy_fits,
+        customise,
+        left_behind,
+        parse_controls,
+        parse_device,
+        parse_seeds,
+    )
 
     if scenario is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
+    found = get_scenario(scenario)
     chosen = customise(
-        get_scenario(scenario),
+        found,
         assignments=assignments,
         steps=steps,
         controls=None if controls is None else parse_controls(controls),
     )
     check_policy_fits(chosen, assignments)
+    if line := left_behind(found, chosen):
+        print(f"studyhall: {line}", file=sys.stderr)
     return RunConfig(
         scenario=chosen,
         seeds=chosen.seeds if seeds is None else parse_seeds(seeds),

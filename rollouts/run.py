@@ -138,17 +138,16 @@ class Rollout:
             checkpoint: Folder to save into every ``checkpoint_every`` seconds, and at the end.
             checkpoint_every: Seconds.
             stop: Is asked after every step whether to stop there.
-            pictures: About how many of the first open world to keep in ``pictures``, evenly over the steps; fewer
-                where there are fewer steps, none of a world that cannot be drawn.
+            pictures: About how many of the first open world to keep in ``pictures``, at steps further and further
+                apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
+                drawn.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
         """
         begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
-        shown_every = max(1, self.steps // pictures) if pictures else 0
-        if "rgb_array" not in self.world.metadata["render_modes"]:
-            shown_every = 0
+        drawn = _instants(self.steps, pictures if "rgb_array" in self.world.metadata["render_modes"] else 0)
         over = self._over()
         while not over:
             actions = self.policy.act(self.obs)
@@ -161,7 +160,7 @@ class Rollout:
                 self.policy.end(step.final_obs, step.terminated | step.truncated)
             if over or self._done % every == 0:
                 self._record_curve()
-            if shown_every and (over or self._done % shown_every == 0):
+            if drawn and (over or self._done in drawn):
                 self.pictures.append(np.asarray(self.world.render("rgb_array")))
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
@@ -262,3 +261,10 @@ def rollout(
 ) -> Report:
     """Run a scenario to its end and report; see :class:`Rollout` for saving and resuming."""
     return Rollout(scenario, seeds=seeds, device=device).run(on_step=on_step)
+
+
+def _instants(steps: int, count: int) -> set[int]:
+    """About ``count`` steps from the first to the last, each further from the one before."""
+    if steps <= count:
+        return set(range(1, steps + 1))
+    return {round(steps ** (i / max(1, count - 1))) for i in range(count)}

@@ -117,7 +117,8 @@ def customise(
     name = scenario.policy
     given = parse_assignments(assignments)
     if "policy" in given:
-        name, policy = str(given.pop("policy")), {}
+        name = str(given.pop("policy"))
+        policy = policy if name == scenario.policy else {}
     ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
     theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}
     if steps is not None and theirs.setdefault("horizon", steps) != steps:
@@ -141,6 +142,21 @@ def customise(
         policy_kwargs=policy | ours,
         controls=scenario.controls if controls is None else controls,
     )
+
+
+def left_behind(scenario: Scenario, chosen: Scenario) -> str:
+    """What a scenario sets for its own policy and another one leaves at its defaults, as a line; empty for nothing."""
+    from ..policies.files import is_path, trained
+    from ..policies.registration import policy_arguments
+
+    if chosen.policy == scenario.policy or is_path(chosen.policy) or chosen.policy in trained():
+        return ""
+    known = policy_arguments(chosen.policy)
+    lost = {k: v for k, v in scenario.policy_kwargs.items() if k in known and k not in chosen.policy_kwargs}
+    if not lost:
+        return ""
+    again = " ".join(f"--set policy.{k}={json.dumps(v)}" for k, v in lost.items())
+    return f"policy {chosen.policy} runs with its own defaults; what {scenario.name} sets: {again}"
 
 
 def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:

@@ -532,6 +532,22 @@ def test_resume_without_a_checkpoint_says_what_to_do(call):
     assert "config.json is not what a run writes" in err
 
 
+def test_a_scenarios_settings_stay_with_its_policy(call):
+    """Named again it keeps them; another one does not have them, which is said."""
+    run = ("run", "swarm-ackley-30d", "--steps", "2", "--seeds", "0", "--json", "--set")
+    code, out, err = call(*run, "policy=hybrid_pso", "--out", "same")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["scenario"]["policy_kwargs"] == {"refine_rate": 2.0}
+    run = ("run", "swarm-sphere", "--steps", "2", "--seeds", "0", "--json", "--set")
+    code, out, err = call(*run, "policy=hybrid_pso", "--set", "policy.inertia=0.8", "--out", "other")
+    assert code == 0
+    assert json.loads(out)["scenario"]["policy_kwargs"] == {"inertia": 0.8}
+    assert err == (
+        "studyhall: policy hybrid_pso runs with its own defaults; what swarm-sphere sets: "
+        "--set policy.cognitive=0.5 --set policy.social=0.3\n"
+    )
+
+
 # ---- reproduce ------------------------------------------------------------------------------------------
 
 
@@ -603,11 +619,19 @@ def test_reproduce_goes_on_where_data_are_missing(call, tiny_system, monkeypatch
     assert err.startswith("studyhall: lost is not measured: ")
     assert err.count("\n") == 1
     assert "more" in out
-    found = json.loads(Path("found.json").read_text())
+    written = Path("found.json").read_text()
+    found = json.loads(written)
     assert [entry["name"] for entry in found["scenarios"]] == ["tiny", "more"]
-    assert [entry["name"] for entry in found["unmeasured"]] == ["lost"]
+    says = "its data, cifar10, are not at hand or cannot be used: see `studyhall run lost`"
+    assert found["unmeasured"] == [{"name": "lost", "unmeasured": says}]
+    assert says in err
+    assert "nowhere" not in written  # folders of a machine are no result
+    assert "'nowhere'" in call("run", "lost")[2]
     code, _, err = call("reproduce", "more", "--steps", "3")  # by its own name
     assert (code, err) == (0, "")
+    odd = dataclasses.replace(lost, env_kwargs={"data": ([[1.0]], [0])})  # no data set with a name
+    monkeypatch.setitem(registry, "lost", odd)
+    assert "not measured: its data are not at hand or cannot be used" in call("reproduce", "lost")[2]
 
 
 def test_reproduce_says_when_the_budget_is_never_spent(call, tiny_system, monkeypatch):

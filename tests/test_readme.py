@@ -108,7 +108,7 @@ def test_what_is_not_measured_says_how_to(readme, monkeypatch, tmp_path):
     assert texts == {
         "halves": "Not measured yet: `python benchmarks/halves.py --out docs/results/halves.json "
         "--plot docs/halves.png`.",
-        "swarm_hybrid": "Not measured yet: `python benchmarks/swarm.py --out docs/results/swarm.json`.",
+        "swarm_hybrid": "Not measured yet: `python benchmarks/swarm.py --parts hybrid --out docs/results/swarm.json`.",
     }
 
 
