@@ -28,15 +28,14 @@ from rich.console import Console
 from rich.table import Table
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.distributions import DiagGaussianDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy
-from torch import nn
 from torch.nn import functional as F
 from trainings import compared
 
 from studyhall import make_sb3, make_world
-from studyhall.envs.bridges.flat import FlatActions
 from studyhall.envs.collective_hosted import SAMPLE_FEATURES
+from studyhall.policies.bid_scorer import BidScorer
+from studyhall.policies.sb3_bids import BidPolicy
+from studyhall.policies.set_scorer import OWN
 
 SETTING = {
     "learners": "mlp",
@@ -63,72 +62,11 @@ CASES = {
 TRAININGS = (0, 1000, 2000, 3000, 4000)
 """Seeds, further apart than a training has worlds."""
 TUNED_ON, HELD_OUT = 50_000, 10_000  # first seeds, of the training and of the evaluation domain
-OWN = ("self", "report", "time")
 POWERS = (0.5, 1, 2, 4, 8, 16, 32)
 CARD_POWERS = (0.5, 1, 2, 4, 8, 16)
 
 
 # ---- who bids ---------------------------------------------------------------------------------------
-
-
-class Scorer(nn.Module):
-    """A bid in [−1, 1] for each sample by its features and one's own, and the value of it all.
-
-    Args:
-        own: Features of oneself.
-        width: Of the hidden layers.
-    """
-
-    def __init__(self, own: int, width: int = 32) -> None:
-        super().__init__()
-        self.of_sample = nn.Linear(2 * len(SAMPLE_FEATURES), width)
-        self.of_self = nn.Linear(own, width)
-        self.mix = nn.Linear(width, width)
-        self.score = nn.Linear(width, 1)
-        self.judge = nn.Linear(width, width)
-        self.value = nn.Linear(width, 1)
-        nn.init.orthogonal_(self.score.weight, 0.01)  # begins with equal bids
-        nn.init.zeros_(self.score.bias)
-
-    def forward(self, samples: torch.Tensor, obs: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bids ``[…, R]`` for samples ``[…, R, F]``, and the value ``[…]``."""
-        own = self.of_self(torch.cat([obs[key] for key in OWN], dim=-1))[..., None, :]
-        # Near 1 the log odds tell apart what the feature itself does not.
-        odds = torch.log((samples + 1e-3) / (1 - samples + 1e-3)) / 7
-        hidden = torch.tanh(self.of_sample(torch.cat([2 * samples - 1, odds], dim=-1)) + own)
-        value = self.value(torch.tanh(self.judge(hidden.mean(-2))))[..., 0]
-        return self.score(torch.tanh(self.mix(hidden)))[..., 0], value
-
-
-class BidPolicy(ActorCriticPolicy):
-    """Gaussian bids for the exam around a :class:`Scorer`'s; the others have no effect on the reward and no noise."""
-
-    def _build(self, lr_schedule) -> None:
-        assert isinstance(self.action_space, FlatActions)
-        spaces = self.observation_space.spaces
-        self.scorer = Scorer(sum(spaces[key].shape[0] for key in OWN))
-        self.items = self.action_space.sizes["answers_bids"]
-        self.log_std = nn.Parameter(torch.full((1,), float(self.log_std_init)))
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
-
-    def _decide(self, obs):
-        bids, value = self.scorer(obs["answers_samples"], obs)
-        spread = self.log_std.expand(self.items)
-        return DiagGaussianDistribution(self.items).proba_distribution(bids, spread), value[:, None]
-
-    def forward(self, obs, deterministic=False):
-        distribution, value = self._decide(obs)
-        bids = distribution.get_actions(deterministic=deterministic)
-        nobody = bids.new_full((len(bids), self.action_space.sizes["listen"]), -1.0)
-        actions = torch.cat([bids, self.scorer(obs["samples"], obs)[0], nobody], dim=-1)
-        return actions, value, distribution.log_prob(bids)
-
-    def evaluate_actions(self, obs, actions):
-        distribution, value = self._decide(obs)
-        return value, distribution.log_prob(actions[:, : self.items]), distribution.entropy()
-
-    def predict_values(self, obs):
-        return self.scorer(obs["answers_samples"], obs)[1][:, None]
 
 
 def by_rule(feature, power, card_power=0.0):
@@ -232,7 +170,7 @@ def trained(timesteps, seed, exams):
         learning_rate=lambda left: 3e-3 * max(0.05, left),
         clip_range=0.3,
         gamma=0.0,
-        policy_kwargs={"log_std_init": 0.0},
+        policy_kwargs={"width": 32, "optimizer_kwargs": {}},
         seed=seed,
         device="cpu",
     )
@@ -247,7 +185,7 @@ def told(exams, steps, seed=0):
     """A scorer fitted to which answers were right, by logistic loss on ``exams``."""
     torch.manual_seed(seed)
     sittings = [(obs, world.secrets()["right"].float()) for world, obs in exams.moments]
-    scorer = Scorer(sum(sittings[0][0][key].shape[-1] for key in OWN))
+    scorer = BidScorer(len(SAMPLE_FEATURES), sum(sittings[0][0][key].shape[-1] for key in OWN))
     optimiser = torch.optim.Adam(scorer.parameters(), lr=3e-3)
     for _ in range(steps):
         loss = sum(

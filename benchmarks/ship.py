@@ -7,7 +7,7 @@ import argparse
 import zipfile
 from pathlib import Path
 
-from studyhall.policies.learned import LearnedPolicy
+from studyhall.policies.saved import saved_policy
 
 FOLDER = Path(__file__).resolve().parents[1] / "policies" / "trained"
 
@@ -26,7 +26,7 @@ def main() -> None:
         for name in ("policy.pth", "studyhall.json"):
             # A fixed date: the same policy is the same file.
             shipped.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
-    made = LearnedPolicy(str(target)).about
+    made = saved_policy(str(target)).about
     print(
         f"{target.relative_to(FOLDER.parents[1])}: {target.stat().st_size:,} bytes, made by: {made['command']}"
     )

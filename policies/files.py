@@ -135,13 +135,13 @@ def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) ->
 
     Args:
         path: Of the file.
-        about: JSON-able; ``format`` among it.
+        about: ``format`` among it; what JSON cannot hold is named.
         weights: By name, on any device.
     """
     file, entry = io.BytesIO(), io.BytesIO()
     torch.save({name: value.detach().cpu() for name, value in weights.items()}, entry)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(ABOUT, json.dumps(about, indent=1))
+        archive.writestr(ABOUT, json.dumps(about, indent=1, default=name_of))
         archive.writestr(WEIGHTS, entry.getvalue())
     write(path, file.getvalue())
 

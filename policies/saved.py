@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..envs.errors import ConfigError
+from . import bidders, learned, multi_input
 from .files import damaged, read
-from .learned import FORMAT, LearnedPolicy
 from .messages.policy import FORMAT as MESSAGES
 from .messages.policy import MessagePolicy
 
 
-def saved_policy(source: str) -> LearnedPolicy | MessagePolicy:
+def saved_policy(
+    source: str,
+) -> learned.LearnedPolicy | bidders.LearnedBids | multi_input.LearnedMultiInput | MessagePolicy:
     """The policy in a file.
 
     Args:
@@ -21,9 +23,13 @@ def saved_policy(source: str) -> LearnedPolicy | MessagePolicy:
     Raises:
         ConfigError: There is no such file or name, or the file is no policy of ours.
     """
-    about, weights = read(source, FORMAT, MESSAGES)
-    if about["format"] == FORMAT:
-        return LearnedPolicy(source)
+    about, weights = read(source, learned.FORMAT, bidders.FORMAT, multi_input.FORMAT, MESSAGES)
+    if about["format"] == learned.FORMAT:
+        return learned.LearnedPolicy(source)
+    if about["format"] == bidders.FORMAT:
+        return bidders.LearnedBids(source)
+    if about["format"] == multi_input.FORMAT:
+        return multi_input.LearnedMultiInput(source)
     from .registration import make_policy, registry
 
     name, kwargs = about.get("policy"), about.get("policy_kwargs")

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import zipfile
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,18 +35,14 @@ _OF_REPLAY = ("actor", "critic", "q_net", "quantile_net")  # of SAC, TD3, DQN an
 _FLEETING = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "tensorboard_log"]
 
 
-class SetPolicy(ActorCriticPolicy):
-    """Actor and critic around one :class:`SetScorer`, for the worlds of ``make_sb3`` that host learners.
-
-    Continuous actions are Gaussian around the scores, with one standard deviation for each *kind* of action
-    (listening, gating, asking). A number about a source that was not heard has no effect, so it counts neither
-    for the probability of an action nor for its entropy.
+class OwnNetworkPolicy(ActorCriticPolicy):
+    """Actor and critic in one network of our own.
 
     Args:
         observation_space: Of a single agent.
         action_space: As ``make_sb3`` tells it.
         lr_schedule: Learning rate by progress remaining.
-        width: Of the scorer's hidden layers.
+        width: Of the network's hidden layers.
         log_std_init: Initial logarithm of the standard deviations; wide exploration makes trainings more alike.
         optimizer_class: As SB3's ``ActorCriticPolicy`` takes it.
         optimizer_kwargs: Likewise.
@@ -53,8 +50,8 @@ class SetPolicy(ActorCriticPolicy):
         **others: None; arguments of SB3's policies about networks that this one does not have are refused.
 
     Raises:
-        ConfigError: The world hosts no learners, its form of actions is not scored source by source, an argument
-            would have no effect, or the algorithm (DQN, SAC, TD3) asks for networks that are not there.
+        ConfigError: An argument would have no effect, or the algorithm (DQN, SAC, TD3) asks for networks that are not
+            there.
     """
 
     observation_space: spaces.Dict
@@ -71,11 +68,12 @@ class SetPolicy(ActorCriticPolicy):
         use_sde: bool = False,
         **others: Any,
     ) -> None:
+        name = type(self).__name__
         if use_sde:
-            raise ConfigError("SetPolicy explores by its own Gaussians: leave out use_sde")
+            raise ConfigError(f"{name} explores by its own Gaussians: leave out use_sde")
         if others:
             raise ConfigError(
-                f"SetPolicy is one network of its own and has no {', '.join(others)}: policy_kwargs may be "
+                f"{name} is one network of its own and has no {', '.join(others)}: policy_kwargs may be "
                 f"{', '.join(_OPTIONS)}"
             )
         self.width = width
@@ -90,15 +88,18 @@ class SetPolicy(ActorCriticPolicy):
         )
 
     def _build(self, lr_schedule: Any) -> None:
-        """The scorer, the standard deviations and the optimiser."""
-        sizes = observed_sizes(self.observation_space.spaces, "SetPolicy")
-        self.pooled = _pooled(self.action_space, sizes.sources)
-        self.scorer = SetScorer(sizes.source_features, sizes.own_features, self.pooled, self.width)
-        if isinstance(self.action_space, FlatActions):
-            self.action_dist = _Heard(self.pooled + sizes.sources)
-            self.log_std = nn.Parameter(torch.full((self.pooled + 1,), float(self.log_std_init)))
+        """The network, the standard deviations and the optimiser."""
+        self._build_network()
         make: Any = self.optimizer_class
         self.optimizer = make(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    @abstractmethod
+    def _build_network(self) -> None:
+        """The network and the standard deviations."""
+
+    @abstractmethod
+    def _decide(self, obs: Mapping[str, Tensor]) -> tuple[Distribution, Tensor]:
+        """The distribution of actions, and the value ``[batch]``."""
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         found = super()._get_constructor_parameters() | {"width": self.width}
@@ -107,21 +108,10 @@ class SetPolicy(ActorCriticPolicy):
     def __getattr__(self, name: str) -> Any:
         if name in _OF_REPLAY:  # the first that such an algorithm asks for
             raise ConfigError(
-                f"SetPolicy has no {name}: train it with PPO or A2C, which learn on the policy (replay buffers do "
-                "not fit worlds whose learners change as they play)"
+                f"{type(self).__name__} has no {name}: train it with PPO or A2C, which learn on the policy (replay "
+                "buffers do not fit worlds whose learners change as they play)"
             )
         return super().__getattr__(name)
-
-    def _decide(self, obs: Mapping[str, Tensor]) -> tuple[Distribution, Tensor]:
-        """The distribution of actions, and the value ``[batch]``."""
-        scores, value = self.scorer(obs)
-        if isinstance(self.action_dist, _Heard):
-            heard = obs["sources_mask"]
-            matters = torch.cat([heard.new_ones(*heard.shape[:-1], self.pooled), heard], dim=-1)
-            log_std = torch.cat([self.log_std[:-1], self.log_std[-1:].expand(heard.shape[-1])])
-            return self.action_dist.among(matters).proba_distribution(scores, log_std), value
-        assert isinstance(self.action_dist, CategoricalDistribution)
-        return self.action_dist.proba_distribution(legal_logits(scores, obs["action_mask"])), value
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions ``[batch, …]``, values ``[batch, 1]`` and log probabilities ``[batch]``."""
@@ -140,7 +130,42 @@ class SetPolicy(ActorCriticPolicy):
 
     def predict_values(self, obs: Any) -> Tensor:
         """Values, ``[batch, 1]``."""
-        return self.scorer(obs)[1][:, None]
+        return self._decide(obs)[1][:, None]
+
+
+class SetPolicy(OwnNetworkPolicy):
+    """Actor and critic around one :class:`SetScorer`, for the worlds of ``make_sb3`` that host learners.
+
+    Continuous actions are Gaussian around the scores, with one standard deviation for each *kind* of action
+    (listening, gating, asking). A number about a source that was not heard has no effect, so it counts neither
+    for the probability of an action nor for its entropy.
+
+    Arguments are those of :class:`OwnNetworkPolicy`.
+
+    Raises:
+        ConfigError: The world hosts no learners, its form of actions is not scored source by source, or as of
+            :class:`OwnNetworkPolicy`.
+    """
+
+    def _build_network(self) -> None:
+        """The scorer and the standard deviations."""
+        sizes = observed_sizes(self.observation_space.spaces, "SetPolicy")
+        self.pooled = _pooled(self.action_space, sizes.sources)
+        self.scorer = SetScorer(sizes.source_features, sizes.own_features, self.pooled, self.width)
+        if isinstance(self.action_space, FlatActions):
+            self.action_dist = _Heard(self.pooled + sizes.sources)
+            self.log_std = nn.Parameter(torch.full((self.pooled + 1,), float(self.log_std_init)))
+
+    def _decide(self, obs: Mapping[str, Tensor]) -> tuple[Distribution, Tensor]:
+        """The distribution of actions, and the value ``[batch]``."""
+        scores, value = self.scorer(obs)
+        if isinstance(self.action_dist, _Heard):
+            heard = obs["sources_mask"]
+            matters = torch.cat([heard.new_ones(*heard.shape[:-1], self.pooled), heard], dim=-1)
+            log_std = torch.cat([self.log_std[:-1], self.log_std[-1:].expand(heard.shape[-1])])
+            return self.action_dist.among(matters).proba_distribution(scores, log_std), value
+        assert isinstance(self.action_dist, CategoricalDistribution)
+        return self.action_dist.proba_distribution(legal_logits(scores, obs["action_mask"])), value
 
 
 class _Heard(DiagGaussianDistribution):
@@ -186,32 +211,50 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
         ConfigError: The model's policy is no ``SetPolicy``, its environment not one of ``make_sb3``, or what it
             sees is normalised on the way (``VecNormalize`` with ``norm_obs``), which the file would not know.
     """
-    env = model.get_env()
-    bare = None if env is None else env.unwrapped
-    if not isinstance(model.policy, SetPolicy) or not isinstance(bare, WorldVecEnv):
-        raise ConfigError(
-            "only a model with SetPolicy and an environment of make_sb3 can be saved as a policy"
-        )
-    normalised = model.get_vec_normalize_env()
-    if normalised is not None and normalised.norm_obs:
-        raise ConfigError("a policy is saved without VecNormalize's statistics: train with norm_obs=False")
+    bare = env_of(model, SetPolicy)
     world: Any = bare.world
     learners = bare.origin.get("env_kwargs", {}).get("learners")
-    described = {
-        "format": FORMAT,
-        **bare.origin,
+    form = {
         "world_kwargs": ({"learners": learners} if _plain(learners) else {}) | {"actions": world.form_name},
         "actions": sorted(world.action_space.spaces),
         "source_features": list(world.source_features),
-        "algorithm": type(model).__name__,
-        "timesteps": model.num_timesteps,
-        **about,
     }
     file = io.BytesIO()
     model.save(file, exclude=_FLEETING)
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(ABOUT, json.dumps(described, indent=1, default=name_of))
+        archive.writestr(
+            ABOUT, json.dumps(described(model, FORMAT, **form, **about), indent=1, default=name_of)
+        )
     write(Path(path), file.getvalue())
+
+
+def env_of(model: BaseAlgorithm, policy: type[ActorCriticPolicy]) -> WorldVecEnv:
+    """The environment a model was trained on, if its policy is one that can be saved.
+
+    Args:
+        model: Trained on an environment of ``make_sb3``.
+        policy: The class its policy must be of.
+
+    Raises:
+        ConfigError: As of :func:`save_policy`.
+    """
+    env = model.get_env()
+    bare = None if env is None else env.unwrapped
+    if not isinstance(model.policy, policy) or not isinstance(bare, WorldVecEnv):
+        raise ConfigError(
+            f"only a model with {policy.__name__} and an environment of make_sb3 can be saved as a policy"
+        )
+    normalised = model.get_vec_normalize_env()
+    if normalised is not None and normalised.norm_obs:
+        raise ConfigError("a policy is saved without VecNormalize's statistics: train with norm_obs=False")
+    return bare
+
+
+def described(model: BaseAlgorithm, form: str, **about: Any) -> dict[str, Any]:
+    """What a file says of a model: its format, the world it was trained in, and how long."""
+    env: Any = model.get_env()
+    trained = {"algorithm": type(model).__name__, "timesteps": model.num_timesteps}
+    return {"format": form, **env.unwrapped.origin, **trained, **about}
 
 
 def _plain(value: Any) -> bool:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..envs.errors import ConfigError
 
-_OWN = ("self", "report", "time")
+OWN = ("self", "report", "time")
+"""What is observed of oneself."""
 
 
 class SetScorer(nn.Module):
@@ -80,7 +81,7 @@ class SetScorer(nn.Module):
             value, ``[...]``.
         """
         heard = obs["sources_mask"].to(torch.float32)[..., None]
-        own = self.of_self(torch.cat([obs[key] for key in _OWN], dim=-1))
+        own = self.of_self(torch.cat([obs[key] for key in OWN], dim=-1))
         encoded = torch.tanh(self.of_source(obs["sources"]) + own[..., None, :])
         average = (encoded * heard).sum(-2) / heard.sum(-2).clamp_min(1.0)
         about = torch.cat([average, torch.tanh(own)], dim=-1)
@@ -115,10 +116,10 @@ def observed_sizes(observed: Mapping[str, spaces.Space], who: str) -> Sizes:
     Raises:
         ConfigError: The world hosts no learners; says what to do.
     """
-    if not {"sources", "sources_mask", *_OWN} <= set(observed):
+    if not {"sources", "sources_mask", *OWN} <= set(observed):
         raise ConfigError(
             f"{who} decides whom hosted learners listen to, and this world hosts none: make it with "
             "learners='mlp' and actions='listen', 'gated' or 'discrete'"
         )
     sources, features = observed["sources"].shape or ()
-    return Sizes(sources, features, sum(math.prod(observed[key].shape or ()) for key in _OWN))
+    return Sizes(sources, features, sum(math.prod(observed[key].shape or ()) for key in OWN))

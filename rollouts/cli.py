@@ -207,7 +207,11 @@ def train(
     ] = None,
     timesteps: Annotated[
         int | None,
-        typer.Option(min=1, help="Of ppo and a2c: agent-steps, worlds × agents × steps; 1,000,000."),
+        typer.Option(
+            min=1,
+            help="Of ppo and a2c: agent-steps, worlds × agents × steps; 1,000,000, of bidders 640,000, of swarms and "
+            "other worlds 4,000,000.",
+        ),
     ] = None,
     updates: Annotated[
         int | None,
@@ -221,7 +225,8 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Worlds side by side; 64 by default, 512 in message worlds, of backprop 1, of reinforce 128.",
+            help="Worlds side by side; 64 by default, 512 in message worlds, of backprop 1, of reinforce 128, of "
+            "bidders, swarms and other worlds 32.",
         ),
     ] = None,
     seed: Annotated[
@@ -239,7 +244,8 @@ def train(
     eval_every: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Agent-steps between two evaluations, 200,000 by default; of backprop updates, 200."
+            min=1,
+            help="Agent-steps between two evaluations, 200,000 by default, of bidders 64,000; of backprop 200 updates.",
         ),
     ] = None,
     eval_worlds: Annotated[

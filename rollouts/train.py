@@ -2,13 +2,14 @@
 
 =================  =====================================================================================
 ``config.json``    everything needed to train it again
-``best.zip``       the policy with the best return on held-out worlds so far, the untrained one among them
+``best.zip``       the policy that did best on held-out worlds so far, the untrained one among them
 ``last.zip``       the policy as training left it
 ``checkpoint.pt``  where a stopped training can be taken up again (``--resume``)
 ``tensorboard/``   events, where TensorBoard is installed
 =================  =====================================================================================
 
 Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip``; protocols also with SB3's own ``load``.
+What was best is told by the return, that of a bidder by the collective's score.
 
 Held-out worlds have the seeds 10,000, 10,001, … of the domain ``"eval"``, and ``best.zip`` is chosen on them. What a
 run measures are other worlds, as long as it stays below: ``studyhall run --seeds 10000-…`` would measure a policy
@@ -263,10 +264,11 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
         raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
     if resume:
         assert out is not None
-        folder, found = out, _take_up(model, out)
+        folder = out
+        found = _take_up(model, Trained(folder, evaluation.trainee.figure))
     else:
         folder = training_folder(out, config)
-        found = Trained(folder)
+        found = Trained(folder, evaluation.trainee.figure)
     found.world = world_settings(config.scenario)
     if importlib.util.find_spec("tensorboard"):
         model.tensorboard_log = str(folder / "tensorboard")
@@ -291,13 +293,13 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
     return found
 
 
-def _take_up(model: OnPolicyAlgorithm, folder: Path) -> Trained:
-    """What a stopped training had found; puts the model where it stopped."""
-    path = folder / CHECKPOINT
+def _take_up(model: OnPolicyAlgorithm, anew: Trained) -> Trained:
+    """What a stopped training had found, in the folder of ``anew``; puts the model where it stopped."""
+    path = anew.folder / CHECKPOINT
     saved = read_checkpoint(path, "cpu", _ANEW)
     try:
         put_back(model, saved["model"])
         evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
-        return Trained(folder, evaluations=evaluations, seconds=float(saved["seconds"]))
+        return dataclasses.replace(anew, evaluations=evaluations, seconds=float(saved["seconds"]))
     except (RuntimeError, KeyError, ValueError, TypeError) as fault:  # another training's
         raise unreadable(path, fault, _ANEW) from fault

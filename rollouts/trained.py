@@ -31,7 +31,7 @@ class Trained:
 
     Attributes:
         folder: Where it is.
-        figure: What held-out worlds are evaluated by: the "return" of an agent, or its "loss".
+        figure: What held-out worlds are evaluated by: the "return" of an agent, another metric, or the "loss".
         world: Settings of the world it was trained in that are not the scenario's own, to run it with.
         policy: Its name where it is a user's own, ``"module:Class"``.
         per_update: Agent-steps of an update, where updates are what is counted.

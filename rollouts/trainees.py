@@ -1,4 +1,4 @@
-"""Who is trained by reward: protocols in worlds that host their learners, and talkers in message worlds.
+"""Who is trained by reward: protocols and bidders in worlds that host their learners, talkers, and anyone else.
 
 Each knows the form that its worlds take, the policy that learns in them, and how that acts and is kept. Settings and
 options that a user leaves open have defaults here.
@@ -12,31 +12,28 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.preprocessing import is_image_space
 
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
-from ..envs.collective import Collective
+from ..envs.collective_hosted import HostedCollective
 from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
 from ..envs.hosted import HostedClassroom
 from ..envs.messages import MessageWorld
+from ..policies.bidders import ScorerBids
 from ..policies.files import save
 from ..policies.learned import ScorerPolicy
 from ..policies.messages.feedforward import FeedforwardPolicy
 from ..policies.messages.policy import FORMAT
 from ..policies.messages.sb3 import MessageSB3Policy
+from ..policies.multi_input import MultiInputPolicy, Together, save_multi_input
 from ..policies.policy import Policy
-from ..policies.sb3 import SetPolicy, save_policy
+from ..policies.sb3 import SetPolicy, described, save_policy
+from ..policies.sb3_bids import BidPolicy, save_bids
 from ..scenarios import Scenario
 from .algorithms import A2CSettings, PPOSettings, Settings
-from .trained import plain
-
-_MADE_FOR_SB3 = {
-    "collective-v0": 'make_sb3("collective-v0", learners="mlp")',
-    "swarm-v0": 'make_sb3("swarm-v0", actions="coefficients")',
-}
-"""Worlds that nobody here is trained in, and how policies of Stable-Baselines3 can be."""
 
 
 class Trainee(ABC):
@@ -49,6 +46,8 @@ class Trainee(ABC):
     """Likewise, fields of a :class:`~studyhall.rollouts.train.TrainConfig`."""
     unused: ClassVar[frozenset[str]] = frozenset()
     """Settings that nothing here has."""
+    figure: ClassVar[str] = "return"
+    """Metric of held-out worlds that the best is chosen by."""
 
     @abstractmethod
     def check(self, scenario: Scenario, given: Mapping[str, Any]) -> None:
@@ -91,18 +90,7 @@ class Listeners(Trainee):
 
     def check(self, scenario: Scenario, given: Mapping[str, Any]) -> None:
         """Raise where listening is not what is decided in a scenario's world, or not as it is set."""
-        found = spec(scenario.env)
-        world = found.load(hosted=found.hosted is not None)
-        if not issubclass(world, HostedClassroom) or issubclass(world, Collective):
-            made = _MADE_FOR_SB3.get(
-                found.id, f'make_sb3("{found.id}", …) (make_vec where actions have no bounds)'
-            )
-            raise ConfigError(
-                f"studyhall train teaches listeners and talkers, and {found.id} has neither: train it through "
-                f"{made}, with a policy of Stable-Baselines3 (MultiInputPolicy)"
-            )
-        if found.hosted and scenario.env_kwargs.get("learners") is None:
-            raise ConfigError(f"{scenario.name} does not host its learners: add --set learners=mlp")
+        _check_hosted(scenario)
         if scenario.env_kwargs.get("actions") == "targets":
             raise ConfigError("train takes actions=listen, gated or discrete, got targets")
 
@@ -190,23 +178,142 @@ class Talkers(Trainee):
 
     def save(self, model: OnPolicyAlgorithm, path: Path, about: Mapping[str, Any]) -> None:
         """As message policies are, the critic left out."""
-        policy, env = model.policy, model.get_env()
-        assert isinstance(policy, MessageSB3Policy)
-        assert isinstance(env, WorldVecEnv)
-        described = {
-            "format": FORMAT,
-            "policy": "feedforward",
-            "policy_kwargs": {"width": policy.width},
-            "env": env.origin["env"],
-            "env_kwargs": plain(env.origin["env_kwargs"]),
-            "algorithm": type(model).__name__,
-            "timesteps": model.num_timesteps,
-            **about,
+        policy: Any = model.policy
+        talks = {"policy": "feedforward", "policy_kwargs": {"width": policy.width}}
+        save(path, described(model, FORMAT, **talks, **about), policy.network.state_dict())
+
+
+class Bidding(Trainee):
+    """A :class:`BidPolicy` bids for the specialists of a collective.
+
+    One's own score, which bids do not move, is noise in the reward, so contributions weigh more in training; and as
+    bids shape nothing that comes later, the discount is 0.
+    """
+
+    policy_class = BidPolicy
+    settings: ClassVar[Mapping[str, Settings]] = {
+        "ppo": PPOSettings(
+            learning_rate=3e-3,
+            n_steps=101,
+            gamma=0.0,
+            width=32,
+            batch_size=4040,
+            n_epochs=10,
+            clip_range=0.3,
+        ),
+        "a2c": A2CSettings(learning_rate=3e-3, gamma=0.0, width=32),
+    }
+    options: ClassVar[Mapping[str, int]] = {"worlds": 32, "timesteps": 640_000, "eval_every": 64_000}
+    figure = "collective_score"
+    form: ClassVar[Mapping[str, Any]] = {"exam_size": 20, "exam_every": 1, "contribution_weight": 10.0}
+    held_out_items: ClassVar[int] = 200
+
+    def check(self, scenario: Scenario, given: Mapping[str, Any]) -> None:
+        """Raise where nobody bids in a scenario's world, or bids do more there than this training sees."""
+        _check_hosted(scenario)
+        weight = self.form["contribution_weight"]
+        if given.get("contribution_weight", weight) != weight:
+            raise ConfigError(
+                f"contribution_weight cannot be set: training by reward takes contribution_weight={weight:g}"
+            )
+        if scenario.env_kwargs.get("learn_from") == "consulted":
+            raise ConfigError(
+                "with learn_from=consulted bids decide what is learnt, which this training does not look ahead to: "
+                "train with learn_from=all"
+            )
+
+    def world_kwargs(self, scenario: Scenario) -> dict[str, Any]:
+        """The scenario's, with a small exam in every step."""
+        return {**scenario.env_kwargs, **self.form}
+
+    def held_out_kwargs(self, scenario: Scenario) -> dict[str, Any]:
+        """The scenario's, with larger exams where it does not say."""
+        return {"exam_size": self.held_out_items, **scenario.env_kwargs}
+
+    def policy_kwargs(self, settings: Settings, env: WorldVecEnv) -> dict[str, Any]:
+        """Of :class:`BidPolicy`."""
+        return {"width": settings.width, "log_std_init": settings.log_std_init}
+
+    def acting(self, policy: ActorCriticPolicy) -> Policy:
+        """The scorer's best guess."""
+        assert isinstance(policy, BidPolicy)
+        return ScorerBids(policy.scorer)
+
+    def save(self, model: OnPolicyAlgorithm, path: Path, about: Mapping[str, Any]) -> None:
+        """The scorer."""
+        save_bids(model, path, **about)
+
+
+class Anyone(Trainee):
+    """SB3's own "MultiInputPolicy", in every other world that ``make_sb3`` takes; two layers of ``width``.
+
+    The defaults are those of a swarm's coefficients.
+    """
+
+    policy_class = MultiInputActorCriticPolicy
+    settings: ClassVar[Mapping[str, Settings]] = {
+        "ppo": PPOSettings(
+            n_steps=100,
+            gamma=0.99,
+            gae_lambda=0.95,
+            width=32,
+            log_std_init=-1.5,
+            batch_size=16_000,
+            n_epochs=5,
+        ),
+        "a2c": A2CSettings(gamma=0.99, gae_lambda=0.95, width=32, log_std_init=-1.5),
+    }
+    options: ClassVar[Mapping[str, int]] = {"worlds": 32, "timesteps": 4_000_000}
+
+    def check(self, scenario: Scenario, given: Mapping[str, Any]) -> None:
+        """Nothing is known before there is a world; ``make_sb3`` refuses actions that SB3 cannot take."""
+
+    def world_kwargs(self, scenario: Scenario) -> dict[str, Any]:
+        """The scenario's."""
+        return dict(scenario.env_kwargs)
+
+    def held_out_kwargs(self, scenario: Scenario) -> dict[str, Any]:
+        """The same: worlds of another seed domain."""
+        return self.world_kwargs(scenario)
+
+    def policy_kwargs(self, settings: Settings, env: WorldVecEnv) -> dict[str, Any]:
+        """Of ``MultiInputPolicy``.
+
+        Raises:
+            ConfigError: What is observed are pictures, for which SB3 would take another network.
+        """
+        pictures = [name for name, part in env.observation_space.spaces.items() if is_image_space(part)]  # type: ignore[attr-defined]
+        if pictures:
+            raise ConfigError(
+                f"{', '.join(pictures)} are pictures (uint8), which are not trained from: let the world show float32"
+            )
+        return {
+            "net_arch": [settings.width, settings.width],
+            "log_std_init": settings.log_std_init,
+            "features_extractor_class": Together,
         }
-        save(path, described, policy.network.state_dict())
+
+    def acting(self, policy: ActorCriticPolicy) -> Policy:
+        """The mean action, or the likeliest."""
+        return MultiInputPolicy(policy)
+
+    def save(self, model: OnPolicyAlgorithm, path: Path, about: Mapping[str, Any]) -> None:
+        """The whole network."""
+        save_multi_input(model, path, **about)
+
+
+def _check_hosted(scenario: Scenario) -> None:
+    """Raise where a world that can host its learners does not."""
+    if spec(scenario.env).hosted and scenario.env_kwargs.get("learners") is None:
+        raise ConfigError(f"{scenario.name} does not host its learners: add --set learners=mlp")
 
 
 def trainee_of(scenario: Scenario) -> Trainee:
     """Who is trained in a scenario's world."""
-    talks = issubclass(spec(scenario.env).load(), MessageWorld)
-    return Talkers() if talks else Listeners()
+    found = spec(scenario.env)
+    world = found.load(hosted=found.hosted is not None)
+    if issubclass(world, MessageWorld):
+        return Talkers()
+    if issubclass(world, HostedCollective):
+        return Bidding()
+    return Listeners() if issubclass(world, HostedClassroom) else Anyone()

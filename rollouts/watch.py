@@ -28,7 +28,7 @@ claim that chose itself."""
 
 
 class Evaluation:
-    """The return of the deterministic policy on held-out worlds, always the same ones.
+    """The figure of the deterministic policy on held-out worlds, always the same ones; see :class:`Trainee`.
 
     Args:
         config: Says which world.
@@ -40,7 +40,7 @@ class Evaluation:
         self.world = make_world(config.scenario.env, num_worlds=config.eval_worlds, autoreset=False, **kwargs)
 
     def __call__(self, model: OnPolicyAlgorithm, stop: Callable[[], bool]) -> float | None:
-        """Mean return of an agent over one episode of every world; None where ``stop`` said so on the way."""
+        """The mean over one episode of every world; None where ``stop`` said so on the way."""
         policy = self.trainee.acting(model.policy)
         policy.bind(self.world)
         obs = self.world.reset(seed=_EVAL_SEED, options={"domain": "eval"})
@@ -50,7 +50,7 @@ class Evaluation:
                 return None
             with torch.no_grad():
                 obs = self.world.step(policy.act(obs)).obs
-        return float(self.world.metrics()["return"].mean())
+        return float(self.world.metrics()[self.trainee.figure].mean())
 
 
 class Stopped(Exception):  # noqa: N818  # no fault: the user asked for it
@@ -78,6 +78,7 @@ class Watch(BaseCallback):
     ) -> None:
         super().__init__()
         self.config, self.evaluation, self.found, self.bar, self.stop = config, evaluation, found, bar, stop
+        self._figure = f"{found.figure.replace('_', ' ')} on held-out worlds"
         self._reward = math.nan
         self._before, self._first = found.seconds, 0
         self._begun = self._shown = time.perf_counter()
@@ -110,11 +111,11 @@ class Watch(BaseCallback):
         if value is None:
             return
         best = self.found.evaluated(at, value)
-        self.logger.record("eval/return", value)
+        self.logger.record(f"eval/{self.found.figure}", value)
         self.logger.dump(at)  # SB3 would, but only after the next steps
-        self.bar.tell(f"return on held-out worlds {value:.2f} after {at:,} agent-steps")
+        self.bar.tell(f"{self._figure} {value:.2f} after {at:,} agent-steps")
         if best:
-            self.save("best.zip", eval_return=value)
+            self.save("best.zip", **{f"eval_{self.found.figure}": value})
         self.keep()
 
     def keep(self) -> None:
@@ -141,4 +142,4 @@ class Watch(BaseCallback):
     def _figures(self, now: float) -> str:
         last = f"{self.found.evaluations[-1][1]:.2f}" if self.found.evaluations else "–"
         rate = (self.num_timesteps - self._first) / (now - self._begun)
-        return f"reward {self._reward:.4f} · return on held-out worlds {last} · {rate:,.0f} agent-steps/s"
+        return f"reward {self._reward:.4f} · {self._figure} {last} · {rate:,.0f} agent-steps/s"

@@ -107,6 +107,27 @@ register_scenario(
 )
 register_scenario(
     Scenario(
+        "collective-digits-bids",
+        "five specialists of unequal shares, trained by the world, bid (embedded data; no mode is a control)",
+        env="collective-v0",
+        policy="confident_bids",
+        env_kwargs={
+            "learners": "mlp",
+            "hidden": (32,),
+            "lr": 3e-3,
+            "members": 5,
+            "share": "dirichlet",
+            "alpha": 0.3,
+            "slice_size": 16,
+            "horizon": 101,
+            "exam_size": 200,
+            "exam_every": 10,
+        },
+        seeds=_SEEDS,
+    )
+)
+register_scenario(
+    Scenario(
         "allocation-digits",
         "four scorers choose which 4 of 16 patches of a digit are read (embedded data)",
         env="allocation-v0",

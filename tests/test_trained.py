@@ -6,6 +6,7 @@ import torch
 from studyhall import make_world
 from studyhall.policies import make_policy
 from studyhall.policies.files import trained
+from studyhall.scenarios import registry as scenarios
 
 
 @pytest.mark.parametrize("name", sorted(trained()))
@@ -14,7 +15,7 @@ def test_shipped_policies_act_with_any_number_of_sources(name, agents):
     policy = make_policy(name)
     about = policy.about
     assert about["command"].startswith("studyhall train ")
-    noun = "agents" if about["env"].startswith("society") else "students"
+    noun = {"society-v0": "agents", "collective-v0": "members"}.get(about["env"], "students")
     kwargs = about["env_kwargs"] | policy.world_kwargs | {noun: agents, "horizon": 20}
     world = make_world(about["env"], num_worlds=2, **kwargs)
     policy.bind(world)
@@ -41,3 +42,20 @@ def test_shipped_societies_turn_away_from_liars(name):
     weights = actions["listen"]
     assert weights[lies].mean() < 0.5 * weights[~lies].mean()
     assert torch.isfinite(weights).all()
+
+
+def test_the_shipped_bidder_bids_better_than_confidence():
+    """In worlds that it was neither trained nor chosen on, by more than a point."""
+    scenario = scenarios["collective-digits-bids"]
+    scores = []
+    for name in (scenario.policy, "collective-bids"):
+        policy = make_policy(name)
+        world = make_world(
+            scenario.env, num_worlds=12, autoreset=False, **scenario.env_kwargs | {"horizon": 51}
+        )
+        policy.bind(world)
+        obs = world.reset(seed=100, options={"domain": "eval"})
+        while not world.ended.all():
+            obs = world.step(policy.act(obs)).obs
+        scores.append(world.metrics()["collective_accuracy"].mean())
+    assert scores[1] > scores[0] + 0.01
