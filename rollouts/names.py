@@ -38,6 +38,15 @@ _ELSEWHERE = {
     "kib": "KiB sent",
 }
 
+TESTED = {
+    "together_accuracy": "the collective",
+    "soft_vote_accuracy": "soft vote",
+    "hard_vote_accuracy": "hard vote",
+    "best_accuracy": "best member",
+    "mean_accuracy": "mean member",
+}
+"""Test accuracies of a collective; its own metrics are of the exam."""
+
 OF_THE_HONEST = ("honest", "expert", "general")
 """Test accuracies of those who do not lie, in worlds where some may, or where classes are dealt out to experts."""
 

@@ -15,7 +15,16 @@ from rich.text import Text
 
 from .cells import TRANSDUCTIVE, as_interval, marked, measured, note, spread, style
 from .comparisons import COMPARED, claim_cells, claims, comparison, comparison_rows
-from .names import CLASS_ACCURACIES, COSTS, COSTS_ELSEWHERE, EXAM, OF_THE_HONEST, human, is_fraction
+from .names import (
+    CLASS_ACCURACIES,
+    COSTS,
+    COSTS_ELSEWHERE,
+    EXAM,
+    OF_THE_HONEST,
+    TESTED,
+    human,
+    is_fraction,
+)
 from .stats import interval
 
 if TYPE_CHECKING:
@@ -66,21 +75,24 @@ def result(report: Report) -> Group:
     """Everything a run measured, one column per mode; below it what peers were worth, and a legend."""
     table = _of_class(report) if report.headline == EXAM else _of_world(report)
     verdicts = [Text(line) for line in _verdicts(report)]
-    return Group(table, *verdicts, *(Text(line, style="dim") for line in _legend(report)))
+    return Group(
+        Text(_title(report)), table, *verdicts, *(Text(line, style="dim") for line in _legend(report))
+    )
 
 
-def _table(report: Report, *columns: str) -> Table:
-    """An empty table, with the columns and a title that says what was run."""
+def _title(report: Report) -> str:
+    """What was run. A line of its own: a table's title would be no wider than the table."""
     count = len(report.seeds)
     seeds = f"mean {'(min–max)' if count == 2 else '± 95 %'} over {count} seeds"
     if count == 1:
         seeds = f"seed {report.seeds[0]}"
     steps = report.steps[-1] if report.steps else 0
-    table = Table(
-        title=f"{marked(report.scenario.name, report.transductive)} · {steps:,} steps · {seeds}",
-        box=SIMPLE_HEAD,
-        title_justify="left",
-    )
+    return f"{marked(report.scenario.name, report.transductive)} · {steps:,} steps · {seeds}"
+
+
+def _table(*columns: str) -> Table:
+    """An empty table with these columns behind the names of the rows."""
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")
@@ -89,7 +101,7 @@ def _table(report: Report, *columns: str) -> Table:
 
 def _of_class(report: Report) -> Table:
     """What a class knows, by mode."""
-    table = _table(report, *report.modes)
+    table = _table(*report.modes)
     has = set(report.metrics["open"])
     _section(table, "test accuracy, %", _students(report))
     _section(table, None, _rows(report, [m for m in (*CLASS_ACCURACIES, *OF_THE_HONEST) if m in has]))
@@ -114,12 +126,15 @@ def _of_class(report: Report) -> Table:
 def _of_world(report: Report) -> Table:
     """The metrics of any other world, by mode, and what was different under the controls, seed by seed."""
     differences = [f"open − {mode}" for mode in report.scenario.controls]
-    table = _table(report, *report.modes, *differences)
+    table = _table(*report.modes, *differences)
     has = [metric for metric in report.metrics["open"] if "@" not in metric]
+    tested = [m for m in TESTED if m in has] if "soft_vote_accuracy" in has else []
+    _section(table, "test accuracy, %", [(TESTED[m], *_metric_row(report, m)[1:]) for m in tested])
     own = sorted(
-        (m for m in has if m not in COSTS_ELSEWHERE), key=lambda m: m != report.headline
+        (m for m in has if m not in (*COSTS_ELSEWHERE, *tested)), key=lambda m: m != report.headline
     )  # the headline first
-    _section(table, None, [_metric_row(report, metric) for metric in own])
+    exam = "the last exam, and the slices" if tested else None
+    _section(table, exam, [_metric_row(report, metric) for metric in own])
     for step in report.scenario.measure_at:
         there = [f"{m}@{step}" for m in own if f"{m}@{step}" in report.metrics["open"]]
         _section(table, f"at step {step:,}", [_metric_row(report, metric) for metric in there])
@@ -157,6 +172,8 @@ def _legend(report: Report) -> list[str]:
         lines.insert(0, "±: the 95 % interval over seeds")
     if not of_class:
         lines.append("means over agents, where each has a figure of its own; return: rewards in all")
+    if "together_accuracy" in has:
+        lines.append("the collective: on test items as the policy mixes, on the exam as the world does")
     if "topographic_similarity" in has:
         lines.append("similarity, entropy, posdis, bosdis: of the names of all objects, in any mode")
     if report.scenario.controls:

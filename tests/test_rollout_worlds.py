@@ -431,6 +431,15 @@ def test_run_as_json_leaves_a_folder(call):
     assert "distance" in out
 
 
+@pytest.mark.parametrize("drawn", [(1, 2, 3), (1, 2, 3, 4, 5, 6), (1, 3, 11, 36, 121, 400)])
+def test_pictures_are_of_more_and_more_distant_steps(drawn):
+    """Of every step of a short run; what happens first is seen of a long one."""
+    run = Rollout(customise(DESCENT, steps=drawn[-1]), seeds=(0,))
+    run.run(pictures=6)
+    shades = [(60 * places(0) / 2.0**step).to(torch.uint8).tolist() for step in drawn]
+    assert [picture[0, :, 0].tolist() for picture in run.pictures] == shades
+
+
 def test_a_world_that_cannot_be_drawn_leaves_no_picture(call):
     code, _, err = call("run", "talk", "--seeds", "0", "--out", "run")
     assert (code, err) == (0, "")
@@ -488,6 +497,33 @@ def test_a_quick_reproduction_never_lengthens_a_run():
     (entry,) = reproduce([scenario], quick=True)
     assert entry["steps"] == 6  # the world's own default
     assert entry["comparable"]
+
+
+def test_what_was_trained_first_can_be_repeated(call, monkeypatch):
+    scenario = Scenario(
+        "told",
+        "two witnesses of a vector",
+        env="consensus-v0",
+        policy="consensus_network",
+        env_kwargs={"data": "vector", "witnesses": 2, "slice_size": 8, "width": 4, "dimensions": 4},
+        policy_kwargs={"width": 8},
+        training={"updates": 4, "learning_rate": 0.01},
+        system="telling",
+    )
+    monkeypatch.setitem(registry, "told", scenario)
+    (entry,) = reproduce([scenario])
+    assert entry["scenario"] == Report(scenario, (0,)).as_json()["scenario"]
+    assert entry["trained_by"] == "studyhall train told --algo backprop"
+    code, _, err = call(*entry["trained_by"].split()[1:], "--out", "again")
+    assert code == 0, err
+    again = rollout(dataclasses.replace(scenario, policy="again/best.zip", policy_kwargs={}))
+    assert again.metrics == entry["metrics"]
+    monkeypatch.setattr("studyhall.rollouts.reproduce.QUICK_TRAINING", 0.5)
+    (short,) = reproduce([scenario], quick=True)
+    assert short["trained_by"].endswith(" --cpu-seconds 0.5")
+    assert not short["comparable"]
+    (plain,) = reproduce([TALK])
+    assert "trained_by" not in plain
 
 
 def test_comparisons_keep_classes_and_other_worlds_apart():
