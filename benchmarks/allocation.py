@@ -16,7 +16,6 @@ import dataclasses
 import json
 import os
 import platform
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ from rich.table import Table
 
 from studyhall.envs.allocation import Allocation
 from studyhall.envs.streams import Dataset, load_dataset
+from studyhall.envs.streams.text import words_of
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocators import Router, Saliency, Swarm
 from studyhall.policies.policy import Policy
@@ -84,7 +84,7 @@ def text(folder: Path) -> Task:
 def rows(file: Path) -> list[str]:
     """Rows of at least so many words. ``<unk>`` stands for rare words in one of the sources, and would tell it."""
     texts = (row.replace("<unk>", " ") for row in parquet.read_table(file)["text"].to_pylist())
-    return [row for row in texts if len(re.findall(r"\w+", row)) >= WORDS]
+    return [row for row in texts if sum(1 for _ in words_of(row)) >= WORDS]
 
 
 def on_test(data: Dataset) -> Dataset:

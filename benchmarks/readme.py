@@ -78,7 +78,7 @@ SECTIONS = {
     "collective": Section(
         "docs/results/collective.json",
         classroom.reproduction,
-        "studyhall reproduce collective-mnist-ensemble",
+        "studyhall reproduce collective",
     ),
     "collective_mnist": benchmark("collective_mnist", collectives.collective_mnist),
     "moe": benchmark("moe", collectives.moe, "--only accuracy", part="accuracy"),

@@ -14,8 +14,8 @@ def compared(ours: np.ndarray, theirs: dict[str, np.ndarray]) -> dict:
 
     Returns:
         ``learned`` and ``gain_over``, intervals over trainings of the mean over worlds of each; the same
-        ``over_worlds``, of the trainings' mean, and for each of ``trainings``; by the name of a rival its interval over
-        worlds.
+        ``over_worlds``, of the trainings' mean, and for each of ``trainings``; and ``rivals``, of each its interval
+        over worlds.
     """
     gains = {name: ours - values for name, values in theirs.items()}
 
@@ -29,5 +29,5 @@ def compared(ours: np.ndarray, theirs: dict[str, np.ndarray]) -> dict:
         **intervals(lambda found: found.mean(1).tolist()),
         "over_worlds": intervals(lambda found: found.mean(0).tolist()),
         "trainings": [intervals(lambda found, t=t: found[t].tolist()) for t in range(len(ours))],
-        **{name: interval(values.tolist())._asdict() for name, values in theirs.items()},
+        "rivals": {name: interval(values.tolist())._asdict() for name, values in theirs.items()},
     }

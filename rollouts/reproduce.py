@@ -10,6 +10,7 @@ from typing import Any
 
 from ..envs import spec
 from ..envs.errors import DataError, unknown
+from ..envs.streams import DATASETS
 from ..scenarios import Claim, Scenario, registry
 from .report import Report
 from .run import Live, Rollout
@@ -45,7 +46,8 @@ def reproduce(
 ) -> Iterator[dict[str, Any]]:
     """Run scenarios one after the other; yields what :func:`entry` makes of each. Those that say how are trained first.
 
-    Of a scenario whose data are not there it yields ``name`` and ``unmeasured``, why, and goes on.
+    Of a scenario whose data are not there it yields ``name`` and ``unmeasured``, why, and goes on. Of one that is
+    trained an entry holds ``trained_by`` too, the command that trains the same.
 
     Args:
         scenarios: What to run.
@@ -62,25 +64,35 @@ def reproduce(
             chosen = chosen[:QUICK_SEEDS]
         try:
             with tempfile.TemporaryDirectory() as folder:
-                ready = (
-                    _trained(scenario, quick, Path(folder) / "training") if scenario.training else scenario
-                )
+                ready, how = _trained(scenario, quick, Path(folder) / "training")
                 run = Rollout(customise(ready, steps=length), seeds=chosen, device=device)
-        except DataError as fault:
-            yield {"name": scenario.name, "unmeasured": str(fault)}
+        except DataError:
+            yield {"name": scenario.name, "unmeasured": _unmeasured(scenario)}
             continue
         report = run.run(on_step=watch(run))
         whole = length in (None, _horizon(scenario)) and not (quick and scenario.training)
-        yield entry(report, comparable=whole)
+        # What was trained lay in a folder that is gone: the entry says what was registered.
+        registered = dataclasses.replace(report, scenario=customise(scenario, steps=length))
+        yield entry(registered, comparable=whole) | how
 
 
-def _trained(scenario: Scenario, quick: bool, folder: Path) -> Scenario:
-    """The scenario with its policy trained as it says, once."""
+def _trained(scenario: Scenario, quick: bool, folder: Path) -> tuple[Scenario, dict[str, str]]:
+    """The scenario with its policy trained once where it says how, and by which command."""
+    if not scenario.training:
+        return scenario, {}
     from . import backprop
 
     config = backprop.configure(scenario, cpu_seconds=QUICK_TRAINING if quick else None)
     found = backprop.train(config, folder)
-    return dataclasses.replace(scenario, policy=str(found.folder / "best.zip"), policy_kwargs={})
+    trained = dataclasses.replace(scenario, policy=str(found.folder / "best.zip"), policy_kwargs={})
+    return trained, {"trained_by": config.command}
+
+
+def _unmeasured(scenario: Scenario) -> str:
+    """That data are missing; without the message of the fault, which may name folders of this machine."""
+    data = scenario.env_kwargs.get("data")
+    named = f", {data}," if isinstance(data, str) and data in DATASETS else ""
+    return f"its data{named} are not at hand or cannot be used: see `studyhall run {scenario.name}`"
 
 
 def _length(scenario: Scenario, steps: int | None, quick: bool) -> int | None:

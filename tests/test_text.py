@@ -5,6 +5,8 @@ import hashlib
 
 import datasets
 import numpy as np
+import pandas as pd
+import pyarrow
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from studyhall.envs.allocation import Allocation
 from studyhall.envs.errors import ConfigError, DataError
 from studyhall.envs.reader import SetReader
 from studyhall.envs.streams import TextDataset, load_dataset
-from studyhall.envs.streams.text import hash_words
+from studyhall.envs.streams.text import hash_words, words_of
 from studyhall.envs.tokens import Tokens
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocators import Router, Saliency
@@ -111,6 +113,23 @@ def test_a_text_becomes_its_first_words_then_empty_ones():
     assert not x[~words].any()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा", "हिन्दी भाषा"),  # vowel signs are marks
+        ("สวัสดี", "สวัสดี"),
+        ("ශ්\u200dරී ලංකා", "ශ්\u200dරී ලංකා"),  # a joiner in one cluster
+        ("İstanbul", "i\u0307stanbul"),
+        ("CAFE\u0301, café!", "café café"),
+        ("ﬁne Straße STRASSE", "fine strasse strasse"),
+        ("❤\ufe0f \u0301x 👩\u200d💻", "x"),  # marks and joiners of what is no letter
+        ("&lt;b&gt; AT&amp;T\\it's \\", "lt b gt at amp t it s"),
+    ],
+)
+def test_words_are_letters_and_their_marks(text, words):
+    assert list(words_of(text)) == words.split()
+
+
 # ---- ways in ----------------------------------------------------------------------------------------
 
 
@@ -136,6 +155,10 @@ def test_texts_come_in_as_columns_pairs_torch_and_hugging_face_data_sets():
         given,
         (given["text"], given["label"]),
         (np.array(given["text"]), np.array(given["label"])),
+        (np.array(given["text"], dtype=object), given["label"]),
+        (pd.Series(given["text"]), pd.Series(given["label"])),
+        pd.DataFrame(given).to_dict("series"),
+        (pyarrow.array(given["text"]), given["label"]),
         {"x": given["text"], "y": given["label"]},
         {"train": given},
         Items(),
@@ -191,18 +214,35 @@ def test_ag_news_from_local_parquet_and_then_from_the_cache(news, monkeypatch):
     ]
 
 
+def test_words_left_of_html_do_no_harm(news):
+    """As in AG News of the hub."""
+    odd = r"&lt;b&gt;Sun #39;s\$5\\band - &lt;A HREF='http://x.y'&gt;\ " + "\u00a0\\"
+    rows = {"text": [odd] * 40, "label": [i % 4 for i in range(40)]}
+    datasets.Dataset.from_dict(rows).to_parquet(news / "ag_news" / "test.parquet")
+    (words,) = load_dataset("ag_news", data_dir=news).texts("test", torch.tensor([3]))
+    assert " ".join(words).rstrip() == "lt b gt sun 39 s 5 band lt a href http x y gt"
+
+
 def test_faulty_texts(news):
     good = passages(60)
-    fault("row 7 of train has no words ('!?'): drop it".replace("(", r"\(").replace(")", r"\)").replace("?", r"\?"),
-          good | {"text": [*good["text"][:7], "!?", *good["text"][8:]]})  # fmt: skip
+    blank = [text if row % 7 else "!?" for row, text in enumerate(good["text"])]
     fault(
-        "row 3 of train is no text but NoneType",
-        good | {"text": [*good["text"][:3], None, *good["text"][4:]]},
+        r"train has rows without words, 9 in all \(row 0 is '!\?', 7 is .*, 28 is '!\?', …\): drop every text",
+        good | {"text": blank},
     )
+    gaps = [None, *good["text"][1:3], 0.5, *good["text"][4:]]
+    for texts in (gaps, np.array(gaps, dtype=object)):
+        says = r"train has rows that are no strings, 2 in all \(row 0 is NoneType, 3 is float\): give strings"
+        fault(says, good | {"text": texts})
+        fault(says, (texts, good["label"]))
+    fault("column 'text' of train is of type str: give a list or an array", good | {"text": "abc"})
+    fault("train x is of type str: give a list", ("abc", [0, 1, 0]))
+    fault("column 'text' of train is of type generator", good | {"text": (t for t in good["text"])})
+    fault("train x is of type generator", ((t for t in good["text"]), good["label"]))
     fault("train has a column 'text' but no 'label', only text, topic", {"text": good["text"], "topic": [0]})
     fault("60 items in x but 59 labels", good | {"label": good["label"][1:]})
-    fault("train has 0 items in x but 60 labels", good | {"text": []})
-    fault("row 0 of train is no text but int", good | {"text": [3] * 60})
+    for none in ([], [3] * 60, 3, np.zeros(60), torch.zeros(60)):
+        fault("column 'text' of train holds no strings", good | {"text": none})
     fault(
         "test items are float32 .*, train items are texts",
         {"train": good, "test": (np.zeros((9, 2)), [0, 1, 2] * 3)},
@@ -215,6 +255,10 @@ def test_faulty_texts(news):
         news / "ag_news" / "test.parquet"
     )
     fault("column 'text' of .*test.parquet holds int64, not strings", "ag_news", data_dir=news)
+    rows = {"text": ["?"] * 2 + ["one"] * 4, "label": [0, 1, 2, 3, 0, 1]}
+    datasets.Dataset.from_dict(rows).to_parquet(news / "ag_news" / "test.parquet")
+    says = r"test.parquet, from row 0 to 5, has rows without words, 2 in all \(row 0 is"
+    fault(says, "ag_news", data_dir=news)
 
 
 # ---- tokens and readers -----------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Bids of a collective, learned and by rule."""
 
-from .cells import known, markdown
-from .swarms import both
+from .cells import both, known, markdown
 
 
 def bids(found: dict) -> str:
@@ -9,10 +8,10 @@ def bids(found: dict) -> str:
     cases = found["cases"]
     trained, *_ = cases.values()
     trainings, worlds = len(found["training_seeds"]), found["measured_with"]["worlds"]
-    rivals = list(trained["gain_over"])
+    rivals = list(trained["rivals"])
     rows = [("learned by PPO", both(trained["learned"], trained["over_worlds"]["learned"], 1, 100), "–")]
     for rival in rivals:
-        rows.append((rival, known(trained[rival], 1), _ahead(trained, rival)))
+        rows.append((rival, known(trained["rivals"][rival], 1), _ahead(trained, rival)))
     setting = found["setting"]
     title = (
         f"PPO, {trainings} trainings of {found['timesteps']:,} agent-steps on digits; {setting['members']} members "

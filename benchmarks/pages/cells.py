@@ -41,6 +41,11 @@ def known(found: Mapping, digits: int, scale: float = 100.0, *, signed: bool = F
     return mean if found["n"] < 2 else f"{mean} ± {scale * found['half']:.{digits}f}"
 
 
+def both(trainings: dict, worlds: dict, digits: int, scale: float = 1, *, signed: bool = False) -> str:
+    """A mean with its interval over trainings, and in brackets that over worlds."""
+    return f"{known(trainings, digits, scale, signed=signed)} ({scale * worlds['half']:.{digits}f})"
+
+
 def spread(values: Sequence[float], digits: int = 2, scale: float = 100.0, *, signed: bool = False) -> str:
     """The same of values, one a seed."""
     return known(interval(values)._asdict(), digits, scale, signed=signed)

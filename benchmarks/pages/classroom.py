@@ -29,6 +29,9 @@ def reproduction(found: dict) -> str:
     parts.append(
         markdown(("scenario", "metric", "documented", "source", "measured", "within tolerance"), documented)
     )
+    missing = [f"{entry['name']} ({entry['unmeasured']})" for entry in found.get("unmeasured", ())]
+    if missing:
+        parts.append(f"Not measured: {'; '.join(missing)}.")
     if compared:
         parts.append("Test accuracy, first line with dropout off at evaluation, second line with dropout on:")
         parts.append(markdown(COMPARED, compared))

@@ -1,6 +1,6 @@
 """Particle swarms."""
 
-from .cells import known, markdown
+from .cells import both, known, markdown
 
 
 def _middle(found: dict | None) -> str:
@@ -24,7 +24,12 @@ def yardsticks(found: dict) -> str:
         (case, entry["documented"], *(_middle(entry.get(key)) for key in columns))
         for case, entry in found["yardsticks"].items()
     ]
-    title = "The best value found, median (quartiles) over swarms; w .9, c .5, .3 where nothing else is said."
+    entry = next(iter(found["yardsticks"].values()))
+    counted = {"ours (box)": "swarms (ours)", "pyswarms (box)": "runs (pyswarms)"}
+    counts = " and ".join(f"{entry[key]['n']} {what}" for key, what in counted.items() if key in entry)
+    title = (
+        f"The best value found, median (quartiles) over {counts}; w .9, c .5, .3 where nothing else is said."
+    )
     return f"{title}\n\n{markdown(('function', 'documented', *columns.values()), rows)}"
 
 
@@ -48,7 +53,8 @@ def speed(found: dict) -> str:
             times = [f"{value:.1f}×" for value in entries[label]["times_pyswarms"].values()] or ["–", "–"]
             row += [f"{entries[label]['per_second']['median']:,.0f}", *times]
         rows.append(row)
-    title = f"Swarm-iterations per second on the sphere, medians; {found['machine']['cpu']}, one thread."
+    machine = found["machine"]["cpu"]
+    title = f"Swarm-iterations per second of processor time on the sphere, medians; {machine}, one thread."
     return f"{title}\n\n{markdown(header, rows)}"
 
 
@@ -103,8 +109,3 @@ def learned(found: dict) -> str:
         f"interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."
     )
     return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
-
-
-def both(trainings: dict, worlds: dict, digits: int, scale: float = 1, *, signed: bool = False) -> str:
-    """A mean with its interval over trainings, and in brackets that over worlds."""
-    return f"{known(trainings, digits, scale, signed=signed)} ({scale * worlds['half']:.{digits}f})"

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_FORMAT = 1  # part of every fingerprint: raise it when decoding changes
+_FORMAT = 2  # part of every fingerprint: raise it when decoding changes
 
 
 def folder() -> Path:

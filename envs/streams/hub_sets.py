@@ -114,7 +114,8 @@ class HubTexts(HubSet):
 
         if not (pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type)):
             raise DataError(f"column {self.column!r} of {where} holds {column.type}, not strings")
-        return lexicon.read(column.to_pylist(), where, first).numpy()
+        block = f"{where}, from row {first} to {first + len(column) - 1},"
+        return lexicon.read(column.to_pylist(), block, first).numpy()
 
 
 HUB_SETS: dict[str, HubSet] = {

@@ -56,7 +56,8 @@ def load_dataset(
             - arrays ``(x, y)`` or ``{"x": x, "y": y}``: ``x [n, ...]`` uint8 (divided by 255 and normalised
               by the stream's own mean and deviation) or other numbers (taken as they are, in float32),
               ``y [n]`` integers 0 to C−1;
-            - texts ``{"text": texts, "label": y}``, strings and integers, or ``(texts, y)``;
+            - texts ``{"text": texts, "label": y}`` or ``(texts, y)``, a list or column of strings, whose words
+              are split at spaces and punctuation: segment Chinese, Japanese and Thai first;
             - a map-style torch data set of items ``(x, y)``, ``x`` an array, a picture or a string;
             - a Hugging Face data set with one image (or array) column, or strings in a column ``text``, and
               one label column;

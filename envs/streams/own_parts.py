@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,10 @@ class PartReader:
         if isinstance(data, Mapping) and "text" in data:
             if "label" not in data:
                 raise DataError(f"{where} has a column 'text' but no 'label', only {', '.join(data)}")
-            return Read(self._part(self.lexicon.read(data["text"], where), data["label"], where))
+            texts = _texts(data["text"], f"column 'text' of {where}")
+            if texts is None:
+                raise DataError(f"column 'text' of {where} holds no strings: give one a row")
+            return Read(self._part(self.lexicon.read(texts, where), data["label"], where))
         if isinstance(data, Mapping) and set(data) == {"x", "y"}:
             data = (data["x"], data["y"])
         if not isinstance(data, (tuple, list)) or len(data) != 2:
@@ -77,7 +80,8 @@ class PartReader:
 
     def _items(self, x: Any, where: str) -> Tensor:
         """Arrays or texts as splits hold them."""
-        return self.lexicon.read(x, where) if _are_texts(x) else as_items(x, f"{where} x")
+        texts = _texts(x, f"{where} x")
+        return as_items(x, f"{where} x") if texts is None else self.lexicon.read(texts, where)
 
     def _part(self, items: Tensor, y: Any, where: str) -> Part:
         """Items and their labels, checked."""
@@ -114,7 +118,7 @@ class PartReader:
                 x = _stack((pictures.to_array(row, self.image_size) for row in rows), where)
             except pictures.PictureError as fault:
                 raise DataError(f"a picture of {where} {fault}") from fault
-        elif not _are_texts(rows):
+        elif _texts(rows, where) is None:
             x = _alike(rows, where)
         return Read(self._part(self._items(x, where), labels, where), classes)
 
@@ -185,10 +189,15 @@ class PartReader:
         return Read(self._part(_stack(decoded, str(root)), found.targets, where), tuple(found.classes))
 
 
-def _are_texts(x: Any) -> bool:
-    """Whether items are strings, as far as the first one tells."""
-    rows = isinstance(x, (Sequence, np.ndarray)) and not isinstance(x, (str, bytes))
-    return rows and len(x) > 0 and isinstance(x[0], str)
+def _texts(x: Any, what: str) -> list[Any] | None:
+    """The rows of a list or column of which any is a string; None where none is."""
+    if isinstance(x, (str, Iterator)):
+        raise DataError(f"{what} is of type {type(x).__name__}: give a list or an array, one item a row")
+    if hasattr(x, "__array__") and not isinstance(x, (Sequence, Tensor)):  # NumPy, pandas, Arrow
+        array = np.asarray(x)
+        x = array.tolist() if array.ndim == 1 and array.dtype.kind in "OTU" else []
+    rows = list(x) if isinstance(x, Sequence) else []
+    return rows if any(isinstance(row, str) for row in rows) else None
 
 
 def _stack(read: Iterable[pictures.Pixels], where: str) -> Tensor:

@@ -1,19 +1,26 @@
 """Texts as samples: their first words, each a fixed vector by signed feature hashing.
 
-A word is a run of letters, digits and underscores, lower-cased; punctuation is dropped, and a text that ends early is
-filled up with the empty word. The features of a word are itself and its runs of three characters, all of them between
-``<`` and ``>`` so that beginnings and ends are told apart: ``<now>`` has ``<no``, ``now``, ``ow>`` and ``<now>`` (as
-fastText; Bojanowski et al., TACL 5, 2017). A hash tells for each feature which of P numbers it changes, and whether by
-+1 or −1 (Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009): the inner product of two
-words is, in the mean over hashes, how many features they share. The hash is BLAKE2b, so vectors are the same
-everywhere. Nothing is learnt from data, and the empty word is all zeros.
+A word is a run of letters, digits and underscores, and of the marks and joiners among them, in Unicode's
+compatibility form (NFKC) with case folded, so that ``é`` is the same however it is written. Words are split at spaces
+and punctuation, which are dropped: texts in Chinese, Japanese or Thai, which have none between words, need segmenting
+first (words joined by spaces). A text that ends early is filled up with the empty word.
+
+The features of a word are itself and its runs of three characters, all of them between ``<`` and ``>`` so that
+beginnings and ends are told apart: ``<now>`` has ``<no``, ``now``, ``ow>`` and ``<now>`` (as fastText; Bojanowski et
+al., TACL 5, 2017). A hash tells for each feature which of P numbers it changes, and whether by +1 or −1 (Weinberger et
+al., "Feature hashing for large scale multitask learning", ICML 2009): the inner product of two words is, in the mean
+over hashes, how many features they share. The hash is BLAKE2b, so vectors are the same everywhere. Nothing is learnt
+from data, and the empty word is all zeros.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
 TEXT_SIZE = (32, 64)
 """Words kept of a text, and numbers of a word, where nothing else is asked for."""
 
-_WORD = re.compile(r"\w+")
-
 
 def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
     """Words and numbers of a word from ``text_size=``, words alone or both.
@@ -45,6 +50,21 @@ def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
             f"text_size is {text_size!r}: give words kept of a text, or (words, numbers of a word)"
         )
     return pair
+
+
+@functools.cache
+def _word() -> re.Pattern[str]:
+    r"""A word: ``\w+``, which lacks marks (Unicode's M) and joiners, and what follows of these and of ``\w``."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    marks = "".join(c for c in characters if unicodedata.category(c).startswith("M"))
+    # Looking ahead for what is not ASCII is no part of the meaning, but saves most searches among the marks.
+    return re.compile(rf"\w+(?:(?=[^\0-\x7f])[{marks}\u200c\u200d]\w*)*")
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text, one after the other."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return (match.group() for match in _word().finditer(folded))
 
 
 def word_features(word: str) -> set[str]:
@@ -97,17 +117,25 @@ class Lexicon:
             first: The first one's row.
 
         Raises:
-            DataError: One is no string, or has no words.
+            DataError: Some are no strings, or have no words.
         """
-        rows = []
+        rows, others, wordless = [], [], []
         for row, text in enumerate(texts, start=first):
             if not isinstance(text, str):
-                raise DataError(f"row {row} of {what} is no text but {type(text).__name__}: give strings")
-            found = [match.group() for match in islice(_WORD.finditer(text.lower()), self.length)]
+                others.append(f"{row} is {type(text).__name__}")
+                continue
+            found = list(islice(words_of(text), self.length))
             if not found:
-                raise DataError(f"row {row} of {what} has no words ({text[:20]!r}): drop it")
+                wordless.append(f"{row} is {text[:20]!r}")
             numbers = [self._numbers.setdefault(word, len(self._numbers)) for word in found]
             rows.append(numbers + [0] * (self.length - len(numbers)))
+        for wrong, kind, advice in (
+            (others, "that are no strings", "give strings"),
+            (wordless, "without words", "drop every text that has no letter or digit"),
+        ):
+            if wrong:
+                few = ", ".join([*wrong[:5], *(["…"] if len(wrong) > 5 else [])])
+                raise DataError(f"{what} has rows {kind}, {len(wrong)} in all (row {few}): {advice}")
         return torch.tensor(rows, dtype=torch.int32).view(-1, self.length)
 
 
