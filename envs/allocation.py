@@ -37,12 +37,13 @@ Flat `Dict`. Rows of relevance are divided by their sums; an all-zero row abstai
 
 | key | space | meaning |
 |---|---|---|
-| `relevance` | `Box(0, ∞, (B, T))` | of the tokens of each sample of the slice |
-| `bids` | `Box(0, ∞, (B,))` | how much one's ratings are to count |
-| `answers_relevance` | `Box(0, ∞, (E, T))` | of the tokens of the exam |
-| `answers_bids` | `Box(0, ∞, (E,))` | likewise |
+| `relevance` | `Box(0, 1, (B, T))` | of the tokens of each sample of the slice; only ratios count |
+| `bids` | `Box(0, 1, (B,))` | how much one's ratings are to count; only ratios to the others' do |
+| `answers_relevance` | `Box(0, 1, (E, T))` | of the tokens of the exam |
+| `answers_bids` | `Box(0, 1, (E,))` | likewise |
 
-Tokens rated 0 by all are not read, even where budget is left.
+Tokens rated 0 by all are not read, even where budget is left. All is bounded, so Stable-Baselines3 trains scorers where
+(B + E)·(T + 1) numbers are 256 at most: `make_sb3("allocation-v0", patch=4, slice_size=4, exam_size=10)` has 70.
 
 ## Rewards
 `reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − byte_price·KiB sent`. Own progress is the
@@ -87,7 +88,7 @@ drawn from the exam split, which the reader never learns.
 | `patch` | None | side of a patch, or its (height, width); length of a stretch; words of a token. None: 2, of texts 1 |
 | `budget` | 4 | k, tokens read of a sample |
 | `spending` | "top_k" | the k of the greatest shares; or "sample": by chance, in proportion, without replacement |
-| `weighting`, `k` | "normalised", 2 | of bids, as in `collective-v0`; "top_k" hears the k highest bids |
+| `weighting`, `k` | "normalised", 2 | of bids, as in `collective-v0` but for "votes"; "top_k" hears the k highest |
 | `see` | "statistic" | or "coarse", "pixels" |
 | `reader` | "mlp" | trained by the world; "set" likewise, but blind to places; or a callable, see below |
 | `hidden`, `optimiser`, `lr`, `learning_steps` | (64,), "adam", .003, 1 | of the world's reader |
@@ -199,6 +200,10 @@ class Allocation(World):
         self.reward_scale = real("reward_scale", reward_scale, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.mixing = Mixing(self.num_agents, weighting, k)
+        if weighting == "votes":
+            raise ConfigError(
+                "a vote is for one token, and so few would be read: weighting must be 'normalised' or 'top_k'"
+            )
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
         self.tokens = Tokens.of(self.dataset, patch)
         self.glimpses = Glimpses(self.tokens, self.num_agents, see)
@@ -240,10 +245,10 @@ class Allocation(World):
         )
         self.action_space = spaces.Dict(
             {
-                "relevance": spaces.Box(0, np.inf, (rows, t), np.float32),
-                "bids": spaces.Box(0, np.inf, (rows,), np.float32),
-                "answers_relevance": spaces.Box(0, np.inf, (exam_size, t), np.float32),
-                "answers_bids": spaces.Box(0, np.inf, (exam_size,), np.float32),
+                "relevance": spaces.Box(0, 1, (rows, t), np.float32),
+                "bids": spaces.Box(0, 1, (rows,), np.float32),
+                "answers_relevance": spaces.Box(0, 1, (exam_size, t), np.float32),
+                "answers_bids": spaces.Box(0, 1, (exam_size,), np.float32),
             }
         )
         luck = {"lesson": (rows, t)}

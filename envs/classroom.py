@@ -117,12 +117,12 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import ledger, rng
-from .channel import Channel, DelayLine, RoomSettings
+from .channel import Channel, DelayLine, Delivery, RoomSettings
 from .errors import unknown
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
-from .teacher import Teacher
+from .teacher import Answer, Teacher
 from .validation import real
 from .world import Outcome, TensorDict, World
 
@@ -323,6 +323,18 @@ class Classroom(World):
             "refused": answer.refused,
             "calls": answer.calls,
         }
+        return Outcome(self._after(state, draws, sent, answer, marks, self.remembered(targets)), reward, info)
+
+    def _after(
+        self,
+        state: TensorDict,
+        draws: TensorDict,
+        sent: Delivery,
+        answer: Answer,
+        marks: TensorDict,
+        remembered: TensorDict,
+    ) -> TensorDict:
+        """The state after a step, of what was sent, what the teacher answered and how the exam went."""
         happened = {
             "slice": state["stream/slice"],
             "served": answer.served,
@@ -332,39 +344,47 @@ class Classroom(World):
         if sent.order is not None:
             happened["order"] = sent.order
         if self.private:
-            happened["public"] = shown
-        happened |= self.remembered(targets)
-        line, feedback = self.line.push(under(state, "line/"), happened)
-        new = {
+            happened["public"] = state["public/slice"]
+        line, feedback = self.line.push(under(state, "line/"), happened | remembered)
+        return {
             **state,
             **prefixed("line/", line),
             **prefixed("fb/", feedback),
             **self._deal(state, draws),
-            "present": self.channel.presence(present, draws),
+            "present": self.channel.presence(state["present"], draws),
             "left": answer.left,
             "own_left": answer.own_left,
             **marks,
-            "card": self.exam.cards(state["card"], accuracy, clock),
+            "card": self.exam.cards(state["card"], marks["accuracy"], state["clock"]),
             "bits": state["bits"] + sent.sent_bits,
-            "labels": state["labels"] + labels,
+            "labels": state["labels"] + answer.served * self.schedule.rows,
             "calls": state["calls"] + answer.calls,
         }
-        return Outcome(new, reward, info)
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}
         labels = self.dataset.labels("exam", state["exam"])
-        marks = self.mark(state, *distributions(answers), labels)
-        marks["score"] = self.exam.smooth(state["score"], marks["score"])
-        counts = state["present"] & self.exam.today(state["clock"] - 1)[:, None]
-        return {name: torch.where(counts, mark, state[name]) for name, mark in marks.items()}
+        return self._counted(state, self.mark(state, *distributions(answers), labels))
+
+    def _counted(self, state: TensorDict, marks: TensorDict) -> TensorDict:
+        """Marks ``[W, N]`` or ``[W]`` where it is a day for them, of those who are there; scores are smoothed."""
+        today = self.exam.today(state["clock"] - 1)
+        there = state["present"] & today[:, None]
+        marks = marks | {name: self.exam.smooth(state[name], marks[name]) for name in self.smoothed}
+        return {
+            name: torch.where(there if mark.dim() > 1 else today, mark, state[name])
+            for name, mark in marks.items()
+        }
 
     # ---- what kinds of classroom may change ---------------------------------------------------------
 
     marks: ClassVar[tuple[str, ...]] = ("score", "accuracy")
-    """Entries of the state that an exam sets, ``[W, N]``."""
+    """Entries of the state that an exam sets, ``[W, N]`` or ``[W]``."""
+
+    smoothed: ClassVar[tuple[str, ...]] = ("score",)
+    """Those of them that are smoothed over exams."""
 
     def mark(self, state: TensorDict, answers: Tensor, abstained: Tensor, labels: Tensor) -> TensorDict:
         """The :attr:`marks` of answers ``[W, N, E, C]``; arguments as of :meth:`Exam.score`."""

@@ -24,10 +24,11 @@ As in `classroom-v0`, with B rows, E exam items, N members, and:
 | `fb_weights` | `N, B` float32 | [0, 1] | the weight each had on the slice that feedback is about; zero if not heard |
 | `load` | `N` float32 | [0, 1] | mean weight of each on that slice; zero if not heard |
 
-Heard is whose consulted answers arrived. `report`'s last entry, the budget left, is always 1: labels come by
-themselves. With `share` "parts" `slice`, `fb_slice` and `exam` are zero (the mean) outside of one's own part. Where
-slices are private ("own", "class_experts", "dirichlet") the collective answers the *public* slice, unlabelled, and
-labels are those of one's own.
+Heard is whose consulted answers arrived. In modes "mute" and "isolated" one is told of oneself as if one were alone:
+consulted, with a weight of 1, wherever one bid, since any other weight would tell what the others bid. `report`'s last
+entry, the budget left, is always 1: labels come by themselves. With `share` "parts" `slice`, `fb_slice` and `exam` are
+zero (the mean) outside of one's own part. Where slices are private ("own", "class_experts", "dirichlet") the collective
+answers the *public* slice, unlabelled, and labels are those of one's own.
 
 ## Action Space
 Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
@@ -47,7 +48,9 @@ collective has no answer to it, which scores as uniform.
 `reward_scale · ((1 − cooperation)·own + cooperation·mean of all) − consult_price·consulted − byte_price·KiB sent −
 label_price·labels`. Own progress is the change of `score` = `member_score` + `contribution_weight` · `contribution`,
 smoothed: one's own exam score, and the collective's less what it would be without oneself. `consulted` counts the
-samples of the slice and, on exam days, of the exam.
+samples of the slice and, on exam days, of the exam. In every mode a reward tells of the others: what one adds to them,
+and how often one is consulted beside them, is relative by nature. It is one's own where `contribution_weight`,
+`consult_price`, `byte_price` and `cooperation` are 0.
 
 ## Starting State
 As in `classroom-v0`; nobody has been consulted.
@@ -59,7 +62,9 @@ As in `classroom-v0`.
 A consulted answer is C·bits/8 bytes on every edge it is sent on, and 4 for the weight it had; what was not consulted is
 not sent and costs nothing, so sparse bids are cheap. Faults and modes touch what members hear of each other. What the
 collective says of the slice is made of what went on the air: lies, noise and quantisation touch it, modes and drops do
-not. Answers to the exam are no messages. `cap` does not apply.
+not: "mute" and "isolated" are about what members are told and learn from, and scores, metrics and charges go on summing
+everyone. A row that quantisation rounds to nothing counts as consulted, is charged, and adds nothing to the answer.
+Answers to the exam are no messages; report cards are public but in an "isolated" world. `cap` does not apply.
 
 ## Assumptions
 As in `classroom-v0`. Labels of one's slice come by themselves.
@@ -120,7 +125,8 @@ class Collective(Classroom):
     headline = "collective_accuracy"
     settled = frozenset({"students", "teacher_budget", "teacher_unit", "cap"})
     crosses = Classroom.crosses | {"messages"}  # weights, beside the soft targets
-    marks = (*Classroom.marks, "member_score", "contribution")
+    smoothed = ("score", "member_score", "contribution", "collective_score")
+    marks = ("accuracy", "collective_accuracy", *smoothed)
 
     def __init__(
         self,
@@ -139,6 +145,7 @@ class Collective(Classroom):
         shared = "shared" if self._in_parts else share
         super().__init__(students=members, share=shared, teacher_budget=None, **kwargs)
         self.mixing = Mixing(self.num_agents, weighting, k)
+        self._alone = self.channel.isolated | self.channel._in_mode("mute")  # who hears nobody, bool [W]
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
@@ -188,14 +195,19 @@ class Collective(Classroom):
         bids, answers_bids = self.bids(state, actions)
         targets, silent = distributions(actions["soft_targets"])
         silent = silent | ~present[..., None]
-        weights = self.mixing.weights(torch.where(silent, 0.0, bids))
-        consulted = weights > 0
+        bids = torch.where(silent, 0.0, bids)
+        weights = self.mixing.weights(bids)
+        told = torch.where(self._alone[:, None, None], self.mixing.alone(bids), weights)
         sent = self.channel.carry(targets, state, draws, clock)
         whole_message = ledger.soft_targets((~silent).sum(-1), classes, self.channel.bits)
         edges = sent.sent_bits // whole_message.clamp_min(1)
-        rows_sent = consulted.sum(-1)  # [W, N]
-        sent_bits = edges * (
-            ledger.soft_targets(rows_sent, classes, self.channel.bits) + ledger.messages(rows_sent, 1)
+        rows_sent = (weights > 0).sum(-1)  # [W, N]
+        row_bits = ledger.soft_targets(rows_sent, classes, self.channel.bits) + ledger.messages(rows_sent, 1)
+        said = self.mixing.mix(weights, sent.published)
+        sent = sent._replace(
+            published=sent.published * (told > 0)[..., None],
+            heard=sent.heard & (rows_sent > 0)[:, None],
+            sent_bits=edges * row_bits,
         )
         answer = self.teacher.answer(
             self.asks(actions) & present, state["left"], state["own_left"], self.channel.isolated, draws
@@ -207,43 +219,18 @@ class Collective(Classroom):
         reward = progress_reward(
             state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
         )
-        prices = self.byte_price * sent_bits / (8 * 1024) + self.label_price * labels
+        prices = self.byte_price * sent.sent_bits / (8 * 1024) + self.label_price * labels
         reward = (reward - prices - self.consult_price * tally["consulted"]) * present
-        happened = {
-            "slice": state["stream/slice"],
-            "served": answer.served,
-            "published": sent.published * consulted[..., None],
-            "heard": sent.heard & (rows_sent > 0)[:, None],
-        }
-        if sent.order is not None:
-            happened["order"] = sent.order
-        if self.private:
-            happened["public"] = state["public/slice"]
-        happened |= self.remembered(targets) | {"weights": weights}
-        line, feedback = self.line.push(under(state, "line/"), happened)
+        remembered = self.remembered(targets) | {"weights": told}
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
-        new = {
-            **state,
-            **prefixed("line/", line),
-            **prefixed("fb/", feedback),
-            **self._deal(state, draws),
-            **prefixed("total/", totals),
-            **self._past(state, tally),
-            "present": self.channel.presence(present, draws),
-            "left": answer.left,
-            "own_left": answer.own_left,
-            **marks,
-            "card": self.exam.cards(state["card"], marks["accuracy"], clock),
-            "bits": state["bits"] + sent_bits,
-            "labels": state["labels"] + labels,
-            "calls": state["calls"] + answer.calls,
-        }
+        new = self._after(state, draws, sent, answer, marks, remembered)
+        new |= prefixed("total/", totals) | self._past(state, tally)
         info = {
             **self._shares(tally),
             **{name: marks[name] for name in (*_PER_WORLD, "score", "member_score", "contribution")},
             "exam_accuracy": marks["accuracy"],
-            **self._prequential(state, targets, silent, self.mixing.mix(weights, sent.published)),
-            "bytes": sent_bits / 8,
+            **self._prequential(state, targets, silent, said),
+            "bytes": sent.sent_bits / 8,
             "labels": labels,
             "label_bytes": self._label_bytes(labels),
             "calls": answer.calls,
@@ -267,21 +254,13 @@ class Collective(Classroom):
     def _examine(self, state: TensorDict, answers: Tensor, bids: Tensor) -> tuple[TensorDict, TensorDict]:
         """The marks after this step's answers, and what the exam adds to the counts, where it is a day for it."""
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
-            return {name: state[name] for name in (*self.marks, *_PER_WORLD)}, {}
+            return {name: state[name] for name in self.marks}, {}
         given, abstained = distributions(answers)
         abstained = abstained | ~state["present"][..., None]
         bids = torch.where(abstained, 0.0, bids)
-        marks = self.grade(state, given, abstained, bids)
-        for name in marks:
-            if name.endswith(("score", "contribution")):
-                marks[name] = self.exam.smooth(state[name], marks[name])
-        today = self.exam.today(state["clock"] - 1)
-        counts = today[:, None] & state["present"]
-        marks = {
-            name: torch.where(counts if mark.dim() > 1 else today, mark, state[name])
-            for name, mark in marks.items()
-        }
+        marks = self._counted(state, self.grade(state, given, abstained, bids))
         tally = self._tally(self.mixing.weights(bids), given, abstained)
+        today = self.exam.today(state["clock"] - 1)
         return marks, {
             k: torch.where(today if v.dim() == 1 else today[:, None], v, 0.0) for k, v in tally.items()
         }

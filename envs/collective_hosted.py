@@ -30,12 +30,18 @@ Stable-Baselines3, where N − 1 + B + E numbers are 256 at most. `benchmarks/bi
 samples instead, which fits any N, B and E. Where nobody imitates anybody and all learn from all, bids change nothing
 later: a discount of 0 is right there.
 
+A step begins with a lesson: first learners learn the last slice, then they answer the coming one and the exam. Bids are
+made before it. `samples`, `answers_samples` and `secrets()["right"]` are therefore of the network before the coming
+step's lesson; answers may differ from them by what it changes.
+
 ## Arguments
 Those of `collective-v0` and of `studyhall.envs.hosted`, but for form "discrete" and share "parts", and:
 
 | argument | default | meaning |
 |---|---|---|
 | `learn_from` | "all" | or "consulted": a specialist learns only the samples that it was consulted on |
+
+In modes "mute" and "isolated" a specialist is told, and learns, as if it were alone: it was consulted wherever it bid.
 """
 
 from __future__ import annotations
@@ -48,7 +54,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..learners import Lesson, softmax, teach
+from ..learners import softmax
 from .collective import Collective
 from .errors import ConfigError, unknown
 from .hosted import HostedClassroom
@@ -133,34 +139,13 @@ class HostedCollective(HostedClassroom, Collective):
         """What was believed and the weights it had."""
         return super().remembered(said) | Collective.remembered(self, said)
 
-    def _learn(self, state: TensorDict, targets: Tensor) -> None:
-        """As every hosted learner, from the consulted samples alone if so asked."""
+    def _told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """As of every hosted learner, of the consulted samples alone if so asked."""
+        told, labels = super()._told(state)
         if not self.only_consulted:
-            super()._learn(state, targets)
-            return
+            return told, labels
         consulted = state["fb/weights"] > 0
-        told = (consulted & state["fb/served"][..., None]).any(-1)
-        labels = torch.where(consulted & told[..., None], self._labels(state["fb/slice"]), -1)
-        weight = targets.sum(-1)  # [W, N, B]
-        strength = weight.amax(-1)  # [W, N]
-        alone = torch.where(told, 1.0, strength.clamp_min(1e-12))
-        lesson = Lesson(
-            label=told.float(),
-            imitate=weight / alone[..., None],
-            targets=targets / weight.clamp_min(1e-12)[..., None],
-            rate=torch.where(told, 1.0, strength),
-        )
-        moving = torch.from_numpy(self.moving).to(self.device)
-        for _ in range(self.learning_steps):
-            teach(
-                self.population,
-                lesson,
-                inputs=self._flat("stream", state["fb/slice"])[:, 0],
-                labels=labels,
-                allowed=state["present"] & moving[:, None],
-                temperature=self.temperature,
-                distill_scale=self.temperature**2,
-            )
+        return told & consulted.any(-1), torch.where(consulted, labels, -1)
 
     # ---- what is seen -------------------------------------------------------------------------------
 
@@ -209,7 +194,10 @@ class HostedCollective(HostedClassroom, Collective):
         return torch.nan_to_num(torch.stack(features, dim=-1)).clamp(0.0, 1.0)
 
     def secrets(self) -> TensorDict:
-        """As a classroom's, and ``right`` bool ``[W, N, E]``: whose answers to the exam would be right by now."""
+        """As a classroom's, and ``right`` bool ``[W, N, E]``: whose answers to the exam would be right by now.
+
+        That is before the coming step's lesson, as bids are: the answers that count are given after it.
+        """
         state = self._begun()
         labels = self.dataset.labels("exam", state["exam"])[:, None]
         return super().secrets() | {"right": self._answers(state).argmax(-1) == labels}

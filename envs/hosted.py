@@ -214,7 +214,7 @@ class HostedClassroom(Classroom):
         """The learning steps on the last slice."""
         weight = targets.sum(-1)  # [W, N, B]
         strength = weight.amax(-1)  # [W, N]
-        told = state["fb/served"]
+        told, labels = self._told(state)
         alone = torch.where(told, 1.0, strength.clamp_min(1e-12))
         lesson = Lesson(
             label=told.float(),
@@ -228,7 +228,6 @@ class HostedClassroom(Classroom):
         about = self._flat("stream", state["fb/public"]).expand_as(own) if self.private else None
         if not self.private:
             own = own[:, 0]
-        labels = torch.where(told[..., None], self._labels(state["fb/slice"]), -1)
         for _ in range(self.learning_steps):
             teach(
                 self.population,
@@ -240,6 +239,11 @@ class HostedClassroom(Classroom):
                 temperature=self.temperature,
                 distill_scale=self.temperature**2,
             )
+
+    def _told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """Who learns labels of the last slice, bool ``[W, N]``, and these, ``[W, N, B]``; −1 where one learns none."""
+        told = state["fb/served"]
+        return told, torch.where(told[..., None], self._labels(state["fb/slice"]), -1)
 
     def _beliefs(self, state: TensorDict) -> Tensor:
         """Beliefs at temperature T on the slice that talk is about, ``[W, N, B, C]``."""

@@ -8,8 +8,8 @@ weighting       weights of the members of a sample
 ==============  ===================================================================================
 ``normalised``  bids divided by their sum
 ``top_k``       of the k highest bids alone, divided by their sum (equal bids: the earlier member)
-``votes``       as ``normalised``, but an answer counts as a vote for its best class; of tied classes the one
-                with the greatest weighted sum of probabilities wins
+``votes``       as ``normalised``, but an answer counts as a vote for its best class, and an all-zero one as
+                none; of tied classes the one with the greatest weighted sum of probabilities wins
 ==============  ===================================================================================
 """
 
@@ -58,19 +58,23 @@ class Mixing:
             bids = torch.where(order.argsort(dim=-2) < self.k, bids, 0.0)
         return distributions(bids.mT)[0].mT
 
+    def alone(self, bids: Tensor) -> Tensor:
+        """Weights of members who know of nobody else, ``[…, N, R]``: 1 where one bids."""
+        return (torch.isfinite(bids) & (bids > 0)).to(bids.dtype)
+
     def mix(self, weights: Tensor, answers: Tensor) -> Tensor:
         """The collective's answers ``[…, R, C]``; zeros where a sample is dropped.
 
-        They are Σ w·f; where votes are tied, the winner has 1/50,000 of them more.
+        They are Σ w·f, and the greatest of them wins: of tied votes the winner's is the next number above the others'.
 
         Args:
             weights: ``[…, N, R]``, of :meth:`weights`.
-            answers: ``[…, N, R, C]``, distributions.
+            answers: ``[…, N, R, C]``, distributions; all-zero ones add nothing.
         """
         said = _sum(weights, answers)
         if self.weighting != "votes":
             return said
-        votes = F.one_hot(answers.argmax(-1), answers.shape[-1]).to(answers.dtype)
+        votes = F.one_hot(answers.argmax(-1), answers.shape[-1]) * (answers.sum(-1, keepdim=True) > 0)
         return _untied(_sum(weights, votes), said)
 
     def without_each(self, bids: Tensor, answers: Tensor) -> Tensor:
@@ -94,11 +98,12 @@ def _sum(weights: Tensor, answers: Tensor) -> Tensor:
 
 
 def _untied(votes: Tensor, probability: Tensor) -> Tensor:
-    """``votes [..., R, C]``, where several classes lead with a hair more for the one of greatest ``probability``."""
+    """``votes [..., R, C]``; of several classes that lead, that of greatest ``probability`` does by a hair."""
     most = votes.amax(-1, keepdim=True)
     lead = (votes > most - _TIE) & (most > 0)
-    winner = F.one_hot(probability.masked_fill(~lead, -torch.inf).argmax(-1), votes.shape[-1])
-    return torch.where(lead.sum(-1, keepdim=True) > 1, votes + 2 * _TIE * (winner - votes), votes)
+    winner = F.one_hot(probability.masked_fill(~lead, -torch.inf).argmax(-1), votes.shape[-1]) > 0
+    first = torch.nextafter(most, torch.ones_like(most))
+    return torch.where(winner & (lead.sum(-1, keepdim=True) > 1), first, votes)
 
 
 def entropy(weights: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import rng
+from .errors import ConfigError
 from .objectives import Objective
 from .streams import load_dataset
 from .validation import whole
@@ -41,6 +42,7 @@ class NetworkLoss(Objective):
     """
 
     dtype = torch.float32
+    optimum = 0.0
 
     def __init__(
         self,
@@ -51,6 +53,8 @@ class NetworkLoss(Objective):
         slice_size: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
         self.dataset = load_dataset(data, data_dir=data_dir).to(device)
         widths = [whole("hidden (a width)", width, 1) for width in hidden]
         self.sizes = (math.prod(self.dataset.shape), *widths, self.dataset.num_classes)

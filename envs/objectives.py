@@ -102,15 +102,16 @@ class Objective(ABC):
     """Something to be minimised over [−1, 1]^D, for W worlds at once.
 
     Attributes:
-        dimensions: D.
+        dimensions: D; of an objective of your own too, as the next.
+        optimum: The lowest value there is, or a bound that no value falls below: rewards and errors count from it, and
+            what is lower earns nothing more.
         dtype: Of positions, unless a world asks for another.
-        optimum: The lowest value there is.
         noisy: Whether the next step may value the same position otherwise.
     """
 
     dimensions: int
+    optimum: float
     dtype: torch.dtype = torch.float64
-    optimum: float = 0.0
     noisy: bool = False
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:
@@ -160,13 +161,19 @@ class Function(Objective):
         rotated: Turn the coordinates around the optimum by a random rotation or reflection (Haar).
     """
 
+    optimum = 0.0
+
     def __init__(
         self, names: str | Sequence[str], dimensions: int = 2, *, shifted: bool = False, rotated: bool = False
     ) -> None:
+        if not isinstance(names, Sequence):
+            raise ConfigError(f"objective must be a name, a list of names or an Objective, got {names!r}")
         self.names = (names,) if isinstance(names, str) else tuple(names)
         if not self.names:
             raise ConfigError("objective must name one function at least, got none")
         for name in self.names:
+            if name == "network":
+                raise ConfigError("a list of objectives holds functions only: 'network' stands alone")
             if name not in FUNCTIONS:
                 raise unknown("objective", str(name), [*FUNCTIONS, "network"])
         self.dimensions = whole("dimensions", dimensions, 2 if "rosenbrock" in self.names else 1)

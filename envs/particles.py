@@ -78,14 +78,14 @@ def fly(
 
 
 def guides(best_value: Tensor, heard: Tensor) -> Tensor:
-    """Of those heard and oneself, who has the best position: int64 ``[W, N]``.
+    """Who leads each: oneself, unless the best position of those heard is strictly better; int64 ``[W, N]``.
 
     Args:
         best_value: ``[W, N]``.
         heard: bool ``[W, N, N]``, receivers in rows.
     """
-    known = heard | torch.eye(heard.shape[1], dtype=torch.bool, device=heard.device)
-    return torch.where(known, best_value[:, None], torch.inf).argmin(-1)
+    lowest, who = torch.where(heard, best_value[:, None], torch.inf).min(-1)
+    return torch.where(lowest < best_value, who, torch.arange(heard.shape[1], device=heard.device))
 
 
 def descend(

@@ -3,9 +3,9 @@
 ## Description
 N particles of a world move over an objective: a standard function (`objectives.py`) in D dimensions, or the loss
 of a small network, whose flattened weights are then the position. Each remembers the best position it was at;
-its *guide* is the best of those that it heard of and of its own. An agent says how its particle flies on: by its
-next velocity, or by the three coefficients of the classic rule (Kennedy & Eberhart 1995), which the world then
-applies. With `refiners` some particles may also descend along gradients (the hybrid swarm).
+its *guide* is the best of those that it heard of, or its own where none of those is better. An agent says how its
+particle flies on: by its next velocity, or by the three coefficients of the classic rule (Kennedy & Eberhart 1995),
+which the world then applies. With `refiners` some particles may also descend along gradients (the hybrid swarm).
 
 All lengths are in *units of half the search box*: positions lie in [−1, 1]^D whatever the objective. A particle
 that would leave the box stops at the wall, in that coordinate.
@@ -63,8 +63,9 @@ included; charged to the sender in `bytes`. `topology="complete"` is gbest, "rin
 new informants in each step (see `channel.py`). In modes "mute" and "isolated" everyone is its own guide.
 
 ## Assumptions
-The lowest value (0 everywhere here) is known: `values` and rewards are errors above it. All particles of a
-world look at the same slice in the same step (common random numbers), and old bests are valued on it anew.
+The lowest value is known: 0 everywhere here; an `Objective` of your own says its `optimum`, or a bound below it.
+`values` and rewards are errors above that, and what falls below it wins nothing more. All particles of a world look at
+the same slice in the same step (common random numbers), and old bests are valued on it anew.
 
 ## Metrics
 Per world: `best` (the swarm's lowest value; with slices, on the exam items), `log_error` (log₁₀ of its error, −16 at
@@ -175,7 +176,7 @@ class SwarmWorld(World):
             autoreset=autoreset,
             validate=validate,
         )
-        of_functions = {"dimensions": dimensions, "shifted": shifted, "rotated": rotated}
+        of_functions = {"dimensions": dimensions, "shifted": shifted or None, "rotated": rotated or None}
         of_networks = {"data": data, "data_dir": data_dir, "hidden": hidden, "slice_size": slice_size}
         self.objective = _objective(objective, of_functions, of_networks, self.device)
         if dtype is not None and dtype not in DTYPES:
@@ -248,7 +249,7 @@ class SwarmWorld(World):
             "value": value,
             "best": position,
             "best_value": value,
-            "worth": self.objective.judge(position, value, instance),
+            "worth": self._worth(position, value, instance),
             "guide": myself,
             "better_heard": torch.zeros(w, n, device=self.device),
             "since": never,
@@ -284,7 +285,7 @@ class SwarmWorld(World):
         )
         bits = sent.sent_bits // ledger.soft_targets(1, 1) * ledger.weights(objective.dimensions + 1)
         told = self._listen(state, moved, old, sent.heard)
-        worth = objective.judge(moved["best"], moved["best_value"], instance)
+        worth = self._worth(moved["best"], moved["best_value"], instance)
         new = {
             **state,
             **prefixed("objective/", instance),
@@ -302,7 +303,11 @@ class SwarmWorld(World):
 
     def _value(self, x: Tensor, instance: TensorDict) -> Tensor:
         """Values ``[W, N]``; what is no number counts as the worst."""
-        return self.objective.value(x, instance).nan_to_num(torch.inf, torch.inf)
+        return _valued(self.objective.value(x, instance), x).nan_to_num(torch.inf, torch.inf)
+
+    def _worth(self, x: Tensor, value: Tensor, instance: TensorDict) -> Tensor:
+        """What bests are worth to the one who pays, ``[W, N]``."""
+        return _valued(self.objective.judge(x, value, instance), x)
 
     def _velocity(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Tensor:
         """Next velocities ``[W, N, D]``, bounded; 0 of those who abstain."""
@@ -413,11 +418,21 @@ def _seen(position: Tensor) -> Tensor:
     return F.pad(position[..., :2], (0, max(0, 2 - position.shape[-1]))).float()
 
 
+def _valued(value: Any, x: Tensor) -> Tensor:
+    """What an objective, which may be a user's, made of positions ``[W, N, D]``, if it is ``[W, N]``."""
+    given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    if given != tuple(x.shape[:2]):
+        raise ConfigError(
+            f"the objective must value positions {list(x.shape)} as a tensor {list(x.shape[:2])}, got {given}"
+        )
+    return value
+
+
 def _objective(
     given: Any, of_functions: dict[str, Any], of_networks: dict[str, Any], device: torch.device
 ) -> Objective:
     """The objective that the arguments name; those that do not belong to it are refused."""
-    functions = {k: v for k, v in of_functions.items() if v is not None and v is not False}
+    functions = {k: v for k, v in of_functions.items() if v is not None}
     networks = {k: v for k, v in of_networks.items() if v is not None}
     kind, strange = "functions", networks
     if isinstance(given, Objective):
@@ -427,5 +442,8 @@ def _objective(
     if strange:
         raise ConfigError(f"{', '.join(strange)} cannot be set where the objective is {kind}")
     if isinstance(given, Objective):
+        for name in ("dimensions", "optimum"):
+            if not hasattr(given, name):
+                raise ConfigError(f"objective {type(given).__name__} does not say its {name}: see Objective")
         return given
     return NetworkLoss(**networks, device=device) if given == "network" else Function(given, **functions)

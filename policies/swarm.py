@@ -207,19 +207,19 @@ class Swarm:
         self.position = scattered[:, 0] if start is None else start.to(device, dtype)
         self.velocity = (scattered[:, 1] - scattered[:, 0]) / 2
         self.best = self.position
-        for x in self.position.split(self.together):
-            value = function(x)
-            given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            if given != (len(x), n):
-                raise ConfigError(
-                    f"function must value positions [S, {n}, {d}] as a tensor [S, {n}], got {given}"
-                )
         self.best_value = torch.cat([self._value(x) for x in self.position.split(self.together)])
         self.iterations, self.evaluations = 0, n
 
     def _value(self, x: Tensor) -> Tensor:
-        """Values; what is no number counts as the worst."""
-        return self.function(x).nan_to_num(torch.inf, torch.inf)
+        """Values ``[S, N]`` of positions ``[S, N, D]``; what is no number counts as the worst."""
+        s, n, d = x.shape
+        value = self.function(x)
+        given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if given != (s, n):
+            raise ConfigError(
+                f"function must value positions [S, {n}, {d}] as a tensor [S, {n}], got {given}"
+            )
+        return value.nan_to_num(torch.inf, torch.inf)
 
     @property
     def lowest(self) -> Tensor:

@@ -377,10 +377,13 @@ def reproduce(
         print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
     if out is not None and unfinished is not None:
-        os.replace(unfinished, out)
+        if found["scenarios"]:
+            os.replace(unfinished, out)
+        else:
+            unfinished.unlink()  # nothing was measured: what is in the file already stays
     if as_json:
         print(output.as_json(found))
-    else:
+    elif found["scenarios"]:
         from .tables import claims, comparison
 
         console = output.console()

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 from torch.nn import functional as F
 
+from studyhall import make_sb3
 from studyhall.envs import rng
 from studyhall.envs.allocation import Allocation
 from studyhall.envs.errors import ConfigError, UnknownName
@@ -119,6 +121,25 @@ def test_each_scorer_sees_its_own_statistic():
     assert torch.equal(exact["exam"].mean(-1), whole["exam"][..., 0])
     assert obs["tokens"].shape == (2, 4, 4, 16, 1)
     assert exact["tokens"].shape == (2, 4, 4, 16, 4)
+
+
+def test_only_ratios_count_so_actions_are_bounded():
+    one, other = world()[0], world()[0]
+    sent = actions(one)
+    for key, space in one.action_space.spaces.items():
+        assert (space.low.min(), space.high.max()) == (0, 1), key
+    first, second = one.step(sent), other.step({key: value / 4 for key, value in sent.items()})
+    assert torch.equal(first.reward, second.reward)
+    assert torch.equal(first.obs["fb_read"], second.obs["fb_read"])
+
+
+def test_scorers_can_be_trained_with_stable_baselines3():
+    env = make_sb3("allocation-v0", 1, seed=0, patch=4, slice_size=4, exam_size=10, scorers=2, hidden=(8,))
+    assert env.action_space.shape == ((4 + 10) * (4 + 1),)
+    model = PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, device="cpu")
+    assert model.learn(8).num_timesteps == 8
+    with pytest.raises(ConfigError, match=r"has 1632 numbers .* 256 at most: use make_vec, or arguments"):
+        make_sb3("allocation-v0", 1)
 
 
 def test_the_reader_sees_what_was_bought_and_nothing_else():
@@ -451,6 +472,8 @@ def test_copies_refuse_the_state_of_another_module():
         ({"spending": "all"}, UnknownName, "unknown spending 'all'"),
         ({"see": "everything"}, UnknownName, "unknown see 'everything'"),
         ({"weighting": "top_k", "k": 9}, ConfigError, "k .* between 1 and 3"),
+        ({"weighting": "votes"}, ConfigError, "a vote is for one token, .* 'normalised' or 'top_k'"),
+        ({"weighting": "mean"}, UnknownName, "unknown weighting 'mean'"),
         ({"reader": "cnn"}, ConfigError, 'reader must be "mlp"'),
         (
             {"reader": lambda tokens, read: tokens},

@@ -627,6 +627,10 @@ def test_reproduce_goes_on_where_data_are_missing(call, tiny_system, monkeypatch
     assert says in err
     assert "nowhere" not in written  # folders of a machine are no result
     assert "'nowhere'" in call("run", "lost")[2]
+    code, out, _ = call("reproduce", "lost", "--out", "found.json")
+    assert (code, out) == (2, "")
+    assert Path("found.json").read_text() == written  # nothing came of it, so nothing is lost
+    assert not Path("found.json.part").exists()
     code, _, err = call("reproduce", "more", "--steps", "3")  # by its own name
     assert (code, err) == (0, "")
     odd = dataclasses.replace(lost, env_kwargs={"data": ([[1.0]], [0])})  # no data set with a name

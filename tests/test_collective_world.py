@@ -14,7 +14,6 @@ from studyhall.envs.mixing import Mixing, disagreement, entropy
 from studyhall.policies.bidders import Bidders
 from studyhall.policies.collectives import Specialists
 from studyhall.policies.panels import AS_PUBLISHED, PANELS
-from studyhall.rollouts.train import configure
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind, check_world
 
@@ -110,7 +109,31 @@ def test_tied_votes_go_to_the_greatest_summed_probability(answers, bids, wins):
     votes = torch.nn.functional.one_hot(torch.tensor(answers).argmax(-1), 3) * weights
     assert said.argmax() == wins
     assert said.sum().item() == pytest.approx(1.0)
-    assert torch.allclose(said, votes.sum(0), atol=3e-5)
+    assert torch.allclose(said, votes.sum(0), atol=1.2e-7)  # what summing in another order changes
+
+
+@pytest.mark.parametrize("weighting", ["normalised", "top_k", "votes"])
+def test_an_all_zero_answer_is_no_answer(weighting):
+    mixing = Mixing(3, weighting)
+    third = torch.full((3, 1), 1 / 3)
+    assert (mixing.mix(third, torch.zeros(3, 1, 4)) == 0).all()
+    one = torch.zeros(3, 1, 4)
+    one[2, 0, 3] = 1.0
+    assert mixing.mix(third, one)[0].tolist() == pytest.approx([0, 0, 0, 1 / 3])
+
+
+@pytest.mark.parametrize("weighting", ["normalised", "votes"])
+def test_what_quantisation_rounds_to_nothing_is_charged_and_adds_nothing(weighting):
+    env, _ = world(weighting=weighting, bits=1, slice_size=64, num_worlds=1)
+    even = torch.ones(1, 3, 64, 10)  # every number rounds to 0
+    step = env.step(
+        actions(env, soft_targets=even, bids=torch.ones(1, 3, 64), answers_bids=torch.zeros(1, 3, 10))
+    )
+    assert step.info["collective_prequential"].tolist() == [0.0]  # class 0 was dealt, and not said
+    assert (step.obs["fb_labels"] == 0).any()
+    assert step.info["consulted"].tolist() == [[64.0] * 3]
+    assert step.info["bytes"].tolist() == [[2 * 64 * (10 / 8 + 4)] * 3]
+    assert (step.obs["fb_targets"] == 0).all()
 
 
 def test_bids_that_are_none_count_for_nothing():
@@ -209,12 +232,42 @@ def test_only_what_was_consulted_comes_back():
     assert (after["fb_labels"] >= 0).all()
 
 
-def test_a_muted_member_learns_only_of_itself():
-    env, _ = world(mode="mute")
-    after = env.step(actions(env, bids=torch.ones(2, 3, 4))).obs
-    third = torch.eye(3)[:, :, None].expand(3, 3, 4) / 3
-    assert torch.allclose(after["fb_weights"], third.expand(2, 3, 3, 4))
-    assert torch.allclose(after["load"], (torch.eye(3) / 3).expand(2, 3, 3))
+@pytest.mark.parametrize("mode", ["mute", "isolated"])
+def test_who_hears_nobody_is_told_the_weight_of_its_own_bid_alone(mode):
+    env, _ = world(mode=mode, weighting="top_k", k=1)
+    bids = torch.tensor([[0.2, 0.0, 0.2, 0.2], [0.3, 0.3, 0.3, 0.3], [0.1, 0.0, 0.0, 0.0]]).expand(2, 3, 4)
+    step = env.step(actions(env, bids=bids, answers_bids=torch.zeros(2, 3, 10)))
+    own = (bids > 0).float()
+    assert torch.equal(step.obs["fb_weights"], torch.eye(3)[:, :, None] * own[:, None])
+    assert torch.equal(step.obs["load"], torch.eye(3) * own.mean(-1)[:, None])
+    assert torch.equal(step.obs["fb_targets"].sum(-1) > 0, step.obs["fb_weights"] > 0)
+    assert step.info["consulted"].tolist() == [[0.0, 4.0, 0.0]] * 2  # what the collective says sums everyone
+
+
+ALONE = {"contribution_weight": 0.0, "exam_smoothing": 1.0}
+
+
+@pytest.mark.parametrize("weighting", ["normalised", "top_k", "votes"])
+@pytest.mark.parametrize("mode", ["mute", "isolated", "open"])
+def test_peers_change_nothing_of_what_one_who_hears_nobody_observes(mode, weighting):
+    faults = {"delay": 1, "churn": 0.2, "noise": 0.1, "bits": 3, "horizon": 30}
+    one, other = (world(mode=mode, weighting=weighting, k=1, **ALONE, **faults)[0] for _ in range(2))
+    differ = set()
+    for t in range(12):
+        mine, theirs = actions(one, seed=t), actions(other, seed=t + 100)
+        theirs = {key: torch.cat([mine[key][:, :1], theirs[key][:, 1:]], dim=1) for key in mine}
+        a, b = one.step(mine), other.step(theirs)
+        for key in a.obs:
+            x, y = a.obs[key][:, 0], b.obs[key][:, 0]
+            if key == "report" and mode == "mute":  # cards are public there, see the page
+                x, y = x[:, [0, -1]], y[:, [0, -1]]
+            if not torch.equal(x, y):
+                differ.add(key)
+        if not torch.equal(a.reward[:, 0], b.reward[:, 0]):
+            differ.add("reward")
+    told = {"load", "fb_weights", "fb_targets", "report"} if mode == "open" else set()
+    assert differ - {"heard"} == told
+    assert mode == "open" or "heard" not in differ
 
 
 def test_who_was_not_consulted_is_not_heard():
@@ -320,25 +373,6 @@ def test_bids_can_be_trained_with_stable_baselines3():
         make_sb3("collective-v0", 2, **SMALL)
 
 
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [
-        ("collective-digits-moe", 'make_sb3("collective-v0", learners="mlp")'),
-        ("allocation-digits", 'make_sb3("allocation-v0", …)'),
-        *(
-            (name, 'make_sb3("swarm-v0", actions="coefficients")')
-            for name in scenarios
-            if name.startswith("swarm-")
-        ),
-    ],
-)
-def test_train_names_what_trains_the_worlds_it_does_not_know(name, advice):
-    with pytest.raises(ConfigError) as caught:
-        configure(scenarios[name])
-    assert advice in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_the_advice_on_swarms_holds():
     env = make_sb3("swarm-v0", 1, seed=0, actions="coefficients", horizon=4)
     model = PPO("MultiInputPolicy", env, n_steps=2, batch_size=2 * env.num_envs, n_epochs=1, device="cpu")
@@ -362,11 +396,17 @@ def test_who_is_right_is_a_secret_for_oracles():
         env.step(hosted_actions(env))
     right = env.secrets()["right"]
     assert right.shape == (2, 3, 60)
+    exam = env._state["exam"]
+    now = env.predict(env.dataset.inputs("exam", exam).flatten(0, 1)).argmax(-1).unflatten(2, (2, 60))
+    for w, labels in enumerate(
+        env.dataset.labels("exam", exam)
+    ):  # of the networks as they are, before a lesson
+        assert torch.equal(right[w], now[w, :, w] == labels)
     sent = hosted_actions(env)
     equal = env.fork().step(sent).info["collective_accuracy"]
     found = env.fork().step({**sent, "answers_bids": right.float()}).info
     assert (found["collective_accuracy"] > equal + 0.05).all()
-    # One more lesson lies between the two.
+    # One more lesson lies between the two, as the page says.
     assert torch.allclose(right.float().mean(-1), found["exam_accuracy"], atol=0.1)
 
 
@@ -380,6 +420,24 @@ def test_who_learns_from_consulted_samples_alone_stays_if_never_asked():
     for old, new in zip(before, env.population.parameters, strict=True):
         moved = (old != new).flatten(1).any(-1).view(2, 3)
         assert moved.tolist() == [[True, False, False]] * 2
+
+
+@pytest.mark.parametrize("mode", ["mute", "isolated", "open"])
+def test_peers_change_nothing_of_what_a_learner_who_hears_nobody_learns(mode):
+    def course(peers):
+        env, obs = hosted(mode=mode, weighting="top_k", k=1, learn_from="consulted", **ALONE)
+        seen = []
+        for t in range(6):
+            sent = hosted_actions(env)
+            sent["bids"] = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(t)).round() / 2
+            sent["bids"][:, 1:] = peers  # below one's own bids, or above them
+            sent["listen"][:, 1:] = peers
+            step = env.step(sent)
+            seen += [value[:, 0] for value in (*step.obs.values(), step.reward)]
+        return seen + [stack.unflatten(0, (2, 3))[:, 0].clone() for stack in env.population.parameters]
+
+    same = [torch.equal(a, b) for a, b in zip(course(0.0), course(1.0), strict=True)]
+    assert all(same) == (mode != "open")
 
 
 # ---- mistakes ---------------------------------------------------------------------------------------

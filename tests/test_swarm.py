@@ -233,6 +233,20 @@ def test_a_hybrid_swarm_flies_and_refines_by_the_documented_rule():
     assert swarm.evaluations == 20 + 14 * (20 + 3 * (1 + 3 * 10))
 
 
+@pytest.mark.parametrize("refine", [{}, {"refiners": 2, "refine_steps": 3}])
+def test_every_call_of_the_function_is_counted(refine):
+    calls = []
+
+    def function(x):
+        calls.append(x.shape[0] * x.shape[1] * (3 if x.requires_grad else 1))  # a gradient counts as three
+        return x.square().sum(-1)
+
+    swarm = Swarm(function, 3, particles=5, swarms=4, together=3, **refine)
+    assert sum(calls) == 4 * swarm.evaluations == 4 * 5
+    swarm.run(6)
+    assert sum(calls) == 4 * swarm.evaluations
+
+
 def test_a_swarm_in_a_batch_goes_the_way_it_goes_alone():
     kwargs = {"dimensions": 5, "particles": 6, "refiners": 1}
     batch = Swarm(FUNCTIONS["rastrigin"].formula, swarms=300, seed=0, **kwargs)
@@ -300,6 +314,15 @@ def test_a_guide_is_the_best_of_those_heard_and_oneself():
         for i in range(6):
             known = [j for j in range(6) if heard[w, i, j] or j == i]
             assert int(found[w, i]) == min(known, key=lambda j: float(value[w, j]))
+
+
+@pytest.mark.parametrize("mode", ["open", "mute", "isolated"])
+@pytest.mark.parametrize("value", [1.0, math.inf, math.nan])
+def test_nobody_follows_one_who_is_no_better(mode, value):
+    world = SwarmWorld(particles=4, objective=Plateau(value), mode=mode, horizon=9)
+    step = course(world, PSO(), 3)[-1]
+    assert torch.equal(step.obs["guide"], step.obs["best"])
+    assert (step.obs["features"][..., 3] == 1).all()  # everyone leads itself
 
 
 @pytest.mark.parametrize(
@@ -445,9 +468,47 @@ class Valley(Objective):
     """An objective of one's own."""
 
     dimensions = 2
+    optimum = 0.0
 
     def value(self, x, instance):
         return (x[..., 0] - 0.5).abs() + x[..., 1].abs()
+
+
+class Deep(Objective):
+    """One whose values go below 0."""
+
+    dimensions = 2
+
+    def value(self, x, instance):
+        return x.sum(-1)
+
+
+class Bounded(Deep):
+    optimum = -2.0
+
+
+class Plateau(Valley):
+    """Nothing is better than anything else."""
+
+    def __init__(self, value):
+        self.level = value
+
+    def value(self, x, instance):
+        return torch.full(x.shape[:2], self.level, dtype=x.dtype)
+
+
+class Squares(Valley):
+    """A slip: no sum over coordinates."""
+
+    def value(self, x, instance):
+        return x.square()
+
+
+class Misjudged(Valley):
+    """A slip: one number for all."""
+
+    def judge(self, x, value, instance):
+        return 0.0
 
 
 def test_an_objective_of_ones_own():
@@ -456,17 +517,52 @@ def test_an_objective_of_ones_own():
     assert float(steps[-1].info["episode"]["best"]) < 1e-6
 
 
+def test_values_below_0_are_paid_for_from_the_optimum_that_is_said():
+    world = SwarmWorld(particles=1, objective=Bounded(), horizon=5)
+    start = float(world.reset(seed=0)["position"].sum())
+    step = world.step(torch.full((1, 1, 2), -2.0))
+    assert float(step.reward) == pytest.approx(math.log10(start + 2 + 1e-8) - math.log10(1e-8), rel=1e-5)
+    assert float(step.reward) > 5
+
+
+@pytest.mark.parametrize(
+    ("objective", "says"),
+    [
+        (Squares(), r"positions \[1, 3, 2\] as a tensor \[1, 3\], got \(1, 3, 2\)"),
+        (Misjudged(), r"positions \[1, 3, 2\] as a tensor \[1, 3\], got float"),
+    ],
+)
+def test_an_objective_that_values_otherwise_than_by_particle_is_told_in_one_line(objective, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        SwarmWorld(particles=3, objective=objective).reset(seed=0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("switched_off", [0, np.bool_(False), None])
+def test_what_is_switched_off_is_not_set(switched_off):
+    assert (
+        SwarmWorld(objective="network", shifted=switched_off, rotated=switched_off).objective.noisy is False
+    )
+
+
 @pytest.mark.parametrize(
     ("kwargs", "error", "says"),
     [
         ({"objective": "spere"}, UnknownName, "sphere"),
         ({"objective": ()}, ConfigError, "one function at least"),
+        ({"objective": None}, ConfigError, "must be a name, a list of names or an Objective, got None"),
+        ({"objective": 3}, ConfigError, "must be a name, a list of names or an Objective, got 3"),
+        ({"objective": Valley}, ConfigError, "must be a name, a list of names or an Objective"),
+        ({"objective": ("sphere", "network")}, ConfigError, "functions only: 'network' stands alone"),
+        ({"objective": Deep()}, ConfigError, "objective Deep does not say its optimum"),
         ({"dimensions": 0}, ConfigError, "dimensions must be"),
         ({"objective": "rosenbrock", "dimensions": 1}, ConfigError, "dimensions must be"),
         ({"objective": "network", "shifted": True}, ConfigError, "shifted cannot be set"),
         ({"slice_size": 3}, ConfigError, "slice_size cannot be set"),
         ({"objective": Valley(), "dimensions": 3}, ConfigError, "of your own"),
         ({"objective": "network", "hidden": (0,)}, ConfigError, "hidden"),
+        ({"objective": "network", "hidden": 16}, ConfigError, "hidden must be a list of widths, got 16"),
+        ({"objective": "network", "hidden": "16"}, ConfigError, "hidden must be a list of widths, got '16'"),
         ({"objective": "network", "slice_size": 0}, ConfigError, "slice_size"),
         ({"actions": "speed"}, UnknownName, "form of actions"),
         ({"dtype": "float16"}, UnknownName, "dtype"),

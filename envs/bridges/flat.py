@@ -16,7 +16,7 @@ MOST = 256
 
 INSTEAD = (
     "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
-    "learners=… with actions='listen', 'gated' or 'discrete', or slice_size=1 with choices=True (or bound=…)"
+    "smaller slices and exams, learners=… with actions='listen' or 'coefficients', or choices=True (or bound=…)"
 )
 
 

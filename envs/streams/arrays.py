@@ -16,9 +16,18 @@ def as_tensor(array: Any, what: str) -> Tensor:
     if isinstance(array, Tensor):
         return array.detach().cpu().clone()
     try:
-        return torch.from_numpy(np.array(array))
-    except (TypeError, ValueError) as fault:  # ragged lists, strings, objects
+        numbers = np.array(array)
+    except ValueError as fault:
         raise DataError(f"{what} is no array of numbers ({fault}): give rows of equal shape") from fault
+    if numbers.dtype.kind not in "biufc":
+        raise DataError(f"{what} is no array of numbers, it holds {_held(numbers)}: give numbers")
+    return torch.from_numpy(numbers)
+
+
+def _held(array: np.ndarray) -> str:
+    """What an array that is not of numbers holds."""
+    kinds = {type(entry).__name__ for entry in array.ravel()[:1000].tolist()}
+    return " and ".join(sorted(kinds)) or "nothing"
 
 
 def as_items(x: Any, what: str) -> Tensor:
@@ -42,7 +51,10 @@ def as_items(x: Any, what: str) -> Tensor:
 
 def as_labels(y: Any, what: str) -> Tensor:
     """Whole numbers from 0, int64 ``[n]``."""
-    labels = as_tensor(y, what)
+    try:
+        labels = as_tensor(y, what)
+    except DataError as fault:
+        raise DataError(f"{fault}; labels are integers 0 to C-1") from fault
     if labels.dim() != 1:
         raise DataError(f"{what} has shape {tuple(labels.shape)}: give one class number an item, [n]")
     if labels.is_floating_point() or labels.is_complex():
