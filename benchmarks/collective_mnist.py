@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from items import items
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -43,13 +44,6 @@ TERMS = {
     "predictions, 1": {"weight": 1.0, "of": predictions},
 }
 METRICS = ("best single", "mean single", "soft vote", "majority vote", "error correlation")
-
-
-def items(data: Dataset, *splits: str) -> tuple[Tensor, Tensor]:
-    """All inputs ``[n, 784]`` and labels ``[n]`` of some splits."""
-    index = [torch.arange(len(data.split(split))) for split in splits]
-    x = torch.cat([data.inputs(split, i).flatten(1) for split, i in zip(splits, index, strict=True)])
-    return x, torch.cat([data.labels(split, i) for split, i in zip(splits, index, strict=True)])
 
 
 def train(

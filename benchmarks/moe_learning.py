@@ -5,9 +5,11 @@ linear. Of 8 experts a token costs two (``MoE``, hidden width 32) or one (``Swit
 parameters as are active then, router included. A second dense layer has as many as those of ``MoE`` in all. Every
 contender has the learning rate that is best for it on items held out of the training set, with other seeds. The test
 set is read once. All seeds train at once, as copies of one network. "Experts in use" is exp of the load's entropy: in
-the last pass of training, where the router is noisy, and on the test set, where it is not. Normalising before the
-layer too, or nowhere, was tried on the held-out items and was not better. A first version kept the rate constant:
-accuracies were lower and scattered more, in the same order on MNIST.
+the last pass of training, where the router is noisy, and on the test set, where it is not. "Refused" is the share of
+assignments that found their expert full in the last pass, "dropped" the share of tokens that no expert took: with two
+experts a token, one refusal drops nothing. Normalising before the layer too, or nowhere, was tried on the held-out
+items and was not better. A first version kept the rate constant: accuracies were lower and scattered more, in the same
+order on MNIST.
 
 Drops: how many tokens ``Switch`` drops in the last pass of training, in the block and alone (from pixels to classes,
 where a dropped token reads 0), by the weight of the balance loss and the batch; "by chance" is what is dropped where
@@ -18,6 +20,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from items import items
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -103,12 +106,6 @@ def parameters(layer: nn.Module) -> tuple[int, int]:
     return experts * layer.router.k // EXPERTS + router, experts + router
 
 
-def items(data: Dataset, *splits: str) -> tuple[Tensor, Tensor]:
-    index = [torch.arange(len(data.split(split))) for split in splits]
-    x = torch.cat([data.inputs(split, i).flatten(1) for split, i in zip(splits, index, strict=True)])
-    return x, torch.cat([data.labels(split, i) for split, i in zip(splits, index, strict=True)])
-
-
 def train(
     make: Make, train_set: tuple[Tensor, Tensor], seeds: list[int], rate: float, passes: int, size: int
 ) -> tuple[nn.Module, dict[str, list[float]]]:
@@ -130,7 +127,8 @@ def train(
     cool = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
     for turn in range(passes):
         order = rng.permutation(rng.bits(rng.fold(keys, turn), "pass", (len(y),)))
-        dropped, carried = torch.zeros(len(seeds)), torch.zeros(len(seeds), EXPERTS)
+        refused, dropped = torch.zeros(len(seeds)), torch.zeros(len(seeds))
+        carried = torch.zeros(len(seeds), EXPERTS)
         for step, batch in enumerate(order.split(size, dim=1)):
             output, extra, load = model(x[batch], rng.fold(keys, turn, step))
             task = F.cross_entropy(output.flatten(0, 1), y[batch].flatten()) * len(seeds)
@@ -139,11 +137,13 @@ def train(
             optimiser.step()
             cool.step()
             if load is not None:
+                refused += load.refused / load.chosen.shape[-1]
                 dropped += load.dropped
                 carried += load.utilisation * batch.shape[1] / len(y)
     if load is None:
         return model.eval(), {}
     return model.eval(), {
+        "refused in training": (refused / len(y)).tolist(),
         "dropped in training": (dropped / len(y)).tolist(),
         "experts in use in training": in_use(carried),
     }
@@ -246,10 +246,13 @@ def show_accuracy(name: str, results: dict) -> None:
         "busiest expert's share": 1.0,
         "experts in use": 1.0,
         "experts in use in training": 1.0,
+        "refused in training": 100.0,
         "dropped in training": 100.0,
     }
     table = Table("layer", "active parameters", "in all", *columns)
-    table.title = f"{name}, test; accuracy and drops in %, 95 % intervals over seeds"
+    table.title = (
+        f"{name}, test; accuracy, refused assignments and dropped tokens in %, 95 % intervals over seeds"
+    )
     for title, found in results.items():
         cells = []
         for metric, scale in columns.items():

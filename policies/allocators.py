@@ -38,6 +38,7 @@ class Allocator(Policy):
         """Read the sizes off the world's spaces."""
         if "answers_relevance" not in world.action_space.spaces:
             raise ConfigError(f"this policy rates tokens: {type(world).__name__} has none, use allocation-v0")
+        self.require(see=world.see, spending=world.spending)  # type: ignore[attr-defined]
         super().bind(world)
 
     def act(self, obs: TensorDict) -> TensorDict:
@@ -80,6 +81,9 @@ class Saliency(Allocator):
         """As in :meth:`Allocator.rate`; all bid alike."""
         seen = tokens.mean(-1)
         relevance = seen - seen.amin(-1, keepdim=True)
+        relevance = relevance / relevance.amax(-1, keepdim=True).clamp_min(
+            1e-12
+        )  # at most 1; only ratios count
         return relevance, torch.ones_like(relevance[..., 0])
 
 
@@ -119,8 +123,6 @@ class Router(Allocator):
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
         super().bind(world)
-        if world.see == "statistic":  # type: ignore[attr-defined]
-            raise ConfigError("a router's scorers see the same: make the world with see='coarse' or 'pixels'")
         whole("k (scorers asked for a token)", self.k, 1, world.num_agents)
 
     def reset(self, mask: Tensor | None = None) -> None:
@@ -159,7 +161,7 @@ class Router(Allocator):
     def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As in :meth:`Allocator.rate`."""
         relevance = cast(Glimpsers, self.copies.module)(tokens[:, 0])
-        return relevance, relevance.sum(-1)
+        return relevance, relevance.mean(-1)
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimiser."""

@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from ..envs import rng
 from ..envs.errors import ConfigError, unknown
+from ..envs.mixing import Mixing
 from ..envs.validation import whole
 from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
 from ..learners.lesson import none
 from .collective import aggregation
 from .copies import Copies
+from .layer_panels import AnyPanel
 from .panels import AS_PUBLISHED, PANELS
 from .policy import Policy
 
@@ -68,15 +70,29 @@ class Specialists(Policy):
         if preset is not None:
             options = {**_preset(system, preset), **options}
         self.options = options
-        if options.get("voting") == "hard" or options.get("aggregation") == "vote":
-            self.world_kwargs = {"weighting": "votes"}
+        if "k" in options:  # whether there are so many is for :meth:`bind` to see
+            whole("k", options["k"], 1)
+        if weighting := self._least(1, **({"k": 1} if "k" in allowed else {})).weighting:
+            self.world_kwargs = {"weighting": weighting}
 
     def bind(self, world: World) -> None:
-        """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
+        """Read the sizes off the world's spaces; networks come with :meth:`reset`.
+
+        Raises:
+            ConfigError: A world in which this collective cannot act, or would be another one.
+        """
         if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
             raise ConfigError(
                 f"policy {self.system} answers and bids: {type(world).__name__} is no collective-v0 "
                 "with learners of your own"
+            )
+        mixing: Mixing = world.mixing  # type: ignore[attr-defined]
+        self.require(weighting=mixing.weighting)
+        consulted = self._least(world.num_agents).consults
+        if mixing.weighting == "top_k" and mixing.k < consulted:
+            raise ConfigError(
+                f"policy {self.system} consults {consulted} specialists on a sample, of whom this world hears "
+                f"{mixing.k}: make the world with k={consulted}"
             )
         super().bind(world)
         self._private = "public" in world.observation_space.spaces
@@ -96,6 +112,11 @@ class Specialists(Policy):
             self.copies = Copies(self._make, self.world.keys, self.make_optimiser, members="specialists")
         else:
             self.copies.reset(mask, self.world.keys)
+
+    def _least(self, specialists: int, **options: Any) -> AnyPanel:
+        """A panel of the least widths, for what its options ask of a world, and its complaints about them."""
+        key = torch.zeros(1, dtype=torch.int64)
+        return PANELS[self.system](specialists, (1, 1), key=key, **{**self.options, **options})
 
     def _make(self, keys: Tensor) -> nn.Module:
         """A fresh panel for each key."""
@@ -160,7 +181,7 @@ class Specialists(Policy):
 
     def uncertainty(self, x: Tensor) -> Tensor:
         """Variance of the specialists' probabilities, averaged over classes, ``[W, M]``, for inputs ``[M, D…]``."""
-        return aggregation.disagreement(self._whole(x)[0])
+        return aggregation.variance(self._whole(x)[0])
 
     def _whole(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and bids for inputs ``[M, D…]``, some at a time."""

@@ -33,11 +33,9 @@ class Copies:
         self._make = make
         with torch.inference_mode(False):
             self.module = make(keys)
-            named = self.module.named_parameters()
-            deep: list[nn.Parameter] = []
-            flat: list[nn.Parameter] = []
-            for name, parameter in named:
-                (deep if members is not None and name.startswith(f"{members}.") else flat).append(parameter)
+            deep = [] if members is None else list(self.module.get_submodule(members).parameters())
+            of_deep = {id(parameter) for parameter in deep}  # whatever other names they have in the module
+            flat = [parameter for parameter in self.module.parameters() if id(parameter) not in of_deep]
             self._groups = [group for group in ((deep, True), (flat, False)) if group[0]]
             self._optimisers = [
                 optimiser([p.data.flatten(0, 1) if of_members else p.data for p in group])

@@ -21,7 +21,19 @@ from .collective.routing import dense_weights
 _Z_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"logsumexp": z_loss, "raw": raw_z_loss}
 
 
-class LayerPanel(nn.Module):
+class AnyPanel(nn.Module):
+    """What every panel asks of a world."""
+
+    specialists: Experts
+    views: ClassVar[str] = "any"
+    """What it can work with: "any" slices, "aligned" ones (the same samples for all), or "shared" inputs."""
+    weighting: str | None = None
+    """The weighting without which the world's answer is not the panel's; None: any is a collective of its own."""
+    consults: int = 1
+    """How many bids on a sample the world must hear at least, where it hears the k highest."""
+
+
+class LayerPanel(AnyPanel):
     """The base of panels that are a collective layer: it learns as that, and bids what weighs its specialists there.
 
     Args:
@@ -29,11 +41,11 @@ class LayerPanel(nn.Module):
         specialists: Its own.
     """
 
-    views: ClassVar[str] = "shared"
+    views = "shared"
 
     def __init__(self, layer: nn.Module, specialists: Experts) -> None:
         super().__init__()
-        self.specialists = specialists  # by this name before the layer's own: they learn each by itself
+        self.specialists = specialists
         self.layer = layer
 
 
@@ -75,10 +87,11 @@ class MixtureOfExperts(LayerPanel):
             final=softmax,  # so that the weighted sum is one of distributions
         )
         super().__init__(layer, layer.experts)
+        self.consults = layer.router.k
 
     def opinions(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Everyone's answers; bids are the router's gates."""
-        return self.specialists.of_all(x), dense_weights(self.layer.router(x)).mT
+        return self.specialists.of_all(x), dense_weights(self.layer.router.quiet(x)).mT
 
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """How surprised the mixture is (Jacobs et al., "Adaptive mixtures of local experts", 1991), and the balance."""
@@ -156,6 +169,7 @@ class VotingPanel(LayerPanel):
     def __init__(self, specialists: int, sizes: Sequence[int], *, key: Tensor, voting: str = "soft") -> None:
         layer = VotingLayer(sizes[0], sizes[1:-1], sizes[-1], key=key, voters=specialists, voting=voting)
         super().__init__(layer, layer.voters)
+        self.weighting = "votes" if voting == "hard" else None
 
     def opinions(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers, and the confidences as bids."""
@@ -189,6 +203,7 @@ class UnifiedPanel(LayerPanel):
             specialists, sizes, key=key, weighting=weighting, k=k, activation=F.relu, final=softmax
         )
         super().__init__(layer, layer.specialists)
+        self.consults = k if weighting == "learned" else 1
 
     def opinions(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Everyone's answers, and the weights as bids."""

@@ -21,7 +21,7 @@ The last four are layers of :mod:`~studyhall.policies.collective`, and learn as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +30,14 @@ from torch.nn import functional as F
 from ..envs.errors import unknown
 from ..envs.validation import real
 from ..learners import label_loss, softmax
-from .collective import Experts, diverse_loss, errors, predictions
+from .collective import MOE_AS_PUBLISHED, Experts, diverse_loss, errors, predictions
 from .collective.aggregation import weighted
-from .layer_panels import MixtureOfExperts, SwitchPanel, UnifiedPanel, VotingPanel, surprise
+from .layer_panels import AnyPanel, MixtureOfExperts, SwitchPanel, UnifiedPanel, VotingPanel, surprise
 
 _CORRELATED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"errors": errors, "predictions": predictions}
 
 
-class Panel(nn.Module):
+class Panel(AnyPanel):
     """The base: N perceptrons with ReLU, whose bids are their confidences to a power.
 
     Args:
@@ -46,9 +46,6 @@ class Panel(nn.Module):
         key: int64 ``[W]``.
         confidence: Bids are (max p)^confidence; 0 bids alike.
     """
-
-    views: ClassVar[str] = "any"
-    """What it can work with: "any" slices, "aligned" ones (the same samples for all), or "shared" inputs."""
 
     def __init__(
         self, specialists: int, sizes: Sequence[int], *, key: Tensor, confidence: float = 0.0
@@ -102,6 +99,7 @@ class Ensemble(Panel):
         if aggregation not in ("mean", "vote"):
             raise unknown("aggregation", str(aggregation), ("mean", "vote"))
         super().__init__(specialists, sizes, key=key, confidence=confidence)
+        self.weighting = "votes" if aggregation == "vote" else None
 
 
 class WeightedEnsemble(Panel):
@@ -172,7 +170,7 @@ PANELS: dict[str, Any] = {
 
 AS_PUBLISHED: dict[str, dict[str, Any]] = {
     "diverse_ensemble": {"of": "predictions"},
-    "moe": {"capacity_factor": None},
+    "moe": MOE_AS_PUBLISHED,
     "switch": {"z_form": "raw"},
 }
 """Options with which a panel does what its document does, where that is not what it does without them."""

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..envs import rng
+from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
 
 
@@ -42,6 +43,21 @@ class Policy(ABC):
     def bind(self, world: World) -> None:
         """Get to know the world this policy will act in."""
         self.world = world
+
+    def require(self, **made: Any) -> None:
+        """Compare what a world was made with, of :attr:`world_kwargs` and by these names, to what this policy needs.
+
+        For :meth:`bind`, where another value would make another policy of this one.
+
+        Raises:
+            ConfigError: They differ; says what to make the world with.
+        """
+        if wrong := [name for name, needed in self.world_kwargs.items() if made.get(name, needed) != needed]:
+            needed, found = (
+                ", ".join(f"{name}={values[name]!r}" for name in wrong)
+                for values in (self.world_kwargs, made)
+            )
+            raise ConfigError(f"with {found} this policy would be another: make the world with {needed}")
 
     @abstractmethod
     def act(self, obs: TensorDict) -> TensorDict:

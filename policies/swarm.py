@@ -132,6 +132,7 @@ class HybridPSO(PSO):
         super().bind(world)
         if "refine" not in world.action_space.spaces:
             raise ConfigError("HybridPSO refines the best positions: make the world with refiners=3")
+        self.require(**{name: getattr(world, name) for name in self.world_kwargs})
 
 
 class Swarm:

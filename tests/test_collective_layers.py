@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from studyhall import make_world
@@ -127,12 +132,17 @@ def test_copies_are_independent_layers(layer):
     def first(said):
         return said if isinstance(said, torch.Tensor) else said[0]
 
-    stacked = first(make(keys)(x))
+    noisy = layer in ("MoE", "Unified")  # they draw noise by a key
+    stacked = first(make(keys)(x, keys) if noisy else make(keys)(x))
     assert stacked.shape[:4] == (2, 3, 4, 8)
     for w, n in itertools.product(range(2), range(3)):
-        torch.testing.assert_close(stacked[w, n], first(make(keys[w, n])(x[w, n])))
-    single = first(make(7)(x[0, 0, 0, 0]))  # no batch at all: one sample
-    torch.testing.assert_close(single, first(make(7)(x[0, 0, 0, :1]))[0])
+        alone = make(keys[w, n])
+        torch.testing.assert_close(
+            stacked[w, n], first(alone(x[w, n], keys[w, n]) if noisy else alone(x[w, n]))
+        )
+    quiet = make(7).eval()
+    single = first(quiet(x[0, 0, 0, 0]))  # no batch at all: one sample
+    torch.testing.assert_close(single, first(quiet(x[0, 0, 0, :1]))[0])
 
 
 # Grouped computation ------------------------------------------------------------------------------------------
@@ -186,7 +196,7 @@ def test_grouped_is_the_loop_and_so_are_its_gradients(capacity, either_way):
 
 @pytest.mark.parametrize("capacity", [None, 2])
 @pytest.mark.parametrize("final", [None, torch.sigmoid])
-@pytest.mark.parametrize("activation", [F.gelu, torch.tanh])
+@pytest.mark.parametrize("activation", [F.gelu, F.relu, torch.tanh, softmax])
 def test_copies_depths_and_functions_go_both_ways(capacity, final, activation, monkeypatch):
     experts = Experts(3, (4, 6, 5, 2), key=COPIES[:2], activation=activation, final=final).double()
     x, gates = inputs(2, 7, 4).double(), inputs(2, 7, 2, seed=1).double().requires_grad_()
@@ -227,6 +237,54 @@ def test_many_tokens_are_the_loop_over_modules():
         own = modules[e][2 * layer]
         torch.testing.assert_close(experts.weights[layer].grad[e].T, own.weight.grad, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(experts.biases[layer].grad[e], own.bias.grad, rtol=1e-3, atol=1e-3)
+
+
+class Halved(nn.Module):
+    """Random and with a parameter: every call drops others, so none can be computed a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.3))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        kept = torch.rand(x.shape, generator=torch.Generator().manual_seed(self.calls)) < 0.5
+        return torch.where(x > 0, x, self.slope * x) * kept
+
+
+@pytest.mark.parametrize("tokens", [16, 4096])
+@pytest.mark.parametrize("as_final", [False, True])
+def test_functions_with_parameters_learn_at_any_size(tokens, as_final):
+    """Buckets compute what queues would have to compute a second time."""
+    prelu = nn.PReLU()
+    functions = {"activation": torch.tanh, "final": prelu} if as_final else {"activation": prelu}
+    experts = Experts(4, (64, 64, 64), key=0, **functions).double()
+    x, logits = inputs(tokens, 64).double(), inputs(tokens, 4, seed=1).double()
+    best, chosen = logits.topk(2)
+    gates, wanted = best.softmax(-1), inputs(tokens, 64, seed=2).double()
+    grouped(experts, x[None], chosen[None], gates[None], None)[0][0].backward(wanted)
+    ours = prelu.weight.grad
+    prelu.weight.grad = None
+    for e in range(4):
+        for j in range(2):
+            mine = chosen[:, j] == e
+            rows = x[mine] @ experts.weights[0][e] + experts.biases[0][e]
+            rows = experts.activation(rows) @ experts.weights[1][e] + experts.biases[1][e]
+            rows = experts.final(rows) if as_final else rows
+            (gates[mine, j, None] * rows).backward(wanted[mine])
+    torch.testing.assert_close(ours, prelu.weight.grad)
+
+
+def test_random_functions_are_computed_once():
+    halved = Halved()
+    experts = Experts(4, (64, 64, 64), key=0, activation=halved)
+    x = inputs(1, 4096, 64).requires_grad_()
+    chosen = torch.arange(4096).view(1, -1, 1) % 4
+    said, _ = grouped(experts, x, chosen, torch.ones(1, 4096, 1), None)
+    said.sum().backward()
+    assert halved.calls == 1
+    assert halved.slope.grad is not None
 
 
 def test_experts_not_chosen_are_not_computed(either_way):
@@ -329,13 +387,27 @@ def test_the_noisy_gate():
     noise = rng.normal(rng.bits(key, "gate-noise", (200, 5))).numpy()
     rows = x[0].numpy()
     noisy = rows @ w_gate + noise * np.log1p(np.exp(rows @ w_noise))
-    for logits, route in ((rows @ w_gate, gate(x)), (noisy, gate(x, key))):
+    for logits, route in ((rows @ w_gate, gate.quiet(x)), (noisy, gate(x, key))):
         order = np.argsort(-logits, axis=1)[:, :2]
         assert np.array_equal(route.chosen[0].numpy(), order)
         expected = np_softmax(np.take_along_axis(logits, order, 1))
         np.testing.assert_allclose(route.gates[0].detach().numpy(), expected, rtol=1e-4)
     assert torch.equal(gate(x, key).logits, gate(x, key).logits)
     assert not torch.equal(gate(x, key).logits, gate(x, key + 1).logits)
+
+
+@pytest.mark.parametrize(
+    "layer", [MoE(6, 8, key=0), UnifiedCollective(4, (6, 8, 6), key=0, weighting="learned")]
+)
+def test_noise_follows_the_mode(layer):
+    """In training there is none without a key, in evaluation a key changes nothing."""
+    x = inputs(9, 6)
+    with pytest.raises(ConfigError, match=r"draws its noise by a key: pass key=.* or call eval\(\)"):
+        layer.train()(x)
+    noisy = layer(x, 1)[0]
+    layer.eval()
+    assert torch.equal(layer(x)[0], layer(x, 1)[0])
+    assert not torch.equal(layer(x)[0], noisy)
 
 
 def test_moe_is_the_weighted_sum_of_its_experts():
@@ -398,7 +470,8 @@ def count_drops(chosen, experts, capacity):
 def test_capacity_and_drops_are_exact(kind, factor):
     layer = kind(6, 8, key=COPIES, capacity_factor=factor)
     layer.router.gate.weight.data.mul_(5)  # uneven
-    said = layer(inputs(3, 5, 20, 6), None)
+    layer.router.eval()  # no noise, though the capacity is that of training
+    said = layer(inputs(3, 5, 20, 6))
     assert said.load.chosen.shape == (3, 5, 20, layer.router.k)
     capacity = max(1, math.floor(factor * layer.router.k * 100 / 8))
     for w in range(3):
@@ -425,6 +498,23 @@ def test_room_is_counted_by_one_rule():
     assert room(None, 2, 64, 8) is None
     assert (MoE(6, 8, key=0).capacity(64), Switch(6, 8, key=0).capacity(64)) == (20, 8)  # as documented
     assert (MoE(6, 8, key=0).eval().capacity(64), Switch(6, 8, key=0).eval().capacity(64)) == (None, None)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.integers(0, 2000), st.integers(1, 64))
+def test_room_is_exact_for_decimal_factors(hundredths, k, tokens, experts):
+    expected = max(1, Fraction(hundredths, 100) * k * tokens // experts)
+    assert room(hundredths / 100, k, tokens, experts) == expected
+    assert room(1.15, 1, 100, 1) == 115  # as a float 1.15 · 100 is less
+
+
+def test_an_empty_batch_costs_nothing():
+    none, labels = torch.zeros(0, 6), torch.zeros(0, dtype=torch.long)
+    for layer in (MoE(6, 8, key=0), Switch(6, 8, key=0), Switch(6, 8, key=0, **SWITCH_AS_PUBLISHED)):
+        said = layer(none, 0)
+        assert said.loss.item() == 0.0
+        (said.loss + said.output.sum()).backward()
+        assert (layer.router.gate.weight.grad == 0).all()
+    assert diverse_loss(torch.zeros(3, 0, 4), labels).tolist() == [0.0] * 3
 
 
 def test_balanced_tokens_just_fit():
@@ -534,14 +624,110 @@ def test_unified_reproduces_the_others_bit_for_bit(key, specialists, rows):
         unified = collective(x, noise)
         assert torch.equal(unified.output, free(x, noise).output)
         assert ((unified.weights > 0).sum(-1) == k).all()
-        assert torch.equal(
-            collective(x).output, MoE(6, 9, 3, experts=specialists, **options).eval()(x).output
-        )
+        quiet = MoE(6, 9, 3, experts=specialists, **options).eval()
+        assert torch.equal(collective.eval()(x).output, quiet(x).output)
 
         # And each is the weighted sum that it claims to be.
         said = collective.specialists(x)
         expected = torch.einsum("...me,...emo->...mo", unified.weights, said)
         torch.testing.assert_close(unified.output, expected)
+
+
+# Precision and transforms -------------------------------------------------------------------------------------
+
+LAYERS = {
+    "Ensemble": Ensemble(4, (16, 32, 5), key=0),
+    "MoE": MoE(16, 32, 5, key=0),
+    "Switch": Switch(16, 32, 5, key=0),
+    "VotingLayer": VotingLayer(16, 32, 5, key=0),
+    "RelevanceRouter": RelevanceRouter(16, 32, key=0),
+    "Unified, uniform": UnifiedCollective(4, (16, 32, 5), key=0, final=softmax),
+    "Unified, learned": UnifiedCollective(4, (16, 32, 5), key=0, weighting="learned"),
+    "Unified, confidence": UnifiedCollective(4, (16, 32, 5), key=0, weighting="confidence"),
+}
+
+
+def say(layer, x):
+    """What it says in training, whoever it is."""
+    found = layer(x, 1) if isinstance(layer, (MoE, UnifiedCollective)) else layer(x)
+    return found if isinstance(found, torch.Tensor) else found[0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_take_autocast(name, either_way):
+    """Outputs and gradients are near those in full precision: bfloat16 has three digits, differences fewer."""
+    layer, x = LAYERS[name], inputs(40, 16)
+    found = []
+    for lower in (False, True):
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            said = say(layer, x)
+        said.float().square().sum().backward()
+        found.append([said, *[p.grad for p in layer.parameters() if p.grad is not None]])
+    for full, low in zip(*found, strict=True):
+        assert low.isfinite().all()
+        assert (low - full).norm() < 0.15 * full.norm()
+    assert all(low.dtype == torch.float32 for low in found[1][1:])
+
+
+def test_a_mixture_learns_under_autocast(either_way):
+    """With a classifier before and after, as in a network."""
+    moe, x = MoE(16, 32, key=0), inputs(64, 8)
+    torch.nn.init.eye_((first := nn.Linear(8, 16)).weight)
+    wanted = (x > 0).long().sum(-1).clamp(2, 6)
+    optimiser = torch.optim.Adam([*moe.parameters(), *first.parameters()], lr=0.01)
+    losses = []
+    for step in range(60):
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = moe(first(x), step)
+            loss = F.cross_entropy(mixed.output, wanted) + mixed.loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.4 * losses[0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_functions_of_their_parameters(name, either_way):
+    """Gradients by ``torch.func`` are those of ``backward``."""
+    layer, x = LAYERS[name], inputs(12, 16)
+    layer.zero_grad()
+    say(layer, x).square().sum().backward()
+
+    class Said(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return say(self.layer, x).square().sum()
+
+    said = Said()
+    parameters = {k: p.detach() for k, p in said.named_parameters()}
+    gradients = torch.func.grad(lambda p: functional_call(said, p, (x,)))(parameters)
+    for key, parameter in said.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(gradients[key], parameter.grad)
+
+
+@pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("Switch", "Unified, uniform")])
+def test_gradients_of_gradients(name, monkeypatch):
+    """By differences, and by ``torch.func`` the same; where there are none, that is said."""
+    layer = copy.deepcopy(LAYERS[name]).double()
+    x = inputs(4, 16).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: say(layer, x), (x,))
+    (first,) = torch.autograd.grad(say(layer, x).square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x)
+
+    def steepness(x):
+        return torch.func.grad(lambda x: say(layer, x).square().sum())(x).square().sum()
+
+    monkeypatch.setattr(dispatch, "_LONG", 0)
+    torch.testing.assert_close(torch.func.grad(steepness)(x.detach()), second)
+    if name in ("MoE", "RelevanceRouter"):
+        with pytest.raises(ConfigError, match="no gradients of gradients of so many tokens"):
+            torch.autograd.grad(say(layer, x).sum(), x, create_graph=True)
 
 
 # Relevance and allocation -------------------------------------------------------------------------------------
@@ -683,6 +869,7 @@ def test_agreement_is_one_over_one_plus_the_variance():
         (lambda: Experts(2, (5, 2), key=COPIES)(inputs(2, 4, 5)), ConfigError, r"must be \[3, …, 5\]"),
         (lambda: MoE(5, 4, key=0, experts=3, k=4), ConfigError, "k must be a whole number between 1 and 3, got 4"),
         (lambda: MoE(5, 4, key=0, capacity_factor=-1), ConfigError, "capacity_factor must be a number"),
+        (lambda: MoE(5, 4, key=0)(inputs(3, 5)), ConfigError, "pass key=, another for every step"),
         (lambda: MoE(5, 4, key=0)(inputs(3, 5), COPIES), ConfigError, r"key of the noise must be int64 \[\]"),
         (lambda: Switch(5, 4, key=0, balance=-1.0), ConfigError, "balance must be a number of at least 0"),
         (lambda: RelevanceRouter(5, 4, key=0, scorers=("a", "a")), ConfigError, "different names"),

@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from studyhall.envs.collective import Collective
+from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing
-from studyhall.learners import softmax
+from studyhall.learners import make_optimiser, softmax
+from studyhall.policies import make_policy
 from studyhall.policies.collective import (
+    MOE_AS_PUBLISHED,
     Ensemble,
     MoE,
     Switch,
@@ -21,7 +25,8 @@ from studyhall.policies.collective import (
     predictions,
 )
 from studyhall.policies.collectives import Specialists
-from studyhall.policies.panels import PANELS
+from studyhall.policies.copies import Copies
+from studyhall.policies.panels import AS_PUBLISHED, PANELS
 
 WORLDS, MEMBERS, ROWS, EXAM = 2, 4, 12, 20
 SIZES = (64, 16, 10)
@@ -177,3 +182,80 @@ def test_a_sparse_panel_learns_by_the_samples_that_found_room(system, k, factor)
         expected.append(np.mean(losses) + mixed.loss[w].item())
     assert int(mixed.load.dropped.sum()) > 0
     assert panel.loss(x, labels, KEYS).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def bound(system, options, **kwargs):
+    policy = Specialists(system, **options)
+    policy.bind(Collective(members=MEMBERS, slice_size=4, exam_size=10, **kwargs))
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "made", "wrong"),
+    [
+        ("voting", {"voting": "hard"}, {}, "make the world with weighting='votes'"),
+        (
+            "ensemble",
+            {"aggregation": "vote"},
+            {"weighting": "top_k"},
+            "make the world with weighting='votes'",
+        ),
+        ("moe", {}, {"weighting": "top_k", "k": 1}, "consults 2 .* of whom this world hears 1: .* with k=2"),
+        ("moe", {"k": 3}, {"weighting": "top_k", "k": 2}, "make the world with k=3"),
+        ("unified", {"weighting": "learned"}, {"weighting": "top_k", "k": 1}, "make the world with k=2"),
+        ("moe", {"k": 5}, {}, "k must be a whole number between 1 and 4, got 5"),
+    ],
+)
+def test_no_collective_acts_where_it_would_be_another(system, options, made, wrong):
+    with pytest.raises(ConfigError, match=wrong) as caught:
+        bound(system, options, **made)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_is_heard_than_asked_for():
+    """Zero bids change no sum: such worlds form what the layer says."""
+    bound("moe", {}, weighting="top_k", k=3)
+    bound("switch", {}, weighting="top_k", k=1)
+    bound("unified", {"k": 3}, weighting="top_k", k=1)  # a k without effect: by confidence all are weighed
+    bound("voting", {"voting": "hard"}, weighting="votes")
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "error", "wrong"),
+    [
+        ("voting", {"voting": "nonsense"}, UnknownName, "unknown way of voting 'nonsense'"),
+        ("ensemble", {"aggregation": "meen"}, UnknownName, "did you mean 'mean'"),
+        ("ensemble", {"confidence": -1}, ConfigError, "confidence must be a number of at least 0"),
+        ("diverse_ensemble", {"of": "nope"}, UnknownName, "unknown thing to correlate 'nope'"),
+        ("moe", {"k": 0}, ConfigError, "k must be a whole number of at least 1, got 0"),
+        ("moe", {"balance": "much"}, ConfigError, "balance must be a number"),
+        ("switch", {"z_form": "squared"}, UnknownName, "unknown form of the z-loss 'squared'"),
+        ("unified", {"weighting": "votes"}, UnknownName, "unknown weighting 'votes'"),
+    ],
+)
+def test_options_are_checked_when_a_policy_is_made(system, options, error, wrong):
+    with pytest.raises(error, match=wrong) as caught:
+        make_policy(system, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_preset_is_the_layers_own():
+    assert AS_PUBLISHED["moe"] is MOE_AS_PUBLISHED
+
+
+def test_members_learn_at_rates_of_their_own_by_any_name():
+    """Their parameters may be parts of the module under another name first."""
+
+    class Twice(nn.Module):
+        def __init__(self, key):
+            super().__init__()
+            self.layer = MoE(5, 4, 2, key=key, experts=3)
+            self.specialists = self.layer.experts
+
+    copies = Copies(Twice, KEYS, make_optimiser("sgd", lr=0.1), members="specialists")
+    before = [p.detach().clone() for p in copies.module.specialists.parameters()]
+    rate = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    copies.learn(lambda net: sum(p.square().sum() for p in net.parameters()), rate)
+    for old, new in zip(before, copies.module.specialists.parameters(), strict=True):
+        moved = (new != old).flatten(2).any(-1)
+        assert torch.equal(moved, rate > 0)

@@ -322,6 +322,25 @@ def test_faults_are_said_in_one_line(make, error, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("policy", "made", "wrong"),
+    [
+        (
+            "swarm_allocation",
+            {"see": "coarse"},
+            "with spending='top_k' .* make the world with spending='sample'",
+        ),
+        ("swarm_allocation", {}, "make the world with see='coarse', spending='sample'"),
+        ("relevance_router", {"see": "pixels"}, "make the world with see='coarse'"),
+    ],
+)
+def test_no_policy_acts_where_it_would_be_another(policy, made, wrong):
+    world = make_world("allocation-v0", slice_size=4, exam_size=10, **made)
+    with pytest.raises(ConfigError, match=wrong) as caught:
+        make_policy(policy).bind(world)
+    assert "\n" not in str(caught.value)
+
+
 OWN = """
 from studyhall.policies import PolicySpec, Rule, Talk, make_policy, register_policy
 from studyhall.scenarios import Scenario, register_scenario

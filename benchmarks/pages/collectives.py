@@ -30,8 +30,8 @@ def moe(found: dict) -> str:
     parts = [
         f"{found['experts']} experts, {len(found['seeds'])} seeds, test accuracy in per cent. All are one layer of a "
         "block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are the layer's. In use: exp of the "
-        "entropy of the experts' load on the test set, from 1 to the number of experts. Dropped: share of tokens that "
-        "found their expert full, in the last pass of training."
+        "entropy of the experts' load on the test set, from 1 to the number of experts. In the last pass of training: "
+        "refused, the share of assignments that found their expert full; dropped, of tokens that no expert took."
     ]
     for data, models in found["accuracy"].items():
         rows = []
@@ -42,10 +42,14 @@ def moe(found: dict) -> str:
                 else "–"
             )
             in_use = spread(used, 1, 1) if (used := model.get("experts in use")) else "–"
-            dropped = spread(lost, 0) if (lost := model.get("dropped in training")) else "–"
+            lost = (
+                spread(model[f"{which} in training"], 1) if f"{which} in training" in model else "–"
+                for which in ("refused", "dropped")
+            )
             sizes = (f"{model[which]:,}" for which in ("active parameters", "parameters"))
-            rows.append((name, *sizes, spread(model["accuracy"]), in_use, share, dropped))
-        header = ("model", "active parameters", "in all", data, "experts in use", "busiest", "dropped, %")
+            rows.append((name, *sizes, spread(model["accuracy"]), in_use, share, *lost))
+        header = ("model", "active parameters", "in all", data, "experts in use", "busiest")
+        header = (*header, "refused, %", "dropped, %")
         parts.append(markdown(header, rows))
     parts.append(
         "Why `Switch` drops tokens: in the last pass of training, alone (from pixels to classes) and in the block; by "
@@ -101,7 +105,9 @@ def allocation(found: dict) -> str:
         "text": "words: from the abstract of a paper, or from an encyclopedia?",
     }
     parts = [
-        f"The reader's test accuracy in per cent, {len(found['seeds'])} seeds; nothing was chosen on these figures."
+        f"The reader's test accuracy in per cent, {len(found['seeds'])} seeds. Nothing about scorers was chosen on "
+        "these figures; a first comparison of readers of texts used the encyclopedia's passages that are the test "
+        "here."
     ]
     for name, task in found["tasks"].items():
         accuracy = task["accuracy"]

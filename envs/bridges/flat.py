@@ -16,7 +16,7 @@ MOST = 256
 
 INSTEAD = (
     "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
-    "smaller slices and exams, learners=… with actions='listen' or 'coefficients', or choices=True (or bound=…)"
+    "smaller slices (slice_size=1) and exams, learners=… with actions='listen' or 'coefficients', or choices=True (or bound=…)"
 )
 
 

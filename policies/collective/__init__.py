@@ -13,6 +13,10 @@ weights, noise and samples come from explicit keys, never from a global generato
 | :class:`UnifiedCollective` | any of these |
 | :class:`RelevanceRouter` | a router's, over scorers of tokens |
 
+Under ``torch.autocast`` experts compute in its precision, routers and stated confidences in that of their weights.
+``torch.func.grad`` and gradients of gradients go through (these not of long batches of a mixture on a CPU, which says
+so), ``vmap`` and ``jvp`` do not.
+
 ``…_AS_PUBLISHED`` are the arguments with which a layer does what its document does, quirks and all.
 """
 

@@ -30,6 +30,6 @@ def weighted(probs: Tensor, weights: Tensor) -> Tensor:
     return (probs * weights.mT[..., None]).sum(-3)
 
 
-def disagreement(probs: Tensor) -> Tensor:
+def variance(probs: Tensor) -> Tensor:
     """Uncertainty: variance across members, averaged over classes, ``[…, M]``; 0 for a single one."""
     return probs.var(-3, correction=0).mean(-1)

@@ -5,8 +5,8 @@ Tokens are sorted by expert. Then there are two ways, which say the same:
 * Buckets of one size, ``[E, C, in]``: the experts compute them in one batched product, and each token sums its
   rows, weighted. Nothing loops over experts or tokens. Going there and coming back are both gathers, forward and
   backward: each knows the other's index, so no gradient is scattered.
-* On a CPU, where queues are long: one expert after the other, in the cache
-  (:mod:`~studyhall.policies.collective.sparse`).
+* On a CPU, where queues are long, the experts' functions pure, and no ``torch.func`` at work: one expert after the
+  other, in the cache (:mod:`~studyhall.policies.collective.sparse`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ...envs.validation import whole
 from .experts import Experts
-from .sparse import Queues, mixture
+from .sparse import Queues, mixture, pure
 
 _LONG = 1 << 22  # multiplications from which an expert's queue is worth a turn of its own
 
@@ -151,13 +151,16 @@ def grouped(
         return x.new_zeros(S, T, experts.sizes[-1]), torch.zeros_like(chosen, dtype=torch.bool)
     order = sort(chosen, experts.experts)
     rows, flat_gates = x.reshape(S * T, -1), gates.reshape(S * T, k)
-    if chosen.device.type == "cpu" and chosen.numel() * _work(experts) >= _LONG * S * experts.experts:
+    long = chosen.numel() * _work(experts) >= _LONG * S * experts.experts
+    plain = chosen.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
+    if long and plain and pure(experts):
         queued, kept = queues(order, (S, T, k), capacity)
         mixed = mixture(experts, rows, flat_gates, queued)
     else:
         to = plan(order, (S, T, k), capacity)
         buckets = _Gather.apply(rows, to).view(S * experts.experts, -1, x.shape[-1])
-        mixed, kept = _WeightedSum.apply(experts.of_rows(buckets).flatten(0, 1), flat_gates, to), to.kept
+        said = experts.of_rows(buckets).flatten(0, 1)
+        mixed, kept = _WeightedSum.apply(said, flat_gates.to(said.dtype), to), to.kept
     return mixed.view(S, T, -1), kept.view(S, T, k)
 
 
@@ -175,13 +178,16 @@ class _Gather(torch.autograd.Function):
     """Copy tokens into buckets; a token's gradient is the sum over its rows."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, to: Plan) -> Tensor:
+    def forward(x: Tensor, to: Plan) -> Tensor:
         """``[S·T, in]`` to ``[R, in]``. Rows that are nobody's hold some token; no one reads their result."""
-        ctx.plan = to
         return x.index_select(0, to.token)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Plan], output: Tensor) -> None:
+        """Keep the plan."""
+        ctx.plan = inputs[1]
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """``[R, in]`` to ``[S·T, in]``."""
         return _sum_rows(gradient, ctx.plan.row, ctx.plan.kept.to(gradient.dtype)), None
@@ -191,15 +197,17 @@ class _WeightedSum(torch.autograd.Function):
     """Each token's weighted sum over its rows; a row's gradient is its token's, weighted."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, gates: Tensor, to: Plan) -> Tensor:
+    def forward(rows: Tensor, gates: Tensor, to: Plan) -> Tensor:
         """``[R, out]`` and ``[S·T, k]`` to ``[S·T, out]``."""
-        gates = gates * to.kept
-        ctx.plan = to
-        ctx.save_for_backward(rows, gates)
-        return _sum_rows(rows, to.row, gates)
+        return _sum_rows(rows, to.row, gates * to.kept)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Plan], output: Tensor) -> None:
+        """Keep all of it."""
+        ctx.plan = inputs[2]
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of rows and gates."""
         rows, gates = ctx.saved_tensors
@@ -207,4 +215,4 @@ class _WeightedSum(torch.autograd.Function):
         gradient = gradient.index_select(0, to.token)
         of_gates = torch.linalg.vecdot(rows, gradient)[to.row] * to.kept
         weight = gates.view(-1)[to.assignment] * to.filled
-        return gradient.mul_(weight[:, None]), of_gates, None
+        return gradient * weight[:, None], of_gates, None

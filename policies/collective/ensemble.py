@@ -14,6 +14,7 @@ from ...envs.validation import real
 from ...learners import softmax
 from . import aggregation as by
 from .experts import Activation, Experts, flatten
+from .routing import average
 
 AGGREGATIONS = ("mean", "vote", "weighted")
 
@@ -71,7 +72,7 @@ class Ensemble(nn.Module):
         lead = self.members.copies
         return Opinion(
             self.aggregate(probs).view(*lead, *batch, -1),
-            by.disagreement(probs).view(lead + batch),
+            by.variance(probs).view(lead + batch),
             logits.view(*lead, self.members.experts, *batch, -1),
         )
 
@@ -137,7 +138,7 @@ def diverse_loss(logits: Tensor, labels: Tensor, *, weight: float = 0.1, of: Spo
     """
     said = logits.log_softmax(-1)
     true = labels.unsqueeze(-2).expand(logits.shape[:-1])
-    task = -said.gather(-1, true[..., None]).squeeze(-1).mean(-1)
+    task = -average(said.gather(-1, true[..., None]).squeeze(-1), -1)
     if not real("weight", weight, 0):
         return task
     return task + weight * mean_correlation(of(said.exp(), labels)).unsqueeze(-1)

@@ -7,6 +7,7 @@ copies it is in, and no global generator is touched.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -111,10 +112,29 @@ class Experts(nn.Module):
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer:
                 rows = self.activation(rows)
-            rows = _GroupedLinear.apply(
-                rows, weight.view(-1, *weight.shape[-2:]), bias.view(-1, bias.shape[-1])
-            )
+            stacks = weight.view(-1, *weight.shape[-2:]), bias.view(-1, bias.shape[-1])
+            rows = _GroupedLinear.apply(*lowered(rows, *stacks))
         return rows if self.final is None else self.final(rows)
+
+
+def lowered(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What a product is of: under autocast in its precision, as it is otherwise."""
+    device = tensors[0].device.type
+    if not _autocast(device):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
+
+
+def in_full(device: torch.device) -> contextlib.AbstractContextManager:
+    """Within it products have the precision of what they are of, under autocast too."""
+    if not _autocast(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def _autocast(device: str) -> bool:
+    """Whether it is on; PyTorch will not be asked of devices that have none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def widths(inputs: int, hidden: int | Sequence[int], outputs: int) -> tuple[int, ...]:
@@ -144,13 +164,16 @@ class _GroupedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """``[G, R, in]``, ``[G, in, out]``, ``[G, out]`` to ``[G, R, out]``."""
-        ctx.save_for_backward(rows, weight)
         return product(rows, weight.mT).add_(bias[:, None])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        """Keep rows and weights."""
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         """Gradients of the three; the rows' only if they are wanted."""
         rows, weight = ctx.saved_tensors

@@ -13,11 +13,11 @@ from .dispatch import grouped
 from .experts import Activation, Experts, flatten, widths
 from .routing import Load, NoisyTopK, Top1, balance_loss, load, raw_z_loss, room, z_loss
 
-MOE_AS_PUBLISHED: dict[str, Any] = {"outputs": None, "capacity_factor": None}
-"""The document's MoE: as wide as its input, and a capacity that is declared but never applied."""
+MOE_AS_PUBLISHED: dict[str, Any] = {"capacity_factor": None}
+"""The document's MoE: a capacity that is declared but never applied."""
 
-SWITCH_AS_PUBLISHED: dict[str, Any] = {"outputs": None, "z_penalty": raw_z_loss}
-"""The document's Switch: as wide as its input, and a z-loss on raw logits."""
+SWITCH_AS_PUBLISHED: dict[str, Any] = {"z_penalty": raw_z_loss}
+"""The document's Switch: a z-loss on raw logits."""
 
 
 class Mixed(NamedTuple):
@@ -62,7 +62,11 @@ class _Mixture(nn.Module):
 
         Args:
             x: ``[*copies, *batch, in]``; all of a copy's batch are tokens that share its experts' capacity.
-            key: Of the router's noise, int64 ``[*copies]``: another for every step of training. None: no noise.
+            key: Of the router's noise, int64 ``[*copies]``, or a seed: another for every step. ``MoE`` needs it in
+                training mode; in evaluation mode there is no noise, whatever the key. ``Switch`` has none.
+
+        Raises:
+            ConfigError: No key for a noisy router in training mode, or inputs or a key of another shape.
         """
         rows, batch = flatten(x, self.experts.copies, self.experts.sizes[0])
         route = self.router(rows, key)
@@ -95,11 +99,14 @@ class MoE(_Mixture):
         activation: Of the experts' hidden layers.
         final: After an expert's last one; None leaves it linear.
 
-    Where one of a token's experts has no room, the other's gate stays what it was.
+    Where one of a token's experts has no room, the other's gate stays what it was. Noise and capacity follow
+    ``train()`` and ``eval()``; training without noise is ``layer.router.eval()``.
 
     Raises:
         ConfigError: An argument out of range.
     """
+
+    router: NoisyTopK
 
     def __init__(
         self,

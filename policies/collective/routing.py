@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from ...envs import rng
 from ...envs.errors import ConfigError
 from ...envs.validation import whole
-from .experts import as_keys, uniform_parameter
+from .experts import as_keys, in_full, uniform_parameter
 
 
 class Route(NamedTuple):
@@ -41,7 +42,9 @@ class Load(NamedTuple):
 
 
 class Linear(nn.Module):
-    """A linear map for each copy: ``[S, T, in]`` to ``[S, T, out]``.
+    """A linear map for each copy: ``[S, T, in]`` to ``[S, T, out]``, in the precision of its weights.
+
+    Under autocast too: rounded logits choose other experts (Fedus, Zoph & Shazeer, 2022, "selective precision").
 
     Args:
         purpose: Names its initial weights, which hang on the key and this name alone.
@@ -54,7 +57,8 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Every row of each copy."""
-        out = torch.bmm(x, self.weight.view(-1, *self.weight.shape[-2:]))
+        with in_full(x.device):
+            out = torch.bmm(x.to(self.weight.dtype), self.weight.view(-1, *self.weight.shape[-2:]))
         return out if self.bias is None else out + self.bias.view(-1, 1, out.shape[-1])
 
 
@@ -78,9 +82,13 @@ class TopK(nn.Module):
 
     def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
         """Route tokens ``[S, T, in]``; there is no noise, so no use for a key."""
-        return self.route(self.gate(x))
+        return self.quiet(x)
 
-    def route(self, logits: Tensor) -> Route:
+    def quiet(self, x: Tensor) -> Route:
+        """Route tokens ``[S, T, in]`` without noise, in any mode."""
+        return self._route(self.gate(x))
+
+    def _route(self, logits: Tensor) -> Route:
         """Route by logits ``[S, T, E]``: a softmax over the k greatest is the softmax over all, renormalised."""
         best, chosen = logits.topk(self.k, dim=-1)
         return Route(chosen, best.softmax(-1), logits)
@@ -90,6 +98,7 @@ class NoisyTopK(TopK):
     """The noisy top-k gate: logits ``x W_g + N(0, 1) · softplus(x W_n)``, gates their softmax over the top k.
 
     Shazeer et al., "Outrageously large neural networks" (2017), equations 3 to 5. Arguments are those of :class:`TopK`.
+    The noise is there in training mode alone, as a dropout is; ``eval()`` routes without.
     """
 
     def __init__(self, inputs: int, experts: int, k: int = 2, *, key: Tensor | int) -> None:
@@ -99,21 +108,30 @@ class NoisyTopK(TopK):
         self.noise = Linear("gate-noise", inputs, experts, keys)
 
     def forward(self, x: Tensor, key: Tensor | int | None = None) -> Route:
-        """Route tokens ``[S, T, in]``; with a ``key`` (int64 ``[*copies]``, or a seed), noisily, as in training.
+        """Route tokens ``[S, T, in]``: in training mode noisily, in evaluation mode without noise, whatever the key.
+
+        Args:
+            x: Tokens.
+            key: Of the noise, int64 ``[*copies]``, or a seed: another for every step of training.
 
         Raises:
-            ConfigError: Another shape of the key.
+            ConfigError: No key in training mode, or one of another shape.
         """
+        if not self.training:
+            return self.quiet(x)
+        if key is None:
+            raise ConfigError(
+                "a noisy router in training mode draws its noise by a key: pass key=, another for every step, "
+                "or call eval() on the layer (or on its router alone) to route without noise"
+            )
+        key = as_keys(key).to(x.device)
+        if tuple(key.shape) != self.copies:
+            raise ConfigError(
+                f"the key of the noise must be int64 {list(self.copies)}, got {list(key.shape)}"
+            )
         logits = self.gate(x)
-        if key is not None:
-            key = as_keys(key).to(x.device)
-            if tuple(key.shape) != self.copies:
-                raise ConfigError(
-                    f"the key of the noise must be int64 {list(self.copies)}, got {list(key.shape)}"
-                )
-            noise = rng.normal(rng.bits(key.reshape(-1), "gate-noise", tuple(logits.shape[1:])))
-            logits = logits + noise.to(logits) * F.softplus(self.noise(x))
-        return self.route(logits)
+        noise = rng.normal(rng.bits(key.reshape(-1), "gate-noise", tuple(logits.shape[1:])))
+        return self._route(logits + noise.to(logits) * F.softplus(self.noise(x)))
 
 
 class Top1(nn.Module):
@@ -186,15 +204,16 @@ def _everyone(weights: Tensor, logits: Tensor) -> Route:
 
 def dense_weights(route: Route) -> Tensor:
     """Weights of all experts, ``[S, T, E]``; zero for those not chosen."""
-    return torch.zeros_like(route.logits).scatter(-1, route.chosen, route.gates)
+    return torch.zeros_like(route.logits, dtype=route.gates.dtype).scatter(-1, route.chosen, route.gates)
 
 
 def room(factor: float | None, k: int, tokens: int, experts: int) -> int | None:
     """Tokens an expert may take, ``⌊factor · k · tokens / E⌋`` and one at least; None, any number, without a factor.
 
-    The capacity rule of GShard and of Switch transformers (equation 3), in one place.
+    The capacity rule of GShard and of Switch transformers (equation 3), in one place. The factor is the decimal that
+    it is written as: 1.15 of 100 tokens are 115, though the float is a hair less.
     """
-    return None if factor is None else max(1, int(factor * k * tokens / experts))
+    return None if factor is None else max(1, Fraction(str(factor)) * k * tokens // experts)
 
 
 def shares(chosen: Tensor, experts: int) -> Tensor:
@@ -202,6 +221,11 @@ def shares(chosen: Tensor, experts: int) -> Tensor:
     counts = torch.zeros(*chosen.shape[:-2], experts, device=chosen.device)
     flat = chosen.flatten(-2)
     return counts.scatter_add_(-1, flat, torch.ones_like(flat, dtype=counts.dtype)) / max(flat.shape[-1], 1)
+
+
+def average(values: Tensor, *dims: int) -> Tensor:
+    """Mean over dimensions; 0 over none: losses of an empty batch."""
+    return values.mean(dims) if values.numel() else values.sum(dims)
 
 
 def balance_loss(logits: Tensor, chosen: Tensor) -> Tensor:
@@ -218,7 +242,7 @@ def balance_loss(logits: Tensor, chosen: Tensor) -> Tensor:
         ``[…]``.
     """
     experts = logits.shape[-1]
-    return experts * (shares(chosen, experts) * logits.softmax(-1).mean(-2)).sum(-1)
+    return experts * (shares(chosen, experts) * average(logits.softmax(-1), -2)).sum(-1)
 
 
 def z_loss(logits: Tensor) -> Tensor:
@@ -226,12 +250,12 @@ def z_loss(logits: Tensor) -> Tensor:
 
     Zoph et al., "ST-MoE" (2022), equation 5.
     """
-    return logits.logsumexp(-1).square().mean(-1)
+    return average(logits.logsumexp(-1).square(), -1)
 
 
 def raw_z_loss(logits: Tensor) -> Tensor:
     """``mean(logits²)``, as the document has it: it also pulls on differences between experts."""
-    return logits.square().mean((-2, -1))
+    return average(logits.square(), -2, -1)
 
 
 def load(chosen: Tensor, kept: Tensor, experts: int, copies: tuple[int, ...], batch: tuple[int, ...]) -> Load:

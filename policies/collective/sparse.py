@@ -3,7 +3,8 @@
 There is no grouped product on a CPU, and none is missed: what an expert reads and writes fits into the cache, from
 the gather of its tokens over all layers to the weighted sum, and the same on the way back. So no bucket is padded,
 and nothing as large as all assignments together is ever written: the way back computes hidden layers anew, which
-takes less time than fresh memory to keep them in. Few rows are better off in one batched product;
+takes less time than fresh memory to keep them in. So they must be pure functions, whose derivative is written down
+here: what has parameters or draws at random is refused. Few rows are better off in one batched product;
 :mod:`~studyhall.policies.collective.dispatch` decides.
 """
 
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...envs.errors import ConfigError
+from ...learners import softmax
 from ...learners.networks import _onednn
-from .experts import Experts
+from .experts import Experts, lowered
 
 Function = Callable[[Tensor], Tensor]
 Layers = list[tuple[Tensor, Tensor]]
@@ -34,11 +37,32 @@ class Queues(NamedTuple):
     """Of the S·E queues, A in all."""
 
 
+def _softmax_back(gradient: Tensor, at: Tensor, after: Tensor) -> Tensor:
+    return torch.ops.aten._softmax_backward_data(gradient.mT, after.mT, -2, after.dtype).mT
+
+
+_DERIVATIVES: dict[Function, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    F.gelu: lambda g, at, after: torch.ops.aten.gelu_backward.grad_input(g, at, grad_input=g),
+    F.relu: lambda g, at, after: torch.ops.aten.threshold_backward(g, after, 0.0),
+    torch.relu: lambda g, at, after: torch.ops.aten.threshold_backward(g, after, 0.0),
+    torch.sigmoid: lambda g, at, after: torch.ops.aten.sigmoid_backward(g, after),
+    torch.tanh: lambda g, at, after: torch.ops.aten.tanh_backward(g, after),
+    softmax: _softmax_back,
+}
+"""The gradient of a function's input from that of its output, which may be overwritten, its input and its output."""
+
+
+def pure(experts: Experts) -> bool:
+    """Whether a :func:`mixture` of them can be computed: their functions are of those whose derivative is known."""
+    used = [function for function in _functions(experts) if function is not None]
+    return all(any(function is known for known in _DERIVATIVES) for function in used)
+
+
 def mixture(experts: Experts, x: Tensor, gates: Tensor, queues: Queues) -> Tensor:
     """Each token's weighted sum over the experts it is queued at.
 
     Args:
-        experts: E experts, S copies in all.
+        experts: E :func:`pure` experts, S copies in all.
         x: ``[S·T, in]``.
         gates: ``[S·T, k]``.
         queues: Who is computed by whom.
@@ -46,7 +70,7 @@ def mixture(experts: Experts, x: Tensor, gates: Tensor, queues: Queues) -> Tenso
     Returns:
         ``[S·T, out]``.
     """
-    return _Mixture.apply(experts, queues, x, gates, *experts.weights, *experts.biases)
+    return _Mixture.apply(experts, queues, *lowered(x, gates, *experts.weights, *experts.biases))
 
 
 class _Mixture(torch.autograd.Function):
@@ -69,9 +93,12 @@ class _Mixture(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the inputs (if they are wanted), of the gates and of all stacks."""
+        if torch.is_grad_enabled():
+            raise ConfigError(
+                "there are no gradients of gradients of so many tokens on a CPU: take fewer at once, or torch.func.grad"
+            )
         x, gates, *parameters = ctx.saved_tensors
         experts, queues = ctx.experts, ctx.queues
         of_x = torch.zeros_like(x) if ctx.needs_input_grad[2] else None
@@ -106,13 +133,14 @@ def _back(
     """
     inputs, hidden = [rows], []
     for weight, bias in layers[:-1]:
-        hidden.append(_apply(experts.activation, _product(inputs[-1], weight.mT, bias)))
-        inputs.append(hidden[-1].after)
+        hidden.append(_product(inputs[-1], weight.mT, bias))
+        inputs.append(experts.activation(hidden[-1]))
     weight, bias = layers[-1]
     if experts.final is not None:
-        said = _apply(experts.final, _product(inputs[-1], weight.mT, bias))
-        of_gate = torch.linalg.vecdot(said.after, delta)
-        delta = said.back(delta)
+        at = _product(inputs[-1], weight.mT, bias)
+        said = experts.final(at)
+        of_gate = torch.linalg.vecdot(said, delta)
+        delta = _DERIVATIVES[experts.final](delta, at, said)
         back = _product(delta, weight)
     else:  # the same y · delta, where y = h W + b is not at hand, but delta Wᵀ is
         back = _product(delta, weight)
@@ -123,37 +151,9 @@ def _back(
         of_weight.copy_(_outer(inputs[layer], delta))
         torch.sum(delta, 0, out=of_bias)
         if layer:
-            delta = hidden[layer - 1].back(back)
+            delta = _DERIVATIVES[experts.activation](back, hidden[layer - 1], inputs[layer])
             back = _product(delta, layers[layer - 1][0])
     return of_gate, back
-
-
-class _Applied:
-    """A function at a point, and its derivative there."""
-
-    def __init__(self, function: Function, at: Tensor) -> None:
-        with torch.enable_grad():
-            self.at = at.detach().requires_grad_()
-            self.graph = function(self.at)
-        self.after = self.graph.detach()
-
-    def back(self, gradient: Tensor) -> Tensor:
-        """The gradient of the input from that of the output, which may be overwritten."""
-        return torch.autograd.grad(self.graph, self.at, gradient)[0]
-
-
-class _Gelu(_Applied):
-    """The same without a graph."""
-
-    def __init__(self, at: Tensor) -> None:
-        self.at, self.after = at, F.gelu(at)
-
-    def back(self, gradient: Tensor) -> Tensor:
-        return torch.ops.aten.gelu_backward.grad_input(gradient, self.at, grad_input=gradient)
-
-
-def _apply(function: Function, at: Tensor) -> _Applied:
-    return _Gelu(at) if function is F.gelu else _Applied(function, at)
 
 
 def _functions(experts: Experts) -> list[Function | None]:

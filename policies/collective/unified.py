@@ -78,7 +78,10 @@ class UnifiedCollective(nn.Module):
 
         Args:
             x: ``[*copies, *batch, in]``.
-            key: Of a learned weighting's noise, int64 ``[*copies]``; None: no noise.
+            key: Of a learned weighting's noise, as of ``MoE``: needed in training mode, without effect in evaluation.
+
+        Raises:
+            ConfigError: No key for a learned weighting in training mode, or inputs or a key of another shape.
         """
         copies = self.specialists.copies
         rows, batch = flatten(x, copies, self.specialists.sizes[0])
@@ -91,4 +94,5 @@ class UnifiedCollective(nn.Module):
 
     def weights(self, rows: Tensor) -> Tensor:
         """Of the specialists, without noise, ``[S, M, E]``, for inputs ``[S, M, in]``."""
-        return dense_weights(self.weighting(rows, None))
+        weighting = self.weighting
+        return dense_weights(weighting.quiet(rows) if isinstance(weighting, NoisyTopK) else weighting(rows))
