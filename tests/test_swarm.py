@@ -390,9 +390,9 @@ def test_the_best_of_those_who_ask_descend_and_it_is_written_back_and_counted():
 
 def test_refining_works_under_inference_mode():
     kwargs = {"particles": 3, "refiners": 1, "shifted": True, "rotated": True, "horizon": 9}
-    plain = course(SwarmWorld(**kwargs), HybridPSO(), 2)
+    plain = course(SwarmWorld(**kwargs), HybridPSO(refiners=1), 2)
     with torch.inference_mode():
-        inferred = course(SwarmWorld(**kwargs), HybridPSO(), 2)
+        inferred = course(SwarmWorld(**kwargs), HybridPSO(refiners=1), 2)
     assert torch.equal(plain[-1].reward, inferred[-1].reward)
 
 
@@ -586,6 +586,8 @@ def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
         world.step(torch.full((1, 2, 3), -0.5))
     with pytest.raises(ConfigError, match="refiners"):
         HybridPSO().bind(world)
+    with pytest.raises(ConfigError, match="make the world with refine_rate=2.0"):
+        HybridPSO(refine_rate=2.0).bind(SwarmWorld(particles=4, refiners=3))
     with pytest.raises(ConfigError, match="inertia"):
         PSO(inertia=-1.0)
     with pytest.raises(ConfigError, match="function must value"):
