@@ -415,5 +415,10 @@ class Channel(RoomSettings):
         """Which worlds are in isolated mode, bool ``[W]``."""
         return self._in_mode("isolated")
 
+    @property
+    def unheard(self) -> Tensor:
+        """Worlds in which nobody hears anybody, muted ones and isolated ones: bool ``[W]``."""
+        return self.isolated | self._in_mode("mute")
+
     def _in_mode(self, name: str) -> Tensor:
         return self._mode == MODES.index(name)

@@ -73,10 +73,12 @@ As in `classroom-v0`. Labels of one's slice come by themselves.
 Per member: `score` (see Rewards), `member_score`, `contribution`, `exam_accuracy` (its own), `utilisation` (share of
 samples on which it was consulted), `load` (mean weight), `consulted` (samples), `bytes`, `labels`, `label_bytes`. Per
 world: `collective_score`, `collective_accuracy`, `entropy` (of the weights, in nats), `diversity` (share of pairs of
-members with different best classes), `dropped` (samples nobody bid for), `calls`. Scores and accuracies are of the
-last exam; the others of all samples of the episode, of each step in infos, where `collective_prequential` is the
-collective's accuracy on the slice. Scores are smoothed (`exam_smoothing`), accuracies are not. What the collective
-would be without each is computed for all at once, which takes memory for N² answers to every item of the exam.
+members with different best classes), `dropped` (samples nobody bid for), `members_in_use` (exp of the entropy of who is
+consulted: N where all are alike, 1 where it is always the same), `busiest` (the greatest share of the consultations),
+`calls`. Scores and accuracies are of the last exam; the others of all samples of the episode, of each step in infos,
+where `collective_prequential` is the collective's accuracy on the slice. Scores are smoothed (`exam_smoothing`),
+accuracies are not. What the collective would be without each is computed for all at once, which takes memory for N²
+answers to every item of the exam.
 
 ## Arguments
 Those of `classroom-v0`, but for `students`, `teacher_budget`, `teacher_unit` and `cap`, and:
@@ -105,9 +107,10 @@ from torch import Tensor
 
 from . import ledger
 from .classroom import Classroom, prefixed, under
-from .errors import ConfigError
+from .errors import ConfigError, unknown
 from .exam import distributions, progress_reward
 from .mixing import Mixing, disagreement, entropy
+from .streams.schedule import SHARES
 from .validation import real
 from .world import Outcome, TensorDict
 
@@ -141,11 +144,13 @@ class Collective(Classroom):
     ) -> None:
         self.consult_price = real("consult_price (reward per consulted sample)", consult_price, 0)
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
+        if share not in (*SHARES, "parts"):
+            raise unknown("share", str(share), (*SHARES, "parts"))
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
         super().__init__(students=members, share=shared, teacher_budget=None, **kwargs)
         self.mixing = Mixing(self.num_agents, weighting, k)
-        self._alone = self.channel.isolated | self.channel._in_mode("mute")  # who hears nobody, bool [W]
+        self._alone = self.channel.unheard
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
@@ -313,6 +318,9 @@ class Collective(Classroom):
     def _shares(self, tally: TensorDict) -> TensorDict:
         """Counts, and means over the samples they are of."""
         asked = tally["asked"].clamp_min(1)
+        consulted = tally["consulted"].double()
+        shares = consulted / consulted.sum(-1, keepdim=True).clamp_min(1)
+        in_use = torch.special.entr(shares).sum(-1).exp() * (shares.sum(-1) > 0)
         return {
             "utilisation": tally["consulted"] / asked[:, None],
             "load": tally["load"] / asked[:, None],
@@ -320,6 +328,8 @@ class Collective(Classroom):
             "entropy": tally["entropy"] / asked,
             "diversity": tally["diversity"] / asked,
             "dropped": tally["dropped"],
+            "members_in_use": in_use.float(),
+            "busiest": shares.amax(-1).float(),
         }
 
     def _prequential(self, state: TensorDict, targets: Tensor, silent: Tensor, said: Tensor) -> TensorDict:

@@ -83,8 +83,8 @@ class Specialists(Policy):
         """
         if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
             raise ConfigError(
-                f"policy {self.system} answers and bids: {type(world).__name__} is no collective-v0 "
-                "with learners of your own"
+                f"policy {self.system} brings specialists that answer and bid: use it in collective-v0, without "
+                "learners=… (for learners that the world hosts there are bidders: confident_bids, collective-bids)"
             )
         mixing: Mixing = world.mixing  # type: ignore[attr-defined]
         self.require(weighting=mixing.weighting)

@@ -49,6 +49,31 @@ def test_the_hosted_world_keeps_the_contract():
     check_world(HostedCollective, **{**SMALL, **kwargs}, weighting="votes", mode="shuffled")
 
 
+# ---- who is in use ----------------------------------------------------------------------------------
+
+
+def test_members_in_use_are_counted_by_who_is_consulted():
+    """All alike count as N, one alone as 1, three to one as exp of the entropy of (¾, ¼); nobody as 0."""
+    made, _ = world(num_worlds=4)
+    bids = torch.zeros(4, 3, 4)  # [W, N, B]
+    bids[0] = 0.5
+    bids[1, 2] = 0.5
+    bids[2, 0, :3] = bids[2, 1, 3] = 0.5
+    exam = torch.zeros(4, 3, 10)
+    for _ in range(3):
+        found = made.step(actions(made, bids=bids, answers_bids=exam)).info
+    made.step(actions(made, bids=bids, answers_bids=exam))
+    mixed = math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    for figures in (found, made.metrics()):
+        assert figures["members_in_use"].tolist() == pytest.approx([3, 1, mixed, 0])
+        assert figures["busiest"].tolist() == pytest.approx([1 / 3, 1, 0.75, 0])
+
+
+def test_an_unknown_share_lists_all_of_them():
+    with pytest.raises(UnknownName, match="did you mean 'parts'"):
+        Collective(share="part")
+
+
 # ---- weights, against plain loops -------------------------------------------------------------------
 
 
@@ -649,7 +674,7 @@ def test_mistakes_of_policies():
         begin(Specialists("ensemble", aggregation="median"))
     with pytest.raises(UnknownName, match="unknown way of voting"):
         begin(Specialists("voting", voting="loud"))
-    with pytest.raises(ConfigError, match="HostedCollective is no collective-v0 with learners of your own"):
+    with pytest.raises(ConfigError, match=r"without learners=… .* confident_bids, collective-bids"):
         Specialists().bind(hosted()[0])
 
 
