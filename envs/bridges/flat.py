@@ -16,8 +16,8 @@ MOST = 256
 
 INSTEAD = (
     "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
-    "smaller slices (slice_size=1) and exams, actions='listen' (with learners=…) or 'coefficients', or choices=True "
-    "(or bound=…)"
+    "smaller slices (slice_size=1) and exams, learners=… with actions='listen', 'gated' or 'discrete', "
+    "actions='coefficients', or choices=True (or bound=…)"
 )
 
 
