@@ -33,8 +33,8 @@ from trainings import compared
 
 from studyhall import make_sb3, make_world
 from studyhall.envs.collective_hosted import SAMPLE_FEATURES
-from studyhall.policies.bid_scorer import BidScorer
-from studyhall.policies.sb3_bids import BidPolicy
+from studyhall.policies.bids.sb3 import BidPolicy
+from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.set_scorer import OWN
 
 SETTING = {

@@ -61,7 +61,7 @@ for _spec in (
         "states that exchange messages until they know what all have seen; to be trained",
     ),
     *(
-        PolicySpec(name, "studyhall.policies.collectives:Specialists", summary, {"system": name})
+        PolicySpec(name, "studyhall.policies.panels.specialists:Specialists", summary, {"system": name})
         for name, summary in (
             ("ensemble", "specialists learn alone and answer together"),
             ("weighted_ensemble", "the same under learnt weights"),
@@ -74,7 +74,7 @@ for _spec in (
     ),
     PolicySpec(
         "confident_bids",
-        "studyhall.policies.bidders:Bidders",
+        "studyhall.policies.bids:Bidders",
         "bid what one's own network is sure of (hosted collectives)",
     ),
     PolicySpec(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..envs.errors import ConfigError
-from . import bidders, learned, multi_input
+from . import learned, multi_input
+from .bids import bidders
 from .files import damaged, read
 from .messages.policy import FORMAT as MESSAGES
 from .messages.policy import MessagePolicy

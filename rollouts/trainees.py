@@ -22,7 +22,8 @@ from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
 from ..envs.hosted import HostedClassroom
 from ..envs.messages import MessageWorld
-from ..policies.bidders import ScorerBids
+from ..policies.bids.bidders import ScorerBids
+from ..policies.bids.sb3 import BidPolicy, save_bids
 from ..policies.files import save
 from ..policies.learned import ScorerPolicy
 from ..policies.messages.feedforward import FeedforwardPolicy
@@ -31,7 +32,6 @@ from ..policies.messages.sb3 import MessageSB3Policy
 from ..policies.multi_input import MultiInputPolicy, Together, save_multi_input
 from ..policies.policy import Policy
 from ..policies.sb3 import SetPolicy, described, save_policy
-from ..policies.sb3_bids import BidPolicy, save_bids
 from ..scenarios import Scenario
 from .algorithms import A2CSettings, PPOSettings, Settings
 

@@ -16,11 +16,11 @@ from studyhall.envs import EnvSpec, Outcome, World, rng
 from studyhall.envs import registry as worlds
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
-from studyhall.policies.bid_scorer import BidScorer
-from studyhall.policies.bidders import LearnedBids, ScorerBids
+from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
+from studyhall.policies.bids.sb3 import BidPolicy, save_bids
+from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.multi_input import LearnedMultiInput, Together, save_multi_input
 from studyhall.policies.sb3 import SetPolicy
-from studyhall.policies.sb3_bids import BidPolicy, save_bids
 from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import Scenario, registry

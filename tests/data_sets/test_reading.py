@@ -76,7 +76,9 @@ def test_names_listed():
 def test_unknown_names():
     with pytest.raises(UnknownName, match=r"^unknown data set 'minst': did you mean 'mnist'"):
         load_dataset("minst")
-    with pytest.raises(UnknownName, match=r"known are ag_news, cifar10, cifar100, digits, fashion_mnist, mnist$"):
+    with pytest.raises(
+        UnknownName, match=r"known are ag_news, cifar10, cifar100, digits, fashion_mnist, mnist$"
+    ):
         load_dataset("zzz")
     with pytest.raises(UnknownName):
         load_dataset("")

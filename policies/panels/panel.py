@@ -1,38 +1,19 @@
-"""Panels: specialists, what they bid, and what they learn; the collective layers as they act in a world.
-
-A panel is an ``nn.Module`` of W independent copies. Inputs are ``[W, R, D]`` where all specialists see the same R
-samples, or ``[W, N, R, D]`` where each has a view of its own; answers are distributions ``[W, N, R, C]``, bids
-``[W, N, R]``.
-
-| panel | bids | loss |
-|---|---|---|
-| :class:`Ensemble` | alike, or by confidence | each specialist's own |
-| :class:`WeightedEnsemble` | softmax of N learnt numbers | likewise; the numbers learn by what the mixture says |
-| :class:`DiverseEnsemble` | alike, or by confidence | own, and the correlation of errors |
-| :class:`MixtureOfExperts` | a noisy top-k router's | the mixture's, and the balance loss |
-| :class:`SwitchPanel` | a top-1 router's | of the answer sharpened by its gate, balance and z-loss |
-| :class:`VotingPanel` | stated confidence | the mixture's |
-| :class:`UnifiedPanel` | any of three | the mixture's |
-
-The last four are layers of :mod:`~studyhall.policies.collective`, and learn as these
-(:mod:`~studyhall.policies.layer_panels`).
-"""
+"""Panels whose specialists learn on their own: ensembles, under equal, learnt or diverse weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..envs.errors import unknown
-from ..envs.validation import real
-from ..learners import label_loss, softmax
-from .collective import MOE_AS_PUBLISHED, Experts, diverse_loss, errors, predictions
-from .collective.aggregation import weighted
-from .layer_panels import AnyPanel, MixtureOfExperts, SwitchPanel, UnifiedPanel, VotingPanel, surprise
+from ...envs.errors import unknown
+from ...envs.validation import real
+from ...learners import label_loss, softmax
+from ..collective import Experts, diverse_loss, errors, predictions
+from ..collective.aggregation import weighted
+from .layers import AnyPanel, surprise
 
 _CORRELATED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"errors": errors, "predictions": predictions}
 
@@ -155,22 +136,3 @@ class DiverseEnsemble(Panel):
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """As :func:`~studyhall.policies.collective.diverse_loss`."""
         return diverse_loss(self.logits(x), labels[:, 0].clamp_min(0), weight=self.weight, of=self.of)
-
-
-PANELS: dict[str, Any] = {
-    "ensemble": Ensemble,
-    "weighted_ensemble": WeightedEnsemble,
-    "diverse_ensemble": DiverseEnsemble,
-    "moe": MixtureOfExperts,
-    "switch": SwitchPanel,
-    "voting": VotingPanel,
-    "unified": UnifiedPanel,
-}
-"""All of them, by the names of their policies."""
-
-AS_PUBLISHED: dict[str, dict[str, Any]] = {
-    "diverse_ensemble": {"of": "predictions"},
-    "moe": MOE_AS_PUBLISHED,
-    "switch": {"z_form": "raw"},
-}
-"""Options with which a panel does what its document does, where that is not what it does without them."""

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..envs.errors import unknown
-from ..learners import label_loss, softmax
-from .collective import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
-from .collective.routing import dense_weights
+from ...envs.errors import unknown
+from ...learners import label_loss, softmax
+from ..collective import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
+from ..collective.routing import dense_weights
 
 _Z_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"logsumexp": z_loss, "raw": raw_z_loss}
 

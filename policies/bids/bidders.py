@@ -8,13 +8,13 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError, unknown
-from ..envs.validation import real
-from ..envs.world import TensorDict, World
-from .bid_scorer import BidScorer
-from .files import damaged, read
-from .policy import Policy
-from .set_scorer import OWN
+from ...envs.errors import ConfigError, unknown
+from ...envs.validation import real
+from ...envs.world import TensorDict, World
+from ..files import damaged, read
+from ..policy import Policy
+from ..set_scorer import OWN
+from .scorer import BidScorer
 
 FORMAT = "studyhall bid scorer, 1"
 
@@ -77,7 +77,7 @@ class Bidders(BiddingPolicy):
 
 
 class ScorerBids(BiddingPolicy):
-    """The bids of a :class:`~studyhall.policies.bid_scorer.BidScorer`, without noise.
+    """The bids of a :class:`~studyhall.policies.bids.scorer.BidScorer`, without noise.
 
     Args:
         scorer: On the device of the worlds it will act in.
@@ -119,7 +119,7 @@ class LearnedBids(ScorerBids):
     Nothing in the file is ever unpickled: weights are loaded as bare tensors, the rest is JSON.
 
     Args:
-        source: A zip that ``studyhall train`` or :func:`~studyhall.policies.sb3_bids.save_bids` wrote, or the name of
+        source: A zip that ``studyhall train`` or :func:`~studyhall.policies.bids.sb3.save_bids` wrote, or the name of
             one that comes with the package; see :func:`~studyhall.policies.files.trained`.
 
     Attributes:

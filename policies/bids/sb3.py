@@ -17,13 +17,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from torch import Tensor, nn
 
-from ..envs.bridges.flat import FlatActions
-from ..envs.errors import ConfigError
-from .bid_scorer import BidScorer
+from ...envs.bridges.flat import FlatActions
+from ...envs.errors import ConfigError
+from ..files import save
+from ..sb3 import OwnNetworkPolicy, described, env_of
+from ..set_scorer import OWN
 from .bidders import FORMAT
-from .files import save
-from .sb3 import OwnNetworkPolicy, described, env_of
-from .set_scorer import OWN
+from .scorer import BidScorer
 
 
 class BidPolicy(OwnNetworkPolicy):

@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..envs import rng
-from ..envs.errors import ConfigError, unknown
-from ..envs.mixing import Mixing
-from ..envs.validation import whole
-from ..envs.world import TensorDict, World
-from ..learners import make_optimiser
-from ..learners.lesson import none
-from .collective import aggregation
-from .copies import Copies
-from .layer_panels import AnyPanel
-from .panels import AS_PUBLISHED, PANELS
-from .policy import Policy
+from ...envs import rng
+from ...envs.errors import ConfigError, unknown
+from ...envs.mixing import Mixing
+from ...envs.validation import whole
+from ...envs.world import TensorDict, World
+from ...learners import make_optimiser
+from ...learners.lesson import none
+from ..collective import aggregation
+from ..copies import Copies
+from ..policy import Policy
+from . import AS_PUBLISHED, PANELS
+from .layers import AnyPanel
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
