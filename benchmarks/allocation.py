@@ -30,7 +30,7 @@ from studyhall.envs.allocation import Allocation
 from studyhall.envs.streams import Dataset, load_dataset
 from studyhall.envs.streams.text import words_of
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Router, Saliency, Swarm
+from studyhall.policies.allocators import Router, Saliency, SwarmAllocation
 from studyhall.policies.policy import Policy
 from studyhall.rollouts import interval
 from studyhall.rollouts.settings import parse_seeds
@@ -59,7 +59,7 @@ def contenders(reader: str) -> dict[str, Callable[[], Policy]]:
         "ink": Saliency,
         "relevance_router, glances": lambda: Router(reader=reader),
         "relevance_router": lambda: Router(reader=reader, see="pixels"),
-        "swarm_allocation": lambda: Swarm(reader=reader, see="pixels"),
+        "swarm_allocation": lambda: SwarmAllocation(reader=reader, see="pixels"),
     }
 
 

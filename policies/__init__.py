@@ -84,7 +84,7 @@ for _spec in (
     ),
     PolicySpec(
         "swarm_allocation",
-        "studyhall.policies.allocators:Swarm",
+        "studyhall.policies.allocators:SwarmAllocation",
         "the budget drifts to what scorers find relevant, tokens are drawn",
     ),
     PolicySpec(

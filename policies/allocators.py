@@ -172,7 +172,7 @@ class Router(Allocator):
         self.copies.load_state_dict(saved.get("scorers", {}))
 
 
-class Swarm(Router):
+class SwarmAllocation(Router):
     """The same scorers; the budget drifts towards what they find relevant, and k tokens are drawn from it.
 
     Args:

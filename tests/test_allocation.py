@@ -13,7 +13,7 @@ from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.tokens import Tokens, spend
 from studyhall.learners import make_optimiser
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Allocator, Glimpsers, Router, Saliency, Swarm
+from studyhall.policies.allocators import Allocator, Glimpsers, Router, Saliency, SwarmAllocation
 from studyhall.policies.copies import Copies
 from studyhall.testing import check_exam_blind, check_world
 
@@ -330,7 +330,7 @@ def accuracy(policy, steps=150, **kwargs):
 
 
 def test_scorers_that_learn_beat_ink_and_ink_beats_chance():
-    policies = (RandomPolicy(), Saliency(), Swarm(), Router())
+    policies = (RandomPolicy(), Saliency(), SwarmAllocation(), Router())
     chance, ink, swarm, learnt = (accuracy(policy, steps=200) for policy in policies)
     assert ink > chance + 0.05
     assert swarm > chance + 0.05
@@ -372,7 +372,7 @@ def test_which_token_is_read_tells_the_reader_nothing():
     assert told < 0.35
 
 
-@pytest.mark.parametrize("make", [Saliency, Router, Swarm])
+@pytest.mark.parametrize("make", [Saliency, Router, SwarmAllocation])
 def test_exam_inputs_shape_answers_alone(make):
     kwargs = {**SMALL, **make().world_kwargs}
     check_exam_blind(make, Allocation, steps=15, **kwargs)
