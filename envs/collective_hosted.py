@@ -26,9 +26,9 @@ Features of a sample: `confidence` (max p), `margin` (to the second class), `cer
 | `answers_bids` | `Box(0, 1, (E,))` | for the exam; to shape nothing else, as `answers` in `classroom-v0` |
 
 All is bounded, so `make_sb3("collective-v0", learners="mlp")` trains bidders with a "MultiInputPolicy" of
-Stable-Baselines3, where N − 1 + B + E numbers are 256 at most. `benchmarks/bids.py` trains one small network for all
-samples instead, which fits any N, B and E. Where nobody imitates anybody and all learn from all, bids change nothing
-later: a discount of 0 is right there.
+Stable-Baselines3, where N − 1 + B + E numbers are 256 at most. `studyhall train` trains one small network for all
+samples instead (`BidPolicy` of `studyhall.policies.bids.sb3`), which fits any N, B and E. Where nobody imitates anybody
+and all learn from all, bids change nothing later: a discount of 0 is right there.
 
 A step begins with a lesson: first learners learn the last slice, then they answer the coming one and the exam. Bids are
 made before it. `samples`, `answers_samples` and `secrets()["right"]` are therefore of the network before the coming

@@ -445,5 +445,7 @@ def _objective(
         for name in ("dimensions", "optimum"):
             if not hasattr(given, name):
                 raise ConfigError(f"objective {type(given).__name__} does not say its {name}: see Objective")
+        whole("dimensions of the objective", given.dimensions, 1)
+        real("optimum of the objective", given.optimum, -torch.inf)
         return given
     return NetworkLoss(**networks, device=device) if given == "network" else Function(given, **functions)

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 from torch import Tensor
 
 from ..envs.bridges.flat import FlatActions, FlatChoices, flat_space
@@ -42,6 +42,10 @@ class Together(BaseFeaturesExtractor):
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
         """One after the other."""
         return torch.cat([observations[name].flatten(1) for name in self.names], dim=-1)
+
+
+_PLAIN = (Together, CombinedExtractor)
+"""Extractors that add nothing to what is observed."""
 
 
 class MultiInputPolicy(Policy):
@@ -87,6 +91,7 @@ class LearnedMultiInput(MultiInputPolicy):
 
     Attributes:
         about: What the file says of itself.
+        world_kwargs: The form of actions that it was trained in, where its world has several.
 
     Raises:
         ConfigError: There is no such file or name, or the file is no policy of ours.
@@ -95,6 +100,9 @@ class LearnedMultiInput(MultiInputPolicy):
     def __init__(self, source: str) -> None:
         self.source = str(source)
         self.about, self._weights = read(self.source, FORMAT)
+        form = self.about.get("env_kwargs", {}).get("actions")
+        if isinstance(form, str):
+            self.world_kwargs = {"actions": form}
         try:
             self._forms = {name: dict(self.about[name]) for name in ("observations", "actions")}
         except (KeyError, TypeError, ValueError) as fault:
@@ -178,7 +186,8 @@ def save_multi_input(model: BaseAlgorithm, path: str | os.PathLike[str], **about
     world = env_of(model, MultiInputActorCriticPolicy).world
     policy: Any = model.policy
     again = network(policy.observation_space, policy.action_space, _layers(policy.state_dict()))
-    if _shapes(again) != _shapes(policy) or again.activation_fn is not policy.activation_fn:
+    as_is = type(policy) is MultiInputActorCriticPolicy and again.activation_fn is policy.activation_fn
+    if not as_is or type(policy.features_extractor) not in _PLAIN or _shapes(again) != _shapes(policy):
         raise ConfigError(
             "a MultiInputPolicy is saved where net_arch is a list of widths and the rest is as SB3 has it"
         )

@@ -44,6 +44,11 @@ TESTED = {
     "hard_vote_accuracy": "hard vote",
     "best_accuracy": "best member",
     "mean_accuracy": "mean member",
+    "soft_vote_dropout_accuracy": "soft vote, dropout on",
+    "hard_vote_dropout_accuracy": "hard vote, dropout on",
+    "best_dropout_accuracy": "best member, dropout on",
+    "mean_dropout_accuracy": "mean member, dropout on",
+    "dropout_vote_accuracy": "dropout vote",
 }
 """Test accuracies of a collective; its own metrics are of the exam."""
 

@@ -136,7 +136,7 @@ def _of_world(report: Report) -> Table:
     exam = "the last exam, and the slices" if tested else None
     _section(table, exam, [_metric_row(report, metric) for metric in own])
     for step in report.scenario.measure_at:
-        there = [f"{m}@{step}" for m in own if f"{m}@{step}" in report.metrics["open"]]
+        there = [f"{m}@{step}" for m in (*tested, *own) if f"{m}@{step}" in report.metrics["open"]]
         _section(table, f"at step {step:,}", [_metric_row(report, metric) for metric in there])
     costs = [_metric_row(report, metric) for metric in COSTS_ELSEWHERE if metric in has]
     _section(table, "cost and return", costs)

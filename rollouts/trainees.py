@@ -187,7 +187,8 @@ class Bidding(Trainee):
     """A :class:`BidPolicy` bids for the specialists of a collective.
 
     One's own score, which bids do not move, is noise in the reward, so contributions weigh more in training; and as
-    bids shape nothing that comes later, the discount is 0.
+    bids shape nothing that comes later, the discount is 0. Training takes an exam of 20 items in every step; the
+    scenario's own exams are those of the held-out worlds.
     """
 
     policy_class = BidPolicy
@@ -216,6 +217,11 @@ class Bidding(Trainee):
             raise ConfigError(
                 f"contribution_weight cannot be set: training by reward takes contribution_weight={weight:g}"
             )
+        for price in ("consult_price", "byte_price"):
+            if scenario.env_kwargs.get(price, 0.0):
+                raise ConfigError(
+                    f"{price} charges bids for the slice, which this training does not see: train with {price}=0"
+                )
         if scenario.env_kwargs.get("learn_from") == "consulted":
             raise ConfigError(
                 "with learn_from=consulted bids decide what is learnt, which this training does not look ahead to: "

@@ -514,6 +514,9 @@ def test_an_empty_batch_costs_nothing():
         assert said.loss.item() == 0.0
         (said.loss + said.output.sum()).backward()
         assert (layer.router.gate.weight.grad == 0).all()
+        inputs = torch.zeros(0, 6, requires_grad=True)
+        layer(inputs, 0).output.sum().backward()  # part of a graph, as any batch
+        assert inputs.grad.shape == (0, 6)
     assert diverse_loss(torch.zeros(3, 0, 4), labels).tolist() == [0.0] * 3
 
 

@@ -579,6 +579,14 @@ def test_what_cannot_be_is_refused(kwargs, error, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "value"), [("dimensions", 2.5), ("optimum", None)])
+def test_an_objective_of_ones_own_says_its_numbers(name, value):
+    mine = Function("sphere", 2)
+    setattr(mine, name, value)
+    with pytest.raises(ConfigError, match=f"{name} of the objective"):
+        SwarmWorld(particles=2, objective=mine)
+
+
 def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
     world = SwarmWorld(particles=2, actions="coefficients", validate=True)
     world.reset(seed=0)

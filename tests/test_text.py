@@ -122,6 +122,10 @@ def test_a_text_becomes_its_first_words_then_empty_ones():
         ("İstanbul", "i\u0307stanbul"),
         ("CAFE\u0301, café!", "café café"),
         ("ﬁne Straße STRASSE", "fine strasse strasse"),
+        (
+            "co\u00adoperate \u03aa\u0301",
+            "cooperate \u0390",
+        ),  # a soft hyphen; folding undoes what NFKC composed
         ("❤\ufe0f \u0301x 👩\u200d💻", "x"),  # marks and joiners of what is no letter
         ("&lt;b&gt; AT&amp;T\\it's \\", "lt b gt at amp t it s"),
     ],

@@ -171,6 +171,7 @@ def test_the_form_that_bidders_are_trained_in():
     [
         (["bids", "--set", "contribution_weight=1"], ["contribution_weight cannot be set", "=10"]),
         (["bids", "--set", "learn_from=consulted"], ["learn_from=all"]),
+        (["bids", "--set", "consult_price=0.1"], ["consult_price", "train with consult_price=0"]),
         (["bids", "--set", "slice_size=300"], ["256", "bids"]),
         (["collective-digits-moe"], ["does not host its learners: add --set learners=mlp"]),
         (["allocation-digits"], ["answers_bids", "make_vec"]),
@@ -284,6 +285,27 @@ def test_a_policy_of_coefficients_flies_swarms_of_any_size():
         "swarm-v0", num_worlds=2, **SWARM | {"particles": 7, "dimensions": 5, "objective": "ackley"}
     )
     acts_alike(model, make_policy("it.zip"), world)
+
+
+class Louder(Together):
+    """What is observed, ten times as great: no weight tells."""
+
+    def forward(self, observations):
+        return 10 * super().forward(observations)
+
+
+def test_a_multi_input_policy_of_another_build_is_not_saved(tmp_path):
+    env = make_sb3("swarm-v0", 2, seed=0, **SWARM)
+    for options in ({"features_extractor_class": Louder}, {"activation_fn": torch.nn.ReLU}):
+        with pytest.raises(ConfigError, match="the rest is as SB3 has it"):
+            save_multi_input(ppo("MultiInputPolicy", env, policy_kwargs=options), tmp_path / "it.zip")
+    assert not (tmp_path / "it.zip").exists()
+
+
+def test_a_file_asks_for_its_form_of_actions(call):
+    save_multi_input(ppo("MultiInputPolicy", make_sb3("swarm-v0", 2, seed=0, **SWARM)), "it.zip")
+    code, _, err = call("run", "swarm-sphere", "--steps", "2", "--seeds", "0", "--set", "policy=it.zip")
+    assert (code, err) == (0, "")
 
 
 def test_worlds_that_do_not_fit(bidder):

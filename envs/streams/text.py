@@ -63,7 +63,8 @@ def _word() -> re.Pattern[str]:
 
 def words_of(text: str) -> Iterator[str]:
     """The words of a text, one after the other."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text.replace("\u00ad", "")).casefold()  # without soft hyphens
+    folded = unicodedata.normalize("NFKC", folded)  # which folding may undo
     return (match.group() for match in _word().finditer(folded))
 
 

@@ -34,7 +34,8 @@ class BiddingPolicy(Policy):
         """
         if not getattr(world, "sample_features", ()):
             raise ConfigError(
-                f"bidders need collective-v0 with learners, {type(world).__name__} hosts none that bid"
+                f"bidders need collective-v0 with learners, {type(world).__name__} hosts none that bid: make it with "
+                "learners='mlp'"
             )
         super().bind(world)
 

@@ -29,8 +29,8 @@ from .scorer import BidScorer
 class BidPolicy(OwnNetworkPolicy):
     """Gaussian bids for the exam around a :class:`BidScorer`'s, all of one standard deviation.
 
-    Bids for the slice have no effect on the reward and no noise, and nobody is imitated: neither counts for the
-    probability of an action.
+    Bids for the slice have no effect on the reward (where nothing has a price) and no noise, and nobody is imitated:
+    neither counts for the probability of an action.
 
     Arguments are those of :class:`~studyhall.policies.sb3.OwnNetworkPolicy`.
 

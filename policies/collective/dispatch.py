@@ -148,7 +148,10 @@ def grouped(
     if capacity is not None:
         whole("capacity", capacity, 1)
     if not chosen.numel():
-        return x.new_zeros(S, T, experts.sizes[-1]), torch.zeros_like(chosen, dtype=torch.bool)
+        nothing = experts.of_rows(
+            x.repeat_interleave(experts.experts, 0)
+        )  # of every expert, and part of the graph
+        return nothing.reshape(S, T, experts.sizes[-1]), torch.zeros_like(chosen, dtype=torch.bool)
     order = sort(chosen, experts.experts)
     rows, flat_gates = x.reshape(S * T, -1), gates.reshape(S * T, k)
     long = chosen.numel() * _work(experts) >= _LONG * S * experts.experts
