@@ -36,20 +36,13 @@ from studyhall.envs.collective_hosted import SAMPLE_FEATURES
 from studyhall.policies.bids.sb3 import BidPolicy
 from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.set_scorer import OWN
+from studyhall.scenarios import get_scenario
 
-SETTING = {
-    "learners": "mlp",
-    "hidden": (32,),
-    "lr": 3e-3,
-    "members": 5,
-    "share": "dirichlet",
-    "alpha": 0.3,
-    "slice_size": 16,
-    "horizon": 101,
-}
+SCENARIO = get_scenario("collective-digits-bids").env_kwargs
+MEASURED_WITH = {name: SCENARIO[name] for name in ("exam_size", "exam_every")}
+SETTING = {name: value for name, value in SCENARIO.items() if name not in MEASURED_WITH}
 # One's own score, which bids do not move, is noise in the reward.
 TRAINED_WITH = {"exam_size": 20, "contribution_weight": 10.0}
-MEASURED_WITH = {"exam_size": 200, "exam_every": 10}
 MOMENTS = (20, 50, 100)
 CASES = {
     "as trained": {},

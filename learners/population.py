@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Answers(NamedTuple):
     """Ranges of learners, all of them as one index, and what their network's ``backward`` is given."""
 
 
-class _Ensemble:
+class _Ensemble(ABC):
     """Stacked parameters and what can be asked of them; see :class:`Population` and :class:`Average`."""
 
     network: Network
@@ -128,8 +129,9 @@ class _Ensemble:
             own.data.copy_(stack[world * self.learners + learner])
         return module.eval()
 
+    @abstractmethod
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
-        raise NotImplementedError
+        """Keys of the dropout of a draw, int64 ``[W · N]``: what a fold hashes."""
 
     def _rows(self, x: Tensor) -> Tensor:
         return as_rows(x, self.network.shape, self.keys.shape)

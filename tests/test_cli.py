@@ -25,19 +25,10 @@ SMALL = ("--set", "students=3", "--set", "policy.hidden=[16]")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
-    """Call the command line in an empty folder: exit code, standard output, standard error."""
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    """Every command runs in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def studyhall(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
