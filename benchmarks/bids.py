@@ -46,7 +46,7 @@ TRAINED_WITH = {"exam_size": 20, "contribution_weight": 10.0}
 MOMENTS = (20, 50, 100)
 CASES = {
     "as trained": {},
-    "10 members": {"members": 10},
+    "10 members": {"agents": 10},
     "more even shares (alpha 1)": {"alpha": 1.0},
     "4 of 10 classes each": {"share": "class_experts", "expert_classes": 4},
     "one consulted (top-1)": {"weighting": "top_k", "k": 1},

@@ -41,7 +41,7 @@ def train(topology: str, mode: str, seed: int, updates: int, folder: Path) -> tu
         assignments=[
             *VIEW,
             *NETWORK,
-            f"witnesses={WITNESSES}",
+            f"agents={WITNESSES}",
             f"rounds={1 if mode == 'mute' else TRAINED_ROUNDS}",
             f"topology={topology}",
             "drop=0.25",

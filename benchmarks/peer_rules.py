@@ -50,7 +50,7 @@ class Live(Mutual):
         return Lesson(told.float(), rows, targets, torch.where(told, 1.0, self.rate))
 
     def listens_to(self, obs):
-        return (obs["heard"] + obs["self"]).clamp(max=1).float()
+        return (obs["heard"] + obs["agent_id"]).clamp(max=1).float()
 
     def publish(self, obs):
         return ~budget_left(obs)

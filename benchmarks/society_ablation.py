@@ -64,7 +64,11 @@ def kept(names: tuple[str, ...], without: tuple[str, ...]) -> np.ndarray:
 def blind(obs: dict, without: tuple[str, ...]) -> dict:
     """An observation (arrays or tensors) with what is taken away read as 0."""
     report = np.array([0.0 if "card" in without else 1.0, 1.0], dtype=np.float32)
-    masks = {"sources": kept(FEATURES, without), "self": kept(OWN_FEATURES, without), "report": report}
+    masks = {
+        "sources": kept(FEATURES, without),
+        "own_features": kept(OWN_FEATURES, without),
+        "report": report,
+    }
     like = torch.from_numpy if isinstance(obs["report"], torch.Tensor) else np.asarray
     return {**obs, **{key: obs[key] * like(mask) for key, mask in masks.items()}}
 

@@ -173,7 +173,7 @@ def speed(quick):
 def flights(particles, dimensions, swarms):
     """What runs so many steps of a world."""
     world = make_world(
-        "swarm-v0", num_worlds=swarms, particles=particles, dimensions=dimensions, actions="coefficients"
+        "swarm-v0", num_worlds=swarms, agents=particles, dimensions=dimensions, actions="coefficients"
     )
     policy = PSO(*YARDSTICK)
     policy.bind(world)
@@ -228,7 +228,7 @@ def best_of(policies, quick, **kwargs):
 def hybrid(quick):
     """Ackley in 30 dimensions, 40 particles; "tuned" is the best of a grid on training worlds, moved and turned."""
     worlds, evaluations = (3, 10_000) if quick else (20, 160_000)
-    ackley = {"objective": "ackley", "dimensions": 30, "particles": 40}
+    ackley = {"objective": "ackley", "dimensions": 30, "agents": 40}
     moved, ring = {"shifted": True, "rotated": True}, {"topology": "ring"}
     classic = [PSO(*given) for given in (CONSTANTS[::20] if quick else CONSTANTS)]
     tuned = best_of(classic, quick, **ackley, **moved)
@@ -267,7 +267,7 @@ def network(quick):
     }
     found = {}
     for label, policy in contenders.items():
-        metrics = fly(policy, worlds, evaluations, objective="network", particles=20)
+        metrics = fly(policy, worlds, evaluations, objective="network", agents=20)
         found[label] = {
             "loss": spread(metrics["best"].tolist()),
             "test_accuracy": interval(metrics["accuracy"].tolist())._asdict(),
@@ -279,7 +279,7 @@ def network(quick):
 # ---- learned coefficients ---------------------------------------------------------------------------
 
 SETTING = {
-    "particles": 10,
+    "agents": 10,
     "dimensions": 10,
     "horizon": 100,
     "actions": "coefficients",
@@ -386,9 +386,7 @@ def learned(quick):
         f"best of a grid {tuned}": fixed(*tuned),
     }
     cases = {f: (f, {}) for f in SEEN + UNSEEN}
-    cases |= {
-        f"{f}, 30-D, 20 particles": (f, {"dimensions": 30, "particles": 20}) for f in ("sphere", "ackley")
-    }
+    cases |= {f"{f}, 30-D, 20 particles": (f, {"dimensions": 30, "agents": 20}) for f in ("sphere", "ackley")}
     found = {}
     for label, (function, changed) in cases.items():
 

@@ -21,8 +21,8 @@ Flat `Dict`, the same for every agent. N scorers, B rows of a slice, E exam item
 | `fb_loss` | `B` float32 | [0, ∞) | what the reader lost on it, in nats |
 | `fb_labels` | `B` int64 | −1…C−1 | its labels; −1 before there are any |
 | `report` | `2` float32 | [0, 1] | the reader's report card; the budget, k / T |
-| `self` | `N` int8 | {0, 1} | one-hot: which scorer one is |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: which scorer one is |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 `see` says what one sees of a token: "statistic": one number, the n-th scorer the (n mod 4)-th of mean, deviation,
 greatest and change (mean absolute difference of neighbours); "coarse": all four; "pixels": the token itself.
@@ -83,7 +83,7 @@ drawn from the exam split, which the reader never learns.
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `scorers` | 4 | N |
+| `agents` | 4 | N |
 | `data`, `data_dir`, `exam_items` | "digits", None, None | as in `classroom-v0` |
 | `patch` | None | side of a patch, or its (height, width); length of a stretch; words of a token. None: 2, of texts 1 |
 | `budget` | 4 | k, tokens read of a sample |
@@ -154,7 +154,7 @@ class Allocation(World):
         device: str | torch.device = "cpu",
         autoreset: bool = True,
         validate: bool = False,
-        scorers: int = 4,
+        agents: int = 4,
         data: Any = "digits",
         data_dir: str | None = None,
         exam_items: int | None = None,
@@ -186,7 +186,7 @@ class Allocation(World):
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=scorers,
+            num_agents=agents,
             horizon=horizon,
             device=device,
             autoreset=autoreset,
@@ -210,7 +210,7 @@ class Allocation(World):
         self.budget = whole("budget (tokens read of a sample)", budget, 1, self.tokens.count)
         self.schedule = Schedule(
             self.dataset.stream,
-            scorers,
+            self.num_agents,
             slice_size,
             horizon,
             order=order,
@@ -239,8 +239,8 @@ class Allocation(World):
                 "fb_loss": spaces.Box(0, np.inf, (rows,), np.float32),
                 "fb_labels": spaces.Box(-1, self.dataset.num_classes - 1, (rows,), np.int64),
                 "report": spaces.Box(0, 1, (2,), np.float32),
-                "self": spaces.Box(0, 1, (n,), np.int8),
-                "time": spaces.Box(0, 1, (1,), np.float32),
+                "agent_id": spaces.Box(0, 1, (n,), np.int8),
+                "elapsed": spaces.Box(0, 1, (1,), np.float32),
             }
         )
         self.action_space = spaces.Dict(
@@ -410,8 +410,8 @@ class Allocation(World):
             "fb_loss": alike(state["fb/loss"]),
             "fb_labels": alike(self._labels(feedback)),
             "report": torch.stack([state["card"], budget], dim=-1),
-            "self": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
-            "time": alike((state["clock"].float() / self.horizon)[:, None]),
+            "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
+            "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
         }
 
     def _exam_shown(self, index: Tensor, today: Tensor) -> Tensor:

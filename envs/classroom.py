@@ -26,8 +26,8 @@ an input (e.g. `1×28×28`).
 | `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
 | `present` | `N` int8 | {0, 1} | who is in the room (in an isolated world: oneself only) |
 | `report` | `N + 1` float32 | [0, 1] | report cards of all (isolated: one's own), then the budget left to one |
-| `self` | `N` int8 | {0, 1} | one-hot: which student one is |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: which student one is |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
 Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains.
@@ -74,7 +74,7 @@ Per world: `calls`.
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `students` | 8 | N |
+| `agents` | 8 | N |
 | `data` | "digits" | data set: a name, arrays, a torch or HF data set, a folder of pictures |
 | `data_dir` | None | folder of parquet files for named data (else `STUDYHALL_DATA`, else the hub) |
 | `exam_items` | None | items of the data set kept for exams (None: a fifth of its training part) |
@@ -133,7 +133,7 @@ class Classroom(World):
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"
-    passes_on_to: ClassVar[type] = RoomSettings
+    forwarded_arguments_to: ClassVar[type] = RoomSettings
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Classroom(World):
         device: str | torch.device = "cpu",
         autoreset: bool = True,
         validate: bool = False,
-        students: int = 8,
+        agents: int = 8,
         data: Any = "digits",
         data_dir: str | None = None,
         exam_items: int | None = None,
@@ -170,7 +170,7 @@ class Classroom(World):
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=students,
+            num_agents=agents,
             horizon=horizon,
             device=device,
             autoreset=autoreset,
@@ -183,7 +183,7 @@ class Classroom(World):
         self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
         self.schedule = Schedule(
             self.dataset.stream,
-            students,
+            self.num_agents,
             slice_size,
             horizon,
             order=order,
@@ -199,7 +199,7 @@ class Classroom(World):
             raise unknown("public_order", public_order, UNLIMITED_ORDERS)
         self.public_schedule = Schedule(
             self.dataset.stream,
-            students,
+            self.num_agents,
             slice_size,
             horizon,
             order=public_order,
@@ -211,7 +211,7 @@ class Classroom(World):
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
-        self.channel = Channel(students, num_worlds, device=self.device, **channel)
+        self.channel = Channel(self.num_agents, num_worlds, device=self.device, **channel)
         self.line = DelayLine(self.channel.delay)
         self._declare(slice_size, exam_size)
 
@@ -230,8 +230,8 @@ class Classroom(World):
             "heard": flags,
             "present": flags,
             "report": spaces.Box(0, 1, (n + 1,), np.float32),
-            "self": flags,
-            "time": spaces.Box(0, 1, (1,), np.float32),
+            "agent_id": flags,
+            "elapsed": spaces.Box(0, 1, (1,), np.float32),
         }
         if self.private:
             observed |= {"public": inputs, "fb_public": inputs}
@@ -434,8 +434,8 @@ class Classroom(World):
             "heard": heard.to(torch.int8),
             "present": (state["present"][:, None] & seen).to(torch.int8),
             "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
-            "self": own.to(torch.int8).expand(w, n, n),
-            "time": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "agent_id": own.to(torch.int8).expand(w, n, n),
+            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
         if self.private:
             obs["public"] = self._inputs(state["public/slice"])

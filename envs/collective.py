@@ -81,11 +81,10 @@ accuracies are not. What the collective would be without each is computed for al
 answers to every item of the exam.
 
 ## Arguments
-Those of `classroom-v0`, but for `students`, `teacher_budget`, `teacher_unit` and `cap`, and:
+Those of `classroom-v0`, but for `teacher_budget`, `teacher_unit` and `cap`, and:
 
 | argument | default | meaning |
 |---|---|---|
-| `members` | 8 | N |
 | `share` | "shared" | also "parts": the same samples, cut along their last side into N parts |
 | `weighting` | "normalised" | or "top_k", "votes" |
 | `k` | 2 | members heard on a sample by "top_k" |
@@ -98,7 +97,8 @@ Those of `classroom-v0`, but for `students`, `teacher_budget`, `teacher_unit` an
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -126,7 +126,11 @@ class Collective(Classroom):
 
     agent_noun = "member"
     headline = "collective_accuracy"
-    settled = frozenset({"students", "teacher_budget", "teacher_unit", "cap"})
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        "teacher_budget": "labels come by themselves, so there is no budget",
+        "teacher_unit": "labels come by themselves, so there is no budget",
+        "cap": "what is sent is limited by prices: set byte_price or consult_price",
+    }
     crosses = Classroom.crosses | {"messages"}  # weights, beside the soft targets
     smoothed = ("score", "member_score", "contribution", "collective_score")
     marks = ("accuracy", "collective_accuracy", *smoothed)
@@ -134,7 +138,6 @@ class Collective(Classroom):
     def __init__(
         self,
         *,
-        members: int = 8,
         share: str = "shared",
         weighting: str = "normalised",
         k: int = 2,
@@ -148,7 +151,7 @@ class Collective(Classroom):
             raise unknown("share", str(share), (*SHARES, "parts"))
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
-        super().__init__(students=members, share=shared, teacher_budget=None, **kwargs)
+        super().__init__(share=shared, teacher_budget=None, **kwargs)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self._alone = self.channel.unheard
 

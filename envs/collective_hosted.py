@@ -47,7 +47,8 @@ In modes "mute" and "isolated" a specialist is told, and learns, as if it were a
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -74,7 +75,10 @@ class HostedCollective(HostedClassroom, Collective):
         sample_features: Names of the F features of a sample.
     """
 
-    settled = Collective.settled | {"discrete_actions"}
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        **Collective.refused_arguments,
+        "discrete_actions": "bids are numbers: set actions to 'listen', 'gated' or 'targets'",
+    }
     sample_features = SAMPLE_FEATURES
 
     def __init__(self, *, actions: str = "listen", learn_from: str = "all", **kwargs: Any) -> None:

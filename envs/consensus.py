@@ -15,8 +15,8 @@ B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or
 | `view` | `B, D…` float32 | ℝ | what one sees of every sample; 0 where one sees nothing |
 | `inbox` | `S, B, M` (`S, B, L, V`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
-| `self` | `N` int8 | {0, 1} | one-hot: which witness one is |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: which witness one is |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
 | key | space | meaning |
@@ -53,7 +53,7 @@ estimates between witnesses), of which no reward is made), `message_bytes` (one 
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `witnesses` | 4 | N |
+| `agents` | 4 | N |
 | `data` | "digits" | data set whose classes are hidden (a name, arrays, …), or "vector" |
 | `data_dir` | None | folder of parquet files for named data (else `STUDYHALL_DATA`, else the hub) |
 | `dimensions` | 8 | of the hidden vector: standard normal, seen entry by entry |
@@ -88,12 +88,11 @@ class Consensus(MessageWorld):
     """The batched world behind ``consensus-v0``; this module's page documents every argument."""
 
     agent_noun = "witness"
-    settled = frozenset({"agents"})
 
     def __init__(
         self,
         *,
-        witnesses: int = 4,
+        agents: int = 4,
         data: Any = "digits",
         data_dir: str | None = None,
         dimensions: int = 8,
@@ -101,7 +100,7 @@ class Consensus(MessageWorld):
         view_keep: float = 0.5,
         **others: Any,
     ) -> None:
-        super().__init__(agents=witnesses, **others)
+        super().__init__(agents=agents, **others)
         self.view_noise = real("view_noise", view_noise, 0)
         self.view_keep = real("view_keep", view_keep, 0, 1)
         self.dataset: Dataset | None = None

@@ -15,8 +15,8 @@ B samples, parts of shape `C×h×w`, messages of M numbers (or L symbols of V).
 | `view` | `B, C, h, w` float32 | [0, 1] | one's own part of every sample |
 | `inbox` | `S, B, M` (`S, B, L, V`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
-| `self` | `N` int8 | {0, 1} | one-hot: which viewer one is |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: which viewer one is |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
 | key | space | meaning |
@@ -73,8 +73,8 @@ The rest are arguments of all message worlds: see `studyhall.envs.messages`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -96,7 +96,9 @@ class Halves(MessageWorld):
     """The batched world behind ``halves-v0``; this module's page documents every argument."""
 
     agent_noun = "viewer"
-    settled = frozenset({"agents"})
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        "agents": "every part of the picture has its viewer: set grid, e.g. grid=(2, 2) for 4",
+    }
 
     def __init__(
         self,
@@ -226,7 +228,10 @@ class Halves(MessageWorld):
 def _grid(grid: Sequence[int]) -> tuple[int, int]:
     if not isinstance(grid, (list, tuple)) or len(grid) != 2:
         raise ConfigError(f"grid must be rows and columns, e.g. (1, 2) for halves, got {grid!r}")
-    return whole("rows of the grid", grid[0], 1), whole("columns of the grid", grid[1], 1)
+    rows, columns = whole("rows of the grid", grid[0], 1), whole("columns of the grid", grid[1], 1)
+    if rows * columns < 2:
+        raise ConfigError("a grid of one part leaves nobody to talk to: cut in two at least, grid=(1, 2)")
+    return rows, columns
 
 
 def _picture_shape(dataset: Dataset, grid: tuple[int, int], rotate: bool) -> tuple[int, int, int]:

@@ -15,9 +15,9 @@ N, so one policy serves all. B rows, C classes. Features are explained in
 |---|---|---|---|
 | `sources` | `S, F` float32 | [−2, 2] | features of each source's message on the last slice; zeros if not heard |
 | `sources_mask` | `S` int8 | {0, 1} | whose message arrived |
-| `self` | `G` float32 | [−2, 2] | features of oneself |
+| `own_features` | `G` float32 | [−2, 2] | features of oneself |
 | `report` | `2` float32 | [0, 1] | one's own report card, the teacher's budget left |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 | `messages` | `S, B, C` float32 | [0, 1] | form "targets" only: the messages themselves; zeros if not heard |
 | `beliefs` | `B, C` float32 | [0, 1] | form "targets" only: what oneself believed of that slice when it was published |
 | `cards` | `S` float32 | [0, 1] | form "targets" only: report cards of the sources |
@@ -152,9 +152,9 @@ class HostedClassroom(Classroom):
         observed: dict[str, spaces.Space] = {
             "sources": spaces.Box(-2, 2, (s, len(FEATURES)), np.float32),
             "sources_mask": spaces.Box(0, 1, (s,), np.int8),
-            "self": spaces.Box(-2, 2, (len(OWN_FEATURES),), np.float32),
+            "own_features": spaces.Box(-2, 2, (len(OWN_FEATURES),), np.float32),
             "report": spaces.Box(0, 1, (2,), np.float32),
-            "time": spaces.Box(0, 1, (1,), np.float32),
+            "elapsed": spaces.Box(0, 1, (1,), np.float32),
         }
         observed |= self.form.observed()
         self.observation_space = spaces.Dict(observed)
@@ -291,9 +291,9 @@ class HostedClassroom(Classroom):
         obs = {
             "sources": self.sources.features(known, cards, heard),
             "sources_mask": heard.to(torch.int8),
-            "self": self.sources.own_features(known, heard, told),
+            "own_features": self.sources.own_features(known, heard, told),
             "report": torch.stack([state["card"], left], dim=-1),
-            "time": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
         seen = Seen(lambda: self._heard(state).messages, state["fb/beliefs"], cards, heard, left)
         return obs | self.form.observe(seen)

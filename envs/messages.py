@@ -53,7 +53,7 @@ from .sources import Sources
 from .streams.dataset import SplitName
 from .validation import flag, real, whole
 from .wire import Numbers, Symbols, Wire
-from .world import Outcome, TensorDict, World, plural
+from .world import Outcome, TensorDict, World
 
 SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
 """Seed domain to the split that its slices are dealt from."""
@@ -78,7 +78,7 @@ class MessageWorld(World):
     differentiable = True
     crosses = frozenset({"messages", "symbols"})
     headline = "score"
-    passes_on_to: ClassVar[type] = ChannelSettings
+    forwarded_arguments_to: ClassVar[type] = ChannelSettings
     chance: float = 0.0
 
     def __init__(
@@ -105,7 +105,7 @@ class MessageWorld(World):
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=whole(f"number of {plural(self.agent_noun)}", agents, 2),
+            num_agents=whole("agents", agents, 2),
             horizon=whole("rounds", rounds, 1) + 1,
             device=device,
             autoreset=autoreset,
@@ -152,8 +152,8 @@ class MessageWorld(World):
                 "view": view,
                 "inbox": spaces.Box(-np.inf, np.inf, (s, b, *shape), np.float32),
                 "heard": spaces.Box(0, 1, (s,), np.int8),
-                "self": spaces.Box(0, 1, (n,), np.int8),
-                "time": spaces.Box(0, 1, (1,), np.float32),
+                "agent_id": spaces.Box(0, 1, (n,), np.int8),
+                "elapsed": spaces.Box(0, 1, (1,), np.float32),
             }
         )
         message = self.wire.choices(b) if self.choices else self.wire.space(b)  # type: ignore[union-attr]
@@ -263,8 +263,8 @@ class MessageWorld(World):
             "view": state["view"],
             "inbox": state["inbox"],
             "heard": state["heard"].to(torch.int8),
-            "self": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
-            "time": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
+            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
 
     def summary(self, state: TensorDict) -> TensorDict:

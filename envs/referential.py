@@ -18,8 +18,8 @@ B samples, C candidates (1 in reconstruction), F values in all, of all attribute
 | `view` | `B, C, F` float32 | {0, 1} | objects; each attribute is one-hot |
 | `inbox` | `S, B, L, V` (`S, B, M`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
-| `self` | `N` int8 | {0, 1} | one-hot: who one is; 0 is the speaker |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: who one is; 0 is the speaker |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 The speaker sees the target first and zeros after it; listeners see all candidates, or, in reconstruction, zeros.
 
@@ -64,7 +64,7 @@ similarity, entropy, posdis and bosdis (`rollouts/language.py`) of the names of 
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `listeners` | 1 | N − 1 |
+| `agents` | 2 | N, a speaker and N − 1 listeners |
 | `attributes` | (4, 4, 4, 4) | how many values each attribute has |
 | `game` | "discrimination" | or "reconstruction" |
 | `candidates` | 5 | C; not used in reconstruction |
@@ -82,9 +82,9 @@ With `vocabulary=None, length=1` messages are numbers. The rest are arguments of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -165,12 +165,17 @@ class Referential(MessageWorld):
         candidates: C; 1 in reconstruction.
     """
 
-    settled = frozenset({"agents", "topology", "degree", "rewire", "edge_probability"})
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        "listeners": "set agents, which counts the speaker too",
+        **dict.fromkeys(
+            ("topology", "degree", "rewire", "edge_probability"), "the speaker is heard by every listener"
+        ),
+    }
 
     def __init__(
         self,
         *,
-        listeners: int = 1,
+        agents: int = 2,
         attributes: Sequence[int] = (4, 4, 4, 4),
         game: str = "discrimination",
         candidates: int = 5,
@@ -180,7 +185,7 @@ class Referential(MessageWorld):
         length: int | None = None,
         **others: Any,
     ) -> None:
-        agents = 1 + whole("number of listeners", listeners, 1)
+        agents = whole("agents", agents, 2)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(
@@ -214,7 +219,7 @@ class Referential(MessageWorld):
         deals: dict[str, tuple[int, ...]] = {"target": (self.rows,)}
         if self.candidates > 1:
             deals["distractors"] = (self.rows, self.candidates - 1)
-            deals["order"] = (listeners, self.rows, self.candidates)
+            deals["order"] = (agents - 1, self.rows, self.candidates)
         answer = self.answers.choices(self.rows) if self.choices else self.answers.space(self.rows)
         self._declare(spaces.Box(0, 1, shape, np.float32), answer, deals)
 

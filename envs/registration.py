@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ConfigError, unknown
+from .errors import ConfigError, StudyhallError, UnknownName, unknown
 
 if TYPE_CHECKING:
     import gymnasium
@@ -23,6 +23,17 @@ _Spec = TypeVar("_Spec")
 
 NAMESPACE = "studyhall"
 """Gymnasium and PettingZoo know the worlds as ``studyhall/<id>``."""
+
+_LENGTHS = ("steps", "num_steps", "n_steps", "max_steps", "max_cycles", "max_episode_steps", "episode_length")
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "agents": (
+        *("num_agents", "n_agents", "students", "members", "witnesses", "scorers", "particles", "listeners"),
+        *("viewers", "experts"),
+    ),
+    "horizon": ("rounds", *_LENGTHS),
+    "rounds": ("horizon", *_LENGTHS),
+}
+"""An argument that many worlds take, and what people call it elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,26 @@ class EnvSpec:
         module, name = ((hosted and self.hosted) or self.entry_point).split(":")
         return getattr(importlib.import_module(module), name)
 
+    def refusal(self, name: str, *, hosted: bool = False) -> StudyhallError:
+        """The error for an argument that this world does not take; it names the one that means the same.
+
+        Args:
+            name: Of the argument.
+            hosted: Whether the form is meant that hosts its learners.
+        """
+        known, refused = self.arguments(hosted=hosted), self.load(hosted=hosted).refused_arguments
+        of_hosts = self.arguments(hosted=True) if self.hosted else {}
+        if name in of_hosts and name not in known:
+            return ConfigError(
+                f"{name} is an argument of worlds that host their learners: give learners too (learners='mlp')"
+            )
+        for meant in (name, *(usual for usual, others in SYNONYMS.items() if name in others)):
+            if meant in refused:
+                return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
+            if meant in known:
+                return UnknownName(f"{self.id} takes no {name}: it is called {meant} here")
+        return unknown(f"argument of {self.id}", name, {*known, *of_hosts})
+
     def page(self) -> str:
         """The world's documentation page."""
         return inspect.getdoc(importlib.import_module(self.entry_point.split(":")[0])) or ""
@@ -66,21 +97,22 @@ class EnvSpec:
         loaded = self.load(hosted=hosted)
         found, _ = arguments_of(loaded)
         found |= dict(self.kwargs)
-        return {name: default for name, default in found.items() if name not in loaded.settled}
+        return {name: default for name, default in found.items() if name not in loaded.refused_arguments}
 
 
 def constructors(factory: Callable[..., Any]) -> list[Callable[..., Any]]:
     """What takes the arguments of a function or a class, one after the other where ``**others`` are passed on.
 
     These are the constructors of a class and its bases. A class that gives its ``**others`` to something else says to
-    what by ``passes_on_to``, e.g. worlds with a channel to the channel's settings.
+    what by ``forwarded_arguments_to``, e.g. worlds with a channel to the channel's settings.
     """
     if not isinstance(factory, type):
         return [factory]
     found = []
     for cls in factory.__mro__[:-1]:
         found += [vars(cls)["__init__"]] if "__init__" in vars(cls) else []
-        found += [vars(cls)["passes_on_to"].__init__] if "passes_on_to" in vars(cls) else []
+        if "forwarded_arguments_to" in vars(cls):
+            found += [vars(cls)["forwarded_arguments_to"].__init__]
     return found
 
 
@@ -195,12 +227,7 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
     known = found.arguments(hosted=hosted)
     for name in kwargs:
         if name not in known:
-            of_hosts = found.arguments(hosted=True) if found.hosted else {}
-            if name in of_hosts:
-                raise ConfigError(
-                    f"{name} is an argument of worlds that host their learners: give learners too"
-                )
-            raise unknown(f"argument of {found.id}", name, {*known, *of_hosts})
+            raise found.refusal(name, hosted=hosted)
     cls = found.load(hosted=hosted)
     return cls(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
 

@@ -43,7 +43,7 @@ the others), `average` (mean of the two), `global` (on all), `directionality` (e
 (best `expert` so far − now). An agent without classes, or without foreign ones, reads 0 there.
 
 ## Arguments
-Those of `classroom-v0`, but for `students`, `share`, `teacher_budget` and `teacher_unit`, and:
+Those of `classroom-v0`, but for `share`, `teacher_budget` and `teacher_unit`, and:
 
 | argument | default | meaning |
 |---|---|---|
@@ -61,8 +61,8 @@ Those of `classroom-v0`, but for `students`, `share`, `teacher_budget` and `teac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
@@ -79,7 +79,11 @@ class Society(Classroom):
     """The batched world behind ``society-v0``; this module's page documents what differs from a classroom."""
 
     agent_noun = "agent"
-    settled = frozenset({"students", "share", "teacher_budget", "teacher_unit"})
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        "share": "every agent sees its own classes, as many as expert_classes says",
+        "teacher_budget": "labels of one's own classes come by themselves, so there is no budget",
+        "teacher_unit": "labels of one's own classes come by themselves, so there is no budget",
+    }
     marks = (*Classroom.marks, "expert", "general", "expert_best")
 
     def __init__(
@@ -94,7 +98,7 @@ class Society(Classroom):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            students=agents,
+            agents=agents,
             share="class_experts",
             teacher_budget=None,
             slice_size=slice_size,

@@ -19,9 +19,9 @@ Flat `Dict`, the same for every agent; the first five only with `actions="veloci
 | `velocity` | `D` float32 | [−2, 2] | how one flew last |
 | `best` | `D` float32 | [−1, 1] | one's own best position |
 | `guide` | `D` float32 | [−1, 1] | the best position heard of in this step, one's own included |
-| `values` | `3` float32 | [−4, 4] | log₁₀ of the error (value − lowest value) / 10: here, own best, guide's |
+| `log_errors` | `3` float32 | [−4, 4] | log₁₀ of the error (value − lowest value) / 10: here, own best, guide's |
 | `features` | `10` float32 | [−1, 1] | how it goes, whatever D and the objective are; see below |
-| `time` | `1` float32 | [0, 1] | steps made / horizon |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 Features: whether one's best has just improved; how long ago (t/(t + 10)); how long ago the guide's value last fell
 (likewise); whether one is one's own guide; the share of those heard whose bests are better than one's own;
@@ -64,8 +64,8 @@ new informants in each step (see `channel.py`). In modes "mute" and "isolated" e
 
 ## Assumptions
 The lowest value is known: 0 everywhere here; an `Objective` of your own says its `optimum`, or a bound below it.
-`values` and rewards are errors above that, and what falls below it wins nothing more. All particles of a world look at
-the same slice in the same step (common random numbers), and old bests are valued on it anew.
+`log_errors` and rewards are of errors above that, and what falls below it wins nothing more. All particles of a world
+look at the same slice in the same step (common random numbers), and old bests are valued on it anew.
 
 ## Metrics
 Per world: `best` (the swarm's lowest value; with slices, on the exam items), `log_error` (log₁₀ of its error, −16 at
@@ -76,7 +76,7 @@ on up to 1,000 test items). Per particle: `bytes`.
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `particles` | 20 | N |
+| `agents` | 20 | N |
 | `objective` | "sphere" | a function's name, several (each episode draws one), "network", or an `Objective` |
 | `dimensions` | None | D of a function (None: 2) |
 | `shifted`, `rotated` | False, False | of functions: move the optimum, turn the axes, anew in each episode |
@@ -144,7 +144,7 @@ class SwarmWorld(World):
         device: str | torch.device = "cpu",
         autoreset: bool = True,
         validate: bool = False,
-        particles: int = 20,
+        agents: int = 20,
         objective: str | Sequence[str] | Objective = "sphere",
         dimensions: int | None = None,
         shifted: bool = False,
@@ -170,7 +170,7 @@ class SwarmWorld(World):
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=particles,
+            num_agents=agents,
             horizon=horizon,
             device=device,
             autoreset=autoreset,
@@ -215,7 +215,7 @@ class SwarmWorld(World):
         if self.form == "velocity":
             inside, flight = spaces.Box(-1, 1, (d,), np.float32), spaces.Box(-WIDTH, WIDTH, (d,), np.float32)
             observed |= {"position": inside, "velocity": flight, "best": inside, "guide": inside}
-            observed["values"] = spaces.Box(-4, 4, (3,), np.float32)
+            observed["log_errors"] = spaces.Box(-4, 4, (3,), np.float32)
             acted["velocity"] = flight
         else:
             acted["coefficients"] = spaces.Box(np.zeros(3, np.float32), np.array(COEFFICIENTS, np.float32))
@@ -223,7 +223,7 @@ class SwarmWorld(World):
         if self.refiners:
             acted["refine"] = spaces.Discrete(2)
         observed["features"] = spaces.Box(-1, 1, (particles.FEATURES,), np.float32)
-        observed["time"] = spaces.Box(0, 1, (1,), np.float32)
+        observed["elapsed"] = spaces.Box(0, 1, (1,), np.float32)
         self.observation_space, self.action_space = spaces.Dict(observed), spaces.Dict(acted)
         self.step_draws = rng.Draws(draws)
         scattered = {"swarm/position": (n, d), "swarm/aim": (n, d)}
@@ -379,12 +379,12 @@ class SwarmWorld(World):
         since, guide_since, better = (state[k] for k in ("since", "guide_since", "better_heard"))
         leads = state["guide"] == torch.arange(n, device=self.device)
         told = particles.features(v, best - x, guide - x, since, guide_since, leads, better)
-        obs = {"features": told, "time": time}
+        obs = {"features": told, "elapsed": time}
         if self.form == "coefficients":
             return obs
         values = (state["value"], state["best_value"], state["best_value"].gather(1, state["guide"]))
         errors = (self._log_error(torch.stack(values, dim=-1)) / 10).clamp(-4, 4)
-        exact = {"position": x, "velocity": v, "best": best, "guide": guide, "values": errors}
+        exact = {"position": x, "velocity": v, "best": best, "guide": guide, "log_errors": errors}
         return obs | {k: value.float() for k, value in exact.items()}
 
     def _log_error(self, value: Tensor) -> Tensor:

@@ -99,8 +99,9 @@ class World(ABC):
     headline: ClassVar[str] = "return"
     """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
 
-    settled: ClassVar[frozenset[str]] = frozenset()
-    """Arguments of a base class that this world settles itself."""
+    refused_arguments: ClassVar[Mapping[str, str]] = {}
+    """Arguments that this world does not take although a base class does, or another world of its kind, and what to do
+    instead."""
 
     observation_space: spaces.Dict
     action_space: spaces.Dict
@@ -124,7 +125,7 @@ class World(ABC):
         validate: bool = False,
     ) -> None:
         self.num_worlds = whole("num_worlds", num_worlds, 1)
-        self.num_agents = whole(f"number of {plural(self.agent_noun)}", num_agents, 1)
+        self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         self.device = _device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
@@ -424,11 +425,6 @@ class World(ABC):
         if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
             raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
         return seeds.astype(np.int64)
-
-
-def plural(noun: str) -> str:
-    """Of an agent's name."""
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _expand(where: Tensor, like: Tensor) -> Tensor:

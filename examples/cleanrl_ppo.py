@@ -32,7 +32,7 @@ class Agent(nn.Module):
     def forward(self, obs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weights of the sources ``[…, S]``, and the value ``[…]``."""
         sources, heard = obs["sources"], obs["sources_mask"].float()[..., None]
-        own = torch.cat([obs["self"], obs["report"], obs["time"]], dim=-1)
+        own = torch.cat([obs["own_features"], obs["report"], obs["elapsed"]], dim=-1)
         beside = own[..., None, :].expand(*sources.shape[:-1], -1)
         encoded = self.encode(torch.cat([sources, beside], dim=-1))
         average = (encoded * heard).sum(-2) / heard.sum(-2).clamp_min(1)
@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)  # small networks run fastest so
     torch.manual_seed(args.seed)
     world = make_world("society-v0", num_worlds=args.worlds, horizon=args.horizon, **WORLD)
-    own = sum(world.observation_space[key].shape[0] for key in ("self", "report", "time"))
+    own = sum(world.observation_space[key].shape[0] for key in ("own_features", "report", "elapsed"))
     agent = Agent(len(world.source_features), own)
     optimiser = torch.optim.Adam(agent.parameters(), eps=1e-5)
     batch = ROLLOUT * args.worlds * world.num_agents

@@ -50,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)  # small networks run fastest so
     torch.manual_seed(0)
 
-    env = make_env("classroom-v0", students=3, data="digits", horizon=steps, teacher_budget=100)
+    env = make_env("classroom-v0", agents=3, data="digits", horizon=steps, teacher_budget=100)
     observations, infos = env.reset(seed=0)
     exam, classes = env.action_space("student_0")["answers"].shape
     students = {agent: Student(64, classes) for agent in env.agents}

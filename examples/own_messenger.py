@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     steps = parser.parse_args().steps
     torch.set_num_threads(1)
-    kwargs = {"witnesses": 4, "rounds": 1, "slice_size": 128}
+    kwargs = {"agents": 4, "rounds": 1, "slice_size": 128}
     world, policy = make_world("consensus-v0", autoreset=False, **kwargs), EvidencePolicy()
     policy.bind(world)
     optimiser = torch.optim.Adam(policy.parameters(), lr=3e-3)

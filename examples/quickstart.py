@@ -13,7 +13,7 @@ def main() -> None:
     steps = parser.parse_args().steps
     torch.set_num_threads(1)  # small worlds and networks run fastest so
 
-    env = make_env("classroom-v0", students=4, horizon=steps, render_mode="ansi")
+    env = make_env("classroom-v0", agents=4, horizon=steps, render_mode="ansi")
     observations, infos = env.reset(seed=0)
     returns = dict.fromkeys(env.agents, 0.0)
     while env.agents:

@@ -44,7 +44,7 @@ class Allocator(Policy):
     def act(self, obs: TensorDict) -> TensorDict:
         """Rate the tokens of the slice, and of the exam where it is shown."""
         with torch.inference_mode(False), torch.no_grad():
-            self.learn(obs, torch.ones_like(obs["time"][:, 0, 0], dtype=torch.bool))
+            self.learn(obs, torch.ones_like(obs["elapsed"][:, 0, 0], dtype=torch.bool))
             relevance, bids = self.rate(obs["tokens"].clone())
             if none(obs["exam_now"]):
                 blank = torch.zeros(1, device=bids.device)

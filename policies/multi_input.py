@@ -15,8 +15,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
-from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor
 
 from ..envs.bridges.flat import FlatActions, FlatChoices, flat_space
@@ -27,25 +26,6 @@ from .policy import Policy
 from .sb3 import described, env_of
 
 FORMAT = "studyhall multi-input policy, 1"
-
-
-class Together(BaseFeaturesExtractor):
-    """All that is observed, one after the other, ``[batch, F]``.
-
-    What SB3's own makes of anything but pictures; but that keeps names in a ``ModuleDict``, which takes no ``values``.
-    """
-
-    def __init__(self, observation_space: spaces.Dict) -> None:
-        self.names = list(observation_space.spaces)
-        super().__init__(observation_space, get_flattened_obs_dim(observation_space))
-
-    def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
-        """One after the other."""
-        return torch.cat([observations[name].flatten(1) for name in self.names], dim=-1)
-
-
-_PLAIN = (Together, CombinedExtractor)
-"""Extractors that add nothing to what is observed."""
 
 
 class MultiInputPolicy(Policy):
@@ -148,9 +128,7 @@ def action_space(world: World) -> spaces.Space:
 def network(observed: spaces.Dict, acted: spaces.Space, layers: Sequence[int]) -> MultiInputActorCriticPolicy:
     """The network, untrained."""
     with torch.random.fork_rng(devices=[]):  # SB3 draws its weights from the global generator
-        return MultiInputActorCriticPolicy(
-            observed, acted, lambda _: 0.0, net_arch=list(layers), features_extractor_class=Together
-        )
+        return MultiInputActorCriticPolicy(observed, acted, lambda _: 0.0, net_arch=list(layers))
 
 
 def _layers(weights: Mapping[str, Tensor]) -> list[int]:
@@ -187,7 +165,11 @@ def save_multi_input(model: BaseAlgorithm, path: str | os.PathLike[str], **about
     policy: Any = model.policy
     again = network(policy.observation_space, policy.action_space, _layers(policy.state_dict()))
     as_is = type(policy) is MultiInputActorCriticPolicy and again.activation_fn is policy.activation_fn
-    if not as_is or type(policy.features_extractor) not in _PLAIN or _shapes(again) != _shapes(policy):
+    if (
+        not as_is
+        or type(policy.features_extractor) is not CombinedExtractor
+        or _shapes(again) != _shapes(policy)
+    ):
         raise ConfigError(
             "a MultiInputPolicy is saved where net_arch is a list of widths and the rest is as SB3 has it"
         )

@@ -183,7 +183,7 @@ class TwoPhase(Protocol):
 
     def _step(self, obs: TensorDict) -> Tensor:
         """Steps made, int64 ``[W, 1]``."""
-        return (obs["time"][:, :1, 0] * self.students.world.horizon).round().long()
+        return (obs["elapsed"][:, :1, 0] * self.students.world.horizon).round().long()
 
     def title(self) -> Tensor:
         """The title holder, int64 ``[W]``."""
@@ -263,7 +263,7 @@ class MeanTeacher(Mutual):
 
     def listens_to(self, obs: TensorDict) -> Tensor:
         """Everyone heard, and oneself."""
-        return (obs["heard"] + obs["self"]).clamp(max=1).float()
+        return (obs["heard"] + obs["agent_id"]).clamp(max=1).float()
 
     def learned(self, losses: Tensor, active: Tensor) -> None:
         """The averages follow those who learnt."""

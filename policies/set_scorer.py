@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..envs.errors import ConfigError
 
-OWN = ("self", "report", "time")
+OWN = ("own_features", "report", "elapsed")
 """What is observed of oneself."""
 
 
@@ -25,7 +25,7 @@ class SetScorer(nn.Module):
 
     Args:
         source_features: F, features of a source.
-        own_features: G, features of ``self``, ``report`` and ``time`` together.
+        own_features: G, features of ``own_features``, ``report`` and ``elapsed`` together.
         pooled: P, numbers that hang on no single source (a gate, whether to ask, choices without a source).
         width: Of the hidden layers.
     """
@@ -73,8 +73,8 @@ class SetScorer(nn.Module):
         """Scores and value.
 
         Args:
-            obs: ``sources [..., S, F]``, ``sources_mask [..., S]``, and what is known of oneself: ``self``,
-                ``report`` and ``time``, ``[..., g]`` each.
+            obs: ``sources [..., S, F]``, ``sources_mask [..., S]``, and what is known of oneself: ``own_features``,
+                ``report`` and ``elapsed``, ``[..., g]`` each.
 
         Returns:
             ``[..., P + S]``: the pooled numbers, then one for each source (−1 where it was not heard); and the

@@ -128,9 +128,7 @@ def customise(
         env = _without_hosting(scenario)
     env |= theirs
     if steps is not None and "horizon" not in spec(scenario.env).arguments(hosted=_hosted(env)):
-        raise ConfigError(
-            f"{scenario.env} takes no horizon: leave out --steps, its page says what sets its length"
-        )
+        raise ConfigError(f"--steps sets the horizon: {spec(scenario.env).refusal('horizon')}")
     if theirs:
         _check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
@@ -231,16 +229,11 @@ def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
     found = spec(env)
     hints = _hints(found.load(hosted=hosted))
     known = [name for name in found.arguments(hosted=hosted) if name not in _DECIDED]
-    of_hosts = found.arguments(hosted=True) if found.hosted else ()
     for name, value in given.items():
         if name in _DECIDED:
             raise ConfigError(f"{name} cannot be set: {_DECIDED[name]}")
-        if name not in known and name in of_hosts:
-            raise ConfigError(
-                f"{name} is about learners that the world hosts: it goes with --set learners=mlp"
-            )
         if name not in known:
-            raise unknown(f"argument of {env}", name, {*known, *of_hosts, "policy"} - {*_DECIDED})
+            raise found.refusal(name, hosted=hosted)
         _check_type(name, value, hints.get(name, Any))
 
 

@@ -29,7 +29,7 @@ from ..policies.learned import ScorerPolicy
 from ..policies.messages.feedforward import FeedforwardPolicy
 from ..policies.messages.policy import FORMAT
 from ..policies.messages.sb3 import MessageSB3Policy
-from ..policies.multi_input import MultiInputPolicy, Together, save_multi_input
+from ..policies.multi_input import MultiInputPolicy, save_multi_input
 from ..policies.policy import Policy
 from ..policies.sb3 import SetPolicy, described, save_policy
 from ..scenarios import Scenario
@@ -293,11 +293,7 @@ class Anyone(Trainee):
             raise ConfigError(
                 f"{', '.join(pictures)} are pictures (uint8), which are not trained from: let the world show float32"
             )
-        return {
-            "net_arch": [settings.width, settings.width],
-            "log_std_init": settings.log_std_init,
-            "features_extractor_class": Together,
-        }
+        return {"net_arch": [settings.width, settings.width], "log_std_init": settings.log_std_init}
 
     def acting(self, policy: ActorCriticPolicy) -> Policy:
         """The mean action, or the likeliest."""

@@ -11,7 +11,7 @@ from .scenario import Claim, Scenario, register_scenario
 _README = "published README"
 _RERUN = "re-run of the original on MNIST, two seeds"
 
-_MNIST = {"data": "mnist", "students": 8, "slice_size": 64, "horizon": 5000, "order": "passes"}
+_MNIST = {"data": "mnist", "agents": 8, "slice_size": 64, "horizon": 5000, "order": "passes"}
 # The original chooses its title holder every 200 steps by 500 fixed validation images.
 _VALIDATION = {"exam_size": 500, "exam_every": 200, "card_every": 200}
 _BUDGET = {"teacher_budget": 1000}
@@ -22,7 +22,7 @@ register_scenario(
         "eight students, a teacher for the first 100 slices, then the best student teaches (embedded data)",
         env="classroom-v0",
         policy="classroom",
-        env_kwargs={"data": "digits", "students": 8, "slice_size": 32, "horizon": 400, "teacher_budget": 100},
+        env_kwargs={"data": "digits", "agents": 8, "slice_size": 32, "horizon": 400, "teacher_budget": 100},
         policy_kwargs={"preset": "faithful"},
         seeds=(0, 1, 2),
         controls=("mute", "isolated"),

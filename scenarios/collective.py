@@ -13,7 +13,7 @@ from .scenario import Claim, Scenario, register_scenario
 _YARDSTICK = "yardstick of the documented system"
 _SEEDS = tuple(range(5))
 
-_DIGITS: dict[str, Any] = {"data": "digits", "members": 8, "slice_size": 32, "horizon": 400}
+_DIGITS: dict[str, Any] = {"data": "digits", "agents": 8, "slice_size": 32, "horizon": 400}
 _SMALL: dict[str, Any] = {"hidden": (64,), "lr": 3e-3}
 # What a pass of all training images holds, but for the few an exam needs. The last step is an exam day.
 _MNIST: dict[str, Any] = {
@@ -81,7 +81,7 @@ register_scenario(
         "eight perceptrons 784-128-64-10, one pass of MNIST each, in orders of their own (no mode is a control)",
         env="collective-v0",
         policy="ensemble",
-        env_kwargs=_MNIST | {"members": 8, "share": "own", "order": "passes"},
+        env_kwargs=_MNIST | {"agents": 8, "share": "own", "order": "passes"},
         policy_kwargs={"hidden": (128, 64), "lr": 1e-3},
         seeds=_SEEDS,
         claims=(
@@ -98,7 +98,7 @@ register_scenario(
         env="collective-v0",
         policy="moe",
         env_kwargs=_CIFAR
-        | {"order": "single_pass", "members": 10, "weighting": "top_k", "k": 4, "exam_size": 100},
+        | {"order": "single_pass", "agents": 10, "weighting": "top_k", "k": 4, "exam_size": 100},
         policy_kwargs={"k": 4, "hidden": (128,), "lr": 1e-3},
         seeds=_SEEDS[:3],
         claims=(Claim("together_accuracy", 0.39, _YARDSTICK, 0.03),),
@@ -115,7 +115,7 @@ register_scenario(
             "learners": "mlp",
             "hidden": (32,),
             "lr": 3e-3,
-            "members": 5,
+            "agents": 5,
             "share": "dirichlet",
             "alpha": 0.3,
             "slice_size": 16,
@@ -134,7 +134,7 @@ register_scenario(
         policy="relevance_router",
         env_kwargs={
             "data": "digits",
-            "scorers": 4,
+            "agents": 4,
             "patch": 2,
             "budget": 4,
             "slice_size": 32,
@@ -151,7 +151,7 @@ register_scenario(
         policy="relevance_router",
         env_kwargs={
             "data": "ag_news",
-            "scorers": 4,
+            "agents": 4,
             "budget": 4,
             "reader": "set",
             "slice_size": 32,

@@ -35,7 +35,7 @@ register_scenario(
         env="classroom-v0",
         policy="listen_two_phase",
         env_kwargs=_LEARNERS
-        | {"data": "digits", "students": 8, "slice_size": 16, "teacher_budget": 20, "horizon": 200},
+        | {"data": "digits", "agents": 8, "slice_size": 16, "teacher_budget": 20, "horizon": 200},
         seeds=tuple(range(20)),
         controls=("mute",),
     )

@@ -124,7 +124,7 @@ register_scenario(
         "three witnesses, with noisy, partial views of a digit, tell each other one symbol of ten (embedded data)",
         env="consensus-v0",
         policy="feedforward",
-        env_kwargs={"data": "digits", "slice_size": 128, "witnesses": 3, "rounds": 1, "vocabulary": 10},
+        env_kwargs={"data": "digits", "slice_size": 128, "agents": 3, "rounds": 1, "vocabulary": 10},
         seeds=_SEEDS,
         controls=("mute", "shuffled"),
         training={"updates": 2000, "learning_rate": 3e-3},

@@ -10,7 +10,7 @@ register_scenario(
         "ten particles on the 2-D sphere: the classic swarm's yardstick",
         env="swarm-v0",
         policy="pso",
-        env_kwargs={"objective": "sphere", "dimensions": 2, "particles": 10, "horizon": 1000},
+        env_kwargs={"objective": "sphere", "dimensions": 2, "agents": 10, "horizon": 1000},
         policy_kwargs={"inertia": 0.9, "cognitive": 0.5, "social": 0.3},
         seeds=tuple(range(20)),
         controls=("mute",),
@@ -25,7 +25,7 @@ register_scenario(
         env_kwargs={
             "objective": "ackley",
             "dimensions": 30,
-            "particles": 40,
+            "agents": 40,
             "horizon": 1000,
             "actions": "coefficients",
         },
@@ -44,7 +44,7 @@ register_scenario(
         env_kwargs={
             "objective": "network",
             "data": "mnist",
-            "particles": 20,
+            "agents": 20,
             "slice_size": 256,
             "horizon": 200,
             "actions": "coefficients",

@@ -4,9 +4,9 @@
 
     from studyhall.testing import check_exam_blind, check_world
 
-    check_world("classroom-v0", students=3, drop=0.2)  # a registered world
+    check_world("classroom-v0", agents=3, drop=0.2)  # a registered world
     check_world(MyWorld, topics=4)  # any callable that makes one
-    check_exam_blind(MyPolicy, "classroom-v0", students=3)
+    check_exam_blind(MyPolicy, "classroom-v0", agents=3)
 
 The checks are small functions: of steps in ``steps.py``, of runs against their twins in
 ``twins.py``, of the PettingZoo and Gymnasium views in ``views.py``. Each raises an

@@ -17,7 +17,7 @@ from studyhall.policies.allocators import Allocator, Glimpsers, Router, Saliency
 from studyhall.policies.copies import Copies
 from studyhall.testing import check_exam_blind, check_world
 
-SMALL = {"scorers": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "hidden": (8,)}
+SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "hidden": (8,)}
 
 
 def world(**kwargs):
@@ -113,9 +113,9 @@ def test_sampling_draws_in_proportion_and_without_replacement():
 
 
 def test_each_scorer_sees_its_own_statistic():
-    env, obs = world(scorers=4)
-    coarse, whole = world(scorers=4, see="coarse")
-    pixels, exact = world(scorers=4, see="pixels")
+    env, obs = world(agents=4)
+    coarse, whole = world(agents=4, see="coarse")
+    pixels, exact = world(agents=4, see="pixels")
     for n in range(4):
         assert torch.equal(obs["tokens"][:, n, ..., 0], whole["tokens"][:, n, ..., n])
     assert torch.equal(exact["exam"].mean(-1), whole["exam"][..., 0])
@@ -134,7 +134,7 @@ def test_only_ratios_count_so_actions_are_bounded():
 
 
 def test_scorers_can_be_trained_with_stable_baselines3():
-    env = make_sb3("allocation-v0", 1, seed=0, patch=4, slice_size=4, exam_size=10, scorers=2, hidden=(8,))
+    env = make_sb3("allocation-v0", 1, seed=0, patch=4, slice_size=4, exam_size=10, agents=2, hidden=(8,))
     assert env.action_space.shape == ((4 + 10) * (4 + 1),)
     model = PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, device="cpu")
     assert model.learn(8).num_timesteps == 8
@@ -363,7 +363,7 @@ class Encoder(Allocator):
 
 
 def test_which_token_is_read_tells_the_reader_nothing():
-    encoder, few = Encoder(), {"scorers": 1, "budget": 1, "steps": 200}
+    encoder, few = Encoder(), {"agents": 1, "budget": 1, "steps": 200}
     told, ink = accuracy(encoder, **few), accuracy(Saliency(), **few)
     env = encoder.world
     right = encoder.guess(env.obs["exam"]) == env.dataset.labels("exam", env._state["exam"])
@@ -438,7 +438,7 @@ def bound(policy, **kwargs):
     [
         lambda: bound(Router(hidden=8)).state_dict(),
         lambda: bound(Router(), num_worlds=1).state_dict(),  # would broadcast
-        lambda: bound(Router(), scorers=4).state_dict(),
+        lambda: bound(Router(), agents=4).state_dict(),
         lambda: {"specialists": {}},
     ],
 )

@@ -27,7 +27,7 @@ VECTOR = Scenario(
     policy="consensus_network",
     env_kwargs={
         "data": "vector",
-        "witnesses": 2,
+        "agents": 2,
         "slice_size": 32,
         "view_noise": 0.0,
         "width": 4,

@@ -7,7 +7,7 @@ import torch
 from studyhall import make_world
 from studyhall.envs.errors import ActionError, ConfigError, DataError, EpisodeEnded, UnknownName
 
-SMALL = {"students": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "teacher_budget": 4}
+SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "teacher_budget": 4}
 
 
 def world(**kwargs):
@@ -237,7 +237,7 @@ def test_odd_seeds_are_refused(seed):
 
 def test_a_state_of_another_kind_of_world_is_refused_and_nothing_is_lost():
     env, _ = world()
-    other, _ = world(students=4)
+    other, _ = world(agents=4)
     before = env.state_dict()["state"]
     with pytest.raises(ConfigError, match="same arguments"):
         env.load_state_dict(other.state_dict())
@@ -317,7 +317,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
 @pytest.mark.parametrize(
     ("kwargs", "error", "text"),
     [
-        ({"students": 0}, ConfigError, "number of students must be a whole number of at least 1"),
+        ({"agents": 0}, ConfigError, "agents must be a whole number of at least 1"),
         ({"num_worlds": 0}, ConfigError, "num_worlds"),
         ({"teacher_budget": -3}, ConfigError, "teacher_budget"),
         ({"byte_price": -1.0}, ConfigError, "byte_price"),
@@ -325,7 +325,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"exam_size": 9999}, ConfigError, "set exam_size"),
         ({"data": "mnits"}, UnknownName, "mnist"),
         ({"data": "mnist", "data_dir": "/no/such/folder"}, DataError, "/no/such/folder"),
-        ({"studnets": 3}, UnknownName, "students"),
+        ({"agnets": 3}, UnknownName, "'agents'"),
         ({"slice_size": 8.5}, ConfigError, "slice_size must be a whole number"),
         ({"reward_scale": float("nan")}, ConfigError, "reward_scale"),
         ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used"),

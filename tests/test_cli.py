@@ -21,7 +21,7 @@ from studyhall.rollouts import cli
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import Claim, Scenario, registry
 
-SMALL = ("--set", "students=3", "--set", "policy.hidden=[16]")
+SMALL = ("--set", "agents=3", "--set", "policy.hidden=[16]")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -309,7 +309,7 @@ def test_trained_policies_run_by_path_and_by_name(call, trained_file, shipped):
 
 
 def test_any_classroom_can_host_its_learners(call):
-    given = settings("learners=mlp", "hidden=[16]", "students=3", "policy=median")
+    given = settings("learners=mlp", "hidden=[16]", "agents=3", "policy=median")
     arguments = ("run", "classroom-digits", "--steps", "3", "--seeds", "0", *given, "--json")
     code, out, err = call(*arguments)
     assert (code, err) == (0, "")
@@ -317,7 +317,7 @@ def test_any_classroom_can_host_its_learners(call):
 
 
 def test_training_says_how_to_run_what_it_trained(call):
-    given = settings("learners=mlp", "hidden=[8]", "students=3", "horizon=6", "ppo.n_steps=6")
+    given = settings("learners=mlp", "hidden=[8]", "agents=3", "horizon=6", "ppo.n_steps=6")
     code, out, _ = call("train", "classroom-digits", "--timesteps", "18", "--worlds", "1", *given)
     assert code == 0
     command = shlex.split(out[out.index("studyhall run") :])
@@ -359,7 +359,7 @@ def test_a_hosted_run_resumes(call):
         ("lr=high", 'lr must be a number, got "high"'),
         ("lr=-1", "lr must be a number of at least 0"),
         ("optimiser=sdg", "did you mean 'sgd'"),
-        ("students=3", "did you mean 'agents'"),
+        ("students=3", "it is called agents here"),
         ("learners=null policy=mutual learner=mlp", "did you mean 'learners'"),
         (
             "learners=null",
@@ -545,7 +545,7 @@ def test_a_scenarios_settings_stay_with_its_policy(call):
 @pytest.fixture
 def tiny_system(monkeypatch):
     """A system of one scenario: one claim that holds, one that does not, one without a tolerance."""
-    kwargs = {"students": 3, "horizon": 12, "exam_size": 20}
+    kwargs = {"agents": 3, "horizon": 12, "exam_size": 20}
     claims = (
         Claim("soft_vote", 0.5, "a guess", 0.5),
         Claim("hard_vote", 0.0, "a bad guess", 0.001),

@@ -846,7 +846,7 @@ def test_consensus_is_five_rounds_of_messages_to_a_gated_unit():
 
 
 def test_agreement_is_one_over_one_plus_the_variance():
-    world = make_world("consensus-v0", num_worlds=2, witnesses=3, slice_size=4)
+    world = make_world("consensus-v0", num_worlds=2, agents=3, slice_size=4)
     world.reset(seed=0)
     answer = inputs(2, 3, 4, 10).softmax(-1)
     world.step({"message": torch.zeros(2, 3, 4, 16), "answer": answer})

@@ -109,7 +109,7 @@ def test_a_world_forms_what_the_layer_says(pair):
     policy = Specialists(system, hidden=SIZES[1:-1], lr=1e-2, **options)
     env = Collective(
         num_worlds=WORLDS,
-        members=MEMBERS,
+        agents=MEMBERS,
         slice_size=ROWS,
         exam_size=EXAM,
         horizon=9,
@@ -186,7 +186,7 @@ def test_a_sparse_panel_learns_by_the_samples_that_found_room(system, k, factor)
 
 def bound(system, options, **kwargs):
     policy = Specialists(system, **options)
-    policy.bind(Collective(members=MEMBERS, slice_size=4, exam_size=10, **kwargs))
+    policy.bind(Collective(agents=MEMBERS, slice_size=4, exam_size=10, **kwargs))
     return policy
 
 

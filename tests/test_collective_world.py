@@ -17,7 +17,7 @@ from studyhall.policies.panels.specialists import Specialists
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind, check_world
 
-SMALL = {"members": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
+SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
 HOSTED = {**SMALL, "hidden": (8,)}
 
 
@@ -45,7 +45,7 @@ def test_the_world_keeps_the_contract():
 
 
 def test_the_hosted_world_keeps_the_contract():
-    kwargs = {"members": 2, "slice_size": 2, "horizon": 4, "hidden": (4,), "learn_from": "consulted"}
+    kwargs = {"agents": 2, "slice_size": 2, "horizon": 4, "hidden": (4,), "learn_from": "consulted"}
     check_world(HostedCollective, **{**SMALL, **kwargs}, weighting="votes", mode="shuffled")
 
 
@@ -168,7 +168,7 @@ def test_bids_that_are_none_count_for_nothing():
 
 @pytest.mark.parametrize(("weighting", "k"), [("normalised", 2), ("top_k", 2), ("votes", 2)])
 def test_contributions_equal_leaving_one_out_in_a_loop(weighting, k):
-    env, _ = world(weighting=weighting, k=k, exam_smoothing=1.0, members=4)
+    env, _ = world(weighting=weighting, k=k, exam_smoothing=1.0, agents=4)
     sent = actions(env)
     sent["answers"][:, 2, 3] = 0  # abstains: its bid there counts for nothing
     env.step(sent)
@@ -296,7 +296,7 @@ def test_peers_change_nothing_of_what_one_who_hears_nobody_observes(mode, weight
 
 
 def test_who_was_not_consulted_is_not_heard():
-    env, _ = world(weighting="top_k", k=1, topology="ring", members=4)
+    env, _ = world(weighting="top_k", k=1, topology="ring", agents=4)
     bids = torch.tensor([0.1, 0.4, 0.2, 0.3])[:, None].expand(2, 4, 4).clone()
     after = env.step(actions(env, bids=bids)).obs
     assert after["heard"][0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
@@ -475,7 +475,7 @@ def test_peers_change_nothing_of_what_a_learner_who_hears_nobody_learns(mode):
         ({"weighting": "top_k", "k": 4}, ConfigError, "k .* between 1 and 3"),
         ({"consult_price": -1}, ConfigError, "consult_price .* at least 0"),
         ({"contribution_weight": -1}, ConfigError, "contribution_weight .* at least 0"),
-        ({"share": "parts", "members": 9}, ConfigError, "9 members are too many"),
+        ({"share": "parts", "agents": 9}, ConfigError, "9 members are too many"),
         ({"share": "halves"}, UnknownName, "unknown share"),
     ],
 )
@@ -548,7 +548,7 @@ def test_collectives_learn_the_digits(system, options):
 
 def test_sparse_collectives_consult_few():
     for system, k in (("moe", 2), ("switch", 1)):
-        env = run(Specialists(system, **QUICK), 5, members=4)
+        env = run(Specialists(system, **QUICK), 5, agents=4)
         assert torch.allclose(env.metrics()["utilisation"].sum(-1), torch.full((2,), float(k)), atol=1e-5)
         assert torch.allclose(env.metrics()["load"].sum(-1), torch.ones(2), atol=1e-5)
 
@@ -556,7 +556,7 @@ def test_sparse_collectives_consult_few():
 @pytest.mark.parametrize(("system", "rows"), [("switch", 4), ("moe", 2)])
 def test_every_expert_has_room_for_one_sample_at_least(system, rows):
     policy = Specialists(system, **QUICK)
-    env, obs = begin(policy, members=8, slice_size=rows)
+    env, obs = begin(policy, agents=8, slice_size=rows)
     before = {k: v.clone() for k, v in policy.state_dict()["specialists"].items()}
     for _ in range(3):
         obs = env.step(policy.act(obs)).obs
@@ -568,7 +568,7 @@ def test_every_expert_has_room_for_one_sample_at_least(system, rows):
 def test_presets_are_their_options_and_learn_otherwise(system):
     def learnt(**options):
         policy = Specialists(system, **QUICK, **options)
-        run(policy, 4, members=4)
+        run(policy, 4, agents=4)
         return policy.state_dict()["specialists"]
 
     plain, preset = learnt(), learnt(preset="as_published")
@@ -612,7 +612,7 @@ def test_own_views_suit_ensembles_and_no_router():
     assert (
         run(Specialists("ensemble", **QUICK), 60, share="parts").metrics()["collective_accuracy"].mean() > 0.4
     )
-    own = run(Specialists("ensemble", confidence=4.0, **QUICK), 60, share="class_experts", members=5)
+    own = run(Specialists("ensemble", confidence=4.0, **QUICK), 60, share="class_experts", agents=5)
     assert own.metrics()["collective_accuracy"].mean() > 0.2
     with pytest.raises(ConfigError, match="share='shared'"):
         begin(Specialists("moe"), share="parts")
@@ -682,7 +682,7 @@ def test_bids_by_confidence_beat_equal_ones_where_specialists_differ():
     reached = []
     for power in (0.0, 4.0):
         env = HostedCollective(
-            members=5,
+            agents=5,
             share="dirichlet",
             alpha=0.3,
             horizon=100,

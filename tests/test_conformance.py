@@ -15,7 +15,7 @@ from studyhall.envs import Outcome, UnknownName, World
 from studyhall.envs.channel import LIAR_KINDS
 from studyhall.testing import check_exam_blind, check_world
 
-CLASSROOM = {"students": 3, "slice_size": 6, "exam_size": 10, "horizon": 5}
+CLASSROOM = {"agents": 3, "slice_size": 6, "exam_size": 10, "horizon": 5}
 
 CONFIGURATIONS = {
     "random-topology-and-losses": {"topology": "random", "drop": 0.3, "noise": 0.1, "bits": 4},
@@ -53,8 +53,8 @@ def test_classroom_configuration(name):
 
 
 HOSTED = {
-    "listen": ("classroom-v0", {"students": 3, "churn": 0.3, "rejoin": 0.5}),
-    "discrete": ("classroom-v0", {"students": 3, "actions": "discrete", "drop": 0.3}),
+    "listen": ("classroom-v0", {"agents": 3, "churn": 0.3, "rejoin": 0.5}),
+    "discrete": ("classroom-v0", {"agents": 3, "actions": "discrete", "drop": 0.3}),
     "gated": ("society-v0", {"agents": 3, "actions": "gated", "delay": 1}),
     "targets": ("society-v0", {"agents": 3, "actions": "targets", "mode": "shuffled"}),
 }
@@ -194,7 +194,7 @@ class Plain(World):
 
     def __init__(self, *, agents=2, horizon=6, **kwargs):
         super().__init__(num_agents=agents, horizon=horizon, **kwargs)
-        self.observation_space = spaces.Dict({"time": spaces.Box(0, 1, (1,), np.float32)})
+        self.observation_space = spaces.Dict({"elapsed": spaces.Box(0, 1, (1,), np.float32)})
         self.action_space = spaces.Dict({"guess": spaces.Discrete(2)})
 
     def start(self, draws, state):
@@ -206,7 +206,7 @@ class Plain(World):
 
     def observe(self, state):
         time = (state["clock"] / self.horizon).float()
-        return {"time": time[:, None, None].expand(self.num_worlds, self.num_agents, 1)}
+        return {"elapsed": time[:, None, None].expand(self.num_worlds, self.num_agents, 1)}
 
     def summary(self, state):
         return {"right": state["right"]}

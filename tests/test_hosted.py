@@ -11,7 +11,7 @@ from studyhall.policies import make_policy
 from studyhall.testing import check_world
 
 SMALL = {"slice_size": 6, "exam_size": 10, "horizon": 6, "learners": "mlp", "hidden": [8]}
-CLASSROOM = SMALL | {"students": 3}
+CLASSROOM = SMALL | {"agents": 3}
 SOCIETY = SMALL | {"agents": 3}
 
 CONFIGURATIONS = {
@@ -47,9 +47,9 @@ def moved(before, world):
 @pytest.mark.parametrize(
     ("id", "kwargs", "policy"),
     [
-        ("classroom-v0", {"students": 3, "teacher_budget": 4, "topology": "ring", "delay": 1}, "mutual"),
+        ("classroom-v0", {"agents": 3, "teacher_budget": 4, "topology": "ring", "delay": 1}, "mutual"),
         ("society-v0", {"agents": 4, "liar_kinds": ("roll",)}, "mutual"),
-        ("classroom-v0", {"students": 3, "teacher_budget": 4, "mode": "mute"}, "stop_at_budget"),
+        ("classroom-v0", {"agents": 3, "teacher_budget": 4, "mode": "mute"}, "stop_at_budget"),
     ],
 )
 def test_hosting_equals_bringing_the_same_learners(id, kwargs, policy):
@@ -121,7 +121,7 @@ def test_the_sum_of_the_weights_scales_the_step_and_not_more_than_one_counts():
 
 def test_a_weight_on_a_source_that_is_not_there_counts_for_nothing():
     one, other = (
-        make_world("classroom-v0", topology="ring", **(CLASSROOM | {"students": 4})) for _ in range(2)
+        make_world("classroom-v0", topology="ring", **(CLASSROOM | {"agents": 4})) for _ in range(2)
     )
     for world in (one, other):
         world.reset(seed=0)
@@ -395,7 +395,7 @@ def test_the_engine_takes_what_is_not_finite_as_nobody():
         ({"learners": "mpl"}, UnknownName, "mlp"),
         ({"learners": "mlp", "actions": "lisen"}, UnknownName, "listen"),
         ({"learners": "mlp", "actions": "gated", "discrete_actions": True}, ConfigError, "one of them"),
-        ({"learners": "mlp", "students": 1}, ConfigError, "2 students or more"),
+        ({"learners": "mlp", "agents": 1}, ConfigError, "2 students or more"),
         ({"learners": "mlp", "temperature": 0}, ConfigError, "temperature"),
         ({"learners": "mlp", "learning_steps": 0}, ConfigError, "learning_steps"),
         ({"learners": "mlp", "optimiser": "adm"}, UnknownName, "adam"),

@@ -61,7 +61,7 @@ def actions(world, asks, speaks):
 
 
 def test_labels_are_charged_to_who_is_served_and_apart_from_messages():
-    world = make_world("classroom-v0", students=3, slice_size=6, exam_size=10, horizon=4, teacher_budget=2)
+    world = make_world("classroom-v0", agents=3, slice_size=6, exam_size=10, horizon=4, teacher_budget=2)
     world.reset(seed=0)
     for asks, speaks, taught, sent in (
         ([1, 0, 1], [0, 0, 0], [3, 0, 3], [0, 0, 0]),  # six labels of four bits: three bytes
@@ -82,7 +82,7 @@ def test_labels_are_charged_to_who_is_served_and_apart_from_messages():
 
 def test_label_bytes_follow_the_number_of_classes():
     x, y = torch.rand(90, 4, generator=torch.Generator().manual_seed(0)), torch.arange(90) % 2
-    world = make_world("classroom-v0", data=(x, y), students=2, slice_size=5, exam_size=4, horizon=3)
+    world = make_world("classroom-v0", data=(x, y), agents=2, slice_size=5, exam_size=4, horizon=3)
     world.reset(seed=0)
     info = world.step(actions(world, [1, 0], [0, 0])).info
     assert info["label_bytes"].tolist() == [[5 / 8, 0]]

@@ -24,7 +24,7 @@ from studyhall.scenarios import Scenario, registry
 
 # One-hot pictures of which every witness sees the lit pixel or nothing: to know more, one must be told.
 LIGHTS = {"x": torch.eye(3).repeat(40, 1).tolist(), "y": [0, 1, 2] * 40}
-WORLD = {"data": LIGHTS, "witnesses": 2, "view_noise": 0.0, "vocabulary": 4, "slice_size": 32}
+WORLD = {"data": LIGHTS, "agents": 2, "view_noise": 0.0, "vocabulary": 4, "slice_size": 32}
 SCENARIO = Scenario(
     "tiny",
     "two witnesses of three lights",
@@ -344,7 +344,7 @@ def test_one_command_trains_what_runs_with_any_slice(call):
         assert kwargs["cooperation"] > 0  # or nobody would gain by speaking
     for rows in (1, 9):
         policy = make_policy(found["best"])
-        world = make_world("consensus-v0", num_worlds=2, **{**WORLD, "slice_size": rows, "witnesses": 5})
+        world = make_world("consensus-v0", num_worlds=2, **{**WORLD, "slice_size": rows, "agents": 5})
         policy.bind(world)
         world.step(policy.act(world.reset(seed=0)))
     assert call("run", "tiny", "--set", f"policy={found['best']}", "--json")[0] == 0

@@ -45,7 +45,7 @@ def talk(world, *, seed=0):
     ("id", "kwargs"),
     [
         ("halves-v0", {"grid": (1, 2), "rotate": False}),
-        ("consensus-v0", {"witnesses": 3, "data": "vector", "dimensions": 2}),
+        ("consensus-v0", {"agents": 3, "data": "vector", "dimensions": 2}),
     ],
 )
 def test_the_loss_is_differentiable_through_the_channel(id, kwargs):
@@ -70,7 +70,7 @@ def test_the_loss_is_differentiable_through_the_channel(id, kwargs):
 
 
 def test_a_dropped_message_passes_no_gradient():
-    world = make_world("consensus-v0", num_worlds=4, witnesses=3, drop=0.5, slice_size=2, data="vector")
+    world = make_world("consensus-v0", num_worlds=4, agents=3, drop=0.5, slice_size=2, data="vector")
     actions = talk(world)
     step = world.step(actions)
     heard = step.obs["heard"].bool()  # [W, N, S]
@@ -87,7 +87,7 @@ def test_a_dropped_message_passes_no_gradient():
 
 @pytest.mark.parametrize("mode", ["mute", "isolated"])
 def test_nothing_reaches_the_sender_where_nothing_is_heard(mode):
-    world = make_world("consensus-v0", witnesses=2, slice_size=2, mode=mode)
+    world = make_world("consensus-v0", agents=2, slice_size=2, mode=mode)
     step = world.step(talk(world))
     assert not step.obs["heard"].any()
     assert not step.obs["inbox"].any()
@@ -95,7 +95,7 @@ def test_nothing_reaches_the_sender_where_nothing_is_heard(mode):
 
 
 def test_a_reset_cuts_the_graph_of_its_own_world_only():
-    world = make_world("consensus-v0", num_worlds=2, witnesses=2, slice_size=2, rounds=3, delay=1)
+    world = make_world("consensus-v0", num_worlds=2, agents=2, slice_size=2, rounds=3, delay=1)
     actions = talk(world)
     world.step(actions)
     world.step(actions)
@@ -107,7 +107,7 @@ def test_a_reset_cuts_the_graph_of_its_own_world_only():
 
 def test_gradients_cross_a_channel_with_everything_wrong_with_it():
     """What arrives, late, shuffled, partly lost and of several worlds, is the gradient that comes back."""
-    kwargs = {"witnesses": 3, "slice_size": 4, "rounds": 3, "delay": 1, "drop": 0.4, "topology": "random"}
+    kwargs = {"agents": 3, "slice_size": 4, "rounds": 3, "delay": 1, "drop": 0.4, "topology": "random"}
     modes = ["open", "shuffled", "mute"]
     world = make_world("consensus-v0", num_worlds=3, width=2, mode=modes, **kwargs)
     actions = talk(world)
@@ -125,7 +125,7 @@ def test_gradients_cross_a_channel_with_everything_wrong_with_it():
 
 
 def test_a_nan_answer_spoils_no_other_gradient():
-    world = make_world("consensus-v0", witnesses=2, slice_size=2)
+    world = make_world("consensus-v0", agents=2, slice_size=2)
     world.reset(seed=0)
     weights = torch.rand(1, 2, 2, 10, generator=seeded(0))
     weights[0, 0, 0, 3] = torch.nan
@@ -146,7 +146,7 @@ def test_rewards_and_carried_scores_are_detached():
 
 
 def test_symbols_pass_gradients_straight_through():
-    world = make_world("consensus-v0", witnesses=2, slice_size=2, vocabulary=4, length=3)
+    world = make_world("consensus-v0", agents=2, slice_size=2, vocabulary=4, length=3)
     actions = talk(world)
     inbox = world.step(actions).obs["inbox"]
     assert torch.equal(inbox.sum(-1), torch.ones_like(inbox[..., 0]))
@@ -169,7 +169,7 @@ def test_symbols_pass_gradients_straight_through():
     ],
 )
 def test_every_bit_is_charged_once_for_every_edge(kwargs, bits):
-    world = make_world("consensus-v0", witnesses=4, slice_size=8, rounds=2, topology="ring", **kwargs)
+    world = make_world("consensus-v0", agents=4, slice_size=8, rounds=2, topology="ring", **kwargs)
     world.reset(seed=0)
     for round in range(3):
         actions = sample_actions(world, seeded(round), abstain=0.0)
@@ -185,7 +185,7 @@ def test_every_bit_is_charged_once_for_every_edge(kwargs, bits):
 
 def test_a_cap_refuses_whole_messages():
     world = make_world(
-        "consensus-v0", witnesses=3, slice_size=4, width=2, cap=63
+        "consensus-v0", agents=3, slice_size=4, width=2, cap=63
     )  # a message to two is 64 bytes
     step = world.step(talk(world))
     assert not step.obs["heard"].any()
@@ -206,7 +206,7 @@ def test_shuffled_messages_are_those_of_other_samples():
 
 
 def test_messages_come_late_by_the_delay():
-    world = make_world("consensus-v0", witnesses=2, slice_size=2, rounds=3, delay=1, width=1, autoreset=False)
+    world = make_world("consensus-v0", agents=2, slice_size=2, rounds=3, delay=1, width=1, autoreset=False)
     world.reset(seed=0)
     heard = []
     for round in range(4):
@@ -218,7 +218,7 @@ def test_messages_come_late_by_the_delay():
 
 
 def test_quantised_numbers_lie_on_the_grid_and_within_their_bounds():
-    world = make_world("consensus-v0", witnesses=2, slice_size=50, width=4, bits=2, bound=3.0)
+    world = make_world("consensus-v0", agents=2, slice_size=50, width=4, bits=2, bound=3.0)
     world.reset(seed=0)
     actions = sample_actions(world, seeded(0), abstain=0.0)
     inbox = world.step(actions).obs["inbox"]
@@ -315,7 +315,7 @@ def test_training_validating_and_testing_never_share_a_picture():
 
 
 def test_estimates_are_judged_as_the_page_says():
-    world = make_world("consensus-v0", witnesses=2, slice_size=3)
+    world = make_world("consensus-v0", agents=2, slice_size=3)
     world.reset(seed=0)
     truth = world._state["truth"][0, 0]
     weights = torch.rand(1, 2, 3, 10, generator=seeded(0))
@@ -349,7 +349,7 @@ def test_agreement_is_reported_and_not_rewarded():
     """Whether the others agree with a witness changes nothing for it."""
     rewards, agreements = [], []
     for others in (0, 7):
-        world = make_world("consensus-v0", witnesses=3, slice_size=4)
+        world = make_world("consensus-v0", agents=3, slice_size=4)
         world.reset(seed=0)
         answer = torch.zeros(1, 3, 4, 10)
         answer[:, 0, :, 0] = answer[:, 1:, :, others] = 1
@@ -387,7 +387,7 @@ def test_agreement_is_reported_and_not_rewarded():
         ("consensus-v0", {"choices": True}, "give vocabulary"),
         ("consensus-v0", {"choices": True, "vocabulary": 4, "data": "vector"}, "vectors have none"),
         ("consensus-v0", {"view_keep": 1.5}, "view_keep must be"),
-        ("consensus-v0", {"witnesses": 1}, "number of witnesses"),
+        ("consensus-v0", {"agents": 1}, "agents must be a whole number of at least 2"),
     ],
 )
 def test_arguments_that_cannot_be(id, kwargs, text):

@@ -99,7 +99,7 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
         "import studyhall, studyhall.policies; from studyhall.rollouts import cli\n"
         "from studyhall.envs.streams import DATASETS\n"
         "assert studyhall.__file__.startswith(sys.argv[1]), studyhall.__file__\n"
-        "env = studyhall.make_env('classroom-v0', students=2, horizon=2)\n"
+        "env = studyhall.make_env('classroom-v0', agents=2, horizon=2)\n"
         "env.reset(seed=0)\n"
         "env.step({agent: env.action_space(agent).sample() for agent in env.agents})\n"
         "studyhall.policies.make_policy('median')\n"

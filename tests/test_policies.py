@@ -24,7 +24,7 @@ from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind
 
 SMALL = {
-    "students": 3,
+    "agents": 3,
     "slice_size": 8,
     "exam_size": 20,
     "horizon": 30,
@@ -254,8 +254,8 @@ def test_the_absent_do_not_learn_from_the_last_feedback():
 def test_a_policy_can_be_bound_to_another_world(name):
     policy = make_policy(name)
     roll(policy, 15)
-    _, _, again = roll(policy, 15, students=4, num_worlds=2)
-    _, _, fresh = roll(make_policy(name), 15, students=4, num_worlds=2)
+    _, _, again = roll(policy, 15, agents=4, num_worlds=2)
+    _, _, fresh = roll(make_policy(name), 15, agents=4, num_worlds=2)
     for key in again.obs:
         assert torch.equal(again.obs[key], fresh.obs[key])
 

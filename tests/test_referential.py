@@ -21,7 +21,7 @@ from studyhall.testing.tools import sample_actions, seeded
 def test_reconstruction_keeps_the_contract():
     """The registered form is covered by the tests that run over the registry."""
     check_world(
-        Referential, game="reconstruction", attributes=(4, 3), listeners=2, slice_size=3, rounds=2, drop=0.3
+        Referential, game="reconstruction", attributes=(4, 3), agents=3, slice_size=3, rounds=2, drop=0.3
     )
 
 
@@ -43,9 +43,7 @@ def combinations(world, objects):
 
 
 def test_listeners_see_the_target_among_different_candidates():
-    world = Referential(
-        num_worlds=2, listeners=2, attributes=(5, 3), candidates=4, slice_size=200, held_out=0.0
-    )
+    world = Referential(num_worlds=2, agents=3, attributes=(5, 3), candidates=4, slice_size=200, held_out=0.0)
     view = world.reset(seed=0)["view"]
     truth = world._state["truth"]
     places = torch.zeros(4)
@@ -99,7 +97,7 @@ def test_combinations_held_out_are_never_dealt_in_training(game):
 
 
 def test_only_the_speaker_is_heard_and_pays_for_every_listener():
-    world = Referential(listeners=3, slice_size=8, length=3, vocabulary=10)
+    world = Referential(agents=4, slice_size=8, length=3, vocabulary=10)
     world.reset(seed=0)
     actions = sample_actions(world, seeded(0), abstain=0.0)
     step = world.step(actions)
@@ -116,9 +114,7 @@ def test_only_the_speaker_is_heard_and_pays_for_every_listener():
 def test_answers_are_judged_as_the_page_says():
     """Against plain Python, in both games."""
     for game, sizes in (("discrimination", (4,)), ("reconstruction", (3, 2))):
-        world = Referential(
-            listeners=2, attributes=(3, 2), candidates=4, held_out=0.0, slice_size=5, game=game
-        )
+        world = Referential(agents=3, attributes=(3, 2), candidates=4, held_out=0.0, slice_size=5, game=game)
         world.reset(seed=0)
         truth = world._state["truth"].view(1, 3, 5, -1)
         weights = torch.rand(1, 3, 5, sum(sizes), generator=seeded(0))
@@ -225,7 +221,7 @@ def test_training_is_deterministic():
 
 
 def test_a_language_emerges_by_reinforcement_and_for_several_listeners():
-    done = training(150, estimator="sampled", worlds=64, slice_size=1, listeners=2)
+    done = training(150, estimator="sampled", worlds=64, slice_size=1, agents=3)
     assert accuracy(done, "open") > 0.6
     assert accuracy(done, "mute") < 0.35
 
@@ -236,7 +232,7 @@ def test_an_oracle_needs_no_messages():
 
 
 def test_a_network_hears_the_speaker_alone_and_nothing_where_it_was_dropped():
-    world = Referential(listeners=3, slice_size=6, drop=0.5, num_worlds=3)
+    world = Referential(agents=4, slice_size=6, drop=0.5, num_worlds=3)
     policy = ReferentialPolicy(width=8)
     policy.bind(world)
     obs = world.reset(seed=0)
@@ -255,7 +251,7 @@ def test_a_network_hears_the_speaker_alone_and_nothing_where_it_was_dropped():
 @pytest.mark.parametrize(
     ("kwargs", "text"),
     [
-        ({"listeners": 0}, "number of listeners"),
+        ({"agents": 1}, "agents must be a whole number of at least 2"),
         ({"attributes": ()}, "how many values"),
         ({"attributes": 4}, "how many values"),
         ({"attributes": (4, 1)}, "values of an attribute"),

@@ -47,7 +47,7 @@ TINY = Scenario(
     env="classroom-v0",
     policy="classroom",
     env_kwargs={
-        "students": 3,
+        "agents": 3,
         "slice_size": 16,
         "exam_size": 20,
         "horizon": 24,
@@ -355,7 +355,7 @@ def test_data_given_as_arrays_do_not_spoil_the_json():
     data = (torch.rand(300, 5, generator=g), torch.arange(300) % 3)
     scenario = Scenario(
         "own", "own data", "classroom-v0", "isolated",
-        env_kwargs={"data": data, "students": 2, "slice_size": 4, "exam_size": 6, "horizon": 5},
+        env_kwargs={"data": data, "agents": 2, "slice_size": 4, "exam_size": 6, "horizon": 5},
     )  # fmt: skip
     found = json.loads(json.dumps(rollout(scenario).as_json()))
     assert found["scenario"]["env_kwargs"]["data"] == ["<Tensor>", "<Tensor>"]

@@ -222,7 +222,7 @@ def test_controls_are_paired_and_bytes_told_per_message_and_step():
 
 
 def test_a_class_with_another_headline_tells_everything():
-    kwargs = {"students": 3, "slice_size": 8, "exam_size": 20, "horizon": 6, "teacher_budget": 4}
+    kwargs = {"agents": 3, "slice_size": 8, "exam_size": 20, "horizon": 6, "teacher_budget": 4}
     scenario = Scenario(
         "scored", "a class", "scored-v0", "mutual",
         env_kwargs=kwargs, policy_kwargs={"hidden": [8]}, measure_at=(3,),
@@ -505,7 +505,7 @@ def test_what_was_trained_first_can_be_repeated(call, monkeypatch):
         "two witnesses of a vector",
         env="consensus-v0",
         policy="consensus_network",
-        env_kwargs={"data": "vector", "witnesses": 2, "slice_size": 8, "width": 4, "dimensions": 4},
+        env_kwargs={"data": "vector", "agents": 2, "slice_size": 8, "width": 4, "dimensions": 4},
         policy_kwargs={"width": 8},
         training={"updates": 4, "learning_rate": 0.01},
         system="telling",

@@ -483,7 +483,7 @@ SMALL = {"slice_size": 6, "exam_size": 20, "horizon": 8, "hidden": (8,), "valida
 @pytest.mark.parametrize("id", ["society-v0", "classroom-v0"])
 def test_every_rule_acts_in_hosted_worlds(id, name):
     policy = make(name)
-    size = {"agents": 4} if id == "society-v0" else {"students": 4, "teacher_budget": 2}
+    size = {"agents": 4} if id == "society-v0" else {"agents": 4, "teacher_budget": 2}
     world = make_world(id, num_worlds=2, learners="mlp", **policy.world_kwargs, **SMALL, **size)
     policy.bind(world)
     obs = world.reset(seed=0)

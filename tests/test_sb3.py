@@ -40,9 +40,9 @@ class Tiny(World):
             {
                 "sources": spaces.Box(-1, 1, (s, 2), np.float32),
                 "sources_mask": spaces.Box(0, 1, (s,), np.int8),
-                "self": spaces.Box(-1, 1, (1,), np.float32),
+                "own_features": spaces.Box(-1, 1, (1,), np.float32),
                 "report": spaces.Box(0, 1, (2,), np.float32),
-                "time": spaces.Box(0, 1, (1,), np.float32),
+                "elapsed": spaces.Box(0, 1, (1,), np.float32),
             }
             | ({"action_mask": spaces.Box(0, 1, (s + 2,), np.int8)} if actions == "discrete" else {})
         )
@@ -54,21 +54,21 @@ class Tiny(World):
                 "discrete": {"choice": spaces.Discrete(s + 2)},
             }[actions]
         )
-        self.step_draws = self.reset_draws = rng.Draws({"seen": (agents, s, 3), "self": (agents, 1)})
+        self.step_draws = self.reset_draws = rng.Draws({"seen": (agents, s, 3), "own_features": (agents, 1)})
 
     def deal(self, draws):
         seen = 2 * rng.uniform(draws["seen"]) - 1
         return {
             "seen": seen[..., :2],
             "mask": seen[..., 2] > -0.6,
-            "self": 2 * rng.uniform(draws["self"]) - 1,
+            "own_features": 2 * rng.uniform(draws["own_features"]) - 1,
         }
 
     def start(self, draws, state):
         return self.deal(draws)
 
     def advance(self, state, actions, draws):
-        worth, own = (state["seen"][..., 0] > 0).float(), (state["self"][..., 0] > 0).float()
+        worth, own = (state["seen"][..., 0] > 0).float(), (state["own_features"][..., 0] > 0).float()
         if "choice" in actions:
             worths = torch.cat(
                 [torch.zeros_like(own)[..., None], own[..., None], worth * state["mask"]], dim=-1
@@ -86,9 +86,9 @@ class Tiny(World):
         obs = {
             "sources": state["seen"] * mask[..., None],
             "sources_mask": mask.to(torch.int8),
-            "self": state["self"],
+            "own_features": state["own_features"],
             "report": torch.zeros(self.num_worlds, self.num_agents, 2),
-            "time": (state["clock"] / self.horizon)[:, None, None].expand(-1, self.num_agents, 1),
+            "elapsed": (state["clock"] / self.horizon)[:, None, None].expand(-1, self.num_agents, 1),
         }
         if "action_mask" in self.observation_space.spaces:
             always = torch.ones(*mask.shape[:2], 2, dtype=torch.int8)
@@ -167,7 +167,7 @@ def test_hosted_transitions_are_the_engines(env_id, actions):
     """Learners and all: two episodes beside an engine that resets nothing by itself."""
     w, length = 2, 4
     small = {"learners": "mlp", "hidden": [8], "slice_size": 4, "exam_size": 10, "actions": actions}
-    small |= {"horizon": length, "agents" if env_id == "society-v0" else "students": 3}
+    small |= {"horizon": length, "agents": 3}
     env = studyhall.make_sb3(env_id, w, seed=7, **small)
     world = studyhall.make_world(env_id, num_worlds=w, autoreset=False, **small)
     obs, own = env.reset(), world.reset(seed=7)
@@ -365,7 +365,8 @@ def observation(sources, batch=(3,)):
         "sources_mask": torch.ones(*batch, sources, dtype=torch.int8),
     }
     return obs | {
-        k: torch.randn(*batch, n, generator=generator) for k, n in (("self", 1), ("report", 2), ("time", 1))
+        k: torch.randn(*batch, n, generator=generator)
+        for k, n in (("own_features", 1), ("report", 2), ("elapsed", 1))
     }
 
 
@@ -433,7 +434,7 @@ def test_a_world_that_the_policy_cannot_decide():
     class Plain(Tiny):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
-            self.observation_space = spaces.Dict({"time": spaces.Box(0, 1, (1,), np.float32)})
+            self.observation_space = spaces.Dict({"elapsed": spaces.Box(0, 1, (1,), np.float32)})
 
     with pytest.raises(ConfigError, match="learners='mlp'"):
         ppo(WorldVecEnv(Plain(num_worlds=1)))
@@ -513,7 +514,7 @@ def test_one_seed_one_training():
 
 
 def test_with_sb3s_wrappers_and_another_algorithm():
-    env = VecNormalize(tiny(), norm_obs_keys=["self"])
+    env = VecNormalize(tiny(), norm_obs_keys=["own_features"])
     model = A2C(SetPolicy, env, n_steps=6, device="cpu", seed=0)
     model.learn(72)
     assert len(model.ep_info_buffer) > 0
@@ -705,7 +706,7 @@ def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, 
         "horizon": 4,
         "actions": actions,
     }
-    env = studyhall.make_sb3("classroom-v0", 2, seed=0, students=3, **small)
+    env = studyhall.make_sb3("classroom-v0", 2, seed=0, agents=3, **small)
     assert env.action_space.shape == size
     model = ppo(env, n_steps=6, batch_size=18)
     model.learn(72)
@@ -713,7 +714,7 @@ def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, 
     save_policy(model, tmp_path / "it.zip")
     policy = LearnedPolicy(str(tmp_path / "it.zip"))
     assert policy.about["env"] == "classroom-v0"
-    world = studyhall.make_world("classroom-v0", num_worlds=2, students=5, validate=True, **small)
+    world = studyhall.make_world("classroom-v0", num_worlds=2, agents=5, validate=True, **small)
     policy.bind(world)
     step = world.step(policy.act(world.reset(seed=0)))
     assert torch.isfinite(step.reward).all()

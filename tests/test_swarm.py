@@ -41,7 +41,7 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_swarms_keep_the_contract(name):
-    check_world(SwarmWorld, particles=3, horizon=4, **CONFIGURATIONS[name])
+    check_world(SwarmWorld, agents=3, horizon=4, **CONFIGURATIONS[name])
 
 
 def course(world, policy, steps, seed=0):
@@ -161,7 +161,7 @@ def test_a_network_begins_with_small_gaussian_weights():
 
 
 def test_with_slices_all_bests_are_valued_on_the_slice_of_the_step_and_paid_for_on_the_exam():
-    world = SwarmWorld(particles=4, objective="network", hidden=(3,), slice_size=8, horizon=9)
+    world = SwarmWorld(agents=4, objective="network", hidden=(3,), slice_size=8, horizon=9)
     steps = course(world, PSO(), 3)
     state = world.state_dict()["state"]
     instance = {k.removeprefix("objective/"): v for k, v in state.items() if k.startswith("objective/")}
@@ -248,7 +248,7 @@ def test_every_call_of_the_function_is_counted(refine):
 
 
 def test_a_swarm_in_a_batch_goes_the_way_it_goes_alone():
-    kwargs = {"dimensions": 5, "particles": 6, "refiners": 1}
+    kwargs = {"dimensions": 5, "agents": 6, "refiners": 1}
     batch = Swarm(FUNCTIONS["rastrigin"].formula, swarms=300, seed=0, **kwargs)
     alone = Swarm(FUNCTIONS["rastrigin"].formula, swarms=1, seed=217, **kwargs)
     assert torch.equal(batch.run(40)[217:218], alone.run(40))
@@ -297,7 +297,7 @@ def test_pulls_are_uniform():
 
 
 def test_both_forms_of_actions_fly_alike():
-    kwargs = {"particles": 5, "objective": "rastrigin", "dimensions": 4, "shifted": True, "horizon": 20}
+    kwargs = {"agents": 5, "objective": "rastrigin", "dimensions": 4, "shifted": True, "horizon": 20}
     said, told = (SwarmWorld(num_worlds=3, actions=form, **kwargs) for form in ("velocity", "coefficients"))
     policy = PSO(0.6, 1.2, 1.4)
     for one, other in zip(course(said, policy, 10), course(told, policy, 10), strict=True):
@@ -319,7 +319,7 @@ def test_a_guide_is_the_best_of_those_heard_and_oneself():
 @pytest.mark.parametrize("mode", ["open", "mute", "isolated"])
 @pytest.mark.parametrize("value", [1.0, math.inf, math.nan])
 def test_nobody_follows_one_who_is_no_better(mode, value):
-    world = SwarmWorld(particles=4, objective=Plateau(value), mode=mode, horizon=9)
+    world = SwarmWorld(agents=4, objective=Plateau(value), mode=mode, horizon=9)
     step = course(world, PSO(), 3)[-1]
     assert torch.equal(step.obs["guide"], step.obs["best"])
     assert (step.obs["features"][..., 3] == 1).all()  # everyone leads itself
@@ -336,7 +336,7 @@ def test_nobody_follows_one_who_is_no_better(mode, value):
     ],
 )
 def test_neighbours_hear_bests_and_senders_pay_for_every_edge(kwargs, degree):
-    world = SwarmWorld(particles=6, dimensions=3, horizon=9, **kwargs)
+    world = SwarmWorld(agents=6, dimensions=3, horizon=9, **kwargs)
     step = course(world, PSO(), 2)[-1]
     assert step.info["bytes"].tolist() == [[degree * (3 + 1) * 4] * 6]
     assert world.metrics()["bytes"].tolist() == [[2 * degree * (3 + 1) * 4] * 6]
@@ -348,7 +348,7 @@ def test_neighbours_hear_bests_and_senders_pay_for_every_edge(kwargs, degree):
 
 
 def test_walls_stop_and_what_is_not_finite_stays():
-    world = SwarmWorld(particles=2, dimensions=2, horizon=5)
+    world = SwarmWorld(agents=2, dimensions=2, horizon=5)
     before = world.reset(seed=0)["position"]
     step = world.step(torch.tensor([[[2.0, 0.0], [torch.nan, 1.0]]]))
     assert step.obs["position"][0, 0].tolist() == [1.0, float(before[0, 0, 1])]
@@ -368,7 +368,7 @@ def test_descending_is_gradient_descent():
 
 
 def test_the_best_of_those_who_ask_descend_and_it_is_written_back_and_counted():
-    world = SwarmWorld(particles=4, dimensions=3, refiners=2, refine_steps=5, refine_rate=0.05, horizon=9)
+    world = SwarmWorld(agents=4, dimensions=3, refiners=2, refine_steps=5, refine_rate=0.05, horizon=9)
     world.reset(seed=0)
     before = world.state_dict()["state"]
     still = torch.zeros(1, 4, 3)
@@ -389,7 +389,7 @@ def test_the_best_of_those_who_ask_descend_and_it_is_written_back_and_counted():
 
 
 def test_refining_works_under_inference_mode():
-    kwargs = {"particles": 3, "refiners": 1, "shifted": True, "rotated": True, "horizon": 9}
+    kwargs = {"agents": 3, "refiners": 1, "shifted": True, "rotated": True, "horizon": 9}
     plain = course(SwarmWorld(**kwargs), HybridPSO(refiners=1), 2)
     with torch.inference_mode():
         inferred = course(SwarmWorld(**kwargs), HybridPSO(refiners=1), 2)
@@ -411,7 +411,7 @@ def test_the_hybrid_finds_what_the_swarm_misses_at_equal_evaluations():
 
 @pytest.mark.parametrize("cooperation", [0.0, 0.3, 1.0])
 def test_the_return_is_how_many_decades_were_won(cooperation):
-    world = SwarmWorld(num_worlds=2, particles=5, horizon=30, cooperation=cooperation, precision=1e-6)
+    world = SwarmWorld(num_worlds=2, agents=5, horizon=30, cooperation=cooperation, precision=1e-6)
     PSO().bind(world)
     world.reset(seed=3)
     before = world.state_dict()["state"]["best_value"]
@@ -428,9 +428,9 @@ def test_the_return_is_how_many_decades_were_won(cooperation):
 
 
 def test_features_tell_the_course_and_nothing_of_the_objective():
-    world = SwarmWorld(particles=4, dimensions=7, horizon=50, actions="coefficients")
-    assert set(world.observation_space.spaces) == {"features", "time"}
-    other = SwarmWorld(particles=9, objective="network", horizon=50, actions="coefficients")
+    world = SwarmWorld(agents=4, dimensions=7, horizon=50, actions="coefficients")
+    assert set(world.observation_space.spaces) == {"features", "elapsed"}
+    other = SwarmWorld(agents=9, objective="network", horizon=50, actions="coefficients")
     assert world.observation_space == other.observation_space
     obs = course(world, PSO(0.0, 0.0, 0.0), 3)[-1].obs  # nobody moves
     improved, since, guide_since, leads = obs["features"][0, :, :4].T
@@ -444,7 +444,7 @@ def test_features_tell_the_course_and_nothing_of_the_objective():
 
 
 def test_a_swarm_can_be_drawn():
-    world = SwarmWorld(particles=6, dimensions=3, horizon=9)
+    world = SwarmWorld(agents=6, dimensions=3, horizon=9)
     course(world, PSO(), 2)
     text = world.render("ansi")
     assert text.startswith("step 2/9   best ")
@@ -453,7 +453,7 @@ def test_a_swarm_can_be_drawn():
 
 
 def test_sb3_drives_every_particle():
-    world = SwarmWorld(num_worlds=2, particles=3, horizon=4, actions="coefficients", refiners=1)
+    world = SwarmWorld(num_worlds=2, agents=3, horizon=4, actions="coefficients", refiners=1)
     env = WorldVecEnv(world, seed=0)
     obs = env.reset()
     assert obs["features"].shape == (6, 10)
@@ -512,13 +512,13 @@ class Misjudged(Valley):
 
 
 def test_an_objective_of_ones_own():
-    world = SwarmWorld(particles=10, objective=Valley(), horizon=200)
+    world = SwarmWorld(agents=10, objective=Valley(), horizon=200)
     steps = course(world, PSO(), 200)
     assert float(steps[-1].info["episode"]["best"]) < 1e-6
 
 
 def test_values_below_0_are_paid_for_from_the_optimum_that_is_said():
-    world = SwarmWorld(particles=1, objective=Bounded(), horizon=5)
+    world = SwarmWorld(agents=1, objective=Bounded(), horizon=5)
     start = float(world.reset(seed=0)["position"].sum())
     step = world.step(torch.full((1, 1, 2), -2.0))
     assert float(step.reward) == pytest.approx(math.log10(start + 2 + 1e-8) - math.log10(1e-8), rel=1e-5)
@@ -534,7 +534,7 @@ def test_values_below_0_are_paid_for_from_the_optimum_that_is_said():
 )
 def test_an_objective_that_values_otherwise_than_by_particle_is_told_in_one_line(objective, says):
     with pytest.raises(ConfigError, match=says) as caught:
-        SwarmWorld(particles=3, objective=objective).reset(seed=0)
+        SwarmWorld(agents=3, objective=objective).reset(seed=0)
     assert "\n" not in str(caught.value)
 
 
@@ -575,7 +575,7 @@ def test_what_is_switched_off_is_not_set(switched_off):
 )
 def test_what_cannot_be_is_refused(kwargs, error, says):
     with pytest.raises(error, match=says) as caught:
-        SwarmWorld(particles=3, **kwargs)
+        SwarmWorld(agents=3, **kwargs)
     assert "\n" not in str(caught.value)
 
 
@@ -584,18 +584,18 @@ def test_an_objective_of_ones_own_says_its_numbers(name, value):
     mine = Function("sphere", 2)
     setattr(mine, name, value)
     with pytest.raises(ConfigError, match=f"{name} of the objective"):
-        SwarmWorld(particles=2, objective=mine)
+        SwarmWorld(agents=2, objective=mine)
 
 
 def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
-    world = SwarmWorld(particles=2, actions="coefficients", validate=True)
+    world = SwarmWorld(agents=2, actions="coefficients", validate=True)
     world.reset(seed=0)
     with pytest.raises(ActionError, match="coefficients"):
         world.step(torch.full((1, 2, 3), -0.5))
     with pytest.raises(ConfigError, match="refiners"):
         HybridPSO().bind(world)
     with pytest.raises(ConfigError, match=r"make the world with refine_rate=2\.0"):
-        HybridPSO(refine_rate=2.0).bind(SwarmWorld(particles=4, refiners=3))
+        HybridPSO(refine_rate=2.0).bind(SwarmWorld(agents=4, refiners=3))
     with pytest.raises(ConfigError, match="inertia"):
         PSO(inertia=-1.0)
     with pytest.raises(ConfigError, match="function must value"):

@@ -326,7 +326,7 @@ def test_the_set_reader_is_a_mean_over_what_was_read_wherever_it_stands():
 
 # ---- worlds -----------------------------------------------------------------------------------------
 
-SMALL = {"scorers": 2, "slice_size": 4, "exam_size": 9, "horizon": 5, "hidden": (8,), "budget": 2}
+SMALL = {"agents": 2, "slice_size": 4, "exam_size": 9, "horizon": 5, "hidden": (8,), "budget": 2}
 
 
 def test_the_world_on_texts_keeps_the_contract():
@@ -335,9 +335,7 @@ def test_the_world_on_texts_keeps_the_contract():
 
 
 def test_other_worlds_learn_from_texts():
-    env = make_world(
-        "classroom-v0", learners="mlp", data=passages(600), students=2, horizon=100, exam_size=60
-    )
+    env = make_world("classroom-v0", learners="mlp", data=passages(600), agents=2, horizon=100, exam_size=60)
     env.reset(seed=0)
     ask = {"listen": torch.zeros(1, 2, 1), "ask": torch.ones(1, 2, dtype=torch.int64)}
     for _ in range(99):

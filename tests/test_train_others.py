@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from studyhall import make_sb3, make_world
 from studyhall.envs import EnvSpec, Outcome, World, rng
@@ -19,14 +20,14 @@ from studyhall.policies import make_policy
 from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
 from studyhall.policies.bids.sb3 import BidPolicy, save_bids
 from studyhall.policies.bids.scorer import BidScorer
-from studyhall.policies.multi_input import LearnedMultiInput, Together, save_multi_input
+from studyhall.policies.multi_input import LearnedMultiInput, save_multi_input
 from studyhall.policies.sb3 import SetPolicy
 from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import Scenario, registry
 
-COLLECTIVE = {"learners": "mlp", "hidden": [8], "members": 3, "horizon": 8, "slice_size": 4, "exam_size": 20}
-SWARM = {"particles": 3, "dimensions": 2, "horizon": 8, "actions": "coefficients"}
+COLLECTIVE = {"learners": "mlp", "hidden": [8], "agents": 3, "horizon": 8, "slice_size": 4, "exam_size": 20}
+SWARM = {"agents": 3, "dimensions": 2, "horizon": 8, "actions": "coefficients"}
 
 
 class Aim(World):
@@ -234,7 +235,7 @@ def test_a_saved_bidder_acts_as_the_model(bidder):
 
 @pytest.mark.parametrize("actions", ["listen", "gated"])
 def test_a_saved_bidder_fits_any_collective_that_hosts(bidder, actions):
-    other = {"members": 5, "slice_size": 7, "exam_size": 30, "share": "dirichlet", "actions": actions}
+    other = {"agents": 5, "slice_size": 7, "exam_size": 30, "share": "dirichlet", "actions": actions}
     world = make_world("collective-v0", num_worlds=2, validate=True, **COLLECTIVE | other)
     policy = make_policy("bids.zip")
     policy.bind(world)
@@ -257,15 +258,14 @@ FORMS = [
         "society-v0",
         {"learners": "mlp", "hidden": [8], "horizon": 8, "slice_size": 4, "discrete_actions": True},
     ),
-    ("consensus-v0", {"slice_size": 1, "vocabulary": 3, "choices": True, "witnesses": 3, "rounds": 2}),
+    ("consensus-v0", {"slice_size": 1, "vocabulary": 3, "choices": True, "agents": 3, "rounds": 2}),
 ]
 
 
 @pytest.mark.parametrize(("env", "kwargs"), FORMS)
 def test_a_saved_multi_input_policy_acts_as_the_model(env, kwargs):
     """Numbers, yes or no, a choice, several choices."""
-    ours = {"features_extractor_class": Together} if env == "swarm-v0" else {}  # SB3's own takes no "values"
-    given = {"net_arch": [8, 8], **ours}
+    given = {"net_arch": [8, 8]}
     model = ppo("MultiInputPolicy", make_sb3(env, 2, seed=0, **kwargs), policy_kwargs=given)
     model.learn(2 * 4 * model.get_env().num_envs)
     before = torch.get_rng_state()
@@ -282,12 +282,12 @@ def test_a_policy_of_coefficients_flies_swarms_of_any_size():
     model = ppo("MultiInputPolicy", make_sb3("swarm-v0", 2, seed=0, **SWARM))
     save_multi_input(model, "it.zip")
     world = make_world(
-        "swarm-v0", num_worlds=2, **SWARM | {"particles": 7, "dimensions": 5, "objective": "ackley"}
+        "swarm-v0", num_worlds=2, **SWARM | {"agents": 7, "dimensions": 5, "objective": "ackley"}
     )
     acts_alike(model, make_policy("it.zip"), world)
 
 
-class Louder(Together):
+class Louder(CombinedExtractor):
     """What is observed, ten times as great: no weight tells."""
 
     def forward(self, observations):

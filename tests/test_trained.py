@@ -15,8 +15,7 @@ def test_shipped_policies_act_with_any_number_of_sources(name, agents):
     policy = make_policy(name)
     about = policy.about
     assert about["command"].startswith("studyhall train ")
-    noun = {"society-v0": "agents", "collective-v0": "members"}.get(about["env"], "students")
-    kwargs = about["env_kwargs"] | policy.world_kwargs | {noun: agents, "horizon": 20}
+    kwargs = about["env_kwargs"] | policy.world_kwargs | {"agents": agents, "horizon": 20}
     world = make_world(about["env"], num_worlds=2, **kwargs)
     policy.bind(world)
     obs = world.reset(seed=0)

@@ -24,7 +24,7 @@ from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
 from studyhall.envs.world import Outcome, World
 
-SMALL = {"students": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
+SMALL = {"agents": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
 FULL = "studyhall/classroom-v0"
 
 
@@ -80,7 +80,7 @@ TRUTH = {
 
 
 def clocks(obs):
-    return (obs["time"][..., 0] * 3).round().astype(int)
+    return (obs["elapsed"][..., 0] * 3).round().astype(int)
 
 
 @pytest.mark.parametrize("mode", TRUTH)
@@ -297,7 +297,7 @@ def test_gymnasium_wrappers_record_statistics():
 
 def test_specs_survive_json_and_pickle():
     env = gymnasium.make(FULL, **SMALL)
-    assert json.loads(env.spec.to_json())["kwargs"]["students"] == 2
+    assert json.loads(env.spec.to_json())["kwargs"]["agents"] == 2
     again = gymnasium.make(GymnasiumSpec.from_json(env.spec.to_json()))
     assert again.unwrapped.world.num_agents == 2
     assert gymnasium.make(pickle.loads(pickle.dumps(env.spec))).unwrapped.world.horizon == 3
@@ -331,8 +331,8 @@ def test_unknown_names_list_near_ones(make):
     with pytest.raises(UnknownName, match="did you mean 'classroom-v0'") as caught:
         make("clasroom-v0")
     one_line(caught)
-    with pytest.raises(UnknownName, match="'students'") as caught:
-        make("classroom-v0", student=3)
+    with pytest.raises(UnknownName, match="'agents'") as caught:
+        make("classroom-v0", agnets=3)
     one_line(caught)
 
 
@@ -493,7 +493,7 @@ def test_unknown_agent():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"students": 0}, "students must be a whole number of at least 1, got 0"),
+        ({"agents": 0}, "agents must be a whole number of at least 1, got 0"),
         ({"teacher_budget": -1}, "teacher_budget .* got -1"),
         ({"horizon": 0}, "horizon .* got 0"),
         ({"render_mode": "human"}, "unknown render_mode 'human': use None or one of ansi, rgb_array"),
@@ -527,7 +527,7 @@ def test_parallel_step():
         assert ("episode" in infos["student_1"]) == (t == 3)
         assert type(infos["student_0"]["bytes"]) is float
         assert infos["student_0"]["bytes"] == 4 * 10 * 4  # one peer: 4 rows, 10 classes, 4 bytes
-        assert obs["student_0"]["time"] == np.float32(t / 3)
+        assert obs["student_0"]["elapsed"] == np.float32(t / 3)
     assert infos["student_0"]["episode"]["bytes"] == 3 * 160.0
     assert env.state().dtype == np.float32
 

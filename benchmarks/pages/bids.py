@@ -14,7 +14,7 @@ def bids(found: dict) -> str:
         rows.append((rival, known(trained["rivals"][rival], 1), _ahead(trained, rival)))
     setting = found["setting"]
     title = (
-        f"PPO, {trainings} trainings of {found['timesteps']:,} agent-steps on digits; {setting['members']} members "
+        f"PPO, {trainings} trainings of {found['timesteps']:,} agent-steps on digits; {setting['agents']} members "
         f"with Dirichlet({setting['alpha']:g}) shares. Accuracy of the collective in per cent, mean of the exams after "
         f"{', '.join(map(str, found['measured_with']['moments']))} steps, {worlds} held-out worlds. Of rules ± is over "
         f"worlds. Of what was learned, and learned − others, paired, it is over the {trainings} trainings (in brackets "

@@ -103,7 +103,7 @@ def learned(found: dict) -> str:
     trainings = len(part["training_seeds"])
     worlds = max(entry["over_worlds"]["learned"]["n"] for entry in functions.values())
     title = (
-        f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['particles']} particles, "
+        f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['agents']} particles, "
         f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Decades won in "
         f"an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, ± its "
         f"interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."

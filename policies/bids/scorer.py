@@ -19,7 +19,7 @@ class BidScorer(nn.Module):
 
     Args:
         sample_features: F, features of a sample, in [0, 1].
-        own_features: G, features of ``self``, ``report`` and ``time`` together.
+        own_features: G, features of ``own_features``, ``report`` and ``elapsed`` together.
         width: Of the hidden layers.
     """
 
@@ -57,7 +57,7 @@ class BidScorer(nn.Module):
 
         Args:
             samples: Features ``[..., R, F]``.
-            obs: What is known of oneself: ``self``, ``report`` and ``time``, ``[..., g]`` each.
+            obs: What is known of oneself: ``own_features``, ``report`` and ``elapsed``, ``[..., g]`` each.
 
         Returns:
             Bids ``[..., R]``, which count up to ±1, and the value ``[...]``.

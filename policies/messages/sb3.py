@@ -114,7 +114,7 @@ class MessageSB3Policy(ActorCriticPolicy):
         """The distribution of actions, and the value ``[batch, 1]``."""
         seen = self._situation(obs)
         estimate, said = self.network(seen)
-        matters = obs["time"][:, 0] < (self.rounds - 0.5) / (
+        matters = obs["elapsed"][:, 0] < (self.rounds - 0.5) / (
             self.rounds + 1
         )  # whether there is a round to come
         assert isinstance(self.action_dist, _Heard)
@@ -123,7 +123,7 @@ class MessageSB3Policy(ActorCriticPolicy):
 
     @staticmethod
     def _situation(obs: Mapping[str, Tensor]) -> Situation:
-        return situation(obs["view"].flatten(1), obs["inbox"].flatten(2), obs["heard"], obs["time"])
+        return situation(obs["view"].flatten(1), obs["inbox"].flatten(2), obs["heard"], obs["elapsed"])
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions ``[batch, 1 + L]``, values ``[batch, 1]`` and log probabilities ``[batch]``."""
@@ -167,7 +167,9 @@ class _Heard(MultiCategoricalDistribution):
 
 def _check_choices(observed: spaces.Space, space: spaces.Space) -> None:
     """Raise where an agent does not decide about one sample, by choices, or sees something else."""
-    talks = isinstance(observed, spaces.Dict) and {"view", "inbox", "heard", "time"} <= set(observed.spaces)
+    talks = isinstance(observed, spaces.Dict) and {"view", "inbox", "heard", "elapsed"} <= set(
+        observed.spaces
+    )
     if not talks or not isinstance(space, FlatChoices) or space.sizes.get("answer") != 1:
         raise ConfigError(
             f"MessageSB3Policy cannot decide {space}: use consensus-v0 with slice_size=1, choices=True and vocabulary=…"

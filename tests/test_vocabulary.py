@@ -1,0 +1,67 @@
+"""One vocabulary over the whole registry: arguments and their synonyms."""
+
+import inspect
+import re
+
+import pytest
+
+from studyhall import make_world, registry
+from studyhall.envs import StudyhallError
+from studyhall.envs.registration import SYNONYMS
+
+FORMS = [
+    (id, hosted) for id, spec in registry.items() for hosted in ([False, True] if spec.hosted else [False])
+]
+
+
+def told(id, hosted, **argument):
+    """The line that an argument is answered with."""
+    with pytest.raises(StudyhallError) as caught:
+        make_world(id, **({"learners": "mlp"} if hosted else {}), **argument)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(("id", "hosted"), FORMS)
+def test_a_free_number_of_agents_is_called_agents(id, hosted):
+    spec = registry[id]
+    known = spec.arguments(hosted=hosted)
+    assert known.keys().isdisjoint(SYNONYMS["agents"])
+    if "agents" not in known:
+        assert "set grid" in told(id, hosted, agents=3)
+        return
+    world = make_world(id, agents=3, **({"learners": "mlp"} if hosted else {}))
+    assert world.num_agents == 3
+    assert world.agents == [f"{world.agent_noun}_{i}" for i in range(3)]
+
+
+@pytest.mark.parametrize(("id", "hosted"), FORMS)
+def test_the_length_of_an_episode_is_called_horizon_or_rounds(id, hosted):
+    known = registry[id].arguments(hosted=hosted)
+    (length,) = {"horizon", "rounds"} & known.keys()
+    world = make_world(id, **{length: 3}, **({"learners": "mlp"} if hosted else {}))
+    assert world.horizon == (4 if length == "rounds" else 3)  # one step more, for the last answers
+
+
+@pytest.mark.parametrize(("id", "hosted"), FORMS)
+def test_names_from_elsewhere_are_answered_with_the_ones_here(id, hosted):
+    known = registry[id].arguments(hosted=hosted)
+    for usual, others in SYNONYMS.items():
+        for name in set(others) - known.keys():
+            line = told(id, hosted, **{name: 3})
+            if usual in known:
+                assert name in line
+                assert usual in line
+
+
+def test_every_argument_is_on_the_page_of_its_world():
+    """By its own name, or on the page of the world or family that the page refers to."""
+    for id, spec in registry.items():
+        pages = " ".join(
+            inspect.getdoc(inspect.getmodule(cls)) or ""
+            for cls in spec.load(hosted=spec.hosted is not None).__mro__[:-1]
+        )
+        for name in spec.arguments(hosted=spec.hosted is not None):
+            if name not in ("num_worlds", "device"):
+                assert re.search(rf"`{name}\b", pages), f"{id}: {name}"
