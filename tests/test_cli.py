@@ -365,7 +365,10 @@ def test_a_hosted_run_resumes(call):
             "learners=null",
             "policy composite decides for learners that the world hosts: add --set learners=mlp",
         ),
-        ("learners=null policy=mutual lr=0.1", "lr is about learners that the world hosts: it goes with"),
+        (
+            "learners=null policy=mutual lr=0.1",
+            "lr is an argument of worlds that host their learners: give learners too",
+        ),
         (
             "policy=mutual",
             "policy mutual brings its own learners, and this world hosts some: add --set learners=null",
@@ -388,7 +391,7 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
     [
         (["run", "classroom-digits", "--set", "policy=median"], "add --set learners=mlp"),
         (["run", "classroom-digits", "--set", "learners=mlp"], "add --set learners=null, or take a rule"),
-        (["run", "classroom-digits", "--set", "hidden=[8]"], "it goes with --set learners=mlp"),
+        (["run", "classroom-digits", "--set", "hidden=[8]"], "give learners too"),
         (["run", "classroom-digit"], "unknown scenario 'classroom-digit': did you mean 'classroom-digits'"),
         (["run"], "which scenario?"),
         (["run", "classroom-digits", "--set", "horizonn=3"], "did you mean 'horizon'"),

@@ -369,7 +369,7 @@ def test_agreement_is_reported_and_not_rewarded():
     [
         ("halves-v0", {"grid": (1, 3)}, "cannot be cut"),
         ("halves-v0", {"grid": 2}, "rows and columns"),
-        ("halves-v0", {"grid": (1, 1)}, "number of viewers"),
+        ("halves-v0", {"grid": (1, 1)}, "cut in two at least"),
         ("halves-v0", {"rounds": 0}, "rounds must be"),
         ("halves-v0", {"data": (np.arange(360.0).reshape(60, 6), np.arange(60) % 2)}, "holds no pictures"),
         ("halves-v0", {"bits": 8}, "give bound"),

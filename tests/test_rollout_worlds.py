@@ -9,6 +9,7 @@ import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ class Talk(World):
     differentiable = True
     crosses = frozenset({"messages"})
     headline = "score"
-    settled = frozenset({"horizon"})
+    refused_arguments: ClassVar = {"horizon": "its length is rounds"}
     reset_draws = rng.Draws({"skill": (2,)})
 
     def __init__(self, *, rounds=2, mode="open", **kwargs):
@@ -460,12 +461,15 @@ def test_a_run_whose_report_is_gone_resumes(call):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["talk", "--steps", "5"], "talk-v0 takes no horizon: leave out --steps"),
+        (
+            ["talk", "--steps", "5"],
+            "--steps sets the horizon: talk-v0 takes no horizon: its length is rounds",
+        ),
         (["descent", "--controls", "mute"], "descent-v0 has no modes to run controls in"),
         (["descent", "--set", "policy=median"], "policy median needs a world that takes actions"),
         (["talk", "--set", "policy=mutual"], "students need a world of soft targets"),
         (["descent", "--set", "learners=mlp"], "hosts no learners"),
-        (["descent", "--set", "rounds=3"], "unknown argument of descent-v0"),
+        (["descent", "--set", "rounds=3"], "descent-v0 takes no rounds: it is called horizon here"),
     ],
 )
 def test_mistakes_are_one_line(call, arguments, words):

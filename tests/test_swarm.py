@@ -248,7 +248,7 @@ def test_every_call_of_the_function_is_counted(refine):
 
 
 def test_a_swarm_in_a_batch_goes_the_way_it_goes_alone():
-    kwargs = {"dimensions": 5, "agents": 6, "refiners": 1}
+    kwargs = {"dimensions": 5, "particles": 6, "refiners": 1}
     batch = Swarm(FUNCTIONS["rastrigin"].formula, swarms=300, seed=0, **kwargs)
     alone = Swarm(FUNCTIONS["rastrigin"].formula, swarms=1, seed=217, **kwargs)
     assert torch.equal(batch.run(40)[217:218], alone.run(40))
