@@ -81,7 +81,7 @@ def divide(
     parts["stream"] = train
     splits = {name: Split.sort(part.x, part.y, num_classes) for name, part in parts.items()}
     for name, split in splits.items():
-        _check_classes(name, split, source.classes)
+        _check_classes(name, split, source)
     return _describe(source, splits)
 
 
@@ -121,14 +121,17 @@ def stratified(y: Tensor, size: int, num_classes: int, purpose: str) -> Tensor:
     return chosen
 
 
-def _check_classes(name: str, split: Split, classes: tuple[str, ...]) -> None:
+def _check_classes(name: str, split: Split, source: Source) -> None:
+    """Every split needs every class: say which are missing, and how rare they are."""
     absent = (split.counts == 0).nonzero().flatten().tolist()
     if absent:
-        first = f"class {absent[0]} ({classes[absent[0]]!r})"
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        y = torch.cat([part.y for part in (source.train, source.exam, source.test) if part is not None])
+        found = torch.bincount(y, minlength=len(source.classes)).tolist()
+        listed = ", ".join(f"{source.classes[c][:40]!r} ({found[c]} of {len(y)} items)" for c in absent[:3])
         raise DataError(
-            f"the {name} split ({len(split)} items) is too small: it has none of {first}{more}; "
-            "every split needs every class, so give more items or another *_size"
+            f"the {name} split ({len(split)} items) is too small: it has none of class {listed}"
+            f"{f' and {len(absent) - 3} more' if len(absent) > 3 else ''}; every split needs every class, so drop "
+            f"the class, give more items of it, or set {name}_size"
         )
 
 

@@ -14,6 +14,7 @@ from .hub_sets import DATASETS, HUB_SETS
 from .named import load_digits, load_hub_set
 from .own import load_own
 from .pictures import image_hw
+from .tables import is_table_file
 from .text import TEXT_SIZE, text_shape
 
 if TYPE_CHECKING:
@@ -95,8 +96,13 @@ def load_dataset(
         source = load_digits()
     elif isinstance(data, str) and data in HUB_SETS:
         source = load_hub_set(data, data_dir, words)
-    elif isinstance(data, str) and (not data or (Path(data).name == data and not Path(data).is_dir())):
+    elif isinstance(data, str) and _is_name(data):
         raise unknown("data set", data, DATASETS)
     else:
         source = load_own(data, image_hw(image_size), words)
     return divide(source, **sizes)
+
+
+def _is_name(data: str) -> bool:
+    """Whether a string is no path: without separators, of nothing that is there, and not like a table's name."""
+    return not data or (Path(data).name == data and not Path(data).exists() and not is_table_file(data))

@@ -1,0 +1,231 @@
+"""What the columns of a table are: the label, and the pictures, arrays, texts or numbers to learn from."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from . import pictures
+from .arrays import as_items
+from .labels import Labels, few, read_labels
+from .tables import Table
+from .text import Lexicon
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LABEL_NAMES = ("label", "labels", "y", "target", "class")
+"""Names, in any case, by which a column is known to be the label."""
+
+_RENAME = f"rename the one to learn to {LABEL_NAMES[0]!r} (or to {', '.join(map(repr, LABEL_NAMES[1:]))})"
+
+
+def read_columns(
+    table: Table, where: str, image_size: tuple[int, int] | None, lexicon: Lexicon
+) -> tuple[Tensor, Labels]:
+    """Items and labels of a table.
+
+    Items are the one column of pictures, else of arrays, else the column ``text``; where there is none of these,
+    all columns of numbers but the label side by side, as float32. The label is the column of one of
+    :data:`LABEL_NAMES`, else the one whose classes are named, else the only one of whole numbers beside a column
+    of items.
+
+    Args:
+        table: The table.
+        where: What it is, for errors.
+        image_size: Height and width that pictures are resized to.
+        lexicon: Numbers the words of texts.
+
+    Raises:
+        DataError: It is not plain which column is what, or one cannot be used.
+    """
+    kinds = {name: _kind(name, type) for name, type in zip(*_schema(table), strict=True)}
+    item = next(filter(None, (_only(kinds, kind, where) for kind in ("picture", "array", "text"))), None)
+    label = _label(table, kinds, item, where)
+    labels = read_labels(
+        _plain(table.columns[label]), f"column {label!r} of {where}", table.classes.get(label)
+    )
+    if item is None:
+        return _numbers(table, kinds, label, where), labels
+    column = table.columns[item]
+    if kinds[item] == "picture":
+        return _pictures(column, where, image_size), labels
+    if kinds[item] == "text":
+        return lexicon.read(column.to_pylist(), where), labels
+    return as_items(_nested(column, f"column {item!r} of {where}"), f"column {item!r} of {where}"), labels
+
+
+def _schema(table: Table) -> tuple[list[str], list[pyarrow.DataType]]:
+    return table.columns.column_names, table.columns.schema.types
+
+
+def _kind(name: str, type: pyarrow.DataType) -> str:
+    """What a column holds: "picture", "array", "text", "number" or "other"."""
+    import pyarrow
+    from pyarrow import types
+
+    if isinstance(type, pyarrow.BaseExtensionType):
+        type = type.storage_type  # Hugging Face's arrays of fixed shape are lists of lists
+    if types.is_binary(type) or types.is_large_binary(type):
+        return "picture"
+    if types.is_struct(type):
+        return "picture" if {"bytes", "path"} >= {part.name for part in type} else "other"
+    if _is_list(type):
+        while _is_list(type):
+            type = type.value_type
+        return "array" if _is_number(type) else "other"
+    if name == "text" and (
+        types.is_string(type) or types.is_large_string(type) or types.is_string_view(type)
+    ):
+        return "text"
+    return "number" if _is_number(type) else "other"
+
+
+def _is_list(type: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_list(type) or types.is_large_list(type) or types.is_fixed_size_list(type)
+
+
+def _is_number(type: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return (
+        types.is_integer(type) or types.is_floating(type) or types.is_boolean(type) or types.is_decimal(type)
+    )
+
+
+def _only(kinds: Mapping[str, str], kind: str, where: str) -> str | None:
+    """The one column of a kind; None where there is none."""
+    found = [name for name, held in kinds.items() if held == kind]
+    if len(found) > 1:
+        raise DataError(f"{where} has more than one column of {kind}s ({few(found)}): drop all but one")
+    return found[0] if found else None
+
+
+def _label(table: Table, kinds: Mapping[str, str], item: str | None, where: str) -> str:
+    """The column of labels."""
+    others = [name for name in kinds if name != item and name not in table.index]
+    named = [name for name in others if name.strip().casefold() in LABEL_NAMES]
+    classes = [name for name in others if name in table.classes]
+    types = dict(zip(*_schema(table), strict=True))
+    whole = [name for name in others if item is not None and _is_whole(types[name])]
+    for found in (named, classes, whole):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(
+                f"{where} has more than one column that could be the label ({few(found)}): {_RENAME}"
+            )
+    raise DataError(f"{where} has no label column among {few(kinds)}: {_RENAME}")
+
+
+def _is_whole(type: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_integer(type)
+
+
+def _plain(column: pyarrow.ChunkedArray) -> Any:
+    """A column as a NumPy array, categories as what they stand for."""
+    from pyarrow import types
+
+    column = column.combine_chunks()
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _numbers(table: Table, kinds: Mapping[str, str], label: str, where: str) -> Tensor:
+    """All columns of numbers but the label, float32 ``[n, columns]``; what is left out is said."""
+    import pyarrow
+    from pyarrow import compute
+
+    beside = [name for name in kinds if name != label]
+    used = [name for name in beside if kinds[name] == "number" and not _numbers_rows(table, name)]
+    if not used:
+        raise DataError(
+            f"{where} has nothing to learn from beside the label {label!r} (its columns are {few(kinds)}): give "
+            "columns of numbers, of pictures or of arrays, or strings in a column 'text'"
+        )
+    if len(used) < len(beside):
+        left_out = few(name for name in beside if name not in used)
+        warnings.warn(
+            f"{where}: left out of the items, as no numbers or numbers of rows: {left_out}", stacklevel=2
+        )
+    items = np.empty((table.columns.num_rows, len(used)), dtype=np.float32)
+    for place, name in enumerate(used):
+        values = compute.cast(table.columns[name], pyarrow.float64(), safe=False).to_numpy()
+        with np.errstate(over="ignore"):
+            items[:, place] = values
+        wrong = np.flatnonzero(~np.isfinite(items[:, place]))
+        if len(wrong):
+            raise DataError(
+                f"column {name!r} of {where} is empty, infinite or no number in row {wrong[0]} ({len(wrong)} of "
+                f"{len(items)} rows): fill or drop them"
+            )
+    return torch.from_numpy(items)
+
+
+def _numbers_rows(table: Table, name: str) -> bool:
+    """Whether a column is an index that came with the rows: marked as one, or without a name."""
+    return name in table.index or re.fullmatch(r"|Unnamed: \d+|__index_level_\d+__", name) is not None
+
+
+def _nested(column: pyarrow.ChunkedArray, what: str) -> np.ndarray[Any, Any]:
+    """Lists (of lists, …) of equal length as an array."""
+    from pyarrow import compute
+
+    values = column.combine_chunks()
+    values = getattr(values, "storage", values)
+    shape = [len(values)]
+    while _is_list(values.type):
+        lengths = compute.unique(compute.list_value_length(values)).to_pylist()
+        if len(lengths) > 1 or None in lengths:
+            raise DataError(
+                f"{what} holds arrays of unequal length, or none in some rows: bring them to one shape"
+            )
+        shape.append(lengths[0] if lengths else 0)
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False).reshape(shape)
+
+
+def _pictures(column: pyarrow.ChunkedArray, where: str, image_size: tuple[int, int] | None) -> Tensor:
+    """Encoded pictures, decoded."""
+
+    def decoded() -> Iterator[pictures.Pixels]:
+        for i, row in enumerate(_rows(column)):
+            try:
+                yield pictures.decode(_encoded(row), image_size)
+            except (OSError, pictures.PictureError) as fault:
+                raise DataError(f"picture {i} of {where} {fault}") from fault
+
+    return pictures.stack_all(decoded(), where)
+
+
+def _rows(column: pyarrow.ChunkedArray) -> Iterator[Any]:
+    """The rows of a column, one at a time."""
+    for chunk in column.chunks:
+        for value in getattr(chunk, "storage", chunk):
+            yield value.as_py()
+
+
+def _encoded(row: Any) -> bytes:
+    """A picture as Hugging Face stores it: bytes, or the path of a file."""
+    if isinstance(row, bytes):
+        return row
+    stored = row or {}
+    if stored.get("bytes") is not None:
+        return bytes(stored["bytes"])
+    path = Path(stored.get("path") or "")
+    if not path.is_file():
+        raise pictures.PictureError("is neither there as bytes nor as a file")
+    return path.read_bytes()
