@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,13 +29,12 @@ _RENAME = f"rename the one to learn to {LABEL_NAMES[0]!r} (or to {', '.join(map(
 
 def read_columns(
     table: Table, where: str, image_size: tuple[int, int] | None, lexicon: Lexicon
-) -> tuple[Tensor, Labels]:
+) -> tuple[Tensor, Labels, tuple[str, ...]]:
     """Items and labels of a table.
 
-    Items are the one column of pictures, else of arrays, else the column ``text``; where there is none of these,
-    all columns of numbers but the label side by side, as float32. The label is the column of one of
-    :data:`LABEL_NAMES`, else the one whose classes are named, else the only one of whole numbers beside a column
-    of items.
+    The label is the column of one of :data:`LABEL_NAMES`, else the one whose classes are named, else the only one
+    of whole numbers beside a column of items. Items are the one column of pictures, else of arrays, else the column
+    ``text``; where there is none of these, all columns of numbers but the label side by side, as float32.
 
     Args:
         table: The table.
@@ -44,27 +42,31 @@ def read_columns(
         image_size: Height and width that pictures are resized to.
         lexicon: Numbers the words of texts.
 
+    Returns:
+        Items, labels, and the names of the columns that are side by side in the items.
+
     Raises:
         DataError: It is not plain which column is what, or one cannot be used.
     """
-    kinds = {name: _kind(name, type) for name, type in zip(*_schema(table), strict=True)}
-    item = next(filter(None, (_only(kinds, kind, where) for kind in ("picture", "array", "text"))), None)
-    label = _label(table, kinds, item, where)
+    if not table.columns.num_rows:
+        raise DataError(f"{where} has no rows")
+    kinds = {name: _kind(name, type) for name, type in table.types.items() if name not in table.index}
+    named = [name for name in kinds if name.strip().casefold() in LABEL_NAMES]
+    given = {name: kind for name, kind in kinds.items() if name not in named}
+    item = next(filter(None, (_only(given, kind, where) for kind in ("picture", "array", "text"))), None)
+    label = _label(table, kinds, named, item, where)
     labels = read_labels(
         _plain(table.columns[label]), f"column {label!r} of {where}", table.classes.get(label)
     )
     if item is None:
-        return _numbers(table, kinds, label, where), labels
-    column = table.columns[item]
+        items, side_by_side = _numbers(table, kinds, label, where)
+        return items, labels, side_by_side
+    column, what = table.columns[item], f"column {item!r} of {where}"
     if kinds[item] == "picture":
-        return _pictures(column, where, image_size), labels
+        return _pictures(column, where, image_size), labels, ()
     if kinds[item] == "text":
-        return lexicon.read(column.to_pylist(), where), labels
-    return as_items(_nested(column, f"column {item!r} of {where}"), f"column {item!r} of {where}"), labels
-
-
-def _schema(table: Table) -> tuple[list[str], list[pyarrow.DataType]]:
-    return table.columns.column_names, table.columns.schema.types
+        return lexicon.read(column.to_pylist(), where), labels, ()
+    return as_items(_nested(column, what), what), labels, ()
 
 
 def _kind(name: str, type: pyarrow.DataType) -> str:
@@ -73,6 +75,8 @@ def _kind(name: str, type: pyarrow.DataType) -> str:
     from pyarrow import types
 
     if isinstance(type, pyarrow.BaseExtensionType):
+        if not _is_list(type.storage_type):
+            return "other"  # intervals, periods, …
         type = type.storage_type  # Hugging Face's arrays of fixed shape are lists of lists
     if types.is_binary(type) or types.is_large_binary(type):
         return "picture"
@@ -111,13 +115,11 @@ def _only(kinds: Mapping[str, str], kind: str, where: str) -> str | None:
     return found[0] if found else None
 
 
-def _label(table: Table, kinds: Mapping[str, str], item: str | None, where: str) -> str:
+def _label(table: Table, kinds: Mapping[str, str], named: list[str], item: str | None, where: str) -> str:
     """The column of labels."""
-    others = [name for name in kinds if name != item and name not in table.index]
-    named = [name for name in others if name.strip().casefold() in LABEL_NAMES]
+    others = [name for name in kinds if name != item]
     classes = [name for name in others if name in table.classes]
-    types = dict(zip(*_schema(table), strict=True))
-    whole = [name for name in others if item is not None and _is_whole(types[name])]
+    whole = [name for name in others if item is not None and _is_whole(table.types[name])]
     for found in (named, classes, whole):
         if len(found) == 1:
             return found[0]
@@ -144,23 +146,22 @@ def _plain(column: pyarrow.ChunkedArray) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _numbers(table: Table, kinds: Mapping[str, str], label: str, where: str) -> Tensor:
-    """All columns of numbers but the label, float32 ``[n, columns]``; what is left out is said."""
+def _numbers(
+    table: Table, kinds: Mapping[str, str], label: str, where: str
+) -> tuple[Tensor, tuple[str, ...]]:
+    """All columns of numbers but the label, float32 ``[n, columns]``, and their names; others are warned of."""
     import pyarrow
     from pyarrow import compute
 
-    beside = [name for name in kinds if name != label]
-    used = [name for name in beside if kinds[name] == "number" and not _numbers_rows(table, name)]
+    used = [name for name, kind in kinds.items() if kind == "number" and name != label]
+    left_out = [name for name, kind in kinds.items() if kind != "number" and name != label]
     if not used:
         raise DataError(
             f"{where} has nothing to learn from beside the label {label!r} (its columns are {few(kinds)}): give "
             "columns of numbers, of pictures or of arrays, or strings in a column 'text'"
         )
-    if len(used) < len(beside):
-        left_out = few(name for name in beside if name not in used)
-        warnings.warn(
-            f"{where}: left out of the items, as no numbers or numbers of rows: {left_out}", stacklevel=2
-        )
+    if left_out:
+        warnings.warn(f"{where}: left out {few(left_out)}, since no numbers are in them", stacklevel=2)
     items = np.empty((table.columns.num_rows, len(used)), dtype=np.float32)
     for place, name in enumerate(used):
         values = compute.cast(table.columns[name], pyarrow.float64(), safe=False).to_numpy()
@@ -172,12 +173,7 @@ def _numbers(table: Table, kinds: Mapping[str, str], label: str, where: str) -> 
                 f"column {name!r} of {where} is empty, infinite or no number in row {wrong[0]} ({len(wrong)} of "
                 f"{len(items)} rows): fill or drop them"
             )
-    return torch.from_numpy(items)
-
-
-def _numbers_rows(table: Table, name: str) -> bool:
-    """Whether a column is an index that came with the rows: marked as one, or without a name."""
-    return name in table.index or re.fullmatch(r"|Unnamed: \d+|__index_level_\d+__", name) is not None
+    return torch.from_numpy(items), tuple(used)
 
 
 def _nested(column: pyarrow.ChunkedArray, what: str) -> np.ndarray[Any, Any]:

@@ -140,11 +140,11 @@ def _unboxed(values: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
 def _whole(values: npt.NDArray[Any], what: str) -> npt.NDArray[np.int64]:
     """Numbers that are whole and not negative."""
     for wrong, advice in (
+        (values != np.floor(values), f"{_KINDS}; make groups of other numbers first"),
         (
             values < 0,
             "a negative number often marks items without a label: drop them, or give names if it is a class",
         ),
-        (values != np.floor(values), f"{_KINDS}; make groups of other numbers first"),
         (values >= _MOST, _KINDS),
     ):
         rows = np.flatnonzero(wrong)

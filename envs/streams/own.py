@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from ..errors import DataError
 from .division import Part, Source
-from .labels import number_classes
-from .own_parts import PartReader, Size
+from .labels import few, number_classes
+from .own_parts import PartReader, Read, Size
 from .tables import SUFFIXES, is_table_file
 from .text import Lexicon
 
@@ -48,6 +49,7 @@ def load_own(data: Any, image_size: Size, text_size: tuple[int, int]) -> Source:
     lexicon = Lexicon(*text_size)
     reader = PartReader(image_size, lexicon)
     read = {part: reader.read(held, part) for part, held in given.items()}
+    read = {part: _in_order(one, read["train"].columns, part) for part, one in read.items()}
     first = read["train"].items
     for part, one in read.items():
         if one.items.shape[1:] != first.shape[1:] or one.items.dtype != first.dtype:
@@ -84,6 +86,23 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
     if "train" not in parts:
         raise DataError(f"the data have no part 'train', only {', '.join(parts) or 'nothing'}")
     return parts
+
+
+def _in_order(one: Read, columns: tuple[str, ...], part: str) -> Read:
+    """A part with its columns of numbers in the order of *train*'s."""
+    if one.columns == columns or not one.columns or not columns:
+        return one
+    lacking, more = (
+        few(sorted(set(a) - set(b))) for a, b in ((columns, one.columns), (one.columns, columns))
+    )
+    if lacking or more:
+        raise DataError(
+            f"{part} and train must have the same columns of numbers: "
+            + " and ".join(
+                f"{of} has no {names}" for of, names in ((part, lacking), ("train", more)) if names
+            )
+        )
+    return replace(one, items=one.items[:, [one.columns.index(name) for name in columns]])
 
 
 def _paths(root: Path) -> dict[str, Path]:

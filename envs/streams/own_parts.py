@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,12 @@ class Read:
     Attributes:
         items: uint8 or float32 ``[n, *shape]``, or the numbers of the words of texts, int32 ``[n, T]``.
         labels: One an item.
+        columns: Names of the columns of a table that are side by side in the items; () of other sources.
     """
 
     items: Tensor
     labels: Labels
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class PartReader:
 
     def _table(self, table: Table, where: str) -> Read:
         """Columns of a data frame, a file or a Hugging Face data set."""
-        return self._checked(*read_columns(table, where, self.image_size, self.lexicon), where)
+        items, labels, columns = read_columns(table, where, self.image_size, self.lexicon)
+        return replace(self._checked(items, labels, where), columns=columns)
 
     def _items(self, x: Any, where: str) -> Tensor:
         """Arrays or texts as splits hold them."""

@@ -39,7 +39,7 @@ def decode(raw: bytes, size: tuple[int, int] | None = None) -> Pixels:
     Raises:
         PictureError: The bytes are not a whole picture.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         picture = Image.open(io.BytesIO(raw))  # reads the header alone
@@ -50,6 +50,8 @@ def decode(raw: bytes, size: tuple[int, int] | None = None) -> Pixels:
         return to_array(picture, size)
     except PictureError:
         raise
+    except UnidentifiedImageError as fault:
+        raise PictureError("is not a readable picture (of no format that Pillow knows)") from fault
     except (
         OSError,
         SyntaxError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".parquet")
 """How the names of files end that hold a table."""
 
-_MOST_CELLS = 2**28
-"""1 GiB as float32. A parquet file of a few KB can hold any number of equal cells, so they are counted first."""
+_FREE_CELLS, _CELLS_PER_BYTE = 2**24, 64
+"""Values of a parquet file that are read whatever its size, and for each of its bytes: runs of equal values take no
+room in it, so that a few KB could fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +33,18 @@ class Table:
     Attributes:
         columns: The columns, each with a name of its own.
         classes: Names of the classes, of columns whose numbers stand for them.
-        index: Columns that number the rows and say nothing about them.
+        index: Columns that came with the rows and are no part of them: those that pandas wrote as their index, and
+            those without a name.
     """
 
     columns: pyarrow.Table
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     index: frozenset[str] = frozenset()
+
+    @property
+    def types(self) -> dict[str, pyarrow.DataType]:
+        """What each column holds."""
+        return dict(zip(self.columns.column_names, self.columns.schema.types, strict=True))
 
 
 def is_table_file(path: str | os.PathLike[str]) -> bool:
@@ -87,7 +95,7 @@ def read_file(path: Path) -> Table:
     except UnicodeDecodeError as fault:
         raise _not_utf8(path, "its column names are") from fault
     except (OSError, pyarrow.ArrowException) as fault:
-        reason = str(fault).partition("\n")[0][:200]
+        reason = "".join(c for c in str(fault).partition("\n")[0][:200] if c.isprintable())
         raise DataError(
             f"{str(path)!r} cannot be read as {form} ({reason}): check or fetch it again"
         ) from fault
@@ -127,10 +135,11 @@ def _parquet(path: Path) -> pyarrow.Table:
     with parquet.ParquetFile(path) as file:
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         cells = sum(group.column(c).num_values for group in groups for c in range(group.num_columns))
-        if cells > _MOST_CELLS:
+        size = path.stat().st_size
+        if cells > max(_FREE_CELLS, _CELLS_PER_BYTE * size):
             raise DataError(
-                f"{str(path)!r} holds {cells:,} values, more than the {_MOST_CELLS:,} that are read into memory: "
-                "keep fewer rows or columns"
+                f"{str(path)!r} says that its {size:,} bytes hold {cells:,} values, which would not fit in memory: "
+                "keep fewer rows, or pass arrays"
             )
         return file.read()
 
@@ -139,7 +148,7 @@ def _data_frame(frame: Any, where: str) -> Table:
     """A pandas data frame without its index."""
     import pyarrow
 
-    _check_names([str(name) for name in frame.columns], where)
+    _check_names([str(name) for name in frame.columns], where)  # before one takes the place of the other
     columns = {}
     for name in frame.columns:
         try:
@@ -147,9 +156,9 @@ def _data_frame(frame: Any, where: str) -> Table:
         except pyarrow.ArrowException as fault:
             raise DataError(
                 f"column {str(name)!r} of {where} holds {held_types(frame[name].tolist()[:1000])}, which cannot be "
-                "read as one kind: clean or drop it"
+                "read as numbers or strings: clean or drop it"
             ) from fault
-    return Table(pyarrow.table(columns))
+    return _described(pyarrow.table(columns), where)
 
 
 def _described(columns: pyarrow.Table, where: str) -> Table:
@@ -169,7 +178,10 @@ def _described(columns: pyarrow.Table, where: str) -> Table:
         raise DataError(
             f"the description of the columns of {where} cannot be read: write the table anew"
         ) from fault
-    return Table(columns, classes, frozenset(index))
+    nameless = [
+        name for name in columns.column_names if re.fullmatch(r"|Unnamed: \d+|__index_level_\d+__", name)
+    ]
+    return Table(columns, classes, frozenset(index + nameless))
 
 
 def _check_names(names: list[str], where: str) -> None:

@@ -40,6 +40,7 @@ TEXT_SIZE = (32, 64)
 
 
 _MOST = 4096  # of either: every text takes the room of so many words
+_LONGEST = 1000  # characters hashed of a word: a file pasted into a text can be one word of many MB
 
 
 def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
@@ -74,7 +75,7 @@ def words_of(text: str) -> Iterator[str]:
 
 def word_features(word: str) -> set[str]:
     """What is hashed of a word: its runs of three characters and itself, between ``<`` and ``>``; none of ``""``."""
-    whole = f"<{word}>"
+    whole = f"<{word[:_LONGEST]}>"
     return {whole, *(whole[i : i + 3] for i in range(len(whole) - 2))} if word else set()
 
 
