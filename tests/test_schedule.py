@@ -181,7 +181,10 @@ def test_worlds_do_not_depend_on_their_batch():
         ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "above 0"),
         ({"alpha": -1.0}, ConfigError, "at least 0"),
         ({"task_classes": 5}, ConfigError, "between 1 and 4"),
-        ({"rows": 0}, ConfigError, "at least 1"),
+        ({"alpha": 1e300, "share": "dirichlet"}, ConfigError, "from 1e-9 to 1e9"),
+        ({"rows": 0}, ConfigError, "between 1 and 65536"),
+        ({"rows": 2 * 10**9}, ConfigError, "between 1 and 65536"),
+        ({"topic_steps": 10**20}, ConfigError, "topic_steps must be a whole number between 1 and"),
     ],
 )
 def test_faults_are_said_in_one_line(fault, error, text):

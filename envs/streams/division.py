@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def divide(
     """
     sizes = {"stream": stream_size, "exam": exam_size, "test": test_size}
     for name, size in sizes.items():
-        if size is not None and size < 1:
+        if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
             raise DataError(f"{name}_size is {size}: give a number of items, at least 1")
     num_classes, train = len(source.classes), source.train
     default = max(1, len(train.y) // DEFAULT_SHARE)

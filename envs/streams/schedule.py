@@ -46,6 +46,7 @@ UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
 """Orders that draw independently, so that a slice can always be had."""
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 
+_MOST_ROWS = 2**16  # of a slice, where the stream itself has no more
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
 
@@ -91,10 +92,12 @@ class Schedule:
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if (value := getattr(self, name)) is not None:
                 whole(name, value, 1, self.classes)
-        whole("slice_size", self.rows, 1)
-        whole("topic_steps", self.topic_steps, 1)
-        if real("alpha", self.alpha, 0) == 0:
-            raise ConfigError("alpha of a Dirichlet share must be above 0, got 0")
+        whole("slice_size", self.rows, 1, max(len(self.split.y), _MOST_ROWS))
+        whole("topic_steps", self.topic_steps, 1, 2**31)
+        if not 1e-9 <= real("alpha", self.alpha, 0) <= 1e9:
+            raise ConfigError(
+                f"alpha of a Dirichlet share must be above 0 (from 1e-9 to 1e9), got {self.alpha!r}"
+            )
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
