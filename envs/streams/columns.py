@@ -86,9 +86,7 @@ def _kind(name: str, type: pyarrow.DataType) -> str:
         while _is_list(type):
             type = type.value_type
         return "array" if _is_number(type) else "other"
-    if name == "text" and (
-        types.is_string(type) or types.is_large_string(type) or types.is_string_view(type)
-    ):
+    if name == "text" and str(type) in ("string", "large_string", "string_view"):
         return "text"
     return "number" if _is_number(type) else "other"
 
@@ -137,13 +135,8 @@ def _is_whole(type: pyarrow.DataType) -> bool:
 
 
 def _plain(column: pyarrow.ChunkedArray) -> Any:
-    """A column as a NumPy array, categories as what they stand for."""
-    from pyarrow import types
-
-    column = column.combine_chunks()
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.to_numpy(zero_copy_only=False)
+    """Numbers as an array; anything else as a list, categories as what they stand for."""
+    return column.to_numpy() if _is_number(column.type) else column.to_pylist()
 
 
 def _numbers(

@@ -111,7 +111,7 @@ def _array(y: Any, what: str) -> npt.NDArray[Any]:
     if isinstance(y, str) or not (hasattr(y, "__array__") or isinstance(y, Sequence)):
         raise DataError(f"{what} is of type {type(y).__name__}: give a list or an array, one label an item")
     try:
-        if isinstance(y, Sequence) and any(isinstance(one, str) for one in y):
+        if isinstance(y, Sequence) and any(isinstance(one, (str, bytes)) for one in y):
             return np.asarray(y, dtype=object)  # else NumPy would make strings of the numbers among them
         return np.asarray(y)
     except ValueError as fault:
@@ -130,7 +130,7 @@ def _unboxed(values: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
     held = values.tolist()
     if all(isinstance(value, str) for value in held):
         return values
-    if not any(isinstance(value, str) for value in held):
+    if not any(isinstance(value, (str, bytes)) for value in held):
         values = np.asarray(held)
         if values.dtype.kind in "biuf" and values.ndim == 1:
             return values

@@ -80,7 +80,8 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
         part = _PART_NAMES.get(key)
         if part is None or part in parts:
             raise DataError(
-                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test'"
+                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
+                "(columns as pandas.DataFrame(columns))"
             )
         parts[part] = held
     if "train" not in parts:
