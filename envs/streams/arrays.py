@@ -21,7 +21,7 @@ def as_tensor(array: Any, what: str) -> Tensor:
         return array.detach().cpu().clone()
     try:
         numbers = np.array(array)
-        if numbers.dtype.kind == "O":
+        if numbers.dtype.kind == "O" and not any(isinstance(one, (str, bytes)) for one in numbers.flat):
             numbers = np.array(numbers.tolist())
     except ValueError as fault:
         raise DataError(f"{what} is no array of numbers ({fault}): give rows of equal shape") from fault

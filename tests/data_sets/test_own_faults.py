@@ -24,7 +24,7 @@ def test_faulty_arrays():
     fault(r"train has 40 items in x but 39 labels in y", (x, y[1:]))
     fault(r"train x has shape \(40,\)", (x[:, 0], y))
     fault(r"train x has shape \(40, 0\), items without numbers", (x[:, :0], y))
-    fault(r"train x is no array of numbers, it holds", (np.array([[1.0, None, "a"]] * 40), y))
+    fault(r"train x is no array of numbers, it holds NoneType and float and str", (np.array([[1.0, None, "a"]] * 40), y))
     fault(r"complex", (x.astype(complex), y))
     fault(r"train x is no array of numbers", ([[1, 2], [3]], [0, 1]))
     fault(r"train has no items", (x[:0], y[:0]))
