@@ -136,6 +136,34 @@ def test_dirichlet_shares_follow_their_concentration():
         assert abs(spread(alpha) - exact) < 0.15 * exact + 0.001
 
 
+@pytest.mark.parametrize("alpha", [0.001, 0.02, 0.1, 1.0, 100.0])
+@pytest.mark.parametrize("order", ["class_incremental", "topical"])
+def test_dirichlet_shares_deal_only_classes_that_are_on(order, alpha):
+    split = make_split((20,) * 10)
+    schedule = Schedule(split, 6, 32, 30, order=order, share="dirichlet", alpha=alpha, topic_steps=6)
+    labels = split.y[deal(schedule, 30, worlds=8)]
+    for stretch in labels.view(5, 6, 8, -1).transpose(1, 2).flatten(2).flatten(0, 1):  # two classes at a time
+        assert len(stretch.unique()) <= 2
+
+
+def test_dirichlet_shares_of_a_task_follow_their_concentration():
+    split = make_split((100,) * 10)
+    schedule = Schedule(split, 8, 128, 5, order="class_incremental", share="dirichlet", alpha=0.5)
+    labels = split.y[deal(schedule, 5, worlds=60)]  # [steps, W, N, B], a task of two classes a step
+    first = labels.amin((2, 3), keepdim=True)
+    share = (labels == first).float().mean(-1)
+    # Var of one component of a symmetric Dirichlet over 2 classes, plus that of counting 128 draws.
+    dirichlet = 1 / (4 * (2 * 0.5 + 1))
+    assert share.var().item() == pytest.approx(dirichlet + (0.25 - dirichlet) / 128, rel=0.08)
+    assert share.mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_dirichlet_shares_of_very_many_classes_are_not_empty():
+    split = make_split((1,) * 20_000)
+    dealt = deal(Schedule(split, 2, 64, 10, share="dirichlet", alpha=50.0), 2)
+    assert len(split.y[dealt].unique()) > 300
+
+
 def test_worlds_do_not_depend_on_their_batch():
     schedule = Schedule(make_split(), 3, 8, 50, order="topical", share="dirichlet")
     together, alone = deal(schedule, 12, worlds=3), deal(schedule, 12, worlds=1, seed=2)
@@ -148,11 +176,15 @@ def test_worlds_do_not_depend_on_their_batch():
         ({"order": "topcal"}, UnknownName, "topical"),
         ({"share": "dirichle"}, UnknownName, "dirichlet"),
         ({"order": "single_pass", "share": "class_experts"}, ConfigError, "'shared' or 'own'"),
+        ({"order": "class_incremental", "share": "class_experts"}, ConfigError, "use order 'topical'"),
         ({"order": "single_pass", "rows": 500}, ConfigError, "lower slice_size"),
         ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "above 0"),
         ({"alpha": -1.0}, ConfigError, "at least 0"),
         ({"task_classes": 5}, ConfigError, "between 1 and 4"),
-        ({"rows": 0}, ConfigError, "at least 1"),
+        ({"alpha": 1e300, "share": "dirichlet"}, ConfigError, "from 1e-9 to 1e9"),
+        ({"rows": 0}, ConfigError, "between 1 and 65536"),
+        ({"rows": 2 * 10**9}, ConfigError, "between 1 and 65536"),
+        ({"topic_steps": 10**20}, ConfigError, "topic_steps must be a whole number between 1 and"),
     ],
 )
 def test_faults_are_said_in_one_line(fault, error, text):

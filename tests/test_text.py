@@ -227,13 +227,31 @@ def test_words_left_of_html_do_no_harm(news):
     assert " ".join(words).rstrip() == "lt b gt sun 39 s 5 band lt a href http x y gt"
 
 
+def test_texts_without_words_are_set_aside_with_a_warning():
+    good = passages(60)
+    odd = good | {"text": [text if row % 7 else "🎉!?" for row, text in enumerate(good["text"])]}
+    kept = [row for row in range(60) if row % 7]
+    says = r"^train: set aside 9 of 60 texts, .* \(row 0, 7, 14, 21, 28, …\)$"
+    with pytest.warns(UserWarning, match=says) as warned:
+        data = load_dataset(odd, text_size=8)
+    assert len(warned) == 1
+    expected = load_dataset(
+        {name: [column[row] for row in kept] for name, column in good.items()}, text_size=8
+    )
+    for split in ("stream", "exam", "test"):
+        index = torch.arange(len(expected.split(split)))
+        assert data.texts(split, index) == expected.texts(split, index)
+        assert torch.equal(data.split(split).y, expected.split(split).y)
+
+
+def test_a_word_of_many_letters_costs_no_more_than_its_beginning():
+    long = "a" * 1000
+    assert torch.equal(hash_words([long + "b" * 10_000], 16), hash_words([long], 16))
+
+
 def test_faulty_texts(news):
     good = passages(60)
-    blank = [text if row % 7 else "!?" for row, text in enumerate(good["text"])]
-    fault(
-        r"train has rows without words, 9 in all \(row 0 is '!\?', 7 is .*, 28 is '!\?', …\): drop every text",
-        good | {"text": blank},
-    )
+    fault("none of the 60 texts of train has a letter or digit", good | {"text": ["!?"] * 60})
     gaps = [None, *good["text"][1:3], 0.5, *good["text"][4:]]
     for texts in (gaps, np.array(gaps, dtype=object)):
         says = r"train has rows that are no strings, 2 in all \(row 0 is NoneType, 3 is float\): give strings"
@@ -252,16 +270,17 @@ def test_faulty_texts(news):
         {"train": good, "test": (np.zeros((9, 2)), [0, 1, 2] * 3)},
     )
     fault("text_size is 0: give words", good, text_size=0)
+    fault("text_size is 1000000000: .*4096 at most", good, text_size=10**9)
     fault(r"text_size is \(4, 'x'\)", good, text_size=(4, "x"))
     renamed = datasets.Dataset.from_dict({"sentence": good["text"], "label": good["label"]})
-    fault("no image column among sentence, label; strings are read from a column named 'text'", renamed)
+    fault("nothing to learn from .*'sentence', 'label'.* strings in a column 'text'", renamed)
     datasets.Dataset.from_dict({"text": [1, 2], "label": [0, 1]}).to_parquet(
         news / "ag_news" / "test.parquet"
     )
     fault("column 'text' of .*test.parquet holds int64, not strings", "ag_news", data_dir=news)
     rows = {"text": ["?"] * 2 + ["one"] * 4, "label": [0, 1, 2, 3, 0, 1]}
     datasets.Dataset.from_dict(rows).to_parquet(news / "ag_news" / "test.parquet")
-    says = r"test.parquet, from row 0 to 5, has rows without words, 2 in all \(row 0 is"
+    says = r"test.parquet, from row 0 to 5, has rows without words, 2 in all \(row 0, 1\)"
     fault(says, "ag_news", data_dir=news)
 
 

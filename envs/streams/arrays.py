@@ -9,34 +9,44 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .labels import held_types
+
+_CHANNELS = (1, 3, 4)
+"""Grey, RGB, RGB with transparency."""
 
 
 def as_tensor(array: Any, what: str) -> Tensor:
-    """A detached copy of an array on the CPU."""
+    """A detached copy of an array on the CPU; numbers that are Python objects become numbers."""
     if isinstance(array, Tensor):
         return array.detach().cpu().clone()
     try:
         numbers = np.array(array)
+        if numbers.dtype.kind == "O" and not any(isinstance(one, (str, bytes)) for one in numbers.flat):
+            numbers = np.array(numbers.tolist())
     except ValueError as fault:
         raise DataError(f"{what} is no array of numbers ({fault}): give rows of equal shape") from fault
     if numbers.dtype.kind not in "biufc":
-        raise DataError(f"{what} is no array of numbers, it holds {_held(numbers)}: give numbers")
+        held = held_types(numbers.ravel()[:1000].tolist())
+        raise DataError(f"{what} is no array of numbers, it holds {held}: give numbers")
     return torch.from_numpy(numbers)
 
 
-def _held(array: np.ndarray) -> str:
-    """What an array that is not of numbers holds."""
-    kinds = {type(entry).__name__ for entry in array.ravel()[:1000].tolist()}
-    return " and ".join(sorted(kinds)) or "nothing"
-
-
 def as_items(x: Any, what: str) -> Tensor:
-    """uint8 as it is, other real numbers as float32, all of them finite."""
+    """uint8 as it is (channels moved first), other real numbers as float32, all of them finite.
+
+    Raises:
+        DataError: They are no rows of finite numbers, or it is not plain where their channels are.
+    """
     items = as_tensor(x, what)
     if items.dim() < 2:
         raise DataError(f"{what} has shape {tuple(items.shape)}: give one row an item, [n, ...]")
+    if items.shape[1:].numel() == 0:
+        raise DataError(
+            f"{what} has shape {tuple(items.shape)}, items without numbers: give one number or more"
+        )
     if items.is_complex():
         raise DataError(f"{what} holds complex numbers: give real ones")
+    items = _channels_first(items, what)
     if items.dtype == torch.uint8:
         return items
     items = items.to(torch.float32)
@@ -49,20 +59,13 @@ def as_items(x: Any, what: str) -> Tensor:
     return items
 
 
-def as_labels(y: Any, what: str) -> Tensor:
-    """Whole numbers from 0, int64 ``[n]``."""
-    try:
-        labels = as_tensor(y, what)
-    except DataError as fault:
-        raise DataError(f"{fault}; labels are integers 0 to C-1") from fault
-    if labels.dim() != 1:
-        raise DataError(f"{what} has shape {tuple(labels.shape)}: give one class number an item, [n]")
-    if labels.is_floating_point() or labels.is_complex():
+def _channels_first(items: Tensor, what: str) -> Tensor:
+    """Pictures ``[n, H, W, channels]`` of bytes as ``[n, channels, H, W]``; anything else as it is."""
+    if items.dim() != 4 or items.shape[3] not in _CHANNELS or min(items.shape[1:3]) <= max(_CHANNELS):
+        return items
+    if items.dtype != torch.uint8:
         raise DataError(
-            f"{what} holds {str(labels.dtype).removeprefix('torch.')}: labels are integers 0 to C-1"
+            f"{what} has shape {tuple(items.shape)}, which looks like pictures with their channels last: move "
+            "channels first: x.transpose(0, 3, 1, 2) (of a tensor x.permute(0, 3, 1, 2))"
         )
-    labels = labels.to(torch.int64)
-    wrong = (labels < 0).nonzero().flatten()
-    if len(wrong):
-        raise DataError(f"label {wrong[0]} of {what} is {labels[wrong[0]]}: labels are integers 0 to C-1")
-    return labels
+    return items.permute(0, 3, 1, 2).contiguous()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import unknown
+from .labels import few
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -158,7 +159,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}={len(self.split(name))}" for name in get_args(SplitName))
-        return f"Dataset({self.name!r}, shape={self.shape}, classes={self.num_classes}, {sizes})"
+        named = any(name != str(number) for number, name in enumerate(self.classes))
+        classes = f"{self.num_classes} ({few(self.classes)})" if named else f"{self.num_classes}"
+        return f"Dataset({self.name!r}, shape={self.shape}, classes={classes}, {sizes})"
 
     def _gather(self, split: SplitName, index: Tensor) -> Tensor:
         """Items before they are normalised, ``[..., *shape]``; always a copy."""

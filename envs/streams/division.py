@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def divide(
     """
     sizes = {"stream": stream_size, "exam": exam_size, "test": test_size}
     for name, size in sizes.items():
-        if size is not None and size < 1:
+        if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
             raise DataError(f"{name}_size is {size}: give a number of items, at least 1")
     num_classes, train = len(source.classes), source.train
     default = max(1, len(train.y) // DEFAULT_SHARE)
@@ -81,7 +82,7 @@ def divide(
     parts["stream"] = train
     splits = {name: Split.sort(part.x, part.y, num_classes) for name, part in parts.items()}
     for name, split in splits.items():
-        _check_classes(name, split, source.classes)
+        _check_classes(name, split, source)
     return _describe(source, splits)
 
 
@@ -121,14 +122,17 @@ def stratified(y: Tensor, size: int, num_classes: int, purpose: str) -> Tensor:
     return chosen
 
 
-def _check_classes(name: str, split: Split, classes: tuple[str, ...]) -> None:
+def _check_classes(name: str, split: Split, source: Source) -> None:
+    """Every split needs every class: say which are missing, and how rare they are."""
     absent = (split.counts == 0).nonzero().flatten().tolist()
     if absent:
-        first = f"class {absent[0]} ({classes[absent[0]]!r})"
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        y = torch.cat([part.y for part in (source.train, source.exam, source.test) if part is not None])
+        found = torch.bincount(y, minlength=len(source.classes)).tolist()
+        listed = ", ".join(f"{source.classes[c][:40]!r} ({found[c]} of {len(y)} items)" for c in absent[:3])
         raise DataError(
-            f"the {name} split ({len(split)} items) is too small: it has none of {first}{more}; "
-            "every split needs every class, so give more items or another *_size"
+            f"the {name} split ({len(split)} items) is too small: it has none of class {listed}"
+            f"{f' and {len(absent) - 3} more' if len(absent) > 3 else ''}; every split needs every class, so drop "
+            f"the class, give more items of it, or set {name}_size"
         )
 
 

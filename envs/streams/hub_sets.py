@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import DataError
 from . import pictures
 from .cache import Array
-from .text import Lexicon
+from .text import Lexicon, few_rows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -115,7 +115,14 @@ class HubTexts(HubSet):
         if not (pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type)):
             raise DataError(f"column {self.column!r} of {where} holds {column.type}, not strings")
         block = f"{where}, from row {first} to {first + len(column) - 1},"
-        return lexicon.read(column.to_pylist(), block, first).numpy()
+        texts = lexicon.read(column.to_pylist(), block, first)
+        wordless = (first + (~texts.any(1)).nonzero().flatten()).tolist()
+        if wordless:
+            raise DataError(
+                f"{block} has rows without words, {len(wordless)} in all (row {few_rows(wordless)}): drop every "
+                "text that has no letter or digit"
+            )
+        return texts.numpy()
 
 
 HUB_SETS: dict[str, HubSet] = {

@@ -14,12 +14,15 @@ from .hub_sets import DATASETS, HUB_SETS
 from .named import load_digits, load_hub_set
 from .own import load_own
 from .pictures import image_hw
+from .tables import is_table_file
 from .text import TEXT_SIZE, text_shape
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     import datasets
+    import pandas
+    import pyarrow
     import torch
 
     Data: TypeAlias = (
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
         | Mapping[str, Any]
         | torch.utils.data.Dataset[Any]
         | datasets.Dataset
+        | pandas.DataFrame
+        | pyarrow.Table
         | Dataset
     )
 
@@ -49,20 +54,34 @@ def load_dataset(
     is not given takes a fifth of the training part (MNIST: 48,000 + 12,000, and its 10,000 test items); a
     test that is not given takes another fifth (``digits``: 1,079 + 359 + 359).
 
+    Labels are whole numbers from 0 (as floats, too), strings, booleans or categories. The classes are the distinct
+    labels of the training part, sorted (as numbers where all are), and keep their names in ``Dataset.classes``;
+    where the source names them (``ClassLabel``, ``classes`` of torch data sets, folders), all those it names. Every
+    split needs every class: one that is too rare is an error that says how rare, since leaving it out would change
+    what is learnt.
+
     Args:
         data: One of
 
             - a name of :data:`DATASETS`;
             - arrays ``(x, y)`` or ``{"x": x, "y": y}``: ``x [n, ...]`` uint8 (divided by 255 and normalised
-              by the stream's own mean and deviation) or other numbers (taken as they are, in float32),
-              ``y [n]`` integers 0 to C−1;
+              by the stream's own mean and deviation) or other numbers (taken as they are, in float32). Pictures
+              are channels first; uint8 ``[n, H, W, C]`` with C of 1, 3 or 4 and both sides above 4 are moved,
+              floats of such a shape refused;
             - texts ``{"text": texts, "label": y}`` or ``(texts, y)``, a list or column of strings, whose words
-              are split at spaces and punctuation: segment Chinese, Japanese and Thai first;
+              are split at spaces and punctuation: segment Chinese, Japanese and Thai first. Texts without a
+              letter or digit are set aside with a warning;
+            - a table: a pandas data frame, a Hugging Face data set, an Arrow table, or a path of a file
+              ``.csv`` (separated by commas, the first line names the columns, UTF-8), ``.tsv`` or ``.parquet``.
+              The label is the column named ``label``, ``labels``, ``y``, ``target`` or ``class``, in any case.
+              Where none is, it is the one column of type ``ClassLabel``, or the only one of whole numbers beside
+              a column of items. Items are the column of pictures, else of arrays (lists), else of strings named
+              ``text``; else all other columns of numbers, in float32: bring them to like ranges first. An
+              index (a column without a name, too) is no item; columns without numbers are left out with a
+              warning;
             - a map-style torch data set of items ``(x, y)``, ``x`` an array, a picture or a string;
-            - a Hugging Face data set with one image (or array) column, or strings in a column ``text``, and
-              one label column;
             - a dict with ``"train"`` and perhaps ``"exam"`` (or ``"validation"``) and ``"test"``, each of the
-              above;
+              above, or a path as below;
             - a path to a folder of pictures with a sub-folder for each class (or ``train/`` and ``test/``
               with such sub-folders);
             - a :class:`Dataset`, which is returned as it is.
@@ -80,7 +99,7 @@ def load_dataset(
         The data set, on the CPU.
 
     Raises:
-        UnknownName: ``data`` is neither a known name nor a folder.
+        UnknownName: ``data`` is neither a known name nor a path.
         DataError: The data cannot be had or used; the message says what to do.
     """
     sizes = {"stream_size": stream_size, "exam_size": exam_size, "test_size": test_size}
@@ -95,8 +114,13 @@ def load_dataset(
         source = load_digits()
     elif isinstance(data, str) and data in HUB_SETS:
         source = load_hub_set(data, data_dir, words)
-    elif isinstance(data, str) and (not data or (Path(data).name == data and not Path(data).is_dir())):
+    elif isinstance(data, str) and _is_name(data):
         raise unknown("data set", data, DATASETS)
     else:
         source = load_own(data, image_hw(image_size), words)
     return divide(source, **sizes)
+
+
+def _is_name(data: str) -> bool:
+    """Whether a string is no path: without separators, of nothing that is there, and not like a table's name."""
+    return not data or (Path(data).name == data and not Path(data).exists() and not is_table_file(data))

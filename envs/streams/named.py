@@ -249,12 +249,21 @@ def _open_hub(repository: str) -> Any:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
+    offline, endpoint = datasets.config.HF_HUB_OFFLINE, datasets.config.HF_ENDPOINT
+    answers = not offline and _answers(endpoint)
     try:
         # `datasets` would ask an absent network for half a minute before it looks at what it fetched before.
-        with _offline(not _answers(datasets.config.HF_ENDPOINT)):
+        with _offline(not answers):
             return datasets.load_dataset(repository)
     except (OSError, datasets.exceptions.DatasetsError, HfHubHTTPError) as fault:
-        reason = str(fault).strip().partition("\n")[0]
+        if offline:
+            reason = "HF_HUB_OFFLINE forbids to ask, and no copy was fetched before"
+        elif not answers:
+            reason = f"no answer from {endpoint}, and no copy was fetched before"
+        elif isinstance(fault, ConnectionError):
+            reason = f"the connection to {endpoint} failed"
+        else:
+            reason = str(fault).strip().partition("\n")[0]
         raise DataError(
             f"cannot get {repository} from the Hugging Face hub ({reason}): set STUDYHALL_DATA or data_dir "
             "to a folder of parquet files, or pass arrays"

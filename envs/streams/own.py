@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .division import Source
+from .division import Part, Source
+from .labels import few, number_classes
 from .own_parts import PartReader, Read, Size
+from .tables import SUFFIXES, is_table_file
 from .text import Lexicon
 
 _PART_NAMES = {
@@ -37,7 +40,8 @@ def load_own(data: Any, image_size: Size, text_size: tuple[int, int]) -> Source:
         DataError: The data cannot be used; the message names the part, the item and the fault.
     """
     if isinstance(data, (str, os.PathLike)):
-        name, given = Path(data).name, _folders(Path(data).expanduser())
+        path = Path(data).expanduser()
+        name, given = path.stem if is_table_file(path) else path.name, _paths(path)
     elif isinstance(data, Mapping) and not _is_part(data):
         name, given = "own", _named_parts(data)
     else:
@@ -45,14 +49,15 @@ def load_own(data: Any, image_size: Size, text_size: tuple[int, int]) -> Source:
     lexicon = Lexicon(*text_size)
     reader = PartReader(image_size, lexicon)
     read = {part: reader.read(held, part) for part, held in given.items()}
-    classes = _classes(read)
-    first = read["train"].part.x
+    read = {part: _in_order(one, read["train"].columns, part) for part, one in read.items()}
+    first = read["train"].items
     for part, one in read.items():
-        if one.part.x.shape[1:] != first.shape[1:] or one.part.x.dtype != first.dtype:
+        if one.items.shape[1:] != first.shape[1:] or one.items.dtype != first.dtype:
             raise DataError(
-                f"{part} items are {_kind(one.part.x)}, train items are {_kind(first)}: make them alike"
+                f"{part} items are {_kind(one.items)}, train items are {_kind(first)}: make them alike"
             )
-    parts = {part: one.part for part, one in read.items()}
+    classes, numbered = number_classes({part: one.labels for part, one in read.items()})
+    parts = {part: Part(one.items, numbered[part]) for part, one in read.items()}
     texts = lexicon if first.dtype == torch.int32 else None
     return Source(name, classes, parts["train"], parts.get("exam"), parts.get("test"), lexicon=texts)
 
@@ -75,7 +80,8 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
         part = _PART_NAMES.get(key)
         if part is None or part in parts:
             raise DataError(
-                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test'"
+                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
+                "(columns as pandas.DataFrame(columns))"
             )
         parts[part] = held
     if "train" not in parts:
@@ -83,47 +89,31 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _folders(root: Path) -> dict[str, Path]:
-    """Parts of a folder: train/ and test/ where all its sub-folders are parts, else the folder itself."""
-    if not root.is_dir():
+def _in_order(one: Read, columns: tuple[str, ...], part: str) -> Read:
+    """A part with its columns of numbers in the order of *train*'s."""
+    if one.columns == columns or not one.columns or not columns:
+        return one
+    lacking, more = (
+        few(sorted(set(a) - set(b))) for a, b in ((columns, one.columns), (one.columns, columns))
+    )
+    if lacking or more:
         raise DataError(
-            f"{str(root)!r} is no folder: give one whose sub-folders hold the pictures of a class each"
+            f"{part} and train must have the same columns of numbers: "
+            + " and ".join(
+                f"{of} has no {names}" for of, names in ((part, lacking), ("train", more)) if names
+            )
         )
-    inside = {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
+    return replace(one, items=one.items[:, [one.columns.index(name) for name in columns]])
+
+
+def _paths(root: Path) -> dict[str, Path]:
+    """Parts at a path: train/ and test/ of a folder all whose sub-folders are parts, else the whole of it."""
+    if not root.is_dir() and not is_table_file(root):
+        raise DataError(
+            f"{str(root)!r} is no folder: give one whose sub-folders hold the pictures of a class each, or a table "
+            f"({', '.join(SUFFIXES)})"
+        )
+    inside = {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
     if "train" in inside and set(inside) <= set(_PART_NAMES):
         return _named_parts(inside)
     return {"train": root}
-
-
-def _classes(read: Mapping[str, Read]) -> tuple[str, ...]:
-    """Names of the classes, which all parts must share; numbers where nothing names them."""
-    named = {part: one.classes for part, one in read.items() if one.classes is not None}
-    highest = max(int(one.part.y.max()) for one in read.values())
-    present = torch.cat([one.part.y for one in read.values()]).unique().tolist()
-    if len(present) < 2:
-        raise DataError(
-            f"all items are of class {present[0]}: there is nothing to learn, give two classes or more"
-        )
-    if not named and len(present) <= highest:
-        missing = min(set(range(highest + 1)) - set(present))
-        raise DataError(
-            f"labels must be 0…C−1, each of them there: {missing} is missing below {highest}; "
-            "numpy.unique(labels, return_inverse=True)[1] renumbers them"
-        )
-    if not named:
-        return tuple(str(c) for c in range(highest + 1))
-    part, classes = next(iter(named.items()))
-    for other, names in named.items():
-        if names != classes:
-            raise DataError(
-                f"the classes of {part} and {other} differ: {_few(classes)} against {_few(names)}"
-            )
-    if highest >= len(classes):
-        raise DataError(
-            f"there is a label {highest}, but only {len(classes)} classes are named: {_few(classes)}"
-        )
-    return classes
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

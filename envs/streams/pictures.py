@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ..errors import DataError
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Pixels = npt.NDArray[np.uint8]
+
+_MOST_SIDE = 4096
+_MOST_PIXELS = 2**26
+"""Of one picture as it comes, 8192x8192: a file of a few KB can hold any number of equal ones."""
 
 
 class PictureError(ValueError):
@@ -33,10 +39,19 @@ def decode(raw: bytes, size: tuple[int, int] | None = None) -> Pixels:
     Raises:
         PictureError: The bytes are not a whole picture.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        return to_array(Image.open(io.BytesIO(raw)), size)
+        picture = Image.open(io.BytesIO(raw))  # reads the header alone
+        if picture.width * picture.height > _MOST_PIXELS:
+            raise PictureError(
+                f"has {picture.width}x{picture.height} pixels, more than {_MOST_PIXELS:,}: make it smaller"
+            )
+        return to_array(picture, size)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as fault:
+        raise PictureError("is not a readable picture (of no format that Pillow knows)") from fault
     except (
         OSError,
         SyntaxError,
@@ -64,12 +79,15 @@ def to_array(picture: Image, size: tuple[int, int] | None = None) -> Pixels:
     return np.asarray(picture)
 
 
-def stack(pictures: Sequence[Pixels], channels: int | None = None) -> Pixels:
+def stack(
+    pictures: Sequence[Pixels], channels: int | None = None, names: Sequence[str] | None = None
+) -> Pixels:
     """Pictures of one size as uint8 ``[n, channels, H, W]``.
 
     Args:
         pictures: uint8 ``[H, W]`` or ``[H, W, 3]`` each, at least one.
         channels: 1 or 3; by default 1 where all pictures are grey. Grey ones among coloured are repeated.
+        names: What they are, for errors; by default their numbers.
 
     Raises:
         PictureError: Sizes differ, or a coloured picture stands where grey ones belong.
@@ -77,9 +95,11 @@ def stack(pictures: Sequence[Pixels], channels: int | None = None) -> Pixels:
     height, width = pictures[0].shape[:2]
     for i, picture in enumerate(pictures):
         if picture.shape[:2] != (height, width):
+            one, other = (names[k] if names else f"picture {k}" for k in (0, i))
             raise PictureError(
-                f"pictures differ in size (picture 0 is {height}x{width}, picture {i} is "
-                f"{picture.shape[0]}x{picture.shape[1]}): resize them or give data=load_dataset(folder, image_size=…)"
+                f"pictures differ in size ({one} is {height}x{width}, {other} is {picture.shape[0]}x{picture.shape[1]}"
+                "): resize them, or use `from studyhall.envs.streams import load_dataset` and "
+                "data=load_dataset(…, image_size=…)"
             )
     colour = next((i for i, picture in enumerate(pictures) if picture.ndim == 3), None)
     if channels is None:
@@ -92,6 +112,26 @@ def stack(pictures: Sequence[Pixels], channels: int | None = None) -> Pixels:
     return np.ascontiguousarray(np.stack(full).transpose(0, 3, 1, 2))
 
 
+def stack_all(read: Iterable[Pixels], where: str, names: Sequence[str] | None = None) -> Tensor:
+    """Pictures as they are decoded, as uint8 ``[n, channels, H, W]``.
+
+    Args:
+        read: The pictures, as :func:`stack` takes them.
+        where: What they are, for errors.
+        names: What each of them is, for errors.
+
+    Raises:
+        DataError: There are none, or their sizes differ.
+    """
+    decoded = list(read)
+    if not decoded:
+        raise DataError(f"{where} has no items")
+    try:
+        return torch.from_numpy(stack(decoded, names=names))
+    except PictureError as fault:
+        raise DataError(f"{where}: {fault}") from fault
+
+
 def image_hw(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """Height and width from ``image_size=``, a side or a pair.
 
@@ -101,8 +141,10 @@ def image_hw(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
     pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise DataError(f"image_size is {image_size!r}: give a side in pixels, or (height, width)")
+    if len(pair) != 2 or not all(type(side) is int and 0 < side <= _MOST_SIDE for side in pair):
+        raise DataError(
+            f"image_size is {image_size!r}: give a side in pixels, or (height, width), of {_MOST_SIDE} at most"
+        )
     return pair
 
 

@@ -23,7 +23,9 @@ share                  whose items
 =====================  ===========================================================================
 
 ``single_pass`` and ``passes`` deal in random order and so allow the shares ``shared`` and ``own`` (disjoint
-parts of the pass) only. Where none of a class expert's classes is on now, it studies its own.
+parts of the pass) only. Under ``topical`` and ``class_incremental`` a Dirichlet share skews the classes that are
+on now, so that no others are dealt. Experts keep to their classes: in a ``topical`` order one whose classes are
+all off studies its own; in ``class_incremental``, where no class may come back, experts are refused.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
 """Orders that draw independently, so that a slice can always be had."""
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 
+_MOST_ROWS = 2**16  # of a slice, where the stream itself has no more
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
 
@@ -89,14 +92,21 @@ class Schedule:
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if (value := getattr(self, name)) is not None:
                 whole(name, value, 1, self.classes)
-        whole("slice_size", self.rows, 1)
-        whole("topic_steps", self.topic_steps, 1)
-        if real("alpha", self.alpha, 0) == 0:
-            raise ConfigError("alpha of a Dirichlet share must be above 0, got 0")
+        whole("slice_size", self.rows, 1, max(len(self.split.y), _MOST_ROWS))
+        whole("topic_steps", self.topic_steps, 1, 2**31)
+        if not 1e-9 <= real("alpha", self.alpha, 0) <= 1e9:
+            raise ConfigError(
+                f"alpha of a Dirichlet share must be above 0 (from 1e-9 to 1e9), got {self.alpha!r}"
+            )
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
                 f"got {self.share!r}"
+            )
+        if self.order == "class_incremental" and self.share == "class_experts":
+            raise ConfigError(
+                "order 'class_incremental' shows each class once, so experts of other classes would have nothing "
+                "to study: use order 'topical', or share 'own' or 'dirichlet'"
             )
         if self.dealt and self.slices_per_pass < 1:
             raise ConfigError(
@@ -167,7 +177,7 @@ class Schedule:
         if self.dealt:
             state["pass"] = rng.permutation(draws[self._purpose("pass")]).to(torch.int32)
         else:
-            state["skew"] = self._skew(draws, worlds, device)  # [W, A, C]
+            state["skew"] = self._skew(draws, worlds, device)  # of each class, [W, A, C]
         if self.order == "class_incremental":
             state["task"] = rng.permutation(draws[self._purpose("tasks")]).argsort(-1) // self.task_classes
         if self.order == "topical":
@@ -202,13 +212,9 @@ class Schedule:
             change = (clock % self.topic_steps == 0)[:, None]
             state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
         bits = draws[self._purpose("items")]
-        skew = state["skew"]
-        weights = skew * self.split.counts
         on = self._classes_on(state, clock)
-        if on is not None:
-            masked = weights * on[:, None, :]
-            empty = masked.sum(-1, keepdim=True) == 0  # an expert whose classes are not on studies its own
-            weights = torch.where(empty, weights, masked)
+        skew = self._levels(state["skew"], on if on is None else on[:, None, :])
+        weights = skew * self.split.counts
         ends = weights.cumsum(-1)  # exact: whole numbers
         ticket = rng.integers(bits, ends[..., -1:])
         drawn_class = torch.searchsorted(ends, ticket, right=True)
@@ -239,19 +245,33 @@ class Schedule:
     # ---- shares -------------------------------------------------------------------------------------
 
     def _skew(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
-        """Whole-number class weights of each slot, int64 ``[W, A, C]``."""
+        """How much each slot has of each class, ``[W, A, C]``: int64, or logarithms of Dirichlet weights."""
         if self.share == "class_experts":
             rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)  # [W, C]
             each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()
         if self.share == "dirichlet":
-            log_gamma = _log_gamma_variates(
+            return _log_gamma_variates(
                 self.alpha, draws[self._purpose("gamma")], draws[self._purpose("boost")]
             )
-            levels = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
-            return (log_gamma.softmax(-1) * levels).round().long()
         return torch.ones(worlds, self.slots, self.classes, dtype=torch.int64, device=device)
+
+    def _levels(self, skew: Tensor, on: Tensor | None) -> Tensor:
+        """Whole-number weights of the classes of each slot, int64 ``[W, A, C]``, of which some are above 0.
+
+        Args:
+            skew: As :meth:`_skew` gave it.
+            on: Which classes the order allows now, bool ``[W, 1, C]``; None allows all.
+        """
+        if self.share == "dirichlet":  # weights given that the class is on are a Dirichlet of these classes
+            skew = skew if on is None else skew.masked_fill(~on, -torch.inf)
+            most = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
+            return ((skew - skew.amax(-1, keepdim=True)).exp() * most).round().long()
+        if on is None:
+            return skew
+        masked = skew * on
+        return torch.where(masked.any(-1, keepdim=True), masked, skew)  # an expert off topic studies its own
 
 
 def _log_gamma_variates(alpha: float, proposals: Tensor, boost: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import hashlib
 import re
 import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -38,6 +39,10 @@ TEXT_SIZE = (32, 64)
 """Words kept of a text, and numbers of a word, where nothing else is asked for."""
 
 
+_MOST = 4096  # of either: every text takes the room of so many words
+_LONGEST = 1000  # characters hashed of a word: a file pasted into a text can be one word of many MB
+
+
 def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
     """Words and numbers of a word from ``text_size=``, words alone or both.
 
@@ -45,9 +50,9 @@ def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
         DataError: It is neither.
     """
     pair = tuple(text_size) if isinstance(text_size, (tuple, list)) else (text_size, TEXT_SIZE[1])
-    if len(pair) != 2 or not all(type(size) is int and size > 0 for size in pair):
+    if len(pair) != 2 or not all(type(size) is int and 0 < size <= _MOST for size in pair):
         raise DataError(
-            f"text_size is {text_size!r}: give words kept of a text, or (words, numbers of a word)"
+            f"text_size is {text_size!r}: give words kept of a text, or (words, numbers of a word), {_MOST} at most"
         )
     return pair
 
@@ -70,7 +75,7 @@ def words_of(text: str) -> Iterator[str]:
 
 def word_features(word: str) -> set[str]:
     """What is hashed of a word: its runs of three characters and itself, between ``<`` and ``>``; none of ``""``."""
-    whole = f"<{word}>"
+    whole = f"<{word[:_LONGEST]}>"
     return {whole, *(whole[i : i + 3] for i in range(len(whole) - 2))} if word else set()
 
 
@@ -110,7 +115,7 @@ class Lexicon:
         return tuple(self._numbers)
 
     def read(self, texts: Iterable[Any], what: str, first: int = 0) -> Tensor:
-        """Texts as numbers of words, int32 ``[n, length]``.
+        """Texts as numbers of words, int32 ``[n, length]``; of those without words all are 0.
 
         Args:
             texts: Strings.
@@ -118,26 +123,51 @@ class Lexicon:
             first: The first one's row.
 
         Raises:
-            DataError: Some are no strings, or have no words.
+            DataError: Some are no strings.
         """
-        rows, others, wordless = [], [], []
+        rows, others = [], []
         for row, text in enumerate(texts, start=first):
             if not isinstance(text, str):
                 others.append(f"{row} is {type(text).__name__}")
                 continue
             found = list(islice(words_of(text), self.length))
-            if not found:
-                wordless.append(f"{row} is {text[:20]!r}")
             numbers = [self._numbers.setdefault(word, len(self._numbers)) for word in found]
             rows.append(numbers + [0] * (self.length - len(numbers)))
-        for wrong, kind, advice in (
-            (others, "that are no strings", "give strings"),
-            (wordless, "without words", "drop every text that has no letter or digit"),
-        ):
-            if wrong:
-                few = ", ".join([*wrong[:5], *(["…"] if len(wrong) > 5 else [])])
-                raise DataError(f"{what} has rows {kind}, {len(wrong)} in all (row {few}): {advice}")
+        if others:
+            raise DataError(
+                f"{what} has rows that are no strings, {len(others)} in all (row {few_rows(others)}): give strings"
+            )
         return torch.tensor(rows, dtype=torch.int32).view(-1, self.length)
+
+
+def with_words(items: Tensor, what: str) -> Tensor:
+    """Which texts have words, bool ``[n]``; that others are set aside is said in a warning.
+
+    Args:
+        items: As :meth:`Lexicon.read` gives them.
+        what: What they are, for errors.
+
+    Raises:
+        DataError: None has.
+    """
+    kept = items.any(1)
+    wordless = (~kept).nonzero().flatten().tolist()
+    if len(wordless) == len(items):
+        raise DataError(
+            f"none of the {len(items)} texts of {what} has a letter or digit: give texts with words"
+        )
+    if wordless:
+        warnings.warn(
+            f"{what}: set aside {len(wordless)} of {len(items)} texts, which have no letter or digit (row "
+            f"{few_rows(wordless)})",
+            stacklevel=2,
+        )
+    return kept
+
+
+def few_rows(rows: Sequence[Any]) -> str:
+    """The first of some rows, for errors."""
+    return ", ".join([*map(str, rows[:5]), *(["…"] if len(rows) > 5 else [])])
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

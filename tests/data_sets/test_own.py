@@ -36,6 +36,28 @@ def test_float_arrays_are_taken_as_they_are():
         assert pixels.max() == 1
 
 
+def test_arrays_of_objects():
+    x, y = np.random.default_rng(0).normal(size=(90, 7)), np.arange(90) % 3
+    rows = np.empty(90, dtype=object)
+    rows[:] = list(x)
+    for given in (x.astype(object), rows):
+        assert same(load_dataset((given, y)), load_dataset((x, y)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_last_pictures_are_moved(channels):
+    x, y = fake_pictures(60, 0, (9, 8, channels)), np.arange(60) % 3
+    assert same(load_dataset((x, y)), load_dataset((np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y)))
+    with pytest.raises(DataError, match=r"move channels first: x\.transpose\(0, 3, 1, 2\)"):
+        load_dataset((x.astype(np.float32), y))
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 8), (1, 9, 3), (2, 3, 3), (9, 8, 7), (9, 3)])
+def test_other_arrays_are_left_as_they_are(shape):
+    data = load_dataset((fake_pictures(60, 0, shape), np.arange(60) % 3))
+    assert data.shape == shape
+
+
 def test_constant_arrays():
     y = np.arange(30) % 2
     for x in (np.full((30, 4), 9, dtype=np.uint8), np.full((30, 4), 9.0)):
@@ -116,7 +138,8 @@ def test_folder_with_parts(tmp_path):
 def test_folder_of_several_sizes(tmp_path):
     save_folder(tmp_path, 20)
     save_folder(tmp_path, 4, (9, 9, 3))
-    with pytest.raises(DataError, match=r"differ in size .*load_dataset\(folder, image_size="):
+    says = r"'cat/000\.png' is 9x9, 'cat/004\.png' is 6x5.*from studyhall\.envs\.streams import load_dataset"
+    with pytest.raises(DataError, match=says.replace("/", r"[/\\]+")):
         load_dataset(tmp_path)
     assert load_dataset(tmp_path, image_size=8).shape == (3, 8, 8)  # grey ones among coloured are repeated
 

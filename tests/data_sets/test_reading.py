@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,6 +66,8 @@ def test_inputs_are_bit_identical_on_a_gpu():
 def test_repr_is_short():
     data = load_dataset("digits")
     assert repr(data) == "Dataset('digits', shape=(1, 8, 8), classes=10, stream=1079, exam=359, test=359)"
+    named = load_dataset((np.zeros((60, 2)), ["cat", "dog", "bird"] * 20))
+    assert "classes=3 ('bird', 'cat', 'dog')" in repr(named)
     assert repr(data.exam) == "Split(359 items of 10 classes)"
 
 

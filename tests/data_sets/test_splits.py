@@ -93,7 +93,10 @@ def test_stratified_takes_exact_numbers(size):
 def test_too_little_data():
     fault(r"the stream split \(0 items\)|is too small", numbered(4, 2))
     labels = [0] * 36 + [1, 2, 1, 2]
-    fault(r"split .* none of class .*; every split", (np.zeros((40, 1)), labels))
+    says = r"the test split \(8 items\) is too small: it has none of class '2' \(2 of 40 items\).*every split needs"
+    fault(says, (np.zeros((40, 1)), labels))
     fault(r"stream_size is 500, but only 24 items are left", numbered(40, 2), stream_size=500)
     fault(r"exam_size is 0", numbered(40, 2), exam_size=0)
+    fault(r"exam_size is 2\.5: give a number of items", numbered(40, 2), exam_size=2.5)
+    fault(r"test_size is 1000000000000, but only 40 items are left", numbered(40, 2), test_size=10**12)
     fault(r"stream split \(3 items\) is too small", numbered(400, 10), stream_size=3)
