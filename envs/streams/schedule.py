@@ -267,7 +267,7 @@ class Schedule:
         if self.share == "dirichlet":  # weights given that the class is on are a Dirichlet of these classes
             skew = skew if on is None else skew.masked_fill(~on, -torch.inf)
             most = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
-            return ((skew - skew.amax(-1, keepdim=True)).exp() * most).round().long()
+            return (skew.softmax(-1) * most).round().long()
         if on is None:
             return skew
         masked = skew * on

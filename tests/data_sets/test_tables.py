@@ -197,7 +197,7 @@ def test_a_world_learns_from_a_table(frame, tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     seen = []
     for data in (frame, str(tmp_path / "t.csv")):
-        env = make_env("classroom-v0", data=data, students=2, horizon=5, slice_size=4, exam_size=6)
+        env = make_env("classroom-v0", data=data, agents=2, horizon=5, slice_size=4, exam_size=6)
         seen.append(env.reset(seed=0)[0]["student_0"]["slice"])
         assert seen[-1].shape == (4, 3)
     assert np.array_equal(*seen)
@@ -205,7 +205,7 @@ def test_a_world_learns_from_a_table(frame, tmp_path):
 
 def test_the_command_line_runs_on_a_table(frame, tmp_path, call):
     frame.to_csv(tmp_path / "t.csv", index=False)
-    small = [f"data={tmp_path / 't.csv'}", "exam_size=6", "students=2", "slice_size=4"]
+    small = [f"data={tmp_path / 't.csv'}", "exam_size=6", "agents=2", "slice_size=4"]
     arguments = [word for setting in small for word in ("--set", setting)]
     code, _, err = call("run", "classroom-digits", *arguments, "--steps", "3", "--out", str(tmp_path / "run"))
     assert code == 0, err
