@@ -129,7 +129,7 @@ from .reader import Given, make_reader
 from .streams import load_dataset
 from .streams.schedule import Schedule
 from .tokens import Glimpses, Tokens, agreement, dominance, spend
-from .validation import real, whole
+from .validation import afford, real, whole
 from .world import Outcome, TensorDict, World
 
 SPENDINGS = ("top_k", "sample")
@@ -228,6 +228,9 @@ class Allocation(World):
         """Spaces and draws."""
         n, t = self.num_agents, self.tokens.count
         features = self.glimpses.features
+        for samples in ({"slice_size": rows}, {"exam_size": exam_size}):
+            afford(self.num_worlds, agents=n, **samples, tokens=t, features=features)
+        afford(self.num_worlds, agents=n, exam_size=exam_size, tokens=t, without_each=n)
         glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
         self.observation_space = spaces.Dict(
             {

@@ -68,6 +68,7 @@ and those of all message worlds: `studyhall.envs.messages`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ from .answers import Answers, Classes, Vectors
 from .errors import ConfigError
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
-from .validation import real, whole
+from .validation import afford, real, whole
 from .world import TensorDict
 
 
@@ -118,6 +119,9 @@ class Consensus(MessageWorld):
             deals["slice"] = (self.rows,)
         self.chance = self.answers.chance
         shape = (self.rows, *self.view_shape)
+        afford(
+            self.num_worlds, agents=self.num_agents, slice_size=self.rows, sample=math.prod(self.view_shape)
+        )
         if self.view_noise:
             deals["noise"] = (self.num_agents, *shape)
         if self.view_keep < 1:

@@ -87,7 +87,7 @@ from .errors import ConfigError, unknown
 from .listening import FORMS, Heard, Seen
 from .society import Society
 from .sources import FEATURES, OWN_FEATURES, Sources
-from .validation import real, whole
+from .validation import MOST_STEPS, real, whole
 from .world import Outcome, TensorDict
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -124,7 +124,7 @@ class HostedClassroom(Classroom):
         self.temperature = real("temperature", temperature, 0)
         if not self.temperature:
             raise ConfigError("temperature must be above 0")
-        self.learning_steps = whole("learning_steps", learning_steps, 1)
+        self.learning_steps = whole("learning_steps", learning_steps, 1, MOST_STEPS)
         super().__init__(**kwargs)
         if self.num_agents < 2:
             raise ConfigError(

@@ -16,7 +16,7 @@ from ..learners.modules import ModuleNetwork
 from ..learners.networks import Network
 from .errors import ConfigError
 from .tokens import Tokens
-from .validation import real, whole
+from .validation import MOST_STEPS, real, whole
 
 Given = Callable[[Tensor, Tensor], Tensor]
 """From tokens ``[M, T, P]``, zero where not read, and what was read, bool ``[M, T]``, to logits ``[M, C]``."""
@@ -81,7 +81,7 @@ class TrainedReader(Reader):
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
         self.network = self._network(tokens, widths, classes)
         self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
-        self.steps = whole("learning_steps", steps, 1)
+        self.steps = whole("learning_steps", steps, 1, MOST_STEPS)
         self.population: Population | None = None
 
     def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:

@@ -96,7 +96,7 @@ from . import rng
 from .answers import Classes, expected_right
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
-from .validation import real, whole
+from .validation import afford, real, whole
 from .world import Outcome, TensorDict
 
 GAMES = ("discrimination", "reconstruction")
@@ -181,6 +181,7 @@ class Referential(MessageWorld):
         **others: Any,
     ) -> None:
         agents = 1 + whole("number of listeners", listeners, 1)
+        afford(1, agents=agents, listeners=listeners)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(
@@ -211,6 +212,8 @@ class Referential(MessageWorld):
         }
         self._check_splits()
         shape = (self.rows, self.candidates, sum(self.sizes))
+        seen = dict(zip(("slice_size", "candidates", "attribute_values"), shape, strict=True))
+        afford(self.num_worlds, agents=self.num_agents, **seen)
         deals: dict[str, tuple[int, ...]] = {"target": (self.rows,)}
         if self.candidates > 1:
             deals["distractors"] = (self.rows, self.candidates - 1)

@@ -30,8 +30,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
+from .arguments import as_seeds, find_device
 from .errors import ActionError, ConfigError, EpisodeEnded
-from .validation import check_actions, check_values, flag, whole
+from .validation import MOST_WORLDS, afford, check_actions, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
 
@@ -123,10 +124,11 @@ class World(ABC):
         autoreset: bool = True,
         validate: bool = False,
     ) -> None:
-        self.num_worlds = whole("num_worlds", num_worlds, 1)
+        self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
         self.num_agents = whole(f"number of {plural(self.agent_noun)}", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
-        self.device = _device(device)
+        afford(self.num_worlds, agents=self.num_agents, peers=self.num_agents)
+        self.device = find_device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
@@ -198,7 +200,7 @@ class World(ABC):
             raise ConfigError("the seed domain belongs to all worlds: change it in a reset without a mask")
         fresh_seed = seed is not None or domain != self.domain
         if seed is not None:
-            new = self._seeds(seed)
+            new = as_seeds(seed, self.num_worlds)
             self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
         self.domain = domain
         self._restart(chosen, first_episode=fresh_seed)
@@ -416,15 +418,6 @@ class World(ABC):
             )
         return host.copy()
 
-    def _seeds(self, seed: int | Sequence[int] | np.ndarray) -> np.ndarray:
-        given = np.asarray(seed)
-        if given.dtype.kind not in "iu":
-            raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}")
-        seeds = given + np.arange(self.num_worlds) if given.ndim == 0 else given
-        if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
-            raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
-        return seeds.astype(np.int64)
-
 
 def plural(noun: str) -> str:
     """Of an agent's name."""
@@ -438,12 +431,3 @@ def _expand(where: Tensor, like: Tensor) -> Tensor:
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     return {k: (tuple(v.shape), v.dtype) for k, v in state.items()}
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """The device as tensors name it (``cuda`` is ``cuda:0``), if it can be had."""
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as fault:  # what torch raises for unknown and missing devices
-        reason = str(fault).partition("\n")[0]
-        raise ConfigError(f"device {str(device)!r} cannot be used ({reason}): try 'cpu'") from None

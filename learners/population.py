@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..envs import rng
+from ..envs.validation import afford
 from .networks import Block, Network
 from .optimisers import make_optimiser
 
@@ -211,6 +212,7 @@ class Population(_Ensemble):
     ) -> None:
         if keys.ndim != 2 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 [W, N], got {keys.dtype} {list(keys.shape)}")
+        afford(len(keys), learners=keys.shape[1], weights=network.num_parameters)
         self.network = network
         with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
             self.keys = keys.to(device, copy=True)

@@ -328,7 +328,18 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"studnets": 3}, UnknownName, "students"),
         ({"slice_size": 8.5}, ConfigError, "slice_size must be a whole number"),
         ({"reward_scale": float("nan")}, ConfigError, "reward_scale"),
-        ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used"),
+        ({"device": "gpu"}, ConfigError, "unknown device 'gpu': use 'cpu', or 'cuda'"),
+        ({"device": "meta"}, ConfigError, "finds no device 'meta'"),
+        (
+            {"delay": 10, "horizon": 10},
+            ConfigError,
+            "10 steps late never arrives within 10: lower delay or raise",
+        ),
+        (
+            {"liars": 1, "liar_kinds": ["sleeper"], "wake": 10, "horizon": 10},
+            ConfigError,
+            "wake at step 10 never lie within 10",
+        ),
     ],
 )
 def test_bad_arguments_are_said_in_one_line(kwargs, error, text):
