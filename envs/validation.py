@@ -38,7 +38,7 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not _within(value, low, high):
         raise ConfigError(f"{name} must be a whole number {_range(low, high)}, got {value!r}")
-    if high is None and value > MOST:
+    if high is None and int(value) > MOST:
         raise ConfigError(f"{name} must be {MOST:,} at most: give a smaller number")
     return int(value)
 
