@@ -481,19 +481,8 @@ class Allocation(World):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
-            self.reset(seed=0)  # to have a reader to put it in
-        before = self.reader.state_dict()
-        if "reader" not in saved:
-            raise ConfigError(
-                "the saved state belongs to another kind of world: make it with the same arguments"
-            )
+        super().load_state_dict(saved)  # compares the reader's state too, before anything changes
         self.reader.load_state_dict(saved["reader"])
-        try:
-            super().load_state_dict(saved)
-        except ConfigError:  # nothing has changed, then
-            self.reader.load_state_dict(before)
-            raise
 
     def fork(self) -> Allocation:
         """A copy that goes its own way from here, with a reader of its own."""

@@ -327,20 +327,8 @@ class HostedClassroom(Classroom):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
-            self.reset(seed=0)  # to have learners to put them in
-        before = self.population.state_dict()
-        try:
-            self.population.load_state_dict(saved["learners"])
-        except (KeyError, ValueError):
-            raise ConfigError(
-                "the saved learners are of another kind: make the world with the same arguments"
-            ) from None
-        try:
-            super().load_state_dict(saved)
-        except ConfigError:  # nothing has changed, then
-            self.population.load_state_dict(before)
-            raise
+        super().load_state_dict(saved)  # compares the learners' state too, before anything changes
+        self.population.load_state_dict(saved["learners"])
 
     def fork(self) -> HostedClassroom:
         """A copy that goes its own way from here, with learners of its own."""

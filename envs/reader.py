@@ -15,6 +15,7 @@ from ..learners import MLP, Population, make_optimiser
 from ..learners.modules import ModuleNetwork
 from ..learners.networks import Network
 from .errors import ConfigError
+from .saving import check_saved
 from .tokens import Tokens
 from .validation import MOST_STEPS, real, whole
 
@@ -51,8 +52,7 @@ class Reader(ABC):
         Raises:
             ConfigError: It is of another kind.
         """
-        if saved:
-            raise ConfigError("the saved reader is of another kind: make the world with the same arguments")
+        check_saved("reader", saved, self.state_dict())
 
     def fork(self) -> Reader:
         """A reader that goes its own way from here."""
@@ -127,12 +127,7 @@ class TrainedReader(Reader):
 
     def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
         """As in :meth:`Reader.load_state_dict`."""
-        try:
-            self._learners().load_state_dict(saved)
-        except ValueError:
-            raise ConfigError(
-                "the saved reader is of another kind: make the world with the same arguments"
-            ) from None
+        self._learners().load_state_dict(saved)
 
     def fork(self) -> TrainedReader:
         """As in :meth:`Reader.fork`."""

@@ -188,7 +188,7 @@ class Referential(MessageWorld):
             agents=agents,
             topology=heard,
             vocabulary=vocabulary,
-            length=len(self.sizes) if length is None else length,
+            length=(1 if vocabulary is None else len(self.sizes)) if length is None else length,
             **others,
         )
         if game not in GAMES:

@@ -17,6 +17,9 @@ from .errors import ActionError, ConfigError
 MOST = 2**31 - 1
 """The greatest whole number that an argument takes where nothing closer bounds it."""
 
+MOST_REAL = 1e18
+"""The greatest number that an argument takes where nothing closer bounds it: its square is a float32 number."""
+
 MOST_STEPS = 10_000
 """Gradient steps within one step of a world: time, not memory."""
 
@@ -68,14 +71,16 @@ def afford(worlds: int, **factors: int) -> None:
 
 
 def real(name: str, value: Any, low: float, high: float | None = None) -> float:
-    """The argument as a float, if it is a finite number in ``[low, high]``.
+    """The argument as a float, if it is a number in ``[low, high]``; of magnitude 1e18 at most without a ``high``.
 
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and -math.inf < value < math.inf
     if not number or not _within(value, low, high):
         raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+    if high is None and abs(value) > MOST_REAL:
+        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
     return float(value)
 
 

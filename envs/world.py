@@ -32,6 +32,7 @@ from torch import Tensor
 from . import rng
 from .arguments import as_seeds, find_device
 from .errors import ActionError, ConfigError, EpisodeEnded
+from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
@@ -377,19 +378,34 @@ class World(ABC):
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
+        """Go on from a :meth:`state_dict` of a world made with the same arguments.
+
+        Raises:
+            ConfigError: It is of another kind of world; nothing was changed then.
+        """
+        if self._state:
+            self._compare(saved)
+        else:
             self.reset(seed=0)  # to have something to compare with
-        if saved["horizon"] != self.horizon or _shapes(saved["state"]) != _shapes(self._state):
-            raise ConfigError(
-                "the saved state belongs to another kind of world: make it with the same arguments"
-            )
+            try:
+                self._compare(saved)
+            except ConfigError:
+                self._state, self.seeds = {}, None
+                raise
         self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
         self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
         self.domain = saved["domain"]
         self._clock[:] = saved["clock"].cpu().numpy()
         self._terminated[:] = saved["terminated"].cpu().numpy()
         self._truncated[:] = saved["truncated"].cpu().numpy()
+
+    def _compare(self, saved: Mapping[str, Any]) -> None:
+        """Refuse a state of another kind of world."""
+        check_saved("world", saved, self.state_dict())
+        if saved["horizon"] != self.horizon:
+            raise ConfigError(
+                f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"
+            )
 
     def fork(self) -> World:
         """A copy that goes its own way from here; the two share only what neither ever writes to."""
@@ -427,7 +443,3 @@ def plural(noun: str) -> str:
 def _expand(where: Tensor, like: Tensor) -> Tensor:
     """``where [W]`` with as many dimensions as ``like [W, …]``."""
     return where.view(-1, *[1] * (like.dim() - 1))
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    return {k: (tuple(v.shape), v.dtype) for k, v in state.items()}

@@ -185,6 +185,7 @@ class Students(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
+        super().load_state_dict(saved)
         self.population.load_state_dict(saved["population"])
         self.protocol.load_state_dict(saved["protocol"])
 

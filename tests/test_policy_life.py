@@ -1,0 +1,135 @@
+"""The life of a policy: bound, reset, saved; whoever asks too early, or loads what is not its own, reads one line."""
+
+import pytest
+import torch
+
+from studyhall import make_world
+from studyhall.envs import ConfigError
+from studyhall.envs.errors import StudyhallError
+from studyhall.policies import Policy, make_policy, registry
+from studyhall.policies.files import trained
+from studyhall.testing.tools import leaves, same
+
+SMALL = {"slice_size": 4, "exam_size": 10, "horizon": 6}
+TALKS = {"slice_size": 3, "rounds": 3}
+WORLDS = [
+    ("classroom-v0", SMALL),
+    ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
+    ("halves-v0", TALKS),
+    ("consensus-v0", TALKS),
+    ("referential-v0", TALKS),
+    ("collective-v0", SMALL),
+    ("collective-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
+    ("allocation-v0", SMALL),
+    ("swarm-v0", {"horizon": 6}),
+]
+NAMES = sorted({*registry, *trained()})
+
+
+def bound(name: str, **made):
+    """A fresh policy in the first of the worlds that it takes."""
+    for id, kwargs in WORLDS:
+        policy = make_policy(name)
+        try:
+            world = make_world(id, **{**kwargs, **policy.world_kwargs, **made})
+            policy.bind(world)
+        except StudyhallError:
+            continue
+        return policy, world
+    raise AssertionError(f"no world for {name}")
+
+
+def refusal(call, *arguments) -> str:
+    """What a call is refused with; empty where it is taken."""
+    try:
+        call(*arguments)
+    except ConfigError as fault:
+        return str(fault)
+    return ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_acts_too_early_or_loads_something_else_reads_one_line(name):
+    policy, world = bound(name)
+    obs = world.reset(seed=0)
+    unbound = make_policy(name)
+    says = "knows no world yet: call bind(world), world.reset() and reset() first"
+    assert says in refusal(unbound.act, obs)
+    assert says in refusal(lambda: unbound.world)
+    # Some make nothing in a reset, and need none.
+    assert refusal(policy.act, obs).partition(" ")[2] in (
+        "",
+        "has not begun: call reset() after world.reset()",
+    )
+    first = refusal(policy.reset, torch.ones(1, dtype=torch.bool)).partition(" ")[2]
+    assert first in ("", "has not begun: the first reset() is without a mask")
+    policy.reset()
+    world.step(policy.act(obs))
+
+    before = policy.state_dict()
+    foreign = [3, {"x": torch.ones(1)}, {**before, "x": torch.ones(1)}]
+    if before:
+        first = next(iter(before))
+        foreign += [{}, {**before, first: "x"}, {k: v for k, v in before.items() if k != first}]
+    for state in foreign:
+        said = refusal(policy.load_state_dict, state)
+        assert said.startswith("the saved state is not of this")
+        assert "\n" not in said
+        kept = dict(leaves(policy.state_dict()))
+        assert all(same(kept[key], value) for key, value in leaves(before))
+    policy.load_state_dict(before)
+
+
+@pytest.mark.parametrize(("id", "kwargs"), WORLDS, ids=str)
+def test_a_world_takes_states_of_its_own_kind_only(id, kwargs):
+    world, other = make_world(id, **kwargs), make_world(id, num_worlds=2, **kwargs)
+    with pytest.raises(ConfigError, match="the saved state is not of this world"):
+        world.load_state_dict({})
+    with pytest.raises(StudyhallError, match="the world has not begun"):
+        _ = world.obs  # it was never reset
+    world.reset(seed=3)
+    before = world.state_dict()
+    other.reset(seed=3)
+    foreign = [{}, 3, {"state": {}}, other.state_dict(), {**before, "clock": 3}, {**before, "horizon": 99}]
+    foreign += [{**before, "domain": None} | {"x": 1}, {**before, "state": {**before["state"], "key": "x"}}]
+    foreign += [{key: value for key, value in before.items() if key != gone} for gone in before]
+    for state in foreign:
+        with pytest.raises(
+            ConfigError, match=r"the saved (state is not of this|world has a horizon)"
+        ) as caught:
+            world.load_state_dict(state)
+        assert "\n" not in str(caught.value)
+        kept = dict(leaves(world.state_dict()))
+        assert all(same(kept[key], value) for key, value in leaves(before))
+    world.load_state_dict(before)
+
+
+def test_views_take_states_of_their_own_kind_only():
+    from studyhall import make_sb3
+
+    view = make_sb3("society-v0", 2, learners="mlp", hidden=(4,), discrete_actions=True, **SMALL)
+    view.reset()
+    for state in ({}, 3, {"world": {}}, {"world": 3}):
+        with pytest.raises(ConfigError, match="the saved state is not of this"):
+            view.load_state_dict(state)
+
+
+def test_a_policy_of_ones_own_gets_the_same_lines():
+    class Own(Policy):
+        def reset(self, mask=None):
+            self.memory = torch.zeros(self.world.num_worlds)
+
+        def act(self, obs):
+            return {"soft_targets": self.memory}
+
+    policy = Own()
+    with pytest.raises(ConfigError, match="Own knows no world yet"):
+        policy.act({})
+    policy.bind(make_world("classroom-v0", **SMALL))
+    with pytest.raises(ConfigError, match="Own has not begun"):
+        policy.act({})
+    policy.reset()
+    assert policy.act({})["soft_targets"].tolist() == [0.0]
+    policy.bind(make_world("classroom-v0", **SMALL))
+    with pytest.raises(ConfigError, match="Own has not begun"):  # not in this world
+        policy.act({})
