@@ -23,9 +23,7 @@ def check_saved(what: str, saved: Any, like: Mapping[str, Any]) -> None:
         ConfigError: They differ; names the first entry that does.
     """
     if fault := _difference(saved, like, ""):
-        raise ConfigError(
-            f"the saved state is not of this {what} ({fault}): make it with the arguments it was saved with"
-        )
+        raise ConfigError(f"the saved state is not of this {what} ({fault}): make it with the same arguments")
 
 
 def _difference(saved: Any, like: Any, path: str) -> str:
@@ -34,7 +32,7 @@ def _difference(saved: Any, like: Any, path: str) -> str:
     if isinstance(like, Mapping):
         if not isinstance(saved, Mapping):
             return f"{name} is {_kind(saved)}"
-        for key in [*like, *saved]:
+        for key in [*saved, *like]:
             here = f"{path}.{key}" if path else str(key)
             if key not in saved or key not in like:
                 return f"{here!r} is {'missing' if key in like else 'unknown'}"

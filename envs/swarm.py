@@ -309,8 +309,8 @@ class SwarmWorld(World):
         return _valued(self.objective.value(x, instance), x).nan_to_num(torch.inf, torch.inf)
 
     def _worth(self, x: Tensor, value: Tensor, instance: TensorDict) -> Tensor:
-        """What bests are worth to the one who pays, ``[W, N]``."""
-        return _valued(self.objective.judge(x, value, instance), x)
+        """What bests are worth to the one who pays, ``[W, N]``; what is no number counts as the worst."""
+        return _valued(self.objective.judge(x, value, instance), x).nan_to_num(torch.inf, torch.inf)
 
     def _velocity(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Tensor:
         """Next velocities ``[W, N, D]``, bounded; 0 of those who abstain."""

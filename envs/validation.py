@@ -76,7 +76,7 @@ def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and -math.inf < value < math.inf
+    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf
     if not number or not _within(value, low, high):
         raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
     if high is None and abs(value) > MOST_REAL:
