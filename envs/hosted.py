@@ -66,7 +66,8 @@ Those of the world that hosts, and:
 
 A callable is called without arguments and makes an `nn.Module` from `[M, D…]` to logits `[M, C]`, once for every
 learner, whose initial weights follow from the world's seed. It may hold no dropout of its own (that would draw from the
-global generator) and nothing that training changes beside parameters (use GroupNorm or LayerNorm). `hidden` and
+global generator), nothing that training changes beside parameters and no BatchNorm (use GroupNorm or LayerNorm), and no
+LSTM, GRU or RNN (`torch.func.vmap` cannot stack these). `hidden` and
 `dropout` are the "mlp"'s and mean nothing to others.
 """
 

@@ -76,7 +76,7 @@ def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf
+    number = isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
     if not number or not _within(value, low, high):
         raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
     if high is None and abs(value) > MOST_REAL:
@@ -93,6 +93,10 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be true or false, got {value!r}")
     return bool(value)
+
+
+def _finite(value: Any) -> bool:
+    return bool(abs(value) < math.inf)  # also of whole numbers that are beyond floats
 
 
 def _within(value: Any, low: float, high: float | None) -> bool:

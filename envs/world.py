@@ -13,7 +13,8 @@ A world file only says how its world moves. It subclasses :class:`World` and wri
 
 Everything shared lives here: seeding, masked reset and step, autoreset, truncation, validation of
 actions, saving, forking. State is functional: a step makes new tensors and never writes into old ones,
-so an observation handed out stays what it was, and a fork is a copy of a dict.
+so an observation handed out stays what it was, and a fork is a copy of a dict. Observations are for reading: what
+agents see alike is one piece of memory, so a write reaches all of them, or fails. It never reaches the world.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Step(NamedTuple):
     """What a step returns. Its structure never changes from step to step."""
 
     obs: TensorDict
-    """``[W, N, …]``; of the new episode where a world was reset in this step."""
+    """``[W, N, …]``, to be read: agents who see the same share its memory, so clone before writing. Of the new episode
+    where a world was reset in this step."""
     reward: Tensor
     """float32 ``[W, N]``, always detached."""
     loss: Tensor
@@ -179,7 +181,7 @@ class World(ABC):
         mask: Tensor | np.ndarray | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> TensorDict:
-        """Start episodes, and return the observations ``[W, N, …]`` of all worlds.
+        """Start episodes, and return the observations ``[W, N, …]`` of all worlds, to be read (see :class:`Step`).
 
         Args:
             seed: World w gets ``seed + w``, or ``seed[w]``. None goes on to the next episode of the

@@ -6,6 +6,7 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ActionError, ConfigError, DataError, EpisodeEnded, UnknownName
+from studyhall.testing.tools import sample_actions
 
 SMALL = {"students": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "teacher_budget": 4}
 
@@ -382,3 +383,25 @@ def test_pictures_are_drawn():
     assert picture.std() > 10
     with pytest.raises(ConfigError, match="render mode"):
         env.render("rgb")
+
+
+def test_a_write_into_what_is_observed_never_reaches_the_world():
+    """Observations are for reading: the agents of a world share memory, but the world keeps no view of it."""
+    courses = []
+    for writes in (False, True):
+        world = make_world("classroom-v0", students=3, slice_size=4, exam_size=10, horizon=4)
+        obs, seen = world.reset(seed=0), []
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(3):
+            actions = sample_actions(world, generator)
+            seen.append(torch.cat([obs[key].flatten().float() for key in sorted(obs)]))
+            if writes:
+                obs["slice"][0, 0].zero_()  # of all agents: they see one slice
+                assert not obs["slice"][0, 1].any()
+                obs["fb_targets"].fill_(0.7)
+            step = world.step(actions)
+            obs = step.obs
+            seen.append(step.reward)
+        courses.append(seen)
+    for one, other in zip(*courses, strict=True):
+        assert torch.equal(one, other)

@@ -133,3 +133,50 @@ def test_a_policy_of_ones_own_gets_the_same_lines():
     policy.bind(make_world("classroom-v0", **SMALL))
     with pytest.raises(ConfigError, match="Own has not begun"):  # not in this world
         policy.act({})
+
+
+# ---- the random policy ------------------------------------------------------------------------------
+
+FORMS = [
+    *WORLDS,
+    ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,), "actions": "discrete", "drop": 0.5}),
+    ("consensus-v0", {**TALKS, "vocabulary": 5, "choices": True}),
+    ("consensus-v0", {**TALKS, "data": "vector", "bound": 3.0}),
+    ("referential-v0", {**TALKS, "choices": True}),
+    ("swarm-v0", {"horizon": 6, "actions": "coefficients", "refiners": 1}),
+]
+
+
+@pytest.mark.parametrize(("id", "kwargs"), FORMS, ids=str)
+def test_the_random_policy_draws_from_the_space(id, kwargs):
+    batch, alone = (make_world(id, num_worlds=w, validate=True, **kwargs) for w in (2, 1))
+    course = []
+    for world, seed in ((batch, 4), (alone, 5)):
+        policy = make_policy("random")
+        policy.bind(world)
+        obs = world.reset(seed=seed)
+        policy.reset()
+        seen = []
+        for _ in range(3):
+            actions = policy.act(obs)
+            for key, space in world.action_space.spaces.items():
+                assert space.contains(actions[key][-1, -1].numpy().astype(space.dtype))
+                if key == "choice":
+                    assert obs["action_mask"].gather(-1, actions[key][..., None]).all()
+            obs = world.step(actions).obs
+            seen.append({key: value[-1] for key, value in actions.items()})
+        course.append(seen)
+    for one, other in zip(*course, strict=True):  # a world in a batch draws as it does alone
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_random_policy_covers_its_space():
+    world = make_world("swarm-v0", particles=50, dimensions=20, refiners=2)
+    policy = make_policy("random")
+    policy.bind(world)
+    actions = policy.act(world.reset(seed=0))
+    flight = actions["velocity"]
+    assert abs(flight.mean()) < 0.15
+    assert flight.min() < -1.9
+    assert flight.max() > 1.9
+    assert 10 < actions["refine"].sum() < 40
