@@ -96,7 +96,7 @@ from . import rng
 from .answers import Classes, expected_right
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
-from .validation import afford, real, whole
+from .validation import LAST_SEED, afford, real, whole
 from .world import Outcome, TensorDict
 
 GAMES = ("discrimination", "reconstruction")
@@ -206,7 +206,7 @@ class Referential(MessageWorld):
             [F.one_hot(self.values[:, k], size).float() for k, size in enumerate(self.sizes)], dim=-1
         )
         held_out = real("held_out", held_out, 0, 0.4)
-        seed = whole("combination_seed", combination_seed, 0)
+        seed = whole("combination_seed", combination_seed, 0, LAST_SEED)
         self.combinations = {
             name: rows.to(self.device) for name, rows in _divided(total, held_out, seed).items()
         }

@@ -20,6 +20,12 @@ MOST = 2**31 - 1
 MOST_REAL = 1e18
 """The greatest number that an argument takes where nothing closer bounds it: its square is a float32 number."""
 
+MOST_LAYERS = 100
+"""Layers of a network that talks."""
+
+LAST_SEED = 2**62
+"""The greatest seed of a policy's own."""
+
 MOST_STEPS = 10_000
 """Gradient steps within one step of a world: time, not memory."""
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from studyhall import make_world
+from studyhall import registry as world_registry
 from studyhall.envs import ConfigError
 from studyhall.envs.errors import StudyhallError
 from studyhall.policies import Policy, make_policy, registry
@@ -133,6 +134,38 @@ def test_a_policy_of_ones_own_gets_the_same_lines():
     policy.bind(make_world("classroom-v0", **SMALL))
     with pytest.raises(ConfigError, match="Own has not begun"):  # not in this world
         policy.act({})
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        *(
+            (name, {"width": 2 * 10**9})
+            for name in ("minicomo", "feedforward", "referential", "consensus_network")
+        ),
+        ("minicomo", {"layers": 2 * 10**9}),
+        ("minicomo", {"tokens": 2 * 10**9}),
+        ("minicomo", {"hidden": 2 * 10**9}),
+        ("two_phase", {"window": 2 * 10**9}),
+        *((name, {"hidden": [2 * 10**9]}) for name in ("mutual", "ensemble", "moe", "voting")),
+        ("relevance_router", {"hidden": 2 * 10**9}),
+    ],
+    ids=str,
+)
+def test_networks_out_of_all_proportion_are_refused_in_one_line(name, kwargs):
+    said = ""
+    for id, made in WORLDS:
+        policy = make_policy(name, **kwargs)
+        if not set(policy.world_kwargs) <= set(world_registry[id].arguments()):
+            continue
+        world = make_world(id, **{**made, **policy.world_kwargs})
+        world.reset(seed=0)
+        said = refusal(lambda world=world, policy=policy: (policy.bind(world), policy.reset()))
+        if "lower one of these" in said or "layers must be" in said:
+            break
+    else:
+        raise AssertionError(said)
+    assert "\n" not in said
 
 
 # ---- the random policy ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ...envs import rng
 from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
 from ...envs.saving import check_saved
-from ...envs.validation import whole
+from ...envs.validation import LAST_SEED, whole
 from ...envs.world import TensorDict, World
 from ..files import read
 from ..policy import Policy
@@ -86,7 +86,7 @@ class MessagePolicy(Policy):
         weights: str | None = None,
     ) -> None:
         self.training = False
-        self.seed = whole("seed", seed, 0)
+        self.seed = whole("seed", seed, 0, LAST_SEED)
         self.settings: dict[str, Any] = {
             "estimator": estimator,
             "temperature": temperature,
