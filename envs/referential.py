@@ -181,7 +181,7 @@ class Referential(MessageWorld):
         **others: Any,
     ) -> None:
         agents = 1 + whole("number of listeners", listeners, 1)
-        afford(1, agents=agents, listeners=listeners)
+        afford(1, agents=agents, peers=agents)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(

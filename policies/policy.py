@@ -141,7 +141,8 @@ def _after_reset(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def checked(self: Policy, *args: Any, **kwargs: Any) -> Any:
-        if self.world and not self._begun:
+        _ = self.world  # or it says that there is none
+        if not self._begun:
             raise ConfigError(f"{type(self).__name__} has not begun: call reset() after world.reset()")
         return method(self, *args, **kwargs)
 
@@ -153,7 +154,8 @@ def _beginning(method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def noted(self: Policy, mask: Tensor | None = None) -> None:
-        if self.world and mask is not None and not self._begun:
+        _ = self.world
+        if mask is not None and not self._begun:
             raise ConfigError(f"{type(self).__name__} has not begun: the first reset() is without a mask")
         method(self, mask)
         self._begun = True
