@@ -129,7 +129,7 @@ from .reader import Given, make_reader
 from .streams import load_dataset
 from .streams.schedule import Schedule
 from .tokens import Glimpses, Tokens, agreement, dominance, spend
-from .validation import real, whole
+from .validation import afford, real, whole
 from .world import Outcome, TensorDict, World
 
 SPENDINGS = ("top_k", "sample")
@@ -228,6 +228,9 @@ class Allocation(World):
         """Spaces and draws."""
         n, t = self.num_agents, self.tokens.count
         features = self.glimpses.features
+        for samples in ({"slice_size": rows}, {"exam_size": exam_size}):
+            afford(self.num_worlds, agents=n, **samples, tokens=t, features=features)
+        afford(self.num_worlds, agents=n, exam_size=exam_size, tokens=t, without_each=n)
         glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -478,19 +481,8 @@ class Allocation(World):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
-            self.reset(seed=0)  # to have a reader to put it in
-        before = self.reader.state_dict()
-        if "reader" not in saved:
-            raise ConfigError(
-                "the saved state belongs to another kind of world: make it with the same arguments"
-            )
+        super().load_state_dict(saved)  # compares the reader's state too, before anything changes
         self.reader.load_state_dict(saved["reader"])
-        try:
-            super().load_state_dict(saved)
-        except ConfigError:  # nothing has changed, then
-            self.reader.load_state_dict(before)
-            raise
 
     def fork(self) -> Allocation:
         """A copy that goes its own way from here, with a reader of its own."""

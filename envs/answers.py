@@ -21,6 +21,9 @@ from .exam import distributions
 
 _LEAST = 1e-30  # probability whose logarithm is still taken
 
+BOUND = 10.0
+"""Greatest number of an answered vector: no truth lies beyond 6.7, since normals are made of 32 random bits."""
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -61,19 +64,19 @@ class Classes:
 
 @dataclass(frozen=True)
 class Vectors:
-    """``count`` real numbers, standard normal beforehand."""
+    """``count`` real numbers, standard normal beforehand; what is beyond ±:data:`BOUND` counts as the bound."""
 
     count: int
     chance: float = 0.0
 
     def space(self, rows: int) -> spaces.Space:
         """The numbers."""
-        return spaces.Box(-np.inf, np.inf, (rows, self.count), np.float32)
+        return spaces.Box(-BOUND, BOUND, (rows, self.count), np.float32)
 
     def readable(self, answer: Tensor) -> Tensor:
         """Vectors ``[..., D]``, zeros where there is none to read."""
         finite = answer.isfinite().all(-1, keepdim=True)
-        return torch.where(finite, answer, 0.0)
+        return torch.where(finite, answer, 0.0).clamp(-BOUND, BOUND)
 
     def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and score ``[W, N]`` of vectors ``[W, N, B, D]`` on truths of the same shape."""

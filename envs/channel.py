@@ -169,9 +169,13 @@ class Channel(RoomSettings):
         object.__setattr__(self, "_mode", codes.to(self.device))
         object.__setattr__(self, "_matrix", self._given_matrix())
         if self._is("k_regular") or self._is("small_world"):
-            whole("degree", self.degree, 2, self.num_agents - 1)
-            if self.degree % 2:
+            if whole("degree", self.degree, 2) % 2:
                 raise ConfigError(f"degree must be even, got {self.degree}")
+            if self.degree >= self.num_agents:
+                raise ConfigError(
+                    f"degree {self.degree} is for {self.degree + 1} agents or more, there are {self.num_agents}: "
+                    'add agents, lower degree, or take topology="complete"'
+                )
 
     def _given_matrix(self) -> Tensor | None:
         """The topology as a matrix, if it is given as one."""
@@ -189,6 +193,21 @@ class Channel(RoomSettings):
             names = ", ".join(TOPOLOGIES)
             raise ConfigError(f"topology must be one of {names}, or a {n} × {n} matrix of booleans")
         return matrix
+
+    def check_times(self, horizon: int) -> None:
+        """Refuse what can never happen within so many steps.
+
+        Raises:
+            ConfigError: Feedback that comes after the end, or liars that all sleep beyond it.
+        """
+        if self.delay >= horizon:
+            raise ConfigError(
+                f"feedback {self.delay} steps late never arrives within {horizon}: lower delay or raise horizon"
+            )
+        if self.liars and set(self.liar_kinds) - {"none"} == {"sleeper"} and self.wake >= horizon:
+            raise ConfigError(
+                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or raise horizon"
+            )
 
     def _is(self, topology: str) -> bool:
         """Whether the topology is the one of that name; a matrix is none."""
@@ -282,15 +301,28 @@ class Channel(RoomSettings):
         return torch.minimum(gap, n - gap) <= degree // 2
 
     def _small_world(self, draws: dict[str, Tensor]) -> Tensor:
-        """Watts–Strogatz: each clockwise lattice edge keeps its place or gets a random far end."""
+        """The ring lattice, some of whose N·degree/2 edges have another far end: one that the agent had no edge to.
+
+        Watts & Strogatz, "Collective dynamics of 'small-world' networks" (Nature 393, 1998): one edge after the
+        other, so that no two coincide; an agent that has an edge to everyone keeps its own.
+        """
         n, half = self.num_agents, self.degree // 2
-        start = torch.arange(n, device=self.device)[:, None].expand(n, half)
-        lattice = (start + torch.arange(1, half + 1, device=self.device)) % n
-        elsewhere = (start + 1 + rng.integers(draws["channel/target"], n - 1)) % n
-        moved = rng.uniform(draws["channel/rewire"]) < self.rewire
-        end = torch.where(moved, elsewhere, lattice)  # [W, N, half]
-        edges = F.one_hot(end, n).sum(-2) > 0
-        return edges | edges.transpose(1, 2)
+        edges = self._lattice(self.degree).repeat(self.num_worlds, 1, 1)
+        edges.diagonal(dim1=1, dim2=2).fill_(True)  # so that nobody is free to itself
+        world = torch.arange(self.num_worlds, device=self.device)
+        for gap in range(1, half + 1):
+            for agent in range(n):
+                place = (slice(None), agent, gap - 1)
+                free = ~edges[:, agent]  # [W, N]
+                count = free.sum(-1)
+                which = rng.integers(draws["channel/target"][place], count.clamp_min(1))
+                moved = (rng.uniform(draws["channel/rewire"][place]) < self.rewire) & (count > 0)
+                old = (agent + gap) % n
+                new = torch.where(moved, ((free.cumsum(-1) > which[:, None]) & free).long().argmax(-1), old)
+                for one, other in ((agent, old), (old, agent)):
+                    edges[:, one, other] = ~moved
+                edges[world, agent, new] = edges[world, new, agent] = True
+        return edges
 
     # ---- one step -----------------------------------------------------------------------------------
 

@@ -109,6 +109,7 @@ Per world: `calls`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -123,7 +124,7 @@ from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
 from .teacher import Answer, Teacher
-from .validation import real
+from .validation import afford, real
 from .world import Outcome, TensorDict, World
 
 
@@ -210,8 +211,15 @@ class Classroom(World):
         )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
+        sample = math.prod(self.dataset.shape)
+        for rows in ({"slice_size": slice_size}, {"exam_size": exam_size}):
+            afford(self.num_worlds, agents=self.num_agents, **rows, sample=sample)
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
         self.channel = Channel(self.num_agents, num_worlds, device=self.device, **channel)
+        self.channel.check_times(self.horizon)
+        told = {"agents": self.num_agents, "slice_size": slice_size, "classes": self.dataset.num_classes}
+        afford(self.num_worlds, **told, senders=self.num_agents)
+        afford(self.num_worlds, **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
         self._declare(slice_size, exam_size)
 

@@ -111,7 +111,7 @@ from .errors import ConfigError, unknown
 from .exam import distributions, progress_reward
 from .mixing import Mixing, disagreement, entropy
 from .streams.schedule import SHARES
-from .validation import real
+from .validation import afford, real
 from .world import Outcome, TensorDict
 
 _PER_WORLD = ("collective_score", "collective_accuracy")
@@ -152,6 +152,12 @@ class Collective(Classroom):
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
         super().__init__(share=shared, teacher_budget=None, **kwargs)
+        answered = {
+            "agents": self.num_agents,
+            "exam_size": self.exam.size,
+            "classes": self.dataset.num_classes,
+        }
+        afford(self.num_worlds, **answered, without_each=self.num_agents)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self._alone = self.channel.unheard
 

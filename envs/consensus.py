@@ -22,7 +22,7 @@ B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or
 | key | space | meaning |
 |---|---|---|
 | `message` | `Box(−bound, bound, (B, M))`; symbols: `Box(0, 1, (B, L, V))` | a row of zeros says nothing and is free |
-| `answer` | `Box(0, ∞, (B, C))` for classes, `Box(−∞, ∞, (B, D))` for vectors | the estimate |
+| `answer` | `Box(0, ∞, (B, C))` for classes, `Box(−10, 10, (B, D))` for vectors | the estimate |
 
 Rows of weights of classes are divided by their sums; an all-zero row counts as uniform. With `choices` both are whole
 numbers: `MultiDiscrete` of V at `B×L` and of C at `B`.
@@ -68,6 +68,7 @@ and those of all message worlds: `studyhall.envs.messages`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ from .answers import Answers, Classes, Vectors
 from .errors import ConfigError
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
-from .validation import real, whole
+from .validation import afford, real, whole
 from .world import TensorDict
 
 
@@ -117,6 +118,9 @@ class Consensus(MessageWorld):
             deals["slice"] = (self.rows,)
         self.chance = self.answers.chance
         shape = (self.rows, *self.view_shape)
+        afford(
+            self.num_worlds, agents=self.num_agents, slice_size=self.rows, sample=math.prod(self.view_shape)
+        )
         if self.view_noise:
             deals["noise"] = (self.num_agents, *shape)
         if self.view_keep < 1:

@@ -53,9 +53,10 @@ class Exam:
         """Raise where the exam split is too small for a stratified exam of this size."""
         quota, fewest = -(-self.size // len(split.counts)), int(split.counts.min())
         if fewest < quota:
+            lower = f"set exam_size to {fewest * len(split.counts)} or less, or " if fewest else ""
             raise ConfigError(
                 f"an exam of {self.size} items needs {quota} of each class in the exam split, one class has "
-                f"{fewest}: set exam_size to {fewest * len(split.counts)} or less, or give more data"
+                f"{fewest}: {lower}give more data"
             )
 
     def draws(self, split: Split) -> dict[str, tuple[int, ...]]:

@@ -85,7 +85,7 @@ from . import rng
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
-from .validation import flag, whole
+from .validation import afford, flag, whole
 from .world import TensorDict
 
 TARGETS = ("partner", "place")
@@ -113,6 +113,7 @@ class Halves(MessageWorld):
         **others: Any,
     ) -> None:
         rows, columns = _grid(grid)
+        afford(1, parts=rows * columns, parts_of_others=rows * columns)
         super().__init__(agents=rows * columns, **others)
         if target not in TARGETS:
             raise unknown("target", str(target), TARGETS)
@@ -128,6 +129,8 @@ class Halves(MessageWorld):
             raise ConfigError(
                 f"the pictures of {self.dataset.name} have a part that is always the same: cut otherwise"
             )
+        sample = math.prod(self.picture_shape)
+        afford(self.num_worlds, agents=self.num_agents, slice_size=self.rows, pixels=sample)
         shape = (self.rows, *self.part_shape)
         deals: dict[str, tuple[int, ...]] = {"slice": (self.rows,)}
         if rotate:

@@ -66,7 +66,8 @@ Those of the world that hosts, and:
 
 A callable is called without arguments and makes an `nn.Module` from `[M, D…]` to logits `[M, C]`, once for every
 learner, whose initial weights follow from the world's seed. It may hold no dropout of its own (that would draw from the
-global generator) and nothing that training changes beside parameters (use GroupNorm or LayerNorm). `hidden` and
+global generator), nothing that training changes beside parameters and no BatchNorm (use GroupNorm or LayerNorm), and no
+LSTM, GRU or RNN (`torch.func.vmap` cannot stack these). `hidden` and
 `dropout` are the "mlp"'s and mean nothing to others.
 """
 
@@ -87,7 +88,7 @@ from .errors import ConfigError, unknown
 from .listening import FORMS, Heard, Seen
 from .society import Society
 from .sources import FEATURES, OWN_FEATURES, Sources
-from .validation import real, whole
+from .validation import MOST_STEPS, real, whole
 from .world import Outcome, TensorDict
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -124,7 +125,7 @@ class HostedClassroom(Classroom):
         self.temperature = real("temperature", temperature, 0)
         if not self.temperature:
             raise ConfigError("temperature must be above 0")
-        self.learning_steps = whole("learning_steps", learning_steps, 1)
+        self.learning_steps = whole("learning_steps", learning_steps, 1, MOST_STEPS)
         super().__init__(**kwargs)
         if self.num_agents < 2:
             raise ConfigError(
@@ -327,20 +328,8 @@ class HostedClassroom(Classroom):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
-            self.reset(seed=0)  # to have learners to put them in
-        before = self.population.state_dict()
-        try:
-            self.population.load_state_dict(saved["learners"])
-        except (KeyError, ValueError):
-            raise ConfigError(
-                "the saved learners are of another kind: make the world with the same arguments"
-            ) from None
-        try:
-            super().load_state_dict(saved)
-        except ConfigError:  # nothing has changed, then
-            self.population.load_state_dict(before)
-            raise
+        super().load_state_dict(saved)  # compares the learners' state too, before anything changes
+        self.population.load_state_dict(saved["learners"])
 
     def fork(self) -> HostedClassroom:
         """A copy that goes its own way from here, with learners of its own."""

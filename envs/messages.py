@@ -51,7 +51,7 @@ from .errors import ConfigError, unknown
 from .exam import progress_reward
 from .sources import Sources
 from .streams.dataset import SplitName
-from .validation import flag, real, whole
+from .validation import afford, flag, real, whole
 from .wire import Numbers, Symbols, Wire
 from .world import Outcome, TensorDict, World
 
@@ -129,6 +129,11 @@ class MessageWorld(World):
         self.wire = _wire(width, bound, vocabulary, length, settings.noise, settings.bits)
         if choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
+        shape = dict(
+            zip(("length", "vocabulary") if vocabulary else ("width",), self.wire.shape, strict=True)
+        )
+        afford(num_worlds, agents=agents, senders=agents, slice_size=slice_size, **shape)
+        afford(num_worlds, senders=agents, slice_size=slice_size, delay=settings.delay, **shape)
         self.line = DelayLine(settings.delay)
         self._others = Sources(agents).index(self.device)  # [N, S]
 

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from . import rng
 from .errors import ConfigError, unknown
-from .validation import whole
+from .validation import afford, whole
 from .world import TensorDict
 
 
@@ -177,6 +177,8 @@ class Function(Objective):
             if name not in FUNCTIONS:
                 raise unknown("objective", str(name), [*FUNCTIONS, "network"])
         self.dimensions = whole("dimensions", dimensions, 2 if "rosenbrock" in self.names else 1)
+        if rotated:
+            afford(1, rows_of_a_rotation=self.dimensions, dimensions=self.dimensions)
         self.shifted, self.rotated = shifted, rotated
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:

@@ -15,8 +15,9 @@ from ..learners import MLP, Population, make_optimiser
 from ..learners.modules import ModuleNetwork
 from ..learners.networks import Network
 from .errors import ConfigError
+from .saving import check_saved
 from .tokens import Tokens
-from .validation import real, whole
+from .validation import MOST_STEPS, real, whole
 
 Given = Callable[[Tensor, Tensor], Tensor]
 """From tokens ``[M, T, P]``, zero where not read, and what was read, bool ``[M, T]``, to logits ``[M, C]``."""
@@ -51,8 +52,7 @@ class Reader(ABC):
         Raises:
             ConfigError: It is of another kind.
         """
-        if saved:
-            raise ConfigError("the saved reader is of another kind: make the world with the same arguments")
+        check_saved("reader", saved, self.state_dict())
 
     def fork(self) -> Reader:
         """A reader that goes its own way from here."""
@@ -81,7 +81,7 @@ class TrainedReader(Reader):
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
         self.network = self._network(tokens, widths, classes)
         self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
-        self.steps = whole("learning_steps", steps, 1)
+        self.steps = whole("learning_steps", steps, 1, MOST_STEPS)
         self.population: Population | None = None
 
     def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:
@@ -127,12 +127,7 @@ class TrainedReader(Reader):
 
     def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
         """As in :meth:`Reader.load_state_dict`."""
-        try:
-            self._learners().load_state_dict(saved)
-        except ValueError:
-            raise ConfigError(
-                "the saved reader is of another kind: make the world with the same arguments"
-            ) from None
+        self._learners().load_state_dict(saved)
 
     def fork(self) -> TrainedReader:
         """As in :meth:`Reader.fork`."""

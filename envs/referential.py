@@ -96,7 +96,7 @@ from . import rng
 from .answers import Classes, expected_right
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
-from .validation import real, whole
+from .validation import LAST_SEED, afford, real, whole
 from .world import Outcome, TensorDict
 
 GAMES = ("discrimination", "reconstruction")
@@ -186,13 +186,14 @@ class Referential(MessageWorld):
         **others: Any,
     ) -> None:
         agents = whole("agents", agents, 2)
+        afford(1, agents=agents, peers=agents)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(
             agents=agents,
             topology=heard,
             vocabulary=vocabulary,
-            length=len(self.sizes) if length is None else length,
+            length=(1 if vocabulary is None else len(self.sizes)) if length is None else length,
             **others,
         )
         if game not in GAMES:
@@ -210,12 +211,14 @@ class Referential(MessageWorld):
             [F.one_hot(self.values[:, k], size).float() for k, size in enumerate(self.sizes)], dim=-1
         )
         held_out = real("held_out", held_out, 0, 0.4)
-        seed = whole("combination_seed", combination_seed, 0)
+        seed = whole("combination_seed", combination_seed, 0, LAST_SEED)
         self.combinations = {
             name: rows.to(self.device) for name, rows in _divided(total, held_out, seed).items()
         }
         self._check_splits()
         shape = (self.rows, self.candidates, sum(self.sizes))
+        seen = dict(zip(("slice_size", "candidates", "attribute_values"), shape, strict=True))
+        afford(self.num_worlds, agents=self.num_agents, **seen)
         deals: dict[str, tuple[int, ...]] = {"target": (self.rows,)}
         if self.candidates > 1:
             deals["distractors"] = (self.rows, self.candidates - 1)

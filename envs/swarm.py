@@ -115,7 +115,7 @@ from .classroom import prefixed, under
 from .errors import ConfigError, unknown
 from .network_loss import NetworkLoss
 from .objectives import Function, Objective
-from .validation import real, whole
+from .validation import MOST_STEPS, afford, real, whole
 from .world import Outcome, TensorDict, World
 
 FORMS = ("velocity", "coefficients")
@@ -187,7 +187,7 @@ class SwarmWorld(World):
         self.form = actions
         self._most = torch.tensor(COEFFICIENTS, device=self.device, dtype=self.dtype)
         self.refiners = whole("refiners", refiners, 0, self.num_agents)
-        self.refine_steps = whole("refine_steps", refine_steps, 1)
+        self.refine_steps = whole("refine_steps", refine_steps, 1, MOST_STEPS)
         self.refine_rate = real("refine_rate", refine_rate, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.precision = real("precision", precision, 1e-30)
@@ -209,6 +209,9 @@ class SwarmWorld(World):
     def _declare(self) -> None:
         """Spaces and draws."""
         n, d = self.num_agents, self.objective.dimensions
+        afford(self.num_worlds, agents=n, dimensions=d)
+        if isinstance(self.objective, NetworkLoss) and self.objective.rows:
+            afford(self.num_worlds, slice_size=self.objective.rows, agents=n, units=max(self.objective.sizes))
         observed: dict[str, spaces.Space] = {}
         acted: dict[str, spaces.Space] = {}
         draws = self.objective.step_draws() | self.channel.step_draws(1, 1)
@@ -306,8 +309,8 @@ class SwarmWorld(World):
         return _valued(self.objective.value(x, instance), x).nan_to_num(torch.inf, torch.inf)
 
     def _worth(self, x: Tensor, value: Tensor, instance: TensorDict) -> Tensor:
-        """What bests are worth to the one who pays, ``[W, N]``."""
-        return _valued(self.objective.judge(x, value, instance), x)
+        """What bests are worth to the one who pays, ``[W, N]``; what is no number counts as the worst."""
+        return _valued(self.objective.judge(x, value, instance), x).nan_to_num(torch.inf, torch.inf)
 
     def _velocity(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Tensor:
         """Next velocities ``[W, N, D]``, bounded; 0 of those who abstain."""
@@ -335,7 +338,7 @@ class SwarmWorld(World):
             kept = {k: v.clone() if v.is_inference() else v for k, v in instance.items()}
             return self.objective.value(x, kept)
 
-        rate = self.refine_rate / scale**2
+        rate = torch.as_tensor(self.refine_rate / scale**2, dtype=self.dtype, device=self.device)
         lower = particles.descend(objective, start, self.refine_steps, rate, limit=1.0)
         value = self._value(lower, instance)
         won = does & (value < particles.pick(chosen, moved["best_value"]))

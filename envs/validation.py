@@ -14,27 +14,79 @@ from torch import Tensor
 
 from .errors import ActionError, ConfigError
 
+MOST = 2**31 - 1
+"""The greatest whole number that an argument takes where nothing closer bounds it."""
+
+MOST_REAL = 1e18
+"""The greatest number that an argument takes where nothing closer bounds it: its square is a float32 number."""
+
+MOST_LAYERS = 100
+"""Layers of a network that talks."""
+
+LAST_SEED = 2**62
+"""The greatest seed of a policy's own."""
+
+MOST_STEPS = 10_000
+"""Gradient steps within one step of a world: time, not memory."""
+
+MOST_WORLDS = 2**24
+"""Worlds of a batch."""
+
+MOST_NUMBERS = 2**28
+"""Numbers that a tensor of one world may hold, all agents together: 1 GiB of float32."""
+
+MOST_OF_A_BATCH = 2**35
+"""Numbers that a tensor of all worlds of a batch may hold: 128 GiB of float32."""
+
 
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """The argument as an int, if it is a whole number in ``[low, high]``.
+    """The argument as an int, if it is a whole number in ``[low, high]``; at most :data:`MOST` without a ``high``.
 
     Raises:
         ConfigError: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not _within(value, low, high):
         raise ConfigError(f"{name} must be a whole number {_range(low, high)}, got {value!r}")
+    if high is None and int(value) > MOST:
+        raise ConfigError(f"{name} must be {MOST:,} at most: give a smaller number")
     return int(value)
 
 
+def afford(worlds: int, **factors: int) -> None:
+    """Refuse sizes that take memory out of all proportion, before any is taken.
+
+    Args:
+        worlds: W.
+        **factors: What is multiplied to the size of one world's tensor, by the names of the arguments.
+
+    Raises:
+        ConfigError: It would hold more than :data:`MOST_NUMBERS`, or more than :data:`MOST_OF_A_BATCH` with those of
+            all worlds.
+    """
+    size = math.prod(factors.values())
+    if size <= MOST_NUMBERS and size * worlds <= MOST_OF_A_BATCH:
+        return
+    most, of = MOST_NUMBERS, "world"
+    if size <= MOST_NUMBERS:
+        factors, size = {"num_worlds": worlds, **factors}, size * worlds
+        most, of = MOST_OF_A_BATCH, "batch"
+    product = " × ".join(f"{name} {factor:,}" for name, factor in factors.items())
+    raise ConfigError(
+        f"{product} would be {size:.1e} numbers, more than the {most:,} of the greatest {of}: lower one of these"
+    )
+
+
 def real(name: str, value: Any, low: float, high: float | None = None) -> float:
-    """The argument as a float, if it is a finite number in ``[low, high]``.
+    """The argument as a float, if it is a number in ``[low, high]``; of magnitude 1e18 at most without a ``high``.
 
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
     if not number or not _within(value, low, high):
         raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+    if high is None and abs(value) > MOST_REAL:
+        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
     return float(value)
 
 
@@ -47,6 +99,10 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be true or false, got {value!r}")
     return bool(value)
+
+
+def _finite(value: Any) -> bool:
+    return bool(abs(value) < math.inf)  # also of whole numbers that are beyond floats
 
 
 def _within(value: Any, low: float, high: float | None) -> bool:

@@ -20,7 +20,9 @@ from torch.nn import functional as F
 
 from . import ledger, rng
 from .errors import ConfigError
-from .validation import whole
+from .validation import real, whole
+
+_BOUNDS = 1e-18, 1e18  # of bounds: their rounding steps and sums are ordinary float32 numbers
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Numbers:
 
     def __post_init__(self) -> None:
         whole("width (numbers of a message)", self.width, 1)
-        if not isinstance(self.bound, (int, float)) or not self.bound > 0:
-            raise ConfigError(f"bound must be a number above 0, or infinite, got {self.bound!r}")
+        if self.bound != math.inf:
+            real("bound", self.bound, *_BOUNDS)
         if self.bits < 32 and not math.isfinite(self.bound):
             raise ConfigError("numbers of fewer than 32 bits are rounded between bounds: give bound, e.g. 1")
 

@@ -13,7 +13,8 @@ A world file only says how its world moves. It subclasses :class:`World` and wri
 
 Everything shared lives here: seeding, masked reset and step, autoreset, truncation, validation of
 actions, saving, forking. State is functional: a step makes new tensors and never writes into old ones,
-so an observation handed out stays what it was, and a fork is a copy of a dict.
+so an observation handed out stays what it was, and a fork is a copy of a dict. Observations are for reading: what
+agents see alike is one piece of memory, so a write reaches all of them, or fails. It never reaches the world.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
+from .arguments import as_seeds, find_device
 from .errors import ActionError, ConfigError, EpisodeEnded
-from .validation import check_actions, check_values, flag, whole
+from .saving import check_saved
+from .validation import MOST_WORLDS, afford, check_actions, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
 
@@ -40,7 +43,8 @@ class Step(NamedTuple):
     """What a step returns. Its structure never changes from step to step."""
 
     obs: TensorDict
-    """``[W, N, …]``; of the new episode where a world was reset in this step."""
+    """``[W, N, …]``, to be read: agents who see the same share its memory, so clone before writing. Of the new episode
+    where a world was reset in this step."""
     reward: Tensor
     """float32 ``[W, N]``, always detached."""
     loss: Tensor
@@ -124,10 +128,11 @@ class World(ABC):
         autoreset: bool = True,
         validate: bool = False,
     ) -> None:
-        self.num_worlds = whole("num_worlds", num_worlds, 1)
+        self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
-        self.device = _device(device)
+        afford(self.num_worlds, agents=self.num_agents, peers=self.num_agents)
+        self.device = find_device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
@@ -177,7 +182,7 @@ class World(ABC):
         mask: Tensor | np.ndarray | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> TensorDict:
-        """Start episodes, and return the observations ``[W, N, …]`` of all worlds.
+        """Start episodes, and return the observations ``[W, N, …]`` of all worlds, to be read (see :class:`Step`).
 
         Args:
             seed: World w gets ``seed + w``, or ``seed[w]``. None goes on to the next episode of the
@@ -199,7 +204,7 @@ class World(ABC):
             raise ConfigError("the seed domain belongs to all worlds: change it in a reset without a mask")
         fresh_seed = seed is not None or domain != self.domain
         if seed is not None:
-            new = self._seeds(seed)
+            new = as_seeds(seed, self.num_worlds)
             self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
         self.domain = domain
         self._restart(chosen, first_episode=fresh_seed)
@@ -376,19 +381,34 @@ class World(ABC):
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        if not self._state:
+        """Go on from a :meth:`state_dict` of a world made with the same arguments.
+
+        Raises:
+            ConfigError: It is of another kind of world; nothing was changed then.
+        """
+        if self._state:
+            self._compare(saved)
+        else:
             self.reset(seed=0)  # to have something to compare with
-        if saved["horizon"] != self.horizon or _shapes(saved["state"]) != _shapes(self._state):
-            raise ConfigError(
-                "the saved state belongs to another kind of world: make it with the same arguments"
-            )
+            try:
+                self._compare(saved)
+            except ConfigError:
+                self._state, self.seeds = {}, None
+                raise
         self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
         self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
         self.domain = saved["domain"]
         self._clock[:] = saved["clock"].cpu().numpy()
         self._terminated[:] = saved["terminated"].cpu().numpy()
         self._truncated[:] = saved["truncated"].cpu().numpy()
+
+    def _compare(self, saved: Mapping[str, Any]) -> None:
+        """Refuse a state of another kind of world."""
+        check_saved("world", saved, self.state_dict())
+        if saved["horizon"] != self.horizon:
+            raise ConfigError(
+                f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"
+            )
 
     def fork(self) -> World:
         """A copy that goes its own way from here; the two share only what neither ever writes to."""
@@ -417,29 +437,7 @@ class World(ABC):
             )
         return host.copy()
 
-    def _seeds(self, seed: int | Sequence[int] | np.ndarray) -> np.ndarray:
-        given = np.asarray(seed)
-        if given.dtype.kind not in "iu":
-            raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}")
-        seeds = given + np.arange(self.num_worlds) if given.ndim == 0 else given
-        if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
-            raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
-        return seeds.astype(np.int64)
-
 
 def _expand(where: Tensor, like: Tensor) -> Tensor:
     """``where [W]`` with as many dimensions as ``like [W, …]``."""
     return where.view(-1, *[1] * (like.dim() - 1))
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    return {k: (tuple(v.shape), v.dtype) for k, v in state.items()}
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """The device as tensors name it (``cuda`` is ``cuda:0``), if it can be had."""
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as fault:  # what torch raises for unknown and missing devices
-        reason = str(fault).partition("\n")[0]
-        raise ConfigError(f"device {str(device)!r} cannot be used ({reason}): try 'cpu'") from None

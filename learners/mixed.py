@@ -145,7 +145,7 @@ class MixedPopulation:
         """Take over a state, in place.
 
         Raises:
-            ValueError: Missing or unknown names, or another shape; nothing was changed then.
+            ConfigError: Missing or unknown names, or another shape or dtype; nothing was changed then.
         """
         load(self._state(), state)
 

@@ -34,7 +34,8 @@ class ModuleNetwork:
 
     Args:
         factory: Called without arguments, makes a fresh module from ``[M, *shape]`` to ``[M, C]``. Samples
-            must not depend on each other, nor on anything random.
+            must not depend on each other (no BatchNorm), nor on anything random (no dropout), and
+            ``torch.func.vmap`` must know its layers (it knows no LSTM, GRU or RNN).
         shape: Of one sample.
         classes: C.
 
@@ -180,7 +181,7 @@ class ModuleNetwork:
         if moved:
             raise ConfigError(
                 f"training changes the module's buffers {', '.join(moved)}, which learners would share: "
-                "use GroupNorm or LayerNorm in place of BatchNorm"
+                "leave out what keeps them (GroupNorm and LayerNorm keep none)"
             )
 
     def _check_stacking(self) -> None:
@@ -193,7 +194,10 @@ class ModuleNetwork:
             list(self.backward(blocks, saved, torch.ones_like(out)))
             self.logits(stacks, x)
         except _FAULTS as fault:
-            raise ConfigError(f"the module cannot be stacked by torch.func.vmap: {_line(fault)}") from fault
+            raise ConfigError(
+                "the module cannot be stacked, take layers that torch.func.vmap knows and that draw nothing: "
+                f"{_line(fault)}"
+            ) from fault
 
 
 def _made(factory: Factory) -> nn.Module:
@@ -219,11 +223,20 @@ def _check_parts(module: nn.Module) -> None:
     if not any(own.requires_grad for own in module.parameters()):
         raise ConfigError("the module has no parameters to train")
     for name, part in module.named_modules():
+        layer = f"{type(part).__name__} {name!r}" if name else type(part).__name__
         drops = part.p if isinstance(part, nn.modules.dropout._DropoutNd) else getattr(part, "dropout", 0.0)
-        if isinstance(drops, float) and drops > 0:
+        if isinstance(drops, (int, float)) and drops > 0:
             raise ConfigError(
-                f"the module's dropout {name or type(part).__name__!r} would draw from the global generator: "
+                f"the module's dropout ({layer}) would draw from the global generator: "
                 'leave it out, or use learners="mlp" with dropout'
+            )
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            raise ConfigError(
+                f"the module's {layer} makes samples depend on each other: use GroupNorm or LayerNorm instead"
+            )
+        if isinstance(part, nn.RNNBase):
+            raise ConfigError(
+                f"the module's {layer} cannot be stacked by torch.func.vmap: use convolutions or attention"
             )
 
 

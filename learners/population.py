@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..envs import rng
+from ..envs.saving import check_saved
+from ..envs.validation import afford
 from .networks import Block, Network
 from .optimisers import make_optimiser
 
@@ -211,6 +213,7 @@ class Population(_Ensemble):
     ) -> None:
         if keys.ndim != 2 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 [W, N], got {keys.dtype} {list(keys.shape)}")
+        afford(len(keys), learners=keys.shape[1], weights=network.num_parameters)
         self.network = network
         with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
             self.keys = keys.to(device, copy=True)
@@ -323,7 +326,7 @@ class Population(_Ensemble):
         """Take over a state, in place.
 
         Raises:
-            ValueError: Missing or unknown names, or another shape; nothing was changed then.
+            ConfigError: Missing or unknown names, or another shape or dtype; nothing was changed then.
         """
         load(self._state(), state)
 
@@ -413,12 +416,9 @@ def load(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """Copy a state into one's own tensors.
 
     Raises:
-        ValueError: Missing or unknown names, or another shape; nothing was changed then.
+        ConfigError: Missing or unknown names, or another shape or dtype; nothing was changed then.
     """
-    wrong = sorted(own.keys() ^ state.keys())
-    wrong += sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
-    if wrong:
-        raise ValueError(f"the state does not fit this population: {', '.join(wrong)}")
+    check_saved("population", state, own)
     for name, tensor in own.items():
         tensor.copy_(state[name])
 

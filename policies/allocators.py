@@ -169,7 +169,8 @@ class Router(Allocator):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
-        self.copies.load_state_dict(saved.get("scorers", {}))
+        super().load_state_dict(saved)
+        self.copies.load_state_dict(saved["scorers"])
 
 
 class SwarmAllocation(Router):

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..envs.errors import ConfigError
 from ..learners.optimiser import Optimiser
 from ..learners.population import load
 
@@ -79,14 +78,8 @@ class Copies:
         Raises:
             ConfigError: It is of another module, width or number of copies; nothing was changed then.
         """
-        try:
-            with torch.no_grad():
-                load(self._state(), saved)
-        except ValueError:
-            raise ConfigError(
-                "the saved policy is of another system, width or number of worlds: make it, and its world, "
-                "with the same arguments"
-            ) from None
+        with torch.no_grad():
+            load(self._state(), saved)
 
     def _state(self) -> dict[str, Tensor]:
         state = {f"parameter.{name}": p.data for name, p in self.module.named_parameters()}

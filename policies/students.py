@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..envs.errors import ConfigError, unknown
 from ..envs.registration import arguments_of
-from ..envs.validation import real
+from ..envs.validation import real, whole
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
@@ -54,7 +54,8 @@ class Students(Policy):
         if distill_scale is not None:
             real("distill_scale", distill_scale, 0)
         self.protocol = protocol
-        self.hidden, self.dropout, self.lr = tuple(hidden), dropout, lr
+        self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
+        self.dropout, self.lr = dropout, lr
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
         self.always_dropout = always_dropout
@@ -184,6 +185,7 @@ class Students(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
+        super().load_state_dict(saved)
         self.population.load_state_dict(saved["population"])
         self.protocol.load_state_dict(saved["protocol"])
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..envs import rng
 from ..envs.errors import ConfigError
 from ..envs.particles import GRADIENT_COST, descend, fly, pick, pull_draws, pulls, put
-from ..envs.validation import real, whole
+from ..envs.validation import LAST_SEED, afford, real, whole
 from ..envs.world import TensorDict, World
 from .policy import Policy
 
@@ -190,6 +190,7 @@ class Swarm:
             whole("particles", particles, 1),
             whole("dimensions", dimensions, 1),
         )
+        afford(w, particles=n, dimensions=d)
         self.function = function
         self.coefficients = _coefficients(inertia, cognitive, social)
         self.refiners = whole("refiners", refiners, 0, n)
@@ -200,7 +201,7 @@ class Swarm:
             blocks = -(-w * n * d // _TOGETHER) if torch.device(device).type == "cpu" else 1
             together = -(-w // blocks)
         self.together = whole("together", together, 1)
-        self._key = rng.world_key(whole("seed", seed, 0) + torch.arange(w, device=device), "train")
+        self._key = rng.world_key(whole("seed", seed, 0, LAST_SEED) + torch.arange(w, device=device), "train")
         drawn = rng.bits(self._key, "swarm/start", (2, n, d))
         scattered = (2 * rng.uniform(drawn).to(dtype) - 1) * radius
         if start is not None and start.shape != (w, n, d):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown
-from ..envs.validation import real, whole
+from ..envs.validation import LAST_SEED, real, whole
 from ..scenarios import Scenario
 from .output import as_json
 from .report import scenario_from_json
@@ -93,7 +93,7 @@ class BackpropConfig:
     def __post_init__(self) -> None:
         for name in ("updates", "worlds", "threads", "eval_every", "eval_worlds"):
             object.__setattr__(self, name, whole(name, getattr(self, name), 1))
-        whole("seed", self.seed, 0)
+        whole("seed", self.seed, 0, LAST_SEED)
         if self.cpu_seconds is not None and real("cpu_seconds", self.cpu_seconds, 0) == 0:
             raise ConfigError("cpu_seconds of 0 would train nothing: give a number above 0")
 

@@ -445,7 +445,7 @@ def bound(policy, **kwargs):
 def test_a_saved_policy_of_another_kind_is_refused_and_changes_nothing(saved):
     policy = bound(Router())
     before = policy.state_dict()["scorers"]
-    with pytest.raises(ConfigError, match="another system, width or number of worlds") as caught:
+    with pytest.raises(ConfigError, match="the saved state is not of this policy and its world") as caught:
         policy.load_state_dict(saved())
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in policy.state_dict()["scorers"].items())

@@ -51,6 +51,34 @@ def test_small_world_rewires_about_its_share_and_keeps_symmetry():
     assert 0.68 < kept < 0.78  # an edge is kept with .7, or lands on a lattice edge again
 
 
+@pytest.mark.parametrize(("agents", "degree"), [(12, 4), (5, 2), (7, 6), (4, 2)])
+@pytest.mark.parametrize("rewire", [0.0, 0.5, 1.0])
+def test_small_world_has_as_many_edges_as_its_lattice(agents, degree, rewire):
+    channel = Channel(agents, 40, topology="small_world", degree=degree, rewire=rewire)
+    edges = start(channel)[1]["edges"]
+    assert torch.equal(edges, edges.transpose(1, 2))
+    assert not edges.diagonal(dim1=1, dim2=2).any()
+    assert edges.sum((1, 2)).tolist() == [agents * degree] * 40  # each edge in both directions
+
+
+def test_rewired_edges_go_where_networkx_has_them():
+    channel = Channel(12, 1000, topology="small_world", degree=4, rewire=1.0)
+    edges = start(channel)[1]["edges"]
+    around = torch.stack([edges.roll(gap, 2).diagonal(dim1=1, dim2=2) for gap in range(12)]).float()
+    chance = around.mean((1, 2)).tolist()
+    # The mean of 2,000 graphs watts_strogatz_graph(12, 4, 1.0), by distance around the ring.
+    known = [0, 0.350, 0.113, 0.433, 0.441, 0.439, 0.448]
+    assert chance == pytest.approx(known + known[5:0:-1], abs=0.015)
+    alone = start(Channel(12, 1, topology="small_world", degree=4, rewire=1.0), seed=7)[1]["edges"]
+    assert torch.equal(alone[0], edges[7])
+
+
+@pytest.mark.parametrize("topology", ["k_regular", "small_world"])
+def test_a_degree_that_few_agents_cannot_have(topology):
+    with pytest.raises(ConfigError, match="degree 2 is for 3 agents or more, there are 2: add agents"):
+        Channel(2, topology=topology)
+
+
 def test_random_edges_are_new_each_step_with_their_chance():
     channel = Channel(10, 40, topology="random", edge_probability=0.3)
     first = carry(channel, beliefs(channel), step=1)[0].heard

@@ -6,6 +6,7 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ActionError, ConfigError, DataError, EpisodeEnded, UnknownName
+from studyhall.testing.tools import sample_actions
 
 SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "teacher_budget": 4}
 
@@ -328,7 +329,18 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"agnets": 3}, UnknownName, "'agents'"),
         ({"slice_size": 8.5}, ConfigError, "slice_size must be a whole number"),
         ({"reward_scale": float("nan")}, ConfigError, "reward_scale"),
-        ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used"),
+        ({"device": "gpu"}, ConfigError, "unknown device 'gpu': use 'cpu', or 'cuda'"),
+        ({"device": "meta"}, ConfigError, "finds no device 'meta'"),
+        (
+            {"delay": 10, "horizon": 10},
+            ConfigError,
+            "10 steps late never arrives within 10: lower delay or raise",
+        ),
+        (
+            {"liars": 1, "liar_kinds": ["sleeper"], "wake": 10, "horizon": 10},
+            ConfigError,
+            "wake at step 10 never lie within 10",
+        ),
     ],
 )
 def test_bad_arguments_are_said_in_one_line(kwargs, error, text):
@@ -371,3 +383,25 @@ def test_pictures_are_drawn():
     assert picture.std() > 10
     with pytest.raises(ConfigError, match="render mode"):
         env.render("rgb")
+
+
+def test_a_write_into_what_is_observed_never_reaches_the_world():
+    """Observations are for reading: the agents of a world share memory, but the world keeps no view of it."""
+    courses = []
+    for writes in (False, True):
+        world = make_world("classroom-v0", agents=3, slice_size=4, exam_size=10, horizon=4)
+        obs, seen = world.reset(seed=0), []
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(3):
+            actions = sample_actions(world, generator)
+            seen.append(torch.cat([obs[key].flatten().float() for key in sorted(obs)]))
+            if writes:
+                obs["slice"][0, 0].zero_()  # of all agents: they see one slice
+                assert not obs["slice"][0, 1].any()
+                obs["fb_targets"].fill_(0.7)
+            step = world.step(actions)
+            obs = step.obs
+            seen.append(step.reward)
+        courses.append(seen)
+    for one, other in zip(*courses, strict=True):
+        assert torch.equal(one, other)

@@ -194,6 +194,33 @@ def test_grouped_is_the_loop_and_so_are_its_gradients(capacity, either_way):
     assert bool(found[0][1].all()) == (capacity in (None, 50))
 
 
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+@pytest.mark.parametrize("capacity", [None, 1, 3, 6])
+def test_what_is_refused_adds_nothing_whatever_it_is(capacity, spoilt, either_way):
+    """A token that is no number spoils itself and the experts that took it, forward and backward."""
+    chosen = torch.randint(5, (1, 24, 2), generator=torch.Generator().manual_seed(1))
+    chosen[..., 1] = (chosen[..., 0] + 1 + chosen[..., 1] % 3) % 4  # nobody needs the fifth second
+    chosen[chosen == 4] = 0  # nor first
+    found = []
+    for bad in (None, 7):
+        experts = Experts(5, (6, 8, 3), key=2)
+        x, gates = inputs(1, 24, 6).requires_grad_(), inputs(1, 24, 2, seed=3).abs().requires_grad_()
+        seen = x if bad is None else torch.where(torch.arange(24)[:, None] == bad, spoilt, x)
+        said, kept = grouped(experts, seen, chosen, gates, capacity)
+        told = torch.arange(24) != 7
+        said[:, told].square().sum().backward()
+        found.append((said[:, told], kept, x.grad[:, told], gates.grad[:, told], experts))
+    (sound, kept, *of_sound, experts), (other, kept_too, *of_other, with_bad) = found
+    assert torch.equal(kept, kept_too)
+    assert torch.equal(sound, other)
+    for one, two in zip(of_sound, of_other, strict=True):
+        assert torch.equal(one, two)
+    spared = sorted(set(range(5)) - set(chosen[0, 7][kept[0, 7]].tolist()))
+    for one, two in zip(experts.parameters(), with_bad.parameters(), strict=True):
+        torch.testing.assert_close(one.grad[spared], two.grad[spared])
+    assert capacity is not None or len(spared) == 3
+
+
 @pytest.mark.parametrize("capacity", [None, 2])
 @pytest.mark.parametrize("final", [None, torch.sigmoid])
 @pytest.mark.parametrize("activation", [F.gelu, F.relu, torch.tanh, softmax])

@@ -259,6 +259,9 @@ def head(*layers):
     return lambda: nn.Sequential(nn.Flatten(), *layers)
 
 
+FLAT_TO_CLASSES = nn.Flatten(), nn.Linear(64, CLASSES)
+
+
 @pytest.mark.parametrize(
     ("factory", "said"),
     [
@@ -267,10 +270,35 @@ def head(*layers):
         (lambda: None, "must return an nn.Module, it returns NoneType"),
         (lambda width: small(), "fails when called without arguments.*width"),
         (head(nn.Linear(64, 7)), r"map \[2, 1, 8, 8\] to logits \[2, 5\].*it gives \[2, 7\]"),
-        (head(nn.Linear(64, 5), nn.LSTM(5, 5)), "it gives a tuple"),
+        (head(nn.Linear(64, 5), nn.LSTM(5, 5)), "LSTM '2' cannot be stacked.*use convolutions or attention"),
+        (
+            head(nn.Linear(64, 5), nn.GRU(5, 5)),
+            "GRU '2' cannot be stacked",
+        ),
+        (
+            head(nn.Unflatten(1, (1, 64)), nn.TransformerEncoderLayer(64, 2)),
+            "dropout .MultiheadAttention '2.self_attn'",
+        ),
+        (head(nn.Linear(64, 5), nn.Identity(), nn.Dropout(1)), "dropout .Dropout '3'.*leave it out"),
         (head(nn.Linear(63, 5)), r"fails on inputs \[2, 1, 8, 8\]: mat1 and mat2"),
-        (head(nn.Linear(64, 5), nn.BatchNorm1d(5)), "2.running_mean.*use GroupNorm or LayerNorm"),
-        (head(nn.Linear(64, 5), nn.Dropout(0.1)), "dropout '2'.*leave it out, or use learners=\"mlp\""),
+        (
+            head(nn.Linear(64, 5), nn.BatchNorm1d(5)),
+            "BatchNorm1d '2' makes samples depend.*use GroupNorm or LayerNorm",
+        ),
+        (head(nn.Linear(64, 5), nn.BatchNorm1d(5, track_running_stats=False)), "BatchNorm1d '2'"),
+        (
+            head(
+                nn.Unflatten(1, (1, 64)),
+                nn.InstanceNorm1d(1, track_running_stats=True),
+                nn.Flatten(),
+                nn.Linear(64, 5),
+            ),
+            "buffers 2.running_var.*GroupNorm and LayerNorm keep none",
+        ),
+        (
+            head(nn.Linear(64, 5), nn.Dropout(0.1)),
+            "dropout .Dropout '2'.*leave it out, or use learners=\"mlp\"",
+        ),
         (lambda: Noisy(64, 5), "cannot be stacked.*random"),
         (lambda: Branching(64, 5), "cannot be stacked.*data-dependent"),
         (head(), "no parameters to train"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from studyhall import make_env, make_sb3, make_vec
 from studyhall.envs import ActionError, ConfigError, UnknownName, rng
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.network_loss import NetworkLoss
@@ -15,6 +16,7 @@ from studyhall.envs.particles import UNIT, descend, guides, pull_draws, pulls
 from studyhall.envs.swarm import SwarmWorld
 from studyhall.policies.swarm import PSO, HybridPSO, Swarm
 from studyhall.testing import check_world
+from studyhall.testing.tools import sample_actions, seeded
 
 CONFIGURATIONS = {
     "velocity": {},
@@ -621,3 +623,34 @@ def test_a_function_of_the_wrong_kind_is_told_in_one_line(function):
 def test_coefficients_beyond_the_worlds_are_refused():
     with pytest.raises(ConfigError, match=r"up to 1\.4, 3, 3"):
         PSO(1.6, 2, 2).bind(SwarmWorld(actions="coefficients"))
+
+
+# ---- every objective, in either precision, with and without refiners ---------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("refiners", [0, 2])
+@pytest.mark.parametrize(
+    "objective", [*FUNCTIONS, ["sphere", "ackley"], tuple(FUNCTIONS), "network"], ids=str
+)
+def test_every_objective_runs_in_either_precision_through_every_view(objective, refiners, dtype):
+    kwargs = {"objective": objective, "refiners": refiners, "dtype": dtype, "agents": 3, "horizon": 2}
+    kwargs |= (
+        {"hidden": (2,), "slice_size": 4} if objective == "network" else {"shifted": True, "rotated": True}
+    )
+    kwargs["refine_steps"] = 2
+    world = SwarmWorld(num_worlds=2, **kwargs)
+    world.reset(seed=0)
+    step = world.step(sample_actions(world, seeded(0)))
+    for name in ("position", "velocity", "best"):
+        assert world._state[name].dtype == getattr(torch, dtype)
+    assert step.reward.isfinite().all()
+    env = make_env("swarm-v0", **kwargs)
+    env.reset(seed=0)
+    env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+    vec = make_vec("swarm-v0", 2, **kwargs)
+    vec.reset(seed=0)
+    vec.step(vec.action_space.sample())
+    agents = make_sb3("swarm-v0", 2, **kwargs)
+    agents.reset()
+    agents.step(np.stack([agents.action_space.sample() for _ in range(agents.num_envs)]))

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from .. import rng
 from ..errors import ActionError, ConfigError, unknown
 from ..messages import MessageWorld
+from ..saving import check_saved
 from ..world import Step, TensorDict, World
 from .arrays import ArrayDict
 from .flat import FlatActions, FlatChoices, flat_space
@@ -194,6 +195,7 @@ class WorldVecEnv(VecEnv):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> ArrayDict:
         """Go on from a :meth:`state_dict`; returns what was observed last."""
+        check_saved("environment", saved, {"world": None})  # the world compares the rest
         self.world.load_state_dict(saved["world"])
         self.domain = self.world.domain
         self._reset_seeds()  # they are the world's by now: a reset goes on to its next episodes

@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     """Where each of the k assignments of each token goes; R = S·E·C rows of all buckets."""
 
     row: Tensor
-    """int64 ``[S·T, k]``: the row of an assignment; one of its own copy's where it was refused."""
+    """int64 ``[S·T, k]``: the row of an assignment; of a refused one that of a kept one of the same token, if any."""
     kept: Tensor
     """bool ``[S·T, k]``: whether the expert's bucket had room for it."""
     token: Tensor
@@ -92,9 +92,13 @@ def plan(order: Order, shape: tuple[int, int, int], capacity: int | None) -> Pla
     token = token + T * torch.arange(S, device=device)[:, None]
     # From tokens to buckets: the inverse of the sort.
     row = _unsort(order.bucket * size + order.place.clamp_max(size - 1), order)
+    row = row.view(S, k, T).mT.reshape(S * T, k)
+    kept = _unsort(order.place < size, order).view(S, k, T).mT.reshape(S * T, k)
+    # A weight of 0 does not silence a row that is not finite: it has to be one's own.
+    own = row.gather(1, kept.long().argmax(-1, keepdim=True))
     return Plan(
-        row=row.view(S, k, T).mT.reshape(S * T, k),
-        kept=_unsort(order.place < size, order).view(S, k, T).mT.reshape(S * T, k),
+        row=torch.where(kept, row, own),
+        kept=kept,
         token=token.view(-1),
         assignment=(token * k + rank).view(-1),
         filled=filled.view(-1),
@@ -172,9 +176,11 @@ def _work(experts: Experts) -> int:
     return sum(wide * out for wide, out in zip(experts.sizes, experts.sizes[1:], strict=False))
 
 
-def _sum_rows(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """``Σⱼ weights[t, j] · rows[index[t, j]]``, in one pass."""
-    return F.embedding_bag(index, rows, per_sample_weights=weights, mode="sum")
+def _sum_rows(rows: Tensor, weights: Tensor, to: Plan) -> Tensor:
+    """``Σⱼ weights[t, j] · rows[to.row[t, j]]`` over what was kept, in one pass; 0 of tokens that nobody took."""
+    weights = weights.masked_fill(~to.kept, 0.0)
+    summed = F.embedding_bag(to.row, rows, per_sample_weights=weights, mode="sum")
+    return summed.masked_fill_(~to.kept.any(-1, keepdim=True), 0.0)
 
 
 class _Gather(torch.autograd.Function):
@@ -182,8 +188,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, to: Plan) -> Tensor:
-        """``[S·T, in]`` to ``[R, in]``. Rows that are nobody's hold some token; no one reads their result."""
-        return x.index_select(0, to.token)
+        """``[S·T, in]`` to ``[R, in]``; zeros where a row is nobody's."""
+        return x.index_select(0, to.token).masked_fill_(~to.filled[:, None], 0.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Plan], output: Tensor) -> None:
@@ -193,7 +199,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """``[R, in]`` to ``[S·T, in]``."""
-        return _sum_rows(gradient, ctx.plan.row, ctx.plan.kept.to(gradient.dtype)), None
+        return _sum_rows(gradient, torch.ones_like(ctx.plan.kept, dtype=gradient.dtype), ctx.plan), None
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -202,7 +208,7 @@ class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(rows: Tensor, gates: Tensor, to: Plan) -> Tensor:
         """``[R, out]`` and ``[S·T, k]`` to ``[S·T, out]``."""
-        return _sum_rows(rows, to.row, gates * to.kept)
+        return _sum_rows(rows, gates, to)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Plan], output: Tensor) -> None:
@@ -216,6 +222,6 @@ class _WeightedSum(torch.autograd.Function):
         rows, gates = ctx.saved_tensors
         to = ctx.plan
         gradient = gradient.index_select(0, to.token)
-        of_gates = torch.linalg.vecdot(rows, gradient)[to.row] * to.kept
-        weight = gates.view(-1)[to.assignment] * to.filled
-        return gradient * weight[:, None], of_gates, None
+        of_gates = torch.linalg.vecdot(rows, gradient)[to.row].masked_fill(~to.kept, 0.0)
+        of_rows = gradient * gates.view(-1)[to.assignment, None]
+        return of_rows.masked_fill_(~to.filled[:, None], 0.0), of_gates, None

@@ -21,7 +21,7 @@ from ...envs.answers import Classes
 from ...envs.consensus import Consensus
 from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
-from ...envs.validation import whole
+from ...envs.validation import afford, whole
 from .policy import MessagePolicy, flat_sizes
 
 
@@ -102,6 +102,7 @@ def hidden(view_size: int, message_size: int, width: int, generator: torch.Gener
 
 def linear(ins: int, outs: int, generator: torch.Generator) -> nn.Linear:
     """``nn.Linear`` initialised as ever, uniform within ±1/√ins, but by a generator of one's own."""
+    afford(1, inputs=ins, outputs=outs)
     made = nn.utils.skip_init(nn.Linear, ins, outs)
     with torch.no_grad():
         for parameter in made.parameters():

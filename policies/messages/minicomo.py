@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.errors import ConfigError, unknown
-from ...envs.validation import whole
+from ...envs.validation import MOST_LAYERS, afford, whole
 from .attention import Block
 from .stacked import StackedLayerNorm, StackedLinear
 
@@ -194,7 +194,8 @@ class MiniCoMo(nn.Module):
         counts = {"agents": agents, "sources": sources, "layers": layers, "heads": heads, "tokens": tokens}
         sizes = {"view_size": view_size, "answer_size": answer_size, "message_size": message_size}
         for name, value in (counts | sizes | {"width": width, "hidden": hidden}).items():
-            whole(name, value, 1)
+            whole(name, value, 1, MOST_LAYERS if name == "layers" else None)
+        afford(1, agents=agents, tokens=tokens, width=width)
         if width % heads:
             raise ConfigError(f"heads must divide width: {heads} do not divide {width}")
         self.agents = agents

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ...envs import rng
 from ...envs.errors import ConfigError
 from ...envs.messages import MessageWorld
-from ...envs.validation import whole
+from ...envs.saving import check_saved
+from ...envs.validation import LAST_SEED, whole
 from ...envs.world import TensorDict, World
 from ..files import read
 from ..policy import Policy
@@ -85,7 +86,7 @@ class MessagePolicy(Policy):
         weights: str | None = None,
     ) -> None:
         self.training = False
-        self.seed = whole("seed", seed, 0)
+        self.seed = whole("seed", seed, 0, LAST_SEED)
         self.settings: dict[str, Any] = {
             "estimator": estimator,
             "temperature": temperature,
@@ -130,6 +131,7 @@ class MessagePolicy(Policy):
         self.network = network.to(world.device).requires_grad_(True)
         self._memory: Memory = None
         self._seen = np.full(world.num_worlds, -1)  # the world's clock when it was last looked at
+        self.reset()
 
     def _trained_in(self) -> str:
         """What the file of the weights says of their world."""
@@ -231,13 +233,23 @@ class MessagePolicy(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
+        fresh = self._fresh_memory()
+        leaves = {str(place): leaf for place, leaf in enumerate(_leaves(fresh))}
+        memory = saved.get("memory") if isinstance(saved, Mapping) else None
+        if isinstance(memory, Mapping):  # it may be none yet, or hold more than a fresh one; see `_where`
+            saved = {**saved, "memory": {name: memory[name] for name in leaves if name in memory}}
+            leaves = leaves if memory else {}
+        check_saved("policy and its world", saved, {**self.state_dict(), "memory": leaves})
         self.network.load_state_dict(saved["network"])
         self._seen[:] = saved["seen"].cpu().numpy()
         if saved["memory"]:
-            network: Any = self.network
-            with torch.no_grad():
-                like = network.begin(self._agents_first(self.world.obs["view"]).flatten(2))
-            self._memory = _filled(like, iter(saved["memory"].values()))
+            self._memory = _filled(fresh, iter(saved["memory"].values()))
+
+    def _fresh_memory(self) -> Memory:
+        """Of episodes that begin."""
+        network: Any = self.network
+        with torch.no_grad():
+            return network.begin(self._agents_first(self.world.obs["view"]).flatten(2))
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights that the next :meth:`bind` puts into its network."""

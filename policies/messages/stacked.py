@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...envs.validation import afford
+
 _IMAGES = 16  # the fewest images of a batch that oneDNN's convolution is chosen for on one thread
 
 
@@ -82,6 +84,7 @@ class StackedLinear(nn.Module):
 
     def __init__(self, agents: int, ins: int, outs: int, generator: torch.Generator) -> None:
         super().__init__()
+        afford(1, agents=agents, inputs=ins, outputs=outs)
         bound = 1.0 / math.sqrt(ins)
         self.weight = nn.Parameter(
             torch.empty(agents, ins, outs).uniform_(-bound, bound, generator=generator)

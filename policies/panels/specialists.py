@@ -201,7 +201,8 @@ class Specialists(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
-        self.copies.load_state_dict(saved.get("specialists", {}))
+        super().load_state_dict(saved)
+        self.copies.load_state_dict(saved["specialists"])
 
 
 def _preset(system: str, name: str) -> Mapping[str, Any]:

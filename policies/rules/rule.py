@@ -117,6 +117,7 @@ class Rule(Policy):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
+        super().load_state_dict(saved)
         self.memory = {name: saved[name].to(old.device).clone() for name, old in self.memory.items()}
 
 

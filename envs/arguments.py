@@ -1,0 +1,48 @@
+"""Arguments that every world takes: its device and its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .errors import ConfigError
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """The device as tensors name it (``cuda`` is ``cuda:0``).
+
+    Raises:
+        ConfigError: There is none of that name, or it cannot be had here.
+    """
+    try:
+        named = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError(f"unknown device {device!r}: use 'cpu', or 'cuda' for a GPU") from None
+    try:
+        found = torch.zeros(1, device=named)
+        found.tolist()  # a "meta" tensor holds nothing
+    except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises for missing devices
+        raise ConfigError(
+            f"this PyTorch finds no device {str(device)!r} on this machine: try 'cpu'"
+        ) from None
+    return found.device
+
+
+def as_seeds(seed: int | Sequence[int] | np.ndarray, worlds: int) -> np.ndarray:
+    """Seeds of W worlds, int64 ``[W]``: as they are given, or counted up from one number.
+
+    Raises:
+        ConfigError: They are not whole numbers in [0, 2**63), or not as many as there are worlds.
+    """
+    try:
+        given = np.asarray(seed)
+    except (TypeError, ValueError):  # what numpy says of ragged lists
+        given = np.asarray(None)
+    if given.dtype.kind not in "iu" or (given >= 2**63).any():
+        raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}")
+    seeds = given + np.arange(worlds) if given.ndim == 0 else given
+    if seeds.shape != (worlds,) or (seeds < 0).any():  # also where counting up goes beyond 2**63
+        raise ConfigError(f"seed must be one number ≥ 0 or {worlds} of them, below 2**63, got {seed!r}")
+    return seeds.astype(np.int64)

@@ -1,0 +1,215 @@
+"""The life of a policy: bound, reset, saved; whoever asks too early, or loads what is not its own, reads one line."""
+
+import pytest
+import torch
+
+from studyhall import make_world
+from studyhall import registry as world_registry
+from studyhall.envs import ConfigError
+from studyhall.envs.errors import StudyhallError
+from studyhall.policies import Policy, make_policy, registry
+from studyhall.policies.files import trained
+from studyhall.testing.tools import leaves, same
+
+SMALL = {"slice_size": 4, "exam_size": 10, "horizon": 6}
+TALKS = {"slice_size": 3, "rounds": 3}
+WORLDS = [
+    ("classroom-v0", SMALL),
+    ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
+    ("halves-v0", TALKS),
+    ("consensus-v0", TALKS),
+    ("referential-v0", TALKS),
+    ("collective-v0", SMALL),
+    ("collective-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
+    ("allocation-v0", SMALL),
+    ("swarm-v0", {"horizon": 6}),
+]
+NAMES = sorted({*registry, *trained()})
+
+
+def bound(name: str, **made):
+    """A fresh policy in the first of the worlds that it takes."""
+    for id, kwargs in WORLDS:
+        policy = make_policy(name)
+        try:
+            world = make_world(id, **{**kwargs, **policy.world_kwargs, **made})
+            policy.bind(world)
+        except StudyhallError:
+            continue
+        return policy, world
+    raise AssertionError(f"no world for {name}")
+
+
+def refusal(call, *arguments) -> str:
+    """What a call is refused with; empty where it is taken."""
+    try:
+        call(*arguments)
+    except ConfigError as fault:
+        return str(fault)
+    return ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_acts_too_early_or_loads_something_else_reads_one_line(name):
+    policy, world = bound(name)
+    obs = world.reset(seed=0)
+    unbound = make_policy(name)
+    says = "knows no world yet: call bind(world), world.reset() and reset() first"
+    assert says in refusal(unbound.act, obs)
+    assert says in refusal(lambda: unbound.world)
+    # Some make nothing in a reset, and need none.
+    assert refusal(policy.act, obs).partition(" ")[2] in (
+        "",
+        "has not begun: call reset() after world.reset()",
+    )
+    first = refusal(policy.reset, torch.ones(1, dtype=torch.bool)).partition(" ")[2]
+    assert first in ("", "has not begun: the first reset() is without a mask")
+    policy.reset()
+    world.step(policy.act(obs))
+
+    before = policy.state_dict()
+    foreign = [3, {"x": torch.ones(1)}, {**before, "x": torch.ones(1)}]
+    if before:
+        first = next(iter(before))
+        foreign += [{}, {**before, first: "x"}, {k: v for k, v in before.items() if k != first}]
+    for state in foreign:
+        said = refusal(policy.load_state_dict, state)
+        assert said.startswith("the saved state is not of this")
+        assert "\n" not in said
+        kept = dict(leaves(policy.state_dict()))
+        assert all(same(kept[key], value) for key, value in leaves(before))
+    policy.load_state_dict(before)
+
+
+@pytest.mark.parametrize(("id", "kwargs"), WORLDS, ids=str)
+def test_a_world_takes_states_of_its_own_kind_only(id, kwargs):
+    world, other = make_world(id, **kwargs), make_world(id, num_worlds=2, **kwargs)
+    with pytest.raises(ConfigError, match="the saved state is not of this world"):
+        world.load_state_dict({})
+    with pytest.raises(StudyhallError, match="the world has not begun"):
+        _ = world.obs  # it was never reset
+    world.reset(seed=3)
+    before = world.state_dict()
+    other.reset(seed=3)
+    foreign = [{}, 3, {"state": {}}, other.state_dict(), {**before, "clock": 3}, {**before, "horizon": 99}]
+    foreign += [{**before, "domain": None} | {"x": 1}, {**before, "state": {**before["state"], "key": "x"}}]
+    foreign += [{key: value for key, value in before.items() if key != gone} for gone in before]
+    for state in foreign:
+        with pytest.raises(
+            ConfigError, match=r"the saved (state is not of this|world has a horizon)"
+        ) as caught:
+            world.load_state_dict(state)
+        assert "\n" not in str(caught.value)
+        kept = dict(leaves(world.state_dict()))
+        assert all(same(kept[key], value) for key, value in leaves(before))
+    world.load_state_dict(before)
+
+
+def test_views_take_states_of_their_own_kind_only():
+    from studyhall import make_sb3
+
+    view = make_sb3("society-v0", 2, learners="mlp", hidden=(4,), discrete_actions=True, **SMALL)
+    view.reset()
+    for state in ({}, 3, {"world": {}}, {"world": 3}):
+        with pytest.raises(ConfigError, match="the saved state is not of this"):
+            view.load_state_dict(state)
+
+
+def test_a_policy_of_ones_own_gets_the_same_lines():
+    class Own(Policy):
+        def reset(self, mask=None):
+            self.memory = torch.zeros(self.world.num_worlds)
+
+        def act(self, obs):
+            return {"soft_targets": self.memory}
+
+    policy = Own()
+    with pytest.raises(ConfigError, match="Own knows no world yet"):
+        policy.act({})
+    policy.bind(make_world("classroom-v0", **SMALL))
+    with pytest.raises(ConfigError, match="Own has not begun"):
+        policy.act({})
+    policy.reset()
+    assert policy.act({})["soft_targets"].tolist() == [0.0]
+    policy.bind(make_world("classroom-v0", **SMALL))
+    with pytest.raises(ConfigError, match="Own has not begun"):  # not in this world
+        policy.act({})
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        *(
+            (name, {"width": 2 * 10**9})
+            for name in ("minicomo", "feedforward", "referential", "consensus_network")
+        ),
+        ("minicomo", {"layers": 2 * 10**9}),
+        ("minicomo", {"tokens": 2 * 10**9}),
+        ("minicomo", {"hidden": 2 * 10**9}),
+        ("two_phase", {"window": 2 * 10**9}),
+        *((name, {"hidden": [2 * 10**9]}) for name in ("mutual", "ensemble", "moe", "voting")),
+        ("relevance_router", {"hidden": 2 * 10**9}),
+    ],
+    ids=str,
+)
+def test_networks_out_of_all_proportion_are_refused_in_one_line(name, kwargs):
+    said = ""
+    for id, made in WORLDS:
+        policy = make_policy(name, **kwargs)
+        if not set(policy.world_kwargs) <= set(world_registry[id].arguments()):
+            continue
+        world = make_world(id, **{**made, **policy.world_kwargs})
+        world.reset(seed=0)
+        said = refusal(lambda world=world, policy=policy: (policy.bind(world), policy.reset()))
+        if "lower one of these" in said or "layers must be" in said:
+            break
+    else:
+        raise AssertionError(said)
+    assert "\n" not in said
+
+
+# ---- the random policy ------------------------------------------------------------------------------
+
+FORMS = [
+    *WORLDS,
+    ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,), "actions": "discrete", "drop": 0.5}),
+    ("consensus-v0", {**TALKS, "vocabulary": 5, "choices": True}),
+    ("consensus-v0", {**TALKS, "data": "vector", "bound": 3.0}),
+    ("referential-v0", {**TALKS, "choices": True}),
+    ("swarm-v0", {"horizon": 6, "actions": "coefficients", "refiners": 1}),
+]
+
+
+@pytest.mark.parametrize(("id", "kwargs"), FORMS, ids=str)
+def test_the_random_policy_draws_from_the_space(id, kwargs):
+    batch, alone = (make_world(id, num_worlds=w, validate=True, **kwargs) for w in (2, 1))
+    course = []
+    for world, seed in ((batch, 4), (alone, 5)):
+        policy = make_policy("random")
+        policy.bind(world)
+        obs = world.reset(seed=seed)
+        policy.reset()
+        seen = []
+        for _ in range(3):
+            actions = policy.act(obs)
+            for key, space in world.action_space.spaces.items():
+                assert space.contains(actions[key][-1, -1].numpy().astype(space.dtype))
+                if key == "choice":
+                    assert obs["action_mask"].gather(-1, actions[key][..., None]).all()
+            obs = world.step(actions).obs
+            seen.append({key: value[-1] for key, value in actions.items()})
+        course.append(seen)
+    for one, other in zip(*course, strict=True):  # a world in a batch draws as it does alone
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_random_policy_covers_its_space():
+    world = make_world("swarm-v0", agents=50, dimensions=20, refiners=2)
+    policy = make_policy("random")
+    policy.bind(world)
+    actions = policy.act(world.reset(seed=0))
+    flight = actions["velocity"]
+    assert abs(flight.mean()) < 0.15
+    assert flight.min() < -1.9
+    assert flight.max() > 1.9
+    assert 10 < actions["refine"].sum() < 40

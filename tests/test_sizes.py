@@ -1,0 +1,98 @@
+"""Sizes out of all proportion are one line that says what to lower, and take no memory."""
+
+import resource
+
+import pytest
+
+from studyhall import make_world, registry
+from studyhall.envs.errors import ConfigError, StudyhallError
+from studyhall.envs.validation import MOST_NUMBERS, MOST_OF_A_BATCH, afford
+from studyhall.testing.tools import sample_actions, seeded
+
+MEBIBYTES = 300  # what the largest accepted of these worlds, and its data, may take
+
+WIDTHS = {"hidden", "attributes", "grid", "patch"}  # given as sequences
+NEEDED = {
+    ("swarm-v0", "hidden"): {"objective": "network"},
+    ("swarm-v0", "slice_size"): {"objective": "network"},
+    ("swarm-v0", "refine_steps"): {"refiners": 1},
+    ("consensus-v0", "dimensions"): {"data": "vector"},
+    ("halves-v0", "length"): {"vocabulary": 3},
+    ("referential-v0", "width"): {"vocabulary": None},
+    ("consensus-v0", "length"): {"vocabulary": 3},
+    "delay": {"horizon": 2 * 10**9},
+    "k": {"weighting": "top_k"},
+    "degree": {"topology": "small_world"},
+    "topic_steps": {"order": "topical"},
+    "topic_classes": {"order": "topical"},
+    "task_classes": {"order": "class_incremental"},
+    "expert_classes": {"share": "class_experts"},
+}
+"""What an argument means nothing without."""
+
+
+def counts(id, *, hosted):
+    """Names of a world's arguments that are sizes or counts."""
+    defaults = registry[id].arguments(hosted=hosted)
+    named = {"teacher_budget", "vocabulary", "exam_items", "expert_classes", "length", "dimensions"}
+    named |= {"slice_size", "hidden", "patch"}
+    found = {
+        name
+        for name, default in defaults.items()
+        if (isinstance(default, int) and not isinstance(default, bool)) or name in named
+    }
+    return sorted(found | {"num_worlds"})
+
+
+CASES = [
+    (id, name, hosted)
+    for id, spec in sorted(registry.items())
+    for hosted in ((False, True) if spec.hosted else (False,))
+    for name in counts(id, hosted=hosted)
+]
+
+
+@pytest.mark.parametrize(("id", "name", "hosted"), CASES)
+def test_absurd_sizes_take_no_memory(id, name, hosted):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    known = {*registry[id].arguments(hosted=hosted), "num_worlds"}
+    for absurd in (10**20, 2 * 10**9):
+        kwargs = {**NEEDED.get(name, {}), **NEEDED.get((id, name), {})}
+        kwargs = {key: value for key, value in kwargs.items() if key in known}
+        kwargs |= {name: [absurd] * 2 if name in WIDTHS else absurd}
+        if hosted:
+            kwargs["learners"] = "mlp"
+        said = "taken"
+        try:
+            world = make_world(id, **kwargs)
+            world.reset(seed=0)
+            world.step(sample_actions(world, seeded(0)))
+        except StudyhallError as fault:
+            said = str(fault)
+        assert "\n" not in said
+        assert said != "taken" or absurd < 10**20  # what nothing grows with, such as a budget, may be great
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert taken < MEBIBYTES * 1024
+
+
+@pytest.mark.parametrize(
+    ("id", "kwargs", "says"),
+    [
+        ("classroom-v0", {"horizon": 10**20}, "horizon must be 2,147,483,647 at most"),
+        ("classroom-v0", {"slice_size": 2 * 10**9}, "slice_size 2,000,000,000 × .* lower one of these"),
+        ("swarm-v0", {"dimensions": 2 * 10**9}, "dimensions 2,000,000,000 .* lower one of these"),
+        ("halves-v0", {"num_worlds": 2 * 10**9}, "num_worlds must be a whole number between 1 and 16777216"),
+    ],
+)
+def test_it_is_said_what_to_lower(id, kwargs, says):
+    with pytest.raises(ConfigError, match=says):
+        make_world(id, **kwargs)
+
+
+def test_what_is_affordable_is_a_matter_of_the_product():
+    afford(1, agents=2**14, peers=2**14)
+    afford(MOST_OF_A_BATCH // MOST_NUMBERS, agents=MOST_NUMBERS)
+    with pytest.raises(ConfigError, match="lower one of these"):
+        afford(1, agents=2**14, peers=2**14 + 1)
+    with pytest.raises(ConfigError, match="num_worlds"):
+        afford(1 + MOST_OF_A_BATCH // MOST_NUMBERS, agents=MOST_NUMBERS)
