@@ -34,8 +34,8 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 
 | key | space | meaning |
 |---|---|---|
-| `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
-| `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
+| `soft_targets` | `Box(0, 1, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
+| `answers` | `Box(0, 1, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
 | `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
 
 An answer at step t is given before learning from slice t.
@@ -124,6 +124,7 @@ from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
 from .teacher import Answer, Teacher
 from .validation import real
+from .weights import Weights
 from .world import Outcome, TensorDict, World
 
 
@@ -238,8 +239,8 @@ class Classroom(World):
         self.observation_space = spaces.Dict(observed)
         self.action_space = spaces.Dict(
             {
-                "soft_targets": spaces.Box(0, np.inf, (rows, c), np.float32),
-                "answers": spaces.Box(0, np.inf, (exam_size, c), np.float32),
+                "soft_targets": Weights(rows, c),
+                "answers": Weights(exam_size, c),
                 "ask": spaces.Discrete(2),
             }
         )
@@ -509,6 +510,12 @@ class Classroom(World):
         s = self._begun()
         parts = [s["score"], s["card"], s["present"], self.budget_left(s), s["fb/heard"].flatten(1)]
         return torch.cat([part.float() for part in [*parts, (s["clock"] / self.horizon)[:, None]]], dim=1)
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`."""
+        n = self.num_agents
+        return spaces.Box(0, 1, (4 * n + n * n + 1,), np.float32)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who heard whom, accuracies, budget, and the slice's pictures."""

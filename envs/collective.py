@@ -35,9 +35,9 @@ Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row ab
 
 | key | space | meaning |
 |---|---|---|
-| `soft_targets` | `Box(0, ∞, (B, C))` | answers on `slice` (or `public`) |
+| `soft_targets` | `Box(0, 1, (B, C))` | answers on `slice` (or `public`) |
 | `bids` | `Box(0, 1, (B,))` | how much one wants to be consulted on each; only ratios to the others' count |
-| `answers` | `Box(0, ∞, (E, C))` | answers to `exam` |
+| `answers` | `Box(0, 1, (E, C))` | answers to `exam` |
 | `answers_bids` | `Box(0, 1, (E,))` | likewise |
 
 Weights of bids: `normalised` divides by the sum; `top_k` keeps the k highest first; `votes` counts an answer as a vote

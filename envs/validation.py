@@ -12,7 +12,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, ConfigError
+from .errors import ActionError, ConfigError, unknown
+from .weights import ROUNDING, Weights
 
 
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -47,6 +48,27 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be true or false, got {value!r}")
     return bool(value)
+
+
+def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
+    """The options of a reset, if they are known ones.
+
+    Args:
+        options: What the user passed.
+        known: The options there are.
+
+    Raises:
+        ConfigError: They are no mapping.
+        UnknownName: One is not known; lists those there are.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {options!r}")
+    for name in options:
+        if name not in known:
+            raise unknown("reset option", str(name), known)
+    return dict(options)
 
 
 def _within(value: Any, low: float, high: float | None) -> bool:
@@ -124,10 +146,17 @@ def check_values(
     """
     for key, part in space.spaces.items():
         value = actions[key].detach()
-        if isinstance(part, spaces.Box):
+        if isinstance(part, Weights):
+            cure = "rows of weights are divided by their sum, so divide by the maximum first"
+            faults: tuple[tuple[Tensor, str], ...] = (
+                (~torch.isfinite(value), "is not finite (NaN or infinite)"),
+                (value < 0, "is outside [0, 1]"),
+                (value > 1 + ROUNDING, f"is outside [0, 1]: {cure}"),
+            )
+        elif isinstance(part, spaces.Box):
             low, high = (torch.from_numpy(bound).to(value.device) for bound in (part.low, part.high))
             bounds = f"[{float(part.low.min()):g}, {float(part.high.max()):g}]"
-            faults: tuple[tuple[Tensor, str], ...] = (
+            faults = (
                 (~torch.isfinite(value), "is not finite (NaN or infinite)"),
                 ((value < low) | (value > high), f"is outside {bounds}"),
             )

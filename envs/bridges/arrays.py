@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,17 @@ from ..world import TensorDict, World
 ArrayDict = dict[str, np.ndarray]
 
 
-def to_arrays(tensors: TensorDict) -> ArrayDict:
-    """Numpy copies of tensors ``[W, N, …]`` that share memory with nothing else."""
+def each(change: Callable[[Any], Any], seen: Any) -> Any:
+    """What a function makes of an observation: of every entry of a dict, or of the only array of a flat one."""
+    if isinstance(seen, dict):
+        return {key: change(value) for key, value in seen.items()}
+    return change(seen)
+
+
+def to_arrays(tensors: TensorDict | Tensor) -> Any:
+    """Numpy copies of tensors ``[W, N, …]`` (by name, or a single one) that share memory with nothing else."""
     # torch expands what all agents see alike, so the copy must also lay every agent's part out anew.
-    return {key: np.array(value.detach().cpu().numpy(), order="C") for key, value in tensors.items()}
+    return each(lambda value: np.array(value.detach().cpu().numpy(), order="C"), tensors)
 
 
 def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) -> np.ndarray:
