@@ -34,7 +34,7 @@ class UnknownName(StudyhallError, LookupError):  # noqa: N818
     """A name that no registry knows; see :func:`unknown`."""
 
 
-class UnknownArgument(UnknownName, TypeError):
+class UnknownArgument(UnknownName, TypeError):  # noqa: N818
     """An argument that a world or policy does not take; see :func:`unknown_argument`."""
 
 

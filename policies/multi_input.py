@@ -121,7 +121,9 @@ class LearnedMultiInput(MultiInputPolicy):
                     f"{self.about.get('env_kwargs')}"
                 )
         try:
-            policy = network(world.observation_space, trainable_space(world.action_space), _layers(self._weights))
+            policy = network(
+                world.observation_space, trainable_space(world.action_space), _layers(self._weights)
+            )
             policy.load_state_dict(self._weights)
         except (RuntimeError, TypeError) as fault:
             raise damaged(self.source) from fault

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import ActionError, ConfigError
 from ..world import TensorDict, World
+from .flat import FlatWorld
 
 ArrayDict = dict[str, np.ndarray]
 
@@ -59,7 +60,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
         return array.astype(np.float32 if continuous else np.int64)
 
 
-def to_tensors(arrays: ArrayDict, world: World) -> TensorDict:
+def to_tensors(arrays: ArrayDict, world: World | FlatWorld) -> TensorDict:
     """Arrays ``[W, N, …]`` as tensors on the world's device."""
     return {key: torch.from_numpy(value).to(world.device) for key, value in arrays.items()}
 
@@ -110,7 +111,7 @@ def check_keys(given: Any, known: list[str], what: str, kind: str) -> None:
             raise ActionError(f"{what} has the unknown {kind} {key!r}: known are {', '.join(known)}")
 
 
-def check_view(world: World, render_mode: str | None, num_worlds: int | None = None) -> None:
+def check_view(world: World | FlatWorld, render_mode: str | None, num_worlds: int | None = None) -> None:
     """Raise where a world cannot be behind a view.
 
     Args:

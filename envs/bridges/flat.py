@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..world import Step, TensorDict, World
 
 MASK = "action_mask"
+"""The observation that says which choices there are: PettingZoo's name for it."""
 
 MOST = 256
 """Numbers in a flat action at most, for algorithms that learn independent Gaussians: over more they learn nothing."""
@@ -55,8 +56,7 @@ class FlatActions(spaces.Box):
     def __init__(self, parts: spaces.Dict) -> None:
         self.parts = {name: parts.spaces[name] for name in sorted(parts.spaces)}
         self.sizes = {name: _size(name, part) for name, part in self.parts.items()}
-        limits = np.concatenate([_limits(part) for part in self.parts.values()])
-        super().__init__(-limits, limits, dtype=np.float32)
+        super().__init__(*_bounds(map(_scaled, self.parts.values())), dtype=np.float32)
 
     def split(self, flat: Tensor) -> TensorDict:
         """The actions that flat ones stand for; what is outside [−1, 1] counts as its nearest bound.
@@ -260,11 +260,12 @@ def _size(name: str, part: spaces.Space) -> int:
     return math.prod(part.shape)
 
 
-def _limits(part: spaces.Space) -> np.ndarray:
-    """Greatest size of the numbers of a part: 1, or infinite where they have no bounds."""
+def _scaled(part: spaces.Space) -> spaces.Box:
+    """The numbers that stand for a part: in [−1, 1], or without bounds as they are."""
     if not isinstance(part, spaces.Box):
-        return np.ones(1, np.float32)
-    return np.where(_bounded(part), np.float32(1), np.float32(np.inf)).ravel()
+        return spaces.Box(-1, 1, (1,), np.float32)
+    low, high = (np.where(_bounded(part), end, own) for end, own in ((-1, part.low), (1, part.high)))
+    return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
 
 def _bounded(part: spaces.Box) -> np.ndarray:

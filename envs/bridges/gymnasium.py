@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import gymnasium
@@ -139,9 +140,7 @@ class WorldEnv(_Specified, gymnasium.Env[Any, Any]):
         self.metadata = {"render_fps": 10, **world.metadata}
         self.observation_space, self.action_space = joint_spaces(world)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, Infos]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
         """Start an episode; seeds and options as in :meth:`World.reset`. Info is empty."""
         obs = self.world.reset(seed=seed, options=options)
         super().reset(seed=seed)
@@ -167,7 +166,7 @@ class WorldEnv(_Specified, gymnasium.Env[Any, Any]):
         return None if self.render_mode is None else self.world.render(self.render_mode)
 
     def _seen(self, obs: TensorDict | Tensor) -> Any:
-        return each(lambda value: value[0], joint_arrays(obs, self.world))
+        return each(itemgetter(0), joint_arrays(obs, self.world))
 
 
 class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
@@ -312,7 +311,7 @@ class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
         final_obs = np.full(self.num_envs, None, dtype=object)
         last = joint_arrays(step.final_obs, self.world)
         for world in np.flatnonzero(ended):
-            final_obs[world] = each(lambda value, world=world: value[world].copy(), last)
+            final_obs[world] = each(itemgetter(world), last)
         final_info = _masked(arrays, ended) | metrics
         return infos | {
             "final_obs": final_obs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import gymnasium
@@ -93,7 +94,9 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         Raises:
             UnknownName: An option is not known.
         """
-        if isinstance(options, Mapping):  # PettingZoo's own tests give an entry "options", which means nothing
+        if isinstance(
+            options, Mapping
+        ):  # PettingZoo's own tests give an entry "options", which means nothing
             options = {name: value for name, value in options.items() if name != "options"}
         obs = self.world.reset(seed=seed, options=options)
         self.agents = self.possible_agents[:]
@@ -186,10 +189,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
 
     def _by_agent(self, arrays: Any) -> dict[str, Any]:
         """Arrays ``[1, N, …]`` (by name, or a single one) by agent."""
-        return {
-            agent: each(lambda value, i=i: value[0, i], arrays)
-            for i, agent in enumerate(self.possible_agents)
-        }
+        return {agent: each(itemgetter((0, i)), arrays) for i, agent in enumerate(self.possible_agents)}
 
     def _infos(self, info: Mapping[str, Any], *, ended: bool) -> dict[str, dict[str, Any]]:
         """The engine's info as Python scalars by agent."""

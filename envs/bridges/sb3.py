@@ -7,6 +7,7 @@ world w; the agents of a world end together and are reset in the step that ends 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ Infos = list[dict[str, Any]]
 class WorldVecEnv(VecEnv):
     """W·N sub-environments over one engine.
 
-    Actions are flat, as ``flat.py`` has it; observations by name, or flat too. Infos are empty but where an episode ended: there they hold ``terminal_observation``,
-    ``TimeLimit.truncated``, ``episode`` (return ``r`` and length ``l``, as SB3's ``Monitor`` has them) and
-    ``metrics`` (the world's own).
+    Actions are flat, as ``flat.py`` has it; observations by name, or flat too. Infos are empty but where an episode
+    ended: there they hold ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (return ``r`` and length
+    ``l``, as SB3's ``Monitor`` has them) and ``metrics`` (the world's own).
 
     The horizon cuts a class short, so SB3 reckons with what was still to come (``TimeLimit.truncated``). After the
     last answer of a message world nothing is: there the horizon is told as an end.
@@ -147,7 +148,7 @@ class WorldVecEnv(VecEnv):
                 index = int(world) * n + agent
                 found = {key: float(value[world, agent]) for key, value in metrics.items()}
                 infos[index].update(
-                    terminal_observation=each(lambda value, index=index: value[index], last),
+                    terminal_observation=each(itemgetter(index), last),
                     episode={"r": found["return"], "l": int(lengths[world])},
                     metrics=found,
                 )
@@ -256,4 +257,3 @@ class _Agent:
     def render(self) -> Any:
         world = self._index // self._env.world.num_agents
         return None if self.render_mode is None else self._env.world.render(self.render_mode, world)
-
