@@ -11,7 +11,8 @@ from gymnasium import spaces
 
 from .tools import Subject, sample_actions, seeded
 
-TORCHRL = ("action", "data_cls", "device", "done", "next", "reward", "self", "shape", "step_mdp_static") + (
+TORCHRL = (
+    *("action", "data_cls", "device", "done", "names", "next", "reward", "self", "shape", "step_mdp_static"),
     *("terminated", "truncated"),
 )
 """Parameters of TorchRL's ``Composite``, and entries of the tensordict in which it keeps a step."""
@@ -19,7 +20,16 @@ TORCHRL = ("action", "data_cls", "device", "done", "next", "reward", "self", "sh
 TIANSHOU = (
     *("apply_values_transform", "batch_dict", "cat", "cat_", "copy", "dropnull", "empty", "empty_", "get"),
     *("get_keys", "hasnull", "isnull", "items", "keys", "pop", "replace_empty_batches_by_none", "self"),
-    *("set_array_at_key", "shape", "split", "stack", "stack_", "to_at_least_2d", "to_dict", "to_list_of_dicts"),
+    *(
+        "set_array_at_key",
+        "shape",
+        "split",
+        "stack",
+        "stack_",
+        "to_at_least_2d",
+        "to_dict",
+        "to_list_of_dicts",
+    ),
     *("to_numpy", "to_numpy_", "to_torch", "to_torch_", "update", "values"),
 )
 """Attributes and parameters of Tianshou's ``Batch``, which keeps what it holds as attributes."""

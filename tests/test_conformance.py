@@ -194,7 +194,7 @@ class Plain(World):
 
     def __init__(self, *, agents=2, horizon=6, **kwargs):
         super().__init__(num_agents=agents, horizon=horizon, **kwargs)
-        self.observation_space = spaces.Dict({"time": spaces.Box(0, 1, (1,), np.float32)})
+        self.observation_space = spaces.Dict({"elapsed": spaces.Box(0, 1, (1,), np.float32)})
         self.action_space = spaces.Dict({"guess": spaces.Discrete(2)})
 
     def start(self, draws, state):
@@ -206,7 +206,7 @@ class Plain(World):
 
     def observe(self, state):
         time = (state["clock"] / self.horizon).float()
-        return {"time": time[:, None, None].expand(self.num_worlds, self.num_agents, 1)}
+        return {"elapsed": time[:, None, None].expand(self.num_worlds, self.num_agents, 1)}
 
     def summary(self, state):
         return {"right": state["right"]}

@@ -28,7 +28,7 @@ class Clean(World):
             num_worlds=num_worlds, num_agents=2, horizon=horizon, autoreset=autoreset, validate=validate
         )
         self.observation_space = spaces.Dict(
-            {"x": spaces.Box(shape=(3,), **BOX), "time": spaces.Box(shape=(1,), **BOX)}
+            {"x": spaces.Box(shape=(3,), **BOX), "elapsed": spaces.Box(shape=(1,), **BOX)}
         )
         self.action_space = spaces.Dict({"say": spaces.Box(shape=(3,), **BOX), "turn": spaces.Discrete(2)})
         self.reset_draws = Draws({"x": (2, 3)})
@@ -45,7 +45,7 @@ class Clean(World):
 
     def observe(self, state):
         time = (state["clock"] / self.horizon)[:, None, None].expand(self.num_worlds, 2, 1)
-        return {"x": state["x"], "time": time.float()}
+        return {"x": state["x"], "elapsed": time.float()}
 
     def summary(self, state):
         return {"score": state["score"]}
@@ -207,7 +207,7 @@ class NoChoice(Masked):
 
 class LeavesItsSpace(Clean):
     def observe(self, state):
-        return {**super().observe(state), "time": 1.1 * super().observe(state)["time"]}
+        return {**super().observe(state), "elapsed": 1.1 * super().observe(state)["elapsed"]}
 
 
 class SeesNaN(Clean):

@@ -524,11 +524,11 @@ def test_parallel_step():
         assert all(type(reward) is float for reward in rewards.values())
         assert list(truncated.values()) == [t == 3, t == 3]
         assert list(terminated.values()) == [False, False]
-        assert ("episode" in infos["student_1"]) == (t == 3)
+        assert ("metrics" in infos["student_1"]) == (t == 3)
         assert type(infos["student_0"]["bytes"]) is float
         assert infos["student_0"]["bytes"] == 4 * 10 * 4  # one peer: 4 rows, 10 classes, 4 bytes
         assert obs["student_0"]["time"] == np.float32(t / 3)
-    assert infos["student_0"]["episode"]["bytes"] == 3 * 160.0
+    assert infos["student_0"]["metrics"]["bytes"] == 3 * 160.0
     assert env.state().dtype == np.float32
 
 
