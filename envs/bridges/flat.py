@@ -246,7 +246,7 @@ def _options(name: str, part: spaces.Space) -> np.ndarray:
     """How many options each choice of a part has, ``[k]``."""
     if not isinstance(part, (spaces.Discrete, spaces.MultiDiscrete)):
         raise ConfigError(
-            f"action {name!r} is {part}, which does not go with choices into a flat action: {INSTEAD}"
+            f"action {name!r} is {part}, which does not go with choices into one flat action: leave out choices=True"
         )
     return np.atleast_1d(part.n if isinstance(part, spaces.Discrete) else part.nvec).flatten()
 
