@@ -6,7 +6,8 @@ Parts stand one after the other in the order of their names, each row by row (C 
   ``observation`` and ``action_mask``, as PettingZoo has it.
 * **Actions** are one ``Discrete`` (:class:`FlatChoice`) where there is a single choice, a ``MultiDiscrete``
   (:class:`FlatChoices`) where all are choices, else a ``Box`` (:class:`FlatActions`): bounded numbers are scaled to
-  [−1, 1], unbounded ones stay as they are, and a yes-or-no choice is yes above 0.
+  [−1, 1], unbounded ones stay as they are, and a yes-or-no choice is yes above 0. What is beyond a bound counts as
+  the bound.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class FlatActions(spaces.Box):
     """A dict of Boxes and yes-or-no choices as one ``Box``.
 
     Numbers with bounds are scaled from [−1, 1] to them; numbers without are taken as they are; a ``Discrete(2)`` is
-    yes where its number, in [−1, 1], is above 0.
+    yes where its number is above 0. The Box is ``Box(-1, 1)``, or without bounds where any number has none: of a
+    mixture some libraries sample infinity.
 
     Args:
         parts: The action space of a single agent.
@@ -56,10 +58,12 @@ class FlatActions(spaces.Box):
     def __init__(self, parts: spaces.Dict) -> None:
         self.parts = {name: parts.spaces[name] for name in sorted(parts.spaces)}
         self.sizes = {name: _size(name, part) for name, part in self.parts.items()}
-        super().__init__(*_bounds(map(_scaled, self.parts.values())), dtype=np.float32)
+        boxes = [part for part in self.parts.values() if isinstance(part, spaces.Box)]
+        limit = 1 if all(box.is_bounded() for box in boxes) else np.inf
+        super().__init__(-limit, limit, (sum(self.sizes.values()),), np.float32)
 
     def split(self, flat: Tensor) -> TensorDict:
-        """The actions that flat ones stand for; what is outside [−1, 1] counts as its nearest bound.
+        """The actions that flat ones stand for; what is beyond a bound counts as the bound.
 
         Args:
             flat: Floating point, ``[..., A]``.
@@ -260,18 +264,6 @@ def _size(name: str, part: spaces.Space) -> int:
     return math.prod(part.shape)
 
 
-def _scaled(part: spaces.Space) -> spaces.Box:
-    """The numbers that stand for a part: in [−1, 1], or without bounds as they are."""
-    if not isinstance(part, spaces.Box):
-        return spaces.Box(-1, 1, (1,), np.float32)
-    low, high = (np.where(_bounded(part), end, own) for end, own in ((-1, part.low), (1, part.high)))
-    return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
-
-
-def _bounded(part: spaces.Box) -> np.ndarray:
-    return np.isfinite(part.low) & np.isfinite(part.high)
-
-
 def _unscaled(piece: Tensor, part: spaces.Space) -> Tensor:
     """Numbers ``[..., k]`` as the part's own, in its shape."""
     if isinstance(part, spaces.Discrete):
@@ -279,5 +271,5 @@ def _unscaled(piece: Tensor, part: spaces.Space) -> Tensor:
     assert isinstance(part, spaces.Box)
     low, high = (piece.new_tensor(bound).flatten() for bound in (part.low, part.high))
     scaled = low + (piece.clamp(-1, 1) + 1) / 2 * (high - low)
-    own = torch.where(torch.from_numpy(_bounded(part)).to(piece.device).flatten(), scaled, piece)
+    own = torch.where(low.isfinite() & high.isfinite(), scaled, piece.clamp(low, high))
     return own.reshape(*piece.shape[:-1], *part.shape)
