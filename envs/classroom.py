@@ -30,7 +30,7 @@ an input (e.g. `1×28×28`).
 | `time` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
-Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains.
+Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains.
 
 | key | space | meaning |
 |---|---|---|
