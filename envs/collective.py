@@ -31,7 +31,8 @@ zero (the mean) outside of one's own part. Where slices are private ("own", "cla
 answers the *public* slice, unlabelled, and labels are those of one's own.
 
 ## Action Space
-Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
+Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains, and its bid counts for
+nothing.
 
 | key | space | meaning |
 |---|---|---|

@@ -433,16 +433,18 @@ def test_pettingzoos_max_cycles(id):
 
 
 def test_registries_import_the_package_themselves():
-    """``studyhall:`` in front of an id stands for an import, in a process that has none."""
+    """Gymnasium's by ``studyhall:`` in front of an id, in a process without an import; PettingZoo's knows no such."""
     code = """
 import gymnasium, sys
 assert "studyhall" not in sys.modules
 env = gymnasium.make("studyhall:studyhall/swarm-v0", horizon=4)
 many = gymnasium.make_vec("studyhall:studyhall/swarm-v0", num_envs=2)
-print(env.reset(seed=0)[0].keys() == many.reset(seed=0)[0].keys(), env.spec.max_episode_steps, many.num_envs)
+from pettingzoo.env_registry.registration import make
+named = make("parallel", "studyhall/swarm-v0")
+print(env.reset(seed=0)[0].keys() == many.reset(seed=0)[0].keys(), env.spec.max_episode_steps, many.num_envs, named)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "4", "2"]
+    assert done.stdout.split() == ["True", "4", "2", "swarm-v0"]
 
 
 def test_registering_twice(recwarn):
