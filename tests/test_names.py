@@ -2,15 +2,11 @@
 
 import inspect
 
-import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from torchrl.data import Composite
 
 from studyhall import make_env, make_world, registry
-from studyhall.envs import Outcome, World
-from studyhall.testing import check_world
 from studyhall.testing.names import TOLD, TORCHRL, reserved_names
 
 HOSTED = [
@@ -59,29 +55,3 @@ def test_infos_leave_recorders_their_names():
             *_, infos = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
         for info in infos.values():
             assert set(info) & set(TOLD) == {"metrics"}, id
-
-
-class Clock(World):
-    def __init__(self, **kwargs):
-        super().__init__(num_agents=2, horizon=4, **kwargs)
-        self.observation_space = spaces.Dict({"time": spaces.Box(0, 1, (1,), np.float32)})
-        self.action_space = spaces.Dict({"guess": spaces.Discrete(2)})
-
-    def start(self, draws, state):
-        return {}
-
-    def advance(self, state, actions, draws):
-        return Outcome(state, actions["guess"].float(), {})
-
-    def observe(self, state):
-        return {"time": (state["clock"] / 4).float()[:, None, None].expand(self.num_worlds, 2, 1)}
-
-    def summary(self, state):
-        return {}
-
-
-def test_the_suite_finds_a_reserved_name():
-    with pytest.raises(
-        AssertionError, match="observation 'time' is a name of Gymnasium's TimeAwareObservation"
-    ):
-        check_world(Clock)
