@@ -130,6 +130,7 @@ from .streams import load_dataset
 from .streams.schedule import Schedule
 from .tokens import Glimpses, Tokens, agreement, dominance, spend
 from .validation import afford, real, whole
+from .weights import Weights
 from .world import Outcome, TensorDict, World
 
 SPENDINGS = ("top_k", "sample")
@@ -248,9 +249,9 @@ class Allocation(World):
         )
         self.action_space = spaces.Dict(
             {
-                "relevance": spaces.Box(0, 1, (rows, t), np.float32),
+                "relevance": Weights(rows, t),
                 "bids": spaces.Box(0, 1, (rows,), np.float32),
-                "answers_relevance": spaces.Box(0, 1, (exam_size, t), np.float32),
+                "answers_relevance": Weights(exam_size, t),
                 "answers_bids": spaces.Box(0, 1, (exam_size,), np.float32),
             }
         )

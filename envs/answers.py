@@ -18,6 +18,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from .exam import distributions
+from .weights import Weights
 
 _LEAST = 1e-30  # probability whose logarithm is still taken
 
@@ -38,7 +39,7 @@ class Classes:
 
     def space(self, rows: int) -> spaces.Space:
         """Weights of the classes."""
-        return spaces.Box(0, np.inf, (rows, self.count), np.float32)
+        return Weights(rows, self.count)
 
     def choices(self, rows: int) -> spaces.Space:
         """One class, as a whole number."""

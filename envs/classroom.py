@@ -30,12 +30,12 @@ an input (e.g. `1×28×28`).
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
-Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains.
+Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains.
 
 | key | space | meaning |
 |---|---|---|
-| `soft_targets` | `Box(0, ∞, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
-| `answers` | `Box(0, ∞, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
+| `soft_targets` | `Box(0, 1, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
+| `answers` | `Box(0, 1, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
 | `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
 
 An answer at step t is given before learning from slice t.
@@ -125,6 +125,7 @@ from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
 from .teacher import Answer, Teacher
 from .validation import afford, real
+from .weights import Weights
 from .world import Outcome, TensorDict, World
 
 
@@ -246,8 +247,8 @@ class Classroom(World):
         self.observation_space = spaces.Dict(observed)
         self.action_space = spaces.Dict(
             {
-                "soft_targets": spaces.Box(0, np.inf, (rows, c), np.float32),
-                "answers": spaces.Box(0, np.inf, (exam_size, c), np.float32),
+                "soft_targets": Weights(rows, c),
+                "answers": Weights(exam_size, c),
                 "ask": spaces.Discrete(2),
             }
         )
@@ -517,6 +518,12 @@ class Classroom(World):
         s = self._begun()
         parts = [s["score"], s["card"], s["present"], self.budget_left(s), s["fb/heard"].flatten(1)]
         return torch.cat([part.float() for part in [*parts, (s["clock"] / self.horizon)[:, None]]], dim=1)
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`."""
+        n = self.num_agents
+        return spaces.Box(0, 1, (4 * n + n * n + 1,), np.float32)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who heard whom, accuracies, budget, and the slice's pictures."""

@@ -31,13 +31,14 @@ zero (the mean) outside of one's own part. Where slices are private ("own", "cla
 answers the *public* slice, unlabelled, and labels are those of one's own.
 
 ## Action Space
-Flat `Dict`. Rows of weights ≥ 0 are divided by their sums; an all-zero row abstains, and its bid counts for nothing.
+Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains, and its bid counts for
+nothing.
 
 | key | space | meaning |
 |---|---|---|
-| `soft_targets` | `Box(0, ∞, (B, C))` | answers on `slice` (or `public`) |
+| `soft_targets` | `Box(0, 1, (B, C))` | answers on `slice` (or `public`) |
 | `bids` | `Box(0, 1, (B,))` | how much one wants to be consulted on each; only ratios to the others' count |
-| `answers` | `Box(0, ∞, (E, C))` | answers to `exam` |
+| `answers` | `Box(0, 1, (E, C))` | answers to `exam` |
 | `answers_bids` | `Box(0, 1, (E,))` | likewise |
 
 Weights of bids: `normalised` divides by the sum; `top_k` keeps the k highest first; `votes` counts an answer as a vote

@@ -22,7 +22,7 @@ B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or
 | key | space | meaning |
 |---|---|---|
 | `message` | `Box(−bound, bound, (B, M))`; symbols: `Box(0, 1, (B, L, V))` | a row of zeros says nothing and is free |
-| `answer` | `Box(0, ∞, (B, C))` for classes, `Box(−10, 10, (B, D))` for vectors | the estimate |
+| `answer` | `Box(0, 1, (B, C))` for classes, `Box(−10, 10, (B, D))` for vectors | the estimate |
 
 Rows of weights of classes are divided by their sums; an all-zero row counts as uniform. With `choices` both are whole
 numbers: `MultiDiscrete` of V at `B×L` and of C at `B`.

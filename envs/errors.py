@@ -34,6 +34,10 @@ class UnknownName(StudyhallError, LookupError):  # noqa: N818
     """A name that no registry knows; see :func:`unknown`."""
 
 
+class UnknownArgument(UnknownName, TypeError):  # noqa: N818
+    """An argument that a world or policy does not take; see :func:`unknown_argument`."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The exception for a name that is not among the known ones.
 
@@ -46,8 +50,29 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         An :class:`UnknownName` (to be raised by the caller) that lists the near names, or all of them where
         none is near.
     """
+    return UnknownName(f"unknown {kind} {name!r}: {_known(name, known)}")
+
+
+def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgument:
+    """The exception for an argument that is not taken, in the words of Python's own.
+
+    Libraries that try arguments out expect a ``TypeError`` of "an unexpected keyword argument".
+
+    Args:
+        taker: What does not take it, e.g. ``"classroom-v0"``.
+        name: The argument.
+        known: The arguments there are.
+
+    Returns:
+        An :class:`UnknownArgument` (to be raised by the caller), as of :func:`unknown`.
+    """
+    return UnknownArgument(f"{taker} got an unexpected keyword argument {name!r}: {_known(name, known)}")
+
+
+def _known(name: str, known: Iterable[str]) -> str:
+    """The known names that are near, or all of them where none is."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
-        return UnknownName(f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?")
-    return UnknownName(f"unknown {kind} {name!r}: known are {', '.join(names) if names else 'none'}")
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"known are {', '.join(names) if names else 'none'}"

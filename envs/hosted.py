@@ -321,6 +321,11 @@ class HostedClassroom(Classroom):
         """float32 ``[W, S]``: the observations of all, one after the other."""
         return super(Classroom, self).state()
 
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`."""
+        return super(Classroom, self).state_space
+
     def state_dict(self) -> dict[str, Any]:
         """Everything, learners included."""
         self._begun()

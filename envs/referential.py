@@ -27,7 +27,7 @@ The speaker sees the target first and zeros after it; listeners see all candidat
 | key | space | meaning |
 |---|---|---|
 | `message` | `Box(0, 1, (B, L, V))`; numbers: `Box(−bound, bound, (B, M))` | a row of zeros says nothing and is free |
-| `answer` | `Box(0, ∞, (B, C))`; reconstruction: `Box(0, ∞, (B, F))` | weights of candidates, or of values |
+| `answer` | `Box(0, 1, (B, C))`; reconstruction: `Box(0, 1, (B, F))` | weights of candidates, or of values |
 
 What listeners send reaches nobody, and what the speaker answers is ignored. Weights of the candidates, or of the values
 of one attribute, are divided by their sum; all zeros count as uniform. With `choices`, in discrimination, both are
@@ -97,6 +97,7 @@ from .answers import Classes, expected_right
 from .errors import ConfigError, unknown
 from .messages import MessageWorld
 from .validation import LAST_SEED, afford, real, whole
+from .weights import Weights
 from .world import Outcome, TensorDict
 
 GAMES = ("discrimination", "reconstruction")
@@ -126,7 +127,7 @@ class Attributes:
 
     def space(self, rows: int) -> spaces.Space:
         """Weights of the values of each attribute."""
-        return spaces.Box(0, np.inf, (rows, self.count), np.float32)
+        return Weights(rows, self.count)
 
     def choices(self, rows: int) -> spaces.Space:
         """There are none."""

@@ -6,16 +6,20 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ConfigError, StudyhallError, UnknownName, unknown
+from .errors import ConfigError, StudyhallError, UnknownArgument, unknown, unknown_argument
 
 if TYPE_CHECKING:
     import gymnasium
-    from pettingzoo import AECEnv, ParallelEnv
+    from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
+    from pettingzoo import AECEnv
+    from pettingzoo.env_registry.spec import EnvSpec as PettingZooSpec
 
-    from .bridges.gymnasium import WorldVectorEnv
+    from .bridges.flat import FlatWorld
+    from .bridges.gymnasium import WorldEnv, WorldVectorEnv
+    from .bridges.pettingzoo import WorldParallelEnv
     from .bridges.sb3 import WorldVecEnv
     from .world import World
 
@@ -85,8 +89,10 @@ class EnvSpec:
             if meant in refused:
                 return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
             if meant in known:
-                return UnknownName(f"{self.id} takes no {name}: it is called {meant} here")
-        return unknown(f"argument of {self.id}", name, {*known, *of_hosts})
+                return UnknownArgument(
+                    f"{self.id} got an unexpected keyword argument {name!r}: it is called {meant!r} here"
+                )
+        return unknown_argument(self.id, name, {*known, *of_hosts})
 
     def page(self) -> str:
         """The world's documentation page."""
@@ -201,7 +207,10 @@ def spec(id: str) -> EnvSpec:
 
     Raises:
         UnknownName: Lists the near ones.
+        ConfigError: The id is no text.
     """
+    if not isinstance(id, str):
+        raise ConfigError(f"an environment id is text, such as 'classroom-v0', got {id!r}")
     name = id.removeprefix(f"{NAMESPACE}/")
     if name not in registry:
         raise unknown("environment", id, sorted(registry))
@@ -235,10 +244,14 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
 _OF_VIEWS = ("num_worlds", "autoreset", "validate")
 
 
-def _viewed(id: str, num_worlds: int, kwargs: dict[str, Any]) -> World:
+def _viewed(id: str, num_worlds: int, flat: bool, kwargs: dict[str, Any]) -> World | FlatWorld:
     """The world behind a view, which decides for itself how many worlds there are and when they reset."""
+    from .bridges.flat import FlatWorld
+    from .validation import flag
+
     _refuse_own(kwargs)
-    return make_world(id, num_worlds=num_worlds, autoreset=False, validate=True, **kwargs)
+    world = make_world(id, num_worlds=num_worlds, autoreset=False, validate=True, **kwargs)
+    return FlatWorld(world) if flag("flat", flat) else world
 
 
 def _refuse_own(kwargs: dict[str, Any]) -> None:
@@ -250,18 +263,52 @@ def _refuse_own(kwargs: dict[str, Any]) -> None:
             )
 
 
-def make_env(id: str, *, render_mode: str | None = None, **kwargs: Any) -> ParallelEnv:
-    """A PettingZoo ``ParallelEnv`` over one world; observations and actions are numpy."""
+def make_env(
+    id: str, *, render_mode: str | None = None, flat: bool = False, **kwargs: Any
+) -> WorldParallelEnv:
+    """A PettingZoo ``ParallelEnv`` over one world; observations and actions are numpy.
+
+    Args:
+        id: E.g. ``"classroom-v0"``.
+        render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
+        flat: Observations and actions are one vector each instead of dicts, for libraries that take no dicts; see
+            ``studyhall.envs.bridges.flat``.
+        **kwargs: The world's own arguments; see its page.
+
+    Raises:
+        ConfigError: An argument is wrong, or the actions have no flat form; says which argument to set.
+    """
     from .bridges.pettingzoo import WorldParallelEnv
 
-    return WorldParallelEnv(_viewed(id, 1, kwargs), spec(id).id, render_mode)
+    env = WorldParallelEnv(_viewed(id, 1, flat, kwargs), spec(id).id, render_mode)
+    env.spec = _pettingzoo_spec("parallel", id, env, {"render_mode": render_mode, "flat": flat, **kwargs})
+    return env
 
 
-def make_aec(id: str, *, render_mode: str | None = None, **kwargs: Any) -> AECEnv:
+def make_aec(id: str, *, render_mode: str | None = None, flat: bool = False, **kwargs: Any) -> AECEnv:
     """A PettingZoo ``AECEnv``: PettingZoo's own conversion of :func:`make_env`."""
     from pettingzoo.utils.conversions import parallel_to_aec
 
-    return parallel_to_aec(make_env(id, render_mode=render_mode, **kwargs))
+    env = make_env(id, render_mode=render_mode, flat=flat, **kwargs)
+    aec = parallel_to_aec(env)
+    aec.spec = _pettingzoo_spec("aec", id, env, {"render_mode": render_mode, "flat": flat, **kwargs})
+    return aec
+
+
+def _pettingzoo_spec(kind: str, id: str, env: WorldParallelEnv, kwargs: dict[str, Any]) -> PettingZooSpec:
+    """PettingZoo's spec of one environment: its registry's, with these arguments and the horizon."""
+    from pettingzoo.env_registry import registration as pettingzoo_registry
+
+    known = pettingzoo_registry.spec(kind, f"{NAMESPACE}/{spec(id).id}")  # type: ignore[arg-type]
+    return replace(known, kwargs={**known.kwargs, **kwargs}, max_cycles=env.max_cycles)
+
+
+def _gymnasium_spec(id: str, kwargs: dict[str, Any]) -> GymnasiumSpec:
+    """Gymnasium's spec of one environment: its registry's, with these arguments."""
+    import gymnasium
+
+    known = gymnasium.spec(f"{NAMESPACE}/{spec(id).id}")
+    return replace(known, kwargs={**known.kwargs, **kwargs})
 
 
 def make_vec(
@@ -270,6 +317,7 @@ def make_vec(
     *,
     autoreset_mode: str | gymnasium.vector.AutoresetMode = "NextStep",
     render_mode: str | None = None,
+    flat: bool = False,
     **kwargs: Any,
 ) -> WorldVectorEnv:
     """A Gymnasium ``VectorEnv`` over W worlds, with joint actions and the mean reward of the agents.
@@ -278,23 +326,37 @@ def make_vec(
         id: E.g. ``"classroom-v0"``.
         num_envs: W.
         autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, or Gymnasium's enum.
-        render_mode: ``"ansi"`` or ``"rgb_array"``, of world 0.
+        render_mode: ``"ansi"`` or ``"rgb_array"``, of every world, or None.
+        flat: As of :func:`make_env`; of all agents one after the other.
         **kwargs: The world's own arguments; see its page.
     """
     from .bridges.gymnasium import WorldVectorEnv
     from .validation import whole
 
     whole("num_envs", num_envs, 1)
-    return WorldVectorEnv(
-        _viewed(id, num_envs, kwargs), autoreset_mode=autoreset_mode, render_mode=render_mode
+    env = WorldVectorEnv(
+        _viewed(id, num_envs, flat, kwargs), autoreset_mode=autoreset_mode, render_mode=render_mode
     )
+    told = {"autoreset_mode": env.autoreset_mode.value, "render_mode": render_mode, "flat": flat, **kwargs}
+    how = {"num_envs": num_envs, "vectorization_mode": "vector_entry_point"}  # as gymnasium.make_vec tells it
+    env.spec = _gymnasium_spec(id, {**told, **how})
+    return env
 
 
-def make_joint(id: str, *, render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env:
-    """A Gymnasium ``Env`` over one world: one controller acts for all agents."""
+def make_joint(id: str, *, render_mode: str | None = None, flat: bool = False, **kwargs: Any) -> WorldEnv:
+    """A Gymnasium ``Env`` over one world: one controller acts for all agents.
+
+    Args:
+        id: E.g. ``"classroom-v0"``.
+        render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
+        flat: As of :func:`make_env`; of all agents one after the other.
+        **kwargs: The world's own arguments; see its page.
+    """
     from .bridges.gymnasium import WorldEnv
 
-    return WorldEnv(_viewed(id, 1, kwargs), render_mode=render_mode)
+    env = WorldEnv(_viewed(id, 1, flat, kwargs), render_mode=render_mode)
+    env.spec = _gymnasium_spec(id, {"render_mode": render_mode, "flat": flat, **kwargs})
+    return env
 
 
 def make_sb3(
@@ -304,6 +366,7 @@ def make_sb3(
     seed: int | None = None,
     domain: str = "train",
     render_mode: str | None = None,
+    flat: bool = False,
     **kwargs: Any,
 ) -> WorldVecEnv:
     """A Stable-Baselines3 ``VecEnv`` with W·N sub-environments, one for every agent of every world.
@@ -321,38 +384,48 @@ def make_sb3(
         seed: Of the first reset; world w gets ``seed + w``. SB3's own ``seed`` argument comes after it.
         domain: ``"train"``, ``"eval"`` or ``"demo"``: equal seeds in different domains are unrelated worlds.
         render_mode: ``"rgb_array"``, or None.
+        flat: Observations are one vector too, as of :func:`make_env`: for ``"MlpPolicy"``, and for algorithms that
+            take no dicts. Policies over them are saved by SB3's own ``model.save`` alone.
         **kwargs: The world's own arguments; see its page.
 
     Raises:
         ConfigError: The world's actions are unbounded or too many for SB3; says which form to use instead.
     """
     from .bridges.sb3 import WorldVecEnv
+    from .validation import flag
 
     _refuse_own(kwargs)
+    flag("flat", flat)
     world = make_world(id, num_worlds=num_worlds, autoreset=True, **kwargs)
     origin = {"env": spec(id).id, "env_kwargs": kwargs}
-    return WorldVecEnv(world, seed=seed, domain=domain, render_mode=render_mode, origin=origin)
+    return WorldVecEnv(world, seed=seed, domain=domain, render_mode=render_mode, origin=origin, flat=flat)
 
 
 # ---- entry points of the other registries; their `make` has an `id` of its own, so ours is `env_id` ----
 
 
-def _gymnasium_env(env_id: str, **kwargs: Any) -> gymnasium.Env:
+def _gymnasium_env(env_id: str, **kwargs: Any) -> WorldEnv:
     return make_joint(env_id, **kwargs)
 
 
-def _gymnasium_vec(env_id: str, **kwargs: Any) -> WorldVectorEnv:
-    return make_vec(env_id, **kwargs)
+def _gymnasium_vec(env_id: str, max_episode_steps: int | None = None, **kwargs: Any) -> WorldVectorEnv:
+    return make_vec(env_id, **_with_horizon(env_id, kwargs, max_episode_steps))
 
 
-def _pettingzoo_parallel(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> ParallelEnv:
-    return make_env(env_id, **_with_horizon(kwargs, max_cycles))
+def _pettingzoo_parallel(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> WorldParallelEnv:
+    return make_env(env_id, **_with_horizon(env_id, kwargs, max_cycles))
 
 
 def _pettingzoo_aec(env_id: str, max_cycles: int | None = None, **kwargs: Any) -> AECEnv:
-    return make_aec(env_id, **_with_horizon(kwargs, max_cycles))
+    return make_aec(env_id, **_with_horizon(env_id, kwargs, max_cycles))
 
 
-def _with_horizon(kwargs: dict[str, Any], max_cycles: int | None) -> dict[str, Any]:
-    """PettingZoo's word for the horizon, as ours."""
-    return kwargs if max_cycles is None else {**kwargs, "horizon": max_cycles}
+def _with_horizon(env_id: str, kwargs: dict[str, Any], steps: int | None) -> dict[str, Any]:
+    """The other registries' word for the horizon, as ours; an episode has one step more than rounds."""
+    if steps is None:
+        return kwargs
+    if "horizon" in spec(env_id).arguments():
+        return {**kwargs, "horizon": steps}
+    from .validation import whole
+
+    return {**kwargs, "rounds": whole("max_cycles, or max_episode_steps,", steps, 2) - 1}

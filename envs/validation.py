@@ -12,7 +12,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, ConfigError
+from .errors import ActionError, ConfigError, unknown
+from .weights import ROUNDING, Weights
 
 MOST = 2**31 - 1
 """The greatest whole number that an argument takes where nothing closer bounds it."""
@@ -105,6 +106,27 @@ def _finite(value: Any) -> bool:
     return bool(abs(value) < math.inf)  # also of whole numbers that are beyond floats
 
 
+def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
+    """The options of a reset, if they are known ones.
+
+    Args:
+        options: What the user passed.
+        known: The options there are.
+
+    Raises:
+        ConfigError: They are no mapping.
+        UnknownName: One is not known; lists those there are.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {options!r}")
+    for name in options:
+        if name not in known:
+            raise unknown("reset option", str(name), known)
+    return dict(options)
+
+
 def _within(value: Any, low: float, high: float | None) -> bool:
     return bool(low <= value and (high is None or value <= high))
 
@@ -180,10 +202,17 @@ def check_values(
     """
     for key, part in space.spaces.items():
         value = actions[key].detach()
-        if isinstance(part, spaces.Box):
+        if isinstance(part, Weights):
+            cure = "rows of weights are divided by their sum, so divide by the maximum first"
+            faults: tuple[tuple[Tensor, str], ...] = (
+                (~torch.isfinite(value), "is not finite (NaN or infinite)"),
+                (value < 0, "is outside [0, 1]"),
+                (value > 1 + ROUNDING, f"is outside [0, 1]: {cure}"),
+            )
+        elif isinstance(part, spaces.Box):
             low, high = (torch.from_numpy(bound).to(value.device) for bound in (part.low, part.high))
             bounds = f"[{float(part.low.min()):g}, {float(part.high.max()):g}]"
-            faults: tuple[tuple[Tensor, str], ...] = (
+            faults = (
                 (~torch.isfinite(value), "is not finite (NaN or infinite)"),
                 ((value < low) | (value > high), f"is outside {bounds}"),
             )

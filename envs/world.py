@@ -34,7 +34,7 @@ from . import rng
 from .arguments import as_seeds, find_device
 from .errors import ActionError, ConfigError, EpisodeEnded
 from .saving import check_saved
-from .validation import MOST_WORLDS, afford, check_actions, check_values, flag, whole
+from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
 
@@ -190,10 +190,13 @@ class World(ABC):
             mask: bool ``[W]``; other worlds stay bit-identical. None resets all.
             options: ``{"domain": "train" | "eval" | "demo"}``: equal seeds in different domains are
                 unrelated worlds. A seed given without a domain is a training seed; without a seed the
-                domain stays. Other entries are left to views and wrappers.
+                domain stays.
+
+        Raises:
+            UnknownName: An option is not known. Views and wrappers take out those of their own.
         """
         chosen = self._world_mask(mask)
-        domain = (options or {}).get("domain", self.domain if seed is None else "train")
+        domain = check_options(options).get("domain", self.domain if seed is None else "train")
         if domain not in rng.DOMAINS:
             raise ConfigError(f"unknown seed domain {domain!r}: use one of {', '.join(rng.DOMAINS)}")
         if not self._state and not chosen.all():
@@ -361,6 +364,16 @@ class World(ABC):
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
         obs = self.obs
         return torch.cat([obs[key].flatten(1).float() for key in sorted(obs)], dim=1)
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`, ``(S,)``; a world with a state of its own has one of its own."""
+        parts = [self.observation_space[key] for key in sorted(self.observation_space.spaces)]
+        low, high = (
+            np.concatenate([np.tile(getattr(part, bound).ravel(), self.num_agents) for part in parts])
+            for bound in ("low", "high")
+        )
+        return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
     def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
         """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""

@@ -61,7 +61,7 @@ def main() -> None:
             actions[agent] = student.act(observations[agent])
         observations, rewards, terminations, truncations, infos = env.step(actions)
     for agent in students:
-        episode = infos[agent]["episode"]
+        episode = infos[agent]["metrics"]
         print(
             f"{agent}: {episode['exam_accuracy']:.1%} of {exam} exam items right, return {episode['return']:.2f}"
         )

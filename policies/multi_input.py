@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor
 
-from ..envs.bridges.flat import FlatActions, FlatChoices, flat_space
+from ..envs.bridges.flat import Flat, trainable_space
 from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
 from .files import damaged, read, save
@@ -45,7 +45,7 @@ class MultiInputPolicy(Policy):
             ConfigError: It takes none.
         """
         super().bind(world)
-        self._space = action_space(world)
+        self._space: Flat = trainable_space(world.action_space)
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Actions ``[W, N, …]``."""
@@ -54,10 +54,7 @@ class MultiInputPolicy(Policy):
             seen = {name: value.flatten(0, 1) for name, value in obs.items()}
             chosen = self.policy.get_distribution(seen).get_actions(deterministic=True)
         flat = chosen.unflatten(0, (world.num_worlds, world.num_agents))
-        if isinstance(self._space, (FlatActions, FlatChoices)):
-            return self._space.split(flat)
-        ((name, part),) = world.action_space.spaces.items()
-        return {name: flat + int(part.start)}  # type: ignore[attr-defined]
+        return self._space.split(flat)
 
 
 class LearnedMultiInput(MultiInputPolicy):
@@ -104,25 +101,15 @@ class LearnedMultiInput(MultiInputPolicy):
                     f"{self.about.get('env_kwargs')}"
                 )
         try:
-            policy = network(world.observation_space, action_space(world), _layers(self._weights))
+            policy = network(
+                world.observation_space, trainable_space(world.action_space), _layers(self._weights)
+            )
             policy.load_state_dict(self._weights)
         except (RuntimeError, TypeError) as fault:
             raise damaged(self.source) from fault
         policy.set_training_mode(False)
         super().__init__(policy.requires_grad_(False).to(world.device))
         super().bind(world)
-
-
-def action_space(world: World) -> spaces.Space:
-    """What ``make_sb3`` tells Stable-Baselines3 of a world's actions.
-
-    Raises:
-        ConfigError: They do not go into a flat action.
-    """
-    parts = list(world.action_space.spaces.values())
-    if len(parts) == 1 and isinstance(parts[0], spaces.Discrete):
-        return spaces.Discrete(int(parts[0].n))
-    return flat_space(world.action_space)
 
 
 def network(observed: spaces.Dict, acted: spaces.Space, layers: Sequence[int]) -> MultiInputActorCriticPolicy:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .policy import Policy
@@ -94,5 +94,5 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
     known, others = arguments_of(factory)
     for argument in kwargs:
         if argument not in known and not others:
-            raise unknown(f"argument of policy {name}", argument, known)
+            raise unknown_argument(f"policy {name}", argument, known)
     return factory(**{**found.kwargs, **kwargs})

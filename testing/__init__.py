@@ -9,8 +9,8 @@
     check_exam_blind(MyPolicy, "classroom-v0", agents=3)
 
 The checks are small functions: of steps in ``steps.py``, of runs against their twins in
-``twins.py``, of the PettingZoo and Gymnasium views in ``views.py``. Each raises an
-AssertionError of one line that names the world, the property, the key and the step.
+``twins.py``, of the PettingZoo and Gymnasium views in ``views.py``, of what things are called in
+``names.py``. Each raises an AssertionError of one line that names the world, the property, the key and the step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor
 from ..envs.errors import ConfigError
 from ..envs.registration import make_world, spec
 from ..envs.world import World
-from . import steps, twins, views
+from . import names, steps, twins, views
 from .tools import Subject, leaves, same, seeded
 
 HORIZON = 12
@@ -36,6 +36,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     *steps.CHECKS,
     *twins.CHECKS,
     *views.CHECKS,
+    *names.CHECKS,
 ]
 """All checks of a world, in the order in which they run."""
 

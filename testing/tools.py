@@ -13,11 +13,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..envs.bridges.flat import MASK, FlatWorld
 from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
-
-MASK = "action_mask"
-"""The observation that says which choices there are: PettingZoo's name for it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Subject:
             self.require(same(value, second[key], tolerance), property, f"{key!r} differs", step)
 
 
-def walk_length(world: World) -> int:
+def walk_length(world: World | FlatWorld) -> int:
     """Steps that lead through a whole episode and some way into the next."""
     return world.horizon + 3
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -17,11 +18,14 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from pettingzoo import ParallelEnv
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 from pettingzoo.test.render_test import collect_render_results
+from pettingzoo.test.state_test import state_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
 from ..envs.bridges.arrays import by_key, to_arrays, to_tensors
+from ..envs.bridges.flat import FlatWorld
 from ..envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from ..envs.bridges.pettingzoo import WorldParallelEnv
+from ..envs.errors import ConfigError
 from .tools import MASK, Subject, global_generators_untouched, leaves, same, walk_length
 from .twins import DRIFT, ROUNDING
 
@@ -30,9 +34,11 @@ EXPECTED_WARNINGS = (
     "Observation is not a NumPy array",
     "Observation space for each agent probably should be",
     "Action space for each agent probably should be",
-    # Inputs are real numbers, and rows of weights have no upper bound.
+    # Inputs are real numbers, without bounds.
     ".*minimum value is -infinity",
     ".*maximum value is infinity",
+    ".*minimum state space value is -infinity",
+    ".*maximum state space value is infinity",
     ".*we recommend using a symmetric and normalized space",
 )
 
@@ -53,6 +59,13 @@ def check_pettingzoo_aec(subject: Subject) -> None:
         api_test(parallel_to_aec(_parallel(subject)), num_cycles=cycles)
     with _foreign(subject, "PettingZoo's seed_test"):
         seed_test(lambda: parallel_to_aec(_parallel(subject)), num_cycles=cycles)
+
+
+def check_pettingzoo_state(subject: Subject) -> None:
+    """PettingZoo's ``state_test``, on both its forms."""
+    with _foreign(subject, "PettingZoo's state_test"):
+        env = _parallel(subject)
+        state_test(parallel_to_aec(_parallel(subject)), env, num_cycles=walk_length(env.world))
 
 
 def check_render(subject: Subject) -> None:
@@ -94,11 +107,11 @@ def check_pettingzoo_dicts(subject: Subject) -> None:
                 agent,
                 t,
             )
-            stable = infos[agent].keys() - {"episode"}
+            stable = infos[agent].keys() - {"metrics"}
             told = stable if told is None else told
             subject.require(stable == told, "the keys of infos must not change", agent, t)
             subject.require(
-                ("episode" in infos[agent]) == ended[0], "infos must tell metrics at the end only", agent, t
+                ("metrics" in infos[agent]) == ended[0], "infos must tell metrics at the end only", agent, t
             )
             for key, value in leaves(infos[agent]):
                 subject.require(
@@ -195,6 +208,51 @@ def check_gymnasium_vector(subject: Subject) -> None:
             )
 
 
+def check_flat(subject: Subject) -> None:
+    """Flat views hold what views by name do, in the order of names, and pass the same foreign tests."""
+
+    def make(**kwargs: Any) -> WorldEnv:
+        env = WorldEnv(FlatWorld(subject.world(validate=True)), **kwargs)
+        env.action_space.seed(3)
+        return env
+
+    try:
+        env = make()
+    except ConfigError:
+        return  # choices and numbers do not go into one action
+    env.spec = EnvSpec("Checked-v0", entry_point=make)
+    with _foreign(subject, "Gymnasium's check_env of the flat view"):
+        check_env(env)
+    with _foreign(subject, "PettingZoo's parallel_api_test of the flat view"):
+        parallel_api_test(_parallel(subject, flat=True), num_cycles=walk_length(env.world))
+    flat, named = _parallel(subject, flat=True), _parallel(subject)
+    seen, expected = flat.reset(seed=2)[0], named.reset(seed=2)[0]
+    for t in range(named.world.horizon):
+        for agent in named.agents:
+            one, parts = seen[agent], expected[agent]
+            names = [name for name in sorted(parts) if name != MASK]
+            joined = np.concatenate([parts[name].ravel().astype(np.float32) for name in names])
+            same_mask = not isinstance(one, dict) or same(one[MASK], parts[MASK])
+            numbers = one["observation"] if isinstance(one, dict) else one
+            subject.require(
+                same_mask and same(numbers, joined), "a flat view must observe as one by name", agent, t
+            )
+        actions = _actions(flat, seen)
+        world = named.world
+        batch = torch.stack([torch.as_tensor(actions[agent]) for agent in named.agents])
+        split = flat.action_space(named.agents[0]).split(batch)  # type: ignore[attr-defined]
+        single = len(world.action_space.spaces) == 1
+        by_name = {
+            agent: next(iter(split.values()))[i] if single else {key: part[i] for key, part in split.items()}
+            for i, agent in enumerate(named.agents)
+        }
+        seen, paid, *_ = flat.step(actions)
+        expected, due, *_ = named.step(by_name)
+        subject.require(paid == due, "a flat view must pay as one by name", step=t)
+        if not named.agents:
+            return
+
+
 def check_autoreset_modes(subject: Subject) -> None:
     """In every autoreset mode the vector view equals Gymnasium's ``SyncVectorEnv`` of single views."""
     for mode in AutoresetMode:
@@ -250,11 +308,13 @@ def _told(infos: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
 CHECKS: list[Callable[[Subject], None]] = [
     check_pettingzoo_parallel,
     check_pettingzoo_aec,
+    check_pettingzoo_state,
     check_render,
     check_pettingzoo_dicts,
     check_pettingzoo_engine,
     check_gymnasium_env,
     check_gymnasium_vector,
+    check_flat,
     check_autoreset_modes,
 ]
 
@@ -262,15 +322,17 @@ CHECKS: list[Callable[[Subject], None]] = [
 # ---- helpers ----------------------------------------------------------------------------------------
 
 
-def _parallel(subject: Subject, render_mode: str | None = None) -> WorldParallelEnv:
-    env = WorldParallelEnv(subject.world(validate=True), subject.name, render_mode)
+def _parallel(subject: Subject, render_mode: str | None = None, *, flat: bool = False) -> WorldParallelEnv:
+    world = subject.world(validate=True)
+    env = WorldParallelEnv(FlatWorld(world) if flat else world, subject.name, render_mode)
     for i, agent in enumerate(env.possible_agents):
         env.action_space(agent).seed(i)  # what is sampled is the same in every run
     return env
 
 
 def _actions(env: ParallelEnv, seen: dict[str, Any]) -> dict[str, Any]:
-    return {agent: env.action_space(agent).sample(mask=seen[agent].get(MASK)) for agent in env.agents}
+    masks = {agent: one.get(MASK) if isinstance(one, dict) else None for agent, one in seen.items()}
+    return {agent: env.action_space(agent).sample(mask=masks[agent]) for agent in env.agents}
 
 
 def _joint_actions(env: WorldVectorEnv, seen: dict[str, Any]) -> Any:

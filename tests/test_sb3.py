@@ -16,9 +16,9 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import studyhall
 from studyhall.envs import Outcome, World, rng
-from studyhall.envs.bridges.flat import FlatActions
+from studyhall.envs.bridges.flat import FlatActions, trainable_space
 from studyhall.envs.bridges.sb3 import WorldVecEnv
-from studyhall.envs.errors import ActionError, ConfigError, UnknownName
+from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
 from studyhall.policies import make_policy
 from studyhall.policies.learned import LearnedPolicy, ScorerPolicy
 from studyhall.policies.sb3 import SetPolicy, save_policy
@@ -269,8 +269,10 @@ def test_what_sb3_asks_of_sub_environments():
 
 def test_action_masks():
     env = tiny(actions="discrete")
+    assert env.has_attr("action_masks")  # evaluations ask before they reset
+    with pytest.raises(EpisodeEnded, match="before the first reset"):
+        env.env_method("action_masks")
     obs = env.reset()
-    assert env.has_attr("action_masks")
     for _ in range(2):
         masks = np.stack(env.env_method("action_masks"))
         assert masks.dtype == bool
@@ -278,6 +280,28 @@ def test_action_masks():
         assert not masks.all()
         np.testing.assert_array_equal(env.env_method("action_masks", indices=[4])[0], masks[4])
         obs, _, _, _ = env.step(np.zeros(6, dtype=int))
+
+
+@pytest.mark.parametrize("actions", ["gated", "discrete"])
+def test_flat_observations(actions):
+    """One vector in the order of names, with the masks beside it where there are some."""
+    named, flat = tiny(actions=actions), WorldVecEnv(Tiny(num_worlds=2, actions=actions), seed=0, flat=True)
+    obs, seen = named.reset(), flat.reset()
+    flat.action_space.seed(0)
+    for _ in range(6):
+        joined = np.concatenate([obs[k].reshape(6, -1) for k in sorted(obs) if k != "action_mask"], axis=1)
+        numbers = seen["observation"] if actions == "discrete" else seen
+        np.testing.assert_array_equal(numbers, joined)
+        given = np.stack([flat.action_space.sample() for _ in range(6)])
+        obs, reward, _, _ = named.step(given)
+        seen, same, _, infos = flat.step(given)
+        np.testing.assert_array_equal(reward, same)
+    last = infos[3]["terminal_observation"]
+    assert last in flat.observation_space
+    if actions == "discrete":
+        assert np.stack(flat.env_method("action_masks")).shape == (6, 4)
+    else:
+        PPO("MlpPolicy", flat, n_steps=4, batch_size=12, n_epochs=1, device="cpu").learn(24)
 
 
 def test_pictures():
@@ -312,7 +336,7 @@ def test_flat_actions_scale_and_decide():
 )
 def test_actions_that_do_not_go_flat(part, words):
     with pytest.raises(ConfigError) as caught:
-        FlatActions(spaces.Dict({"it": part, "ask": spaces.Discrete(2)}))
+        trainable_space(spaces.Dict({"it": part, "ask": spaces.Discrete(2)}))
     assert all(word in one_line(caught) for word in words)
 
 

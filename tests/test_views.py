@@ -6,6 +6,8 @@ import pickle
 import subprocess
 import sys
 import warnings
+from functools import partial
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -16,12 +18,14 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.vector import AutoresetMode
 from pettingzoo.env_registry.registration import make as pettingzoo_make
 from pettingzoo.env_registry.registration import spec as pettingzoo_spec
+from pettingzoo.test.max_cycles_test import max_cycles_test
 
 import studyhall
 from studyhall.envs.bridges.arrays import to_arrays
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
+from studyhall.envs.registration import make_joint
 from studyhall.envs.world import Outcome, World
 
 SMALL = {"agents": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
@@ -324,16 +328,123 @@ def test_pettingzoo_make():
     assert aec.agents == []
 
 
-@pytest.mark.parametrize(
-    "make", [studyhall.make_env, studyhall.make_aec, studyhall.make_vec, studyhall.make_world]
-)
+MAKES = [studyhall.make_env, studyhall.make_aec, studyhall.make_vec, make_joint, studyhall.make_sb3]
+
+
+@pytest.mark.parametrize("make", [*MAKES, studyhall.make_world])
 def test_unknown_names_list_near_ones(make):
     with pytest.raises(UnknownName, match="did you mean 'classroom-v0'") as caught:
         make("clasroom-v0")
     one_line(caught)
-    with pytest.raises(UnknownName, match="'agents'") as caught:
-        make("classroom-v0", agnets=3)
+    # Libraries that try an argument out look for Python's own words.
+    for error in (UnknownName, TypeError):
+        with pytest.raises(
+            error, match="unexpected keyword argument 'agnets': did you mean 'agents'"
+        ) as caught:
+            make("classroom-v0", agnets=3)
+        one_line(caught)
+
+
+@pytest.mark.parametrize("make", [*MAKES, studyhall.make_world])
+@pytest.mark.parametrize("id", [3, None, ["classroom-v0"]])
+def test_what_is_no_id(make, id):
+    with pytest.raises(ConfigError, match="an environment id is text, such as 'classroom-v0'") as caught:
+        make(id)
     one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (studyhall.make_vec, {"num_envs": "x"}, "num_envs must be a whole number of at least 1, got 'x'"),
+        (studyhall.make_sb3, {"num_worlds": "x"}, "num_worlds must be a whole number of at least 1, got 'x'"),
+        (studyhall.make_world, {"num_worlds": 0}, "num_worlds must be a whole number of at least 1, got 0"),
+        *((make, {"flat": 1}, "flat must be true or false, got 1") for make in MAKES),
+        *((make, {"render_mode": 5}, "render_mode 5") for make in MAKES),
+    ],
+)
+def test_arguments_of_the_views(make, arguments, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make("swarm-v0", **{"actions": "coefficients", **arguments})
+    one_line(caught)
+
+
+def test_options_that_a_reset_does_not_know():
+    views = [make("swarm-v0", actions="coefficients") for make in (studyhall.make_env, make_joint)]
+    for view in [*views, studyhall.make_world("swarm-v0"), gymnasium.make("studyhall/swarm-v0")]:
+        with pytest.raises(UnknownName, match="unknown reset option 'students': known are domain") as caught:
+            view.reset(options={"agents": 5})
+        one_line(caught)
+        with pytest.raises(ConfigError, match="options of a reset must be a dict") as caught:
+            view.reset(options=5)
+        view.reset(options={"domain": "eval"})
+    vector = studyhall.make_vec("swarm-v0", 2)
+    with pytest.raises(UnknownName, match="'reset_masks': did you mean 'reset_mask'"):
+        vector.reset(options={"reset_masks": np.array([True, False])})
+    sb3 = studyhall.make_sb3("swarm-v0", actions="coefficients")
+    sb3.set_options({"agents": 5})
+    with pytest.raises(UnknownName, match="known are domain"):
+        sb3.reset()
+
+
+def test_every_environment_tells_its_own_horizon():
+    """As ``spec.max_episode_steps``, without a wrapper that cuts episodes."""
+    made = {
+        "gymnasium.make": gymnasium.make(FULL, **{**SMALL, "horizon": 500}),
+        "gymnasium.make_vec": gymnasium.make_vec(FULL, num_envs=2, **{**SMALL, "horizon": 500}),
+        "make_joint": make_joint("classroom-v0", **{**SMALL, "horizon": 500}),
+        "make_vec": studyhall.make_vec("classroom-v0", 2, **{**SMALL, "horizon": 500}),
+    }
+    for name, env in made.items():
+        assert env.spec.max_episode_steps == 500, name
+        assert env.spec.id == FULL, name
+        assert "TimeLimit" not in str(env), name
+    assert gymnasium.spec(FULL).max_episode_steps is None
+    assert gymnasium.make("studyhall/consensus-v0", rounds=4).spec.max_episode_steps == 5
+    for vector in (made["gymnasium.make_vec"], made["make_vec"]):
+        again = gymnasium.make_vec(vector.spec)
+        assert (again.num_envs, again.unwrapped.world.horizon, again.spec.max_episode_steps) == (2, 500, 500)
+    assert gymnasium.make(made["make_joint"].spec).unwrapped.world.horizon == 500
+    sooner = gymnasium.make(FULL, max_episode_steps=2, **SMALL)
+    assert sooner.spec.max_episode_steps == 2
+    sooner.reset(seed=0)
+    assert [sooner.step(sooner.action_space.sample())[3] for _ in range(2)] == [False, True]
+    parallel, aec = (make("classroom-v0", **SMALL) for make in (studyhall.make_env, studyhall.make_aec))
+    assert parallel.spec.max_cycles == aec.spec.max_cycles == 3
+    assert pettingzoo_make("parallel", parallel.spec).max_cycles == 3
+    again = pettingzoo_make("aec", aec.spec)
+    again.reset(seed=0)
+    turns = sum(1 for agent in again.agent_iter() if again.step(_turn(again, agent)) is None)
+    assert turns == 3 * 2 + 2
+
+
+def _turn(aec, agent):
+    return None if aec.terminations[agent] or aec.truncations[agent] else aec.action_space(agent).sample()
+
+
+@pytest.mark.parametrize("id", sorted(studyhall.registry))
+def test_pettingzoos_max_cycles(id):
+    full = f"studyhall/{id}"
+    max_cycles_test(
+        SimpleNamespace(
+            parallel_env=partial(pettingzoo_make, "parallel", full), env=partial(pettingzoo_make, "aec", full)
+        )
+    )
+
+
+def test_registries_import_the_package_themselves():
+    """Gymnasium's by ``studyhall:`` in front of an id, in a process without an import; PettingZoo's knows no such."""
+    code = """
+import gymnasium, sys
+assert "studyhall" not in sys.modules
+env = gymnasium.make("studyhall:studyhall/swarm-v0", horizon=4)
+many = gymnasium.make_vec("studyhall:studyhall/swarm-v0", num_envs=2)
+from pettingzoo.env_registry.registration import make
+named = make("parallel", "studyhall/swarm-v0")
+print(env.reset(seed=0)[0].keys() == many.reset(seed=0)[0].keys(), env.spec.max_episode_steps, many.num_envs, named)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "4", "2", "swarm-v0"]
 
 
 def test_registering_twice(recwarn):
@@ -370,7 +481,12 @@ BAD = {
     "overflowing": (spoil("answers", np.full((10, 10), 1e300)), "'answers' of student_1 .* not finite"),
     "negative": (
         spoil("soft_targets", -np.ones((4, 10))),
-        r"'soft_targets' of student_1 .* outside \[0, inf\]",
+        r"'soft_targets' of student_1 .* outside \[0, 1\]$",
+    ),
+    "not divided": (
+        spoil("soft_targets", np.full((4, 10), 7.0)),
+        r"'soft_targets' of student_1 \(world 0\) is outside \[0, 1\]: rows of weights are divided by their sum, "
+        "so divide by the maximum first",
     ),
     "misshapen": (
         spoil("answers", np.ones((10, 9))),
@@ -524,11 +640,11 @@ def test_parallel_step():
         assert all(type(reward) is float for reward in rewards.values())
         assert list(truncated.values()) == [t == 3, t == 3]
         assert list(terminated.values()) == [False, False]
-        assert ("episode" in infos["student_1"]) == (t == 3)
+        assert ("metrics" in infos["student_1"]) == (t == 3)
         assert type(infos["student_0"]["bytes"]) is float
         assert infos["student_0"]["bytes"] == 4 * 10 * 4  # one peer: 4 rows, 10 classes, 4 bytes
         assert obs["student_0"]["elapsed"] == np.float32(t / 3)
-    assert infos["student_0"]["episode"]["bytes"] == 3 * 160.0
+    assert infos["student_0"]["metrics"]["bytes"] == 3 * 160.0
     assert env.state().dtype == np.float32
 
 
@@ -603,6 +719,87 @@ def test_a_single_action_of_all_is_one_array():
     assert reward.tolist() == [0, 1, 2, 3]
     with pytest.raises(ActionError, match=r"'door' must have shape \(4, 2\), got \(2,\)"):
         many.step([1, 2])
+
+
+def test_choices_of_all_stay_choices():
+    talk = {"slice_size": 2, "rounds": 3, "vocabulary": 5, "length": 2, "choices": True, "agents": 3}
+    one = gymnasium.make("studyhall/consensus-v0", **talk)
+    assert one.action_space["message"] == spaces.MultiDiscrete(np.full((3, 2, 2), 5))
+    assert one.action_space["answer"] == spaces.MultiDiscrete(np.full((3, 2), 10))
+    assert spaces.flatten(one.action_space, one.action_space.sample()).shape == (3 * 2 * (2 * 5 + 10),)
+    many = studyhall.make_vec("consensus-v0", 4, **talk)
+    for env, lead in ((one, ()), (many, (4,))):
+        env.reset(seed=0)
+        actions = env.action_space.sample()
+        assert actions["message"].shape == (*lead, 3, 2, 2)
+        env.step(actions)
+        with pytest.raises(ActionError, match=r"'message' of witness_0 .* outside 0…4"):
+            env.step({**actions, "message": actions["message"] * 0 + 5})
+
+
+# ---- flat views --------------------------------------------------------------------------------------
+
+
+def test_flat_views_are_of_one_vector():
+    """By the order of names; of the joint views, agent after agent."""
+    small = {"agents": 3, "horizon": 4, "actions": "velocity", "dimensions": 2}
+    by_name, flat = (
+        studyhall.make_env("swarm-v0", **small),
+        studyhall.make_env("swarm-v0", flat=True, **small),
+    )
+    parts = by_name.observation_space("particle_0").spaces
+    size = sum(int(np.prod(part.shape)) for part in parts.values())
+    assert flat.observation_space("particle_0").shape == (size,)
+    assert flat.observation_space("particle_0").sizes == {
+        k: int(np.prod(parts[k].shape)) for k in sorted(parts)
+    }
+    seen, named = flat.reset(seed=1)[0], by_name.reset(seed=1)[0]
+    joined = {agent: np.concatenate([obs[k].ravel() for k in sorted(obs)]) for agent, obs in named.items()}
+    for agent, expected in joined.items():
+        assert seen[agent].dtype == np.float32
+        np.testing.assert_array_equal(seen[agent], expected)
+    np.testing.assert_array_equal(
+        make_joint("swarm-v0", flat=True, **small).reset(seed=1)[0], np.concatenate(list(joined.values()))
+    )
+    vec = gymnasium.make_vec("studyhall/swarm-v0", num_envs=2, flat=True, **small)
+    obs, _ = vec.reset(seed=1)
+    assert obs.shape == (2, 3 * size)
+    np.testing.assert_array_equal(obs[0], np.concatenate(list(joined.values())))
+    assert vec.single_action_space == spaces.Box(-1, 1, (6,))
+    flown = flat.step({agent: np.float32([0.5, -2]) for agent in flat.agents})  # beyond −1 is −1
+    also = by_name.step({agent: np.float32([1, -2]) for agent in by_name.agents})
+    assert flown[1] == also[1]
+    env = studyhall.make_aec("swarm-v0", flat=True, **small)
+    env.reset(seed=1)
+    np.testing.assert_array_equal(env.observe("particle_1"), joined["particle_1"])
+    with pytest.raises(ActionError, match=r"'velocity' of particle_0 \(world 0\) is not finite"):
+        flat.step({agent: np.float32([np.nan, 0]) for agent in flat.agents})
+
+
+def test_flat_views_keep_the_mask_beside():
+    hosted = {"learners": "mlp", "hidden": (4,), "agents": 3, "horizon": 2, "slice_size": 4, "exam_size": 10}
+    env = studyhall.make_env("society-v0", flat=True, discrete_actions=True, **hosted)
+    seen, _ = env.reset(seed=0)
+    assert env.action_space("agent_0") == spaces.Discrete(4)
+    assert seen["agent_0"].keys() == {"observation", "action_mask"}
+    assert seen["agent_0"] in env.observation_space("agent_0")
+    joint = make_joint("society-v0", flat=True, discrete_actions=True, **hosted)
+    assert joint.action_space == spaces.MultiDiscrete([4, 4, 4])
+    assert joint.reset(seed=0)[0]["action_mask"].shape == (12,)
+
+
+def test_flat_actions_are_of_one_kind():
+    space = studyhall.make_env("classroom-v0", flat=True, **SMALL).action_space("student_0")
+    assert space == spaces.Box(-1, 1, (100 + 1 + 40,))
+    numbers = studyhall.make_env("consensus-v0", flat=True, agents=2, data="vector", slice_size=1)
+    assert not numbers.action_space("witness_0").is_bounded()  # numbers without bounds have none
+    numbers.reset(seed=0)
+    numbers.step({agent: numbers.action_space(agent).sample() for agent in numbers.agents})
+    with pytest.raises(
+        ConfigError, match=r"'answer' is Box.* does not go with choices .*: leave out choices=True"
+    ) as caught:
+        studyhall.make_env("halves-v0", flat=True, choices=True, vocabulary=4)
+    one_line(caught)
 
 
 # ---- drawing ----------------------------------------------------------------------------------------

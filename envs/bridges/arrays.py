@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,22 @@ from torch import Tensor
 
 from ..errors import ActionError, ConfigError
 from ..world import TensorDict, World
+from .flat import FlatWorld
 
 ArrayDict = dict[str, np.ndarray]
 
 
-def to_arrays(tensors: TensorDict) -> ArrayDict:
-    """Numpy copies of tensors ``[W, N, …]`` that share memory with nothing else."""
+def each(change: Callable[[Any], Any], seen: Any) -> Any:
+    """What a function makes of an observation: of every entry of a dict, or of the only array of a flat one."""
+    if isinstance(seen, dict):
+        return {key: change(value) for key, value in seen.items()}
+    return change(seen)
+
+
+def to_arrays(tensors: TensorDict | Tensor) -> Any:
+    """Numpy copies of tensors ``[W, N, …]`` (by name, or a single one) that share memory with nothing else."""
     # torch expands what all agents see alike, so the copy must also lay every agent's part out anew.
-    return {key: np.array(value.detach().cpu().numpy(), order="C") for key, value in tensors.items()}
+    return each(lambda value: np.array(value.detach().cpu().numpy(), order="C"), tensors)
 
 
 def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) -> np.ndarray:
@@ -52,7 +60,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
         return array.astype(np.float32 if continuous else np.int64)
 
 
-def to_tensors(arrays: ArrayDict, world: World) -> TensorDict:
+def to_tensors(arrays: ArrayDict, world: World | FlatWorld) -> TensorDict:
     """Arrays ``[W, N, …]`` as tensors on the world's device."""
     return {key: torch.from_numpy(value).to(world.device) for key, value in arrays.items()}
 
@@ -103,7 +111,7 @@ def check_keys(given: Any, known: list[str], what: str, kind: str) -> None:
             raise ActionError(f"{what} has the unknown {kind} {key!r}: known are {', '.join(known)}")
 
 
-def check_view(world: World, render_mode: str | None, num_worlds: int | None = None) -> None:
+def check_view(world: World | FlatWorld, render_mode: str | None, num_worlds: int | None = None) -> None:
     """Raise where a world cannot be behind a view.
 
     Args:

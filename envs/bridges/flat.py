@@ -1,31 +1,48 @@
-"""A dict of actions as one vector, for libraries that know no dicts: of numbers in [−1, 1], or of choices."""
+"""Observations and actions as one vector each, for libraries that know no dicts. Every view is flattened here.
+
+Parts stand one after the other in the order of their names, each row by row (C order).
+
+* **Observations** are one ``Box`` of float32 (:class:`FlatObservations`); where choices have a mask, a ``Dict`` of
+  ``observation`` and ``action_mask``, as PettingZoo has it.
+* **Actions** are one ``Discrete`` (:class:`FlatChoice`) where there is a single choice, a ``MultiDiscrete``
+  (:class:`FlatChoices`) where all are choices, else a ``Box`` (:class:`FlatActions`): bounded numbers are scaled to
+  [−1, 1], unbounded ones stay as they are, and a yes-or-no choice is yes above 0. What is beyond a bound counts as
+  the bound.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..world import Step, TensorDict, World
+
+MASK = "action_mask"
+"""The observation that says which choices there are: PettingZoo's name for it."""
 
 MOST = 256
-"""Numbers in a flat action at most: independent Gaussians over more of them learn nothing useful."""
+"""Numbers in a flat action at most, for algorithms that learn independent Gaussians: over more they learn nothing."""
 
 INSTEAD = (
-    "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
-    "smaller slices (slice_size=1) and exams, learners=… with actions='listen', 'gated' or 'discrete', "
-    "actions='coefficients', or choices=True (or bound=…)"
+    "give the world arguments that make its actions fewer and bounded (see its page), such as smaller slices "
+    "(slice_size=1) and exams, learners=… with actions='listen', 'gated' or 'discrete', actions='coefficients', or "
+    "choices=True (or bound=…), or use make_vec"
 )
 
 
 class FlatActions(spaces.Box):
-    """A dict of bounded Boxes and yes-or-no choices as one ``Box(-1, 1, (A,))``.
+    """A dict of Boxes and yes-or-no choices as one ``Box``.
 
-    Parts stand one after the other in the order of their names. Numbers of a Box are scaled from its bounds;
-    a ``Discrete(2)`` is yes where its number is above 0.
+    Numbers with bounds are scaled from [−1, 1] to them; numbers without are taken as they are; a ``Discrete(2)`` is
+    yes where its number is above 0. The Box is ``Box(-1, 1)``, or without bounds where any number has none: of a
+    mixture some libraries sample infinity.
 
     Args:
         parts: The action space of a single agent.
@@ -35,25 +52,26 @@ class FlatActions(spaces.Box):
         sizes: Name to how many of the A numbers are its.
 
     Raises:
-        ConfigError: A part has no bounds or is of another kind, or there are more than :data:`MOST` numbers.
+        ConfigError: A part is of another kind.
     """
 
     def __init__(self, parts: spaces.Dict) -> None:
         self.parts = {name: parts.spaces[name] for name in sorted(parts.spaces)}
         self.sizes = {name: _size(name, part) for name, part in self.parts.items()}
-        _check_total(self.sizes, "numbers")
-        super().__init__(-1.0, 1.0, (sum(self.sizes.values()),), np.float32)
+        boxes = [part for part in self.parts.values() if isinstance(part, spaces.Box)]
+        limit = 1 if all(box.is_bounded() for box in boxes) else np.inf
+        super().__init__(-limit, limit, (sum(self.sizes.values()),), np.float32)
 
-    def split(self, flat: Tensor) -> dict[str, Tensor]:
-        """The actions that flat ones stand for; what is outside [−1, 1] counts as its nearest bound.
+    def split(self, flat: Tensor) -> TensorDict:
+        """The actions that flat ones stand for; what is beyond a bound counts as the bound.
 
         Args:
-            flat: ``[..., A]``.
+            flat: Floating point, ``[..., A]``.
 
         Returns:
             By name ``[..., *shape]``.
         """
-        pieces = flat.split(list(self.sizes.values()), dim=-1)
+        pieces = flat.float().split(list(self.sizes.values()), dim=-1)
         return {
             name: _unscaled(piece, part)
             for piece, (name, part) in zip(pieces, self.parts.items(), strict=True)
@@ -63,86 +81,195 @@ class FlatActions(spaces.Box):
 class FlatChoices(spaces.MultiDiscrete):
     """A dict of choices as one ``MultiDiscrete``, each from 0 on.
 
-    Parts (``Discrete`` and ``MultiDiscrete``) stand one after the other in the order of their names.
-
     Args:
-        parts: The action space of a single agent.
+        parts: The action space of a single agent, of ``Discrete`` and ``MultiDiscrete``.
 
     Attributes:
         parts: The same.
         sizes: Name to how many of the choices are its.
 
     Raises:
-        ConfigError: A part is of another kind, or there are more than :data:`MOST` choices.
+        ConfigError: A part is of another kind.
     """
 
     def __init__(self, parts: spaces.Dict) -> None:
         self.parts = {name: parts.spaces[name] for name in sorted(parts.spaces)}
         counts = {name: _options(name, part) for name, part in self.parts.items()}
         self.sizes = {name: len(options) for name, options in counts.items()}
-        _check_total(self.sizes, "choices")
         super().__init__(np.concatenate(list(counts.values())))
 
-    def split(self, flat: Tensor) -> dict[str, Tensor]:
+    def split(self, flat: Tensor) -> TensorDict:
         """The actions that flat ones stand for.
 
         Args:
-            flat: int64 ``[..., A]``.
+            flat: Whole numbers, ``[..., A]``.
 
         Returns:
-            By name ``[..., *shape]``.
+            By name int64 ``[..., *shape]``.
         """
-        pieces = flat.split(list(self.sizes.values()), dim=-1)
-        return {
-            name: piece.reshape(*piece.shape[:-1], *(part.shape or ())) + piece.new_tensor(part.start)  # type: ignore[attr-defined]
-            for piece, (name, part) in zip(pieces, self.parts.items(), strict=True)
-        }
+        pieces = flat.long().split(list(self.sizes.values()), dim=-1)
+        found = {}
+        for piece, (name, part) in zip(pieces, self.parts.items(), strict=True):
+            start = torch.as_tensor(part.start, device=piece.device)  # type: ignore[attr-defined]
+            found[name] = piece.reshape(*piece.shape[:-1], *(part.shape or ())) + start
+        return found
 
 
-def flat_space(parts: spaces.Dict) -> FlatActions | FlatChoices:
-    """The flat form of an action space: choices where all its parts are, else numbers.
+class FlatChoice(spaces.Discrete):
+    """A dict of a single choice as one ``Discrete``, from 0 on.
+
+    Args:
+        parts: The action space of a single agent: one ``Discrete``.
+    """
+
+    def __init__(self, parts: spaces.Dict) -> None:
+        ((self.name, part),) = parts.spaces.items()
+        self.first = int(part.start)  # type: ignore[attr-defined]
+        super().__init__(int(part.n))  # type: ignore[attr-defined]
+
+    def split(self, flat: Tensor) -> TensorDict:
+        """The choice, int64 ``[...]``, by its name."""
+        return {self.name: flat.long() + self.first}
+
+
+Flat = FlatActions | FlatChoices | FlatChoice
+
+
+def flat_space(parts: spaces.Dict) -> Flat:
+    """The flat form of an action space.
 
     Raises:
         ConfigError: It has none.
     """
-    several = any(isinstance(part, spaces.MultiDiscrete) for part in parts.spaces.values())
+    kinds = list(parts.spaces.values())
+    if len(kinds) == 1 and isinstance(kinds[0], spaces.Discrete):
+        return FlatChoice(parts)
+    several = any(isinstance(part, spaces.MultiDiscrete) for part in kinds)
     return FlatChoices(parts) if several else FlatActions(parts)
 
 
-def _check_total(sizes: Mapping[str, int], what: str) -> None:
-    total = sum(sizes.values())
+def trainable_space(parts: spaces.Dict) -> Flat:
+    """The flat form of an action space, if the algorithms of Stable-Baselines3 can learn over it.
+
+    Raises:
+        ConfigError: It has none, is unbounded, or has more than :data:`MOST` numbers.
+    """
+    space = flat_space(parts)
+    if isinstance(space, FlatChoice):
+        return space
+    total, what = sum(space.sizes.values()), "numbers" if isinstance(space, FlatActions) else "choices"
     if total > MOST:
         raise ConfigError(
-            f"the action has {total} {what} ({', '.join(sizes)}), of which a flat one holds {MOST} at most: {INSTEAD}"
+            f"the action has {total} {what} ({', '.join(space.sizes)}), of which a flat one is to hold {MOST} at "
+            f"most: {INSTEAD}"
         )
+    for name, part in space.parts.items():
+        if isinstance(part, spaces.Box) and not part.is_bounded():
+            raise ConfigError(
+                f"action {name!r} has no bounds (Box {part.shape}), and a flat action needs some: {INSTEAD}"
+            )
+    return space
+
+
+class FlatObservations(spaces.Box):
+    """A dict of observations as one ``Box`` of float32, without the mask of choices.
+
+    Args:
+        parts: The observation space of a single agent.
+
+    Attributes:
+        sizes: Name to how many of the numbers are its.
+    """
+
+    def __init__(self, parts: spaces.Dict) -> None:
+        boxes = {name: parts.spaces[name] for name in sorted(parts.spaces) if name != MASK}
+        self.sizes = {name: math.prod(box.shape or ()) for name, box in boxes.items()}
+        super().__init__(*_bounds(boxes.values()), dtype=np.float32)
+
+    def join(self, obs: Mapping[str, Tensor], lead: int) -> Tensor:
+        """Observations as one, float32 ``[..., F]``.
+
+        Args:
+            obs: By name, ``[..., *shape]``.
+            lead: How many dimensions stand in front of a single agent's.
+        """
+        return torch.cat([obs[name].flatten(lead).float() for name in self.sizes], dim=-1)
+
+
+class FlatWorld:
+    """A world whose observations and actions are flat, for views. All else is the world's own.
+
+    Args:
+        world: The engine, which checks the values of actions.
+
+    Attributes:
+        observation_space: A :class:`FlatObservations`, or a ``Dict`` of ``observation`` and ``action_mask``.
+        action_space: A ``Dict`` of ``action`` alone: what views show bare.
+
+    Raises:
+        ConfigError: The actions have no flat form.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._seen = FlatObservations(world.observation_space)
+        mask = world.observation_space.spaces.get(MASK)
+        self.observation_space: spaces.Space = (
+            self._seen if mask is None else spaces.Dict({"observation": self._seen, MASK: mask})
+        )
+        self._acted = flat_space(world.action_space)
+        self.action_space = spaces.Dict({"action": self._acted})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "world":  # a copy that is being made has no world yet to ask
+            raise AttributeError(name)
+        return getattr(self.world, name)
+
+    def reset(self, **how: Any) -> Tensor | TensorDict:
+        """As the world's; observations ``[W, N, F]``, by name where there is a mask."""
+        return self.flattened(self.world.reset(**how))
+
+    def step(self, actions: Mapping[str, Tensor], *, mask: np.ndarray | None = None) -> Step:
+        """As the world's, of flat actions."""
+        step = self.world.step(self._acted.split(actions["action"]), mask=mask)
+        return step._replace(obs=self.flattened(step.obs), final_obs=self.flattened(step.final_obs))  # type: ignore[arg-type]
+
+    def flattened(self, obs: TensorDict) -> Tensor | TensorDict:
+        """Observations ``[W, N, …]`` in flat form."""
+        joined = self._seen.join(obs, lead=2)
+        return {"observation": joined, MASK: obs[MASK]} if MASK in obs else joined
+
+
+def _bounds(boxes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of all numbers of Boxes, float32."""
+    lows, highs = zip(*((box.low.ravel(), box.high.ravel()) for box in boxes), strict=True)
+    return np.concatenate(lows).astype(np.float32), np.concatenate(highs).astype(np.float32)
 
 
 def _options(name: str, part: spaces.Space) -> np.ndarray:
     """How many options each choice of a part has, ``[k]``."""
     if not isinstance(part, (spaces.Discrete, spaces.MultiDiscrete)):
         raise ConfigError(
-            f"action {name!r} is {part}, which does not go with choices into a flat action: {INSTEAD}"
+            f"action {name!r} is {part}, which does not go with choices into one flat action: leave out choices=True"
         )
     return np.atleast_1d(part.n if isinstance(part, spaces.Discrete) else part.nvec).flatten()
 
 
 def _size(name: str, part: spaces.Space) -> int:
+    """How many numbers stand for a part."""
     if isinstance(part, spaces.Discrete) and part.n == 2:
         return 1
     if not isinstance(part, spaces.Box):
         raise ConfigError(f"action {name!r} is {part}, which does not go into a flat action: {INSTEAD}")
-    if not (np.isfinite(part.low).all() and np.isfinite(part.high).all()):
-        raise ConfigError(
-            f"action {name!r} has no bounds (Box {part.shape}), and a flat action needs some: {INSTEAD}"
-        )
     return math.prod(part.shape)
 
 
 def _unscaled(piece: Tensor, part: spaces.Space) -> Tensor:
-    """From [−1, 1], ``[..., k]``, to the part's own range and shape."""
+    """Numbers ``[..., k]`` as the part's own, in its shape."""
     if isinstance(part, spaces.Discrete):
         return (piece[..., 0] > 0).long() + int(part.start)
     assert isinstance(part, spaces.Box)
     low, high = (piece.new_tensor(bound).flatten() for bound in (part.low, part.high))
     scaled = low + (piece.clamp(-1, 1) + 1) / 2 * (high - low)
-    return scaled.reshape(*piece.shape[:-1], *part.shape)
+    own = torch.where(low.isfinite() & high.isfinite(), scaled, piece.clamp(low, high))
+    return own.reshape(*piece.shape[:-1], *part.shape)

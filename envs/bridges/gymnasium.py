@@ -2,28 +2,37 @@
 
 Observations and actions are *joint*: the parts of a single agent's with a dimension N in front, and
 ``Discrete(n)`` as ``MultiDiscrete([n] * N)``; where a single agent's actions have a single key, the bare space
-behind it is shown. An observation ``action_mask`` (int8 ``[N, n]``) fits ``sample(mask=tuple(action_mask))``. The
-reward is the mean over agents;
-``info["reward_per_agent"]`` tells it agent by agent. Where an episode ended, ``info["metrics"]`` holds its
-final metrics (not ``"episode"``, the key that Gymnasium's ``RecordEpisodeStatistics`` insists on writing).
+behind it is shown. An observation ``action_mask`` (int8 ``[N, n]``) fits ``sample(mask=tuple(action_mask))``.
+
+Over a :class:`~studyhall.envs.bridges.flat.FlatWorld` observations and actions are of one dimension, agent after
+agent: ``Box (N·F,)``, and ``Box (N·A,)`` or ``MultiDiscrete`` of N·A choices; a mask is ``(N·n,)``.
+
+The reward is the mean over agents; ``info["reward_per_agent"]`` tells it agent by agent. Where an episode ended,
+``info["metrics"]`` holds its final metrics (not ``"episode"``, the key that Gymnasium's ``RecordEpisodeStatistics``
+insists on writing).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from operator import itemgetter
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 from ..errors import ConfigError, EpisodeEnded
-from ..validation import check_values
+from ..validation import check_options, check_values
 from ..world import Step, TensorDict, World
-from .arrays import ArrayDict, by_key, check_view, shown, to_array, to_arrays, to_tensors
+from .arrays import ArrayDict, by_key, check_view, each, shown, to_array, to_arrays, to_tensors
+from .flat import FlatWorld
 
 Infos = dict[str, Any]
 
@@ -32,18 +41,50 @@ def joint_space(space: spaces.Space, num_agents: int) -> spaces.Space:
     """The space of all agents' parts together: each with a dimension N in front."""
     if isinstance(space, spaces.Dict):
         return spaces.Dict({key: joint_space(part, num_agents) for key, part in space.spaces.items()})
-    if isinstance(space, spaces.Discrete):  # batch_space makes a Box of those that do not start at 0
+    # batch_space makes a Box of choices, whose bounds most algorithms do not take for choices
+    if isinstance(space, spaces.Discrete):
         return spaces.MultiDiscrete([space.n] * num_agents, start=[space.start] * num_agents)
+    if isinstance(space, spaces.MultiDiscrete):
+        counts, start = ([values] * num_agents for values in (space.nvec, space.start))
+        return spaces.MultiDiscrete(np.stack(counts), start=np.stack(start))
     return batch_space(space, num_agents)
 
 
-def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.ndarray) -> TensorDict:
+def one_dimensional(space: spaces.Space) -> spaces.Space:
+    """A joint space with all its numbers in one row."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: one_dimensional(part) for key, part in space.spaces.items()})
+    if isinstance(space, spaces.MultiDiscrete):
+        return spaces.MultiDiscrete(space.nvec.ravel(), start=space.start.ravel())
+    assert isinstance(space, spaces.Box)
+    return spaces.Box(space.low.ravel(), space.high.ravel(), dtype=space.dtype.type)  # type: ignore[union-attr]
+
+
+def joint_spaces(world: World | FlatWorld) -> tuple[spaces.Space, spaces.Space]:
+    """What all agents of a world observe, and what they do."""
+    joint = [joint_space(s, world.num_agents) for s in (world.observation_space, shown(world.action_space))]
+    observed, acted = map(one_dimensional, joint) if isinstance(world, FlatWorld) else joint
+    return observed, acted
+
+
+def joint_arrays(obs: TensorDict | Tensor, world: World | FlatWorld) -> Any:
+    """Observations as the joint views show them, with a dimension W in front."""
+    arrays = to_arrays(obs)
+    if isinstance(world, FlatWorld):
+        return each(lambda value: value.reshape(len(value), -1), arrays)
+    return arrays
+
+
+def joint_actions(
+    actions: Any, world: World | FlatWorld, space: spaces.Space, lead: tuple[int, ...], moving: np.ndarray
+) -> TensorDict:
     """Joint actions as the engine takes them, checked in the worlds that move.
 
     Args:
-        actions: By key, arrays ``[*lead, …]``; the array itself where there is a single key.
+        actions: By key, arrays ``[*lead, N, …]``; the array itself where there is a single key.
         world: The engine.
-        lead: ``(W, N)``, or ``(N,)`` for a view of one world.
+        space: What one world's joint actions are, of :func:`joint_spaces`.
+        lead: ``(W,)``, or ``()`` for a view of one world.
         moving: bool ``[W]``: worlds whose values matter.
 
     Raises:
@@ -52,8 +93,9 @@ def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.
     parts = world.action_space.spaces
     actions = by_key(actions, world.action_space, "the joint action")
     batch = (world.num_worlds, world.num_agents)
+    joint = space.spaces if isinstance(space, spaces.Dict) else dict.fromkeys(parts, space)
     arrays = {
-        key: to_array(actions[key], part, lead, f"action {key!r}").reshape(*batch, *(part.shape or ()))
+        key: to_array(actions[key], joint[key], lead, f"action {key!r}").reshape(*batch, *(part.shape or ()))
         for key, part in parts.items()
     }
     given = to_tensors(arrays, world)
@@ -62,54 +104,72 @@ def joint_actions(actions: Any, world: World, lead: tuple[int, ...], moving: np.
     return given
 
 
-class WorldEnv(gymnasium.Env[dict[str, Any], Any]):
+class _Specified:
+    """Tells the horizon of this very world as ``spec.max_episode_steps``, whatever spec it was made from."""
+
+    world: World | FlatWorld
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's; None where neither a registry nor ``make_joint`` or ``make_vec`` made the environment."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = copy.copy(spec)
+        if self._spec is not None:
+            self._spec.max_episode_steps = self.world.horizon
+
+
+class WorldEnv(_Specified, gymnasium.Env[Any, Any]):
     """A Gymnasium ``Env`` over one world, with joint actions.
 
     Args:
-        world: W = 1, made with ``autoreset=False``.
+        world: W = 1, made with ``autoreset=False``, or a :class:`FlatWorld` over one.
         render_mode: One of the world's render modes, or None.
 
     Raises:
         ConfigError: The world has W ≠ 1 or resets itself, or cannot be drawn in that mode.
     """
 
-    def __init__(self, world: World, render_mode: str | None = None) -> None:
+    def __init__(self, world: World | FlatWorld, render_mode: str | None = None) -> None:
         check_view(world, render_mode, num_worlds=1)
         self.world = world
         self.render_mode = render_mode
         self.metadata = {"render_fps": 10, **world.metadata}
-        self.observation_space = joint_space(world.observation_space, world.num_agents)
-        self.action_space = joint_space(shown(world.action_space), world.num_agents)
+        self.observation_space, self.action_space = joint_spaces(world)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ArrayDict, Infos]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
         """Start an episode; seeds and options as in :meth:`World.reset`. Info is empty."""
         obs = self.world.reset(seed=seed, options=options)
         super().reset(seed=seed)
-        return _only(to_arrays(obs)), {}
+        return self._seen(obs), {}
 
-    def step(self, action: Any) -> tuple[ArrayDict, float, bool, bool, Infos]:
-        """Move the world by one step; arrays of ``action``, by key or bare, are ``[N, …]``.
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Infos]:
+        """Move the world by one step; arrays of ``action``, by key or bare, are ``[N, …]`` (flat ones ``[N·A]``).
 
         Raises:
             ActionError: Names the key and the fault; nothing has moved.
             EpisodeEnded: The episode is over, or has not begun.
         """
         one = np.ones(1, dtype=bool)
-        step = self.world.step(joint_actions(action, self.world, (self.world.num_agents,), one))
+        step = self.world.step(joint_actions(action, self.world, self.action_space, (), one))
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         info: Infos = _only(_info_arrays(step))
         if terminated or truncated:
             info["metrics"] = _only(to_arrays(step.info["episode"]))
-        return _only(to_arrays(step.obs)), float(_mean_reward(step)[0]), terminated, truncated, info
+        return self._seen(step.obs), float(_mean_reward(step)[0]), terminated, truncated, info
 
     def render(self) -> Any:
         """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode."""
         return None if self.render_mode is None else self.world.render(self.render_mode)
 
+    def _seen(self, obs: TensorDict | Tensor) -> Any:
+        return each(itemgetter(0), joint_arrays(obs, self.world))
 
-class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
+
+class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
     """A Gymnasium ``VectorEnv`` over the W worlds of one engine, with joint actions.
 
     ``info`` has the same keys at every step, each ``key`` with a mask ``_key`` (bool ``[W]``) of the worlds
@@ -117,7 +177,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
     ``"final_info"``, are there when an episode ended in this step, as Gymnasium has it.
 
     Args:
-        world: Made with ``autoreset=False``.
+        world: Made with ``autoreset=False``, or a :class:`FlatWorld` over one.
         autoreset_mode: ``NEXT_STEP``: the step after an episode's end resets its world, ignoring the
             action. ``SAME_STEP``: the step that ends an episode also resets its world. ``DISABLED``: ended
             worlds wait for ``reset(options={"reset_mask": mask})``. Gymnasium's enum, its name or value.
@@ -129,7 +189,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
 
     def __init__(
         self,
-        world: World,
+        world: World | FlatWorld,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
@@ -139,17 +199,16 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {"render_fps": 10, **world.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = world.num_worlds
-        self.single_observation_space = joint_space(world.observation_space, world.num_agents)
-        self.single_action_space = joint_space(shown(world.action_space), world.num_agents)
+        self.single_observation_space, self.single_action_space = joint_spaces(world)
         self._started = False
         self._ended = np.zeros(self.num_envs, dtype=bool)  # worlds whose episode is over
         self._blank: Infos = {}  # the info of a step in which no world moves
 
     # Bounds of every number of a batch of observations can be gigabytes: made only when asked for.
     @cached_property
-    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+    def observation_space(self) -> spaces.Space:  # type: ignore[override]
         """The space of a batch of observations."""
-        return cast(spaces.Dict, batch_space(self.single_observation_space, self.num_envs))
+        return batch_space(self.single_observation_space, self.num_envs)
 
     @cached_property
     def action_space(self) -> spaces.Space:  # type: ignore[override]
@@ -161,7 +220,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
         *,
         seed: int | Sequence[int] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[ArrayDict, Infos]:
+    ) -> tuple[Any, Infos]:
         """Start episodes.
 
         Args:
@@ -171,23 +230,27 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
 
         Returns:
             Observations ``[W, N, …]`` of all worlds, and an empty info.
+
+        Raises:
+            UnknownName: An option is not known.
         """
-        mask = (options or {}).get("reset_mask")
+        told = check_options(options, ("domain", "reset_mask"))
+        mask = told.pop("reset_mask", None)
         chosen = np.ones(self.num_envs, dtype=bool) if mask is None else np.asarray(mask)
         if not chosen.any():
             raise ConfigError("reset_mask selects no world: set at least one entry, or leave it out")
-        obs = self.world.reset(seed=seed, mask=None if mask is None else chosen, options=options)
+        obs = self.world.reset(seed=seed, mask=None if mask is None else chosen, options=told)
         if isinstance(seed, int):
             super().reset(seed=seed)
         self._ended = self._ended & ~chosen
         self._started = True
-        return to_arrays(obs), {}
+        return joint_arrays(obs, self.world), {}
 
-    def step(self, actions: Any) -> tuple[ArrayDict, np.ndarray, np.ndarray, np.ndarray, Infos]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, Infos]:
         """Move the worlds by one step.
 
         Args:
-            actions: Arrays ``[W, N, …]``, by key or bare.
+            actions: Arrays ``[W, N, …]``, by key or bare (flat ones ``[W, N·A]``).
 
         Returns:
             Observations ``[W, N, …]``, reward float64 ``[W]``, terminated and truncated bool ``[W]``, info.
@@ -204,8 +267,8 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
                 'call reset(options={"reset_mask": mask}) before the next step()'
             )
         moving, resetting = ~self._ended, self._ended
-        given = joint_actions(actions, self.world, (self.num_envs, self.world.num_agents), moving)
-        obs: TensorDict = {}
+        given = joint_actions(actions, self.world, self.single_action_space, (self.num_envs,), moving)
+        obs: TensorDict | Tensor = {}
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
         infos = self._blank
@@ -220,7 +283,7 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
             resetting, self._ended = self._ended, np.zeros_like(self._ended)
         if resetting.any():
             obs = self.world.reset(mask=resetting)
-        return to_arrays(obs), reward, terminated, truncated, infos
+        return joint_arrays(obs, self.world), reward, terminated, truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
         """A drawing of every world; None without a render mode."""
@@ -246,9 +309,9 @@ class WorldVectorEnv(VectorEnv[ArrayDict, Any, np.ndarray]):
         if not same_step:
             return infos | metrics
         final_obs = np.full(self.num_envs, None, dtype=object)
-        arrays_final = to_arrays(step.final_obs)
+        last = joint_arrays(step.final_obs, self.world)
         for world in np.flatnonzero(ended):
-            final_obs[world] = {key: value[world].copy() for key, value in arrays_final.items()}
+            final_obs[world] = each(itemgetter(world), last)
         final_info = _masked(arrays, ended) | metrics
         return infos | {
             "final_obs": final_obs,

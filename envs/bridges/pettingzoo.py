@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
+from pettingzoo.env_registry.spec import EnvSpec
 from torch import Tensor
 
 from ..errors import ActionError, EpisodeEnded
 from ..validation import check_values
 from ..world import World
-from .arrays import ArrayDict, by_key, check_keys, check_view, shown, to_array, to_arrays, to_tensors
+from .arrays import ArrayDict, by_key, check_keys, check_view, each, shown, to_array, to_arrays, to_tensors
+from .flat import FlatWorld
 
 
-class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
+class WorldParallelEnv(ParallelEnv[str, Any, Any]):
     """A PettingZoo ``ParallelEnv`` over one world.
 
     Every dict it returns has the same agents as keys at every step: the agents of a world end together,
@@ -29,10 +33,10 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
     out is no error, but has no effect.
 
     ``infos[agent]`` holds Python scalars under the same keys at every step, and at the last step also
-    ``"episode"``, the final metrics.
+    ``"metrics"``, the final ones (not ``"episode"``, a key that recorders of returns take for theirs).
 
     Args:
-        world: W = 1, made with ``autoreset=False``.
+        world: W = 1, made with ``autoreset=False``; a :class:`FlatWorld` makes a view without dicts.
         name: ``metadata["name"]``.
         render_mode: One of the world's render modes, or None.
 
@@ -40,12 +44,16 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
         world: The engine.
         max_cycles: The horizon. PettingZoo's tests write to it, without effect: the horizon of a world is
             its argument ``horizon``.
+        spec: PettingZoo's ``EnvSpec`` of this very environment, its horizon as ``max_cycles``; None where
+            :func:`~studyhall.envs.registration.make_env` did not make it.
 
     Raises:
         ConfigError: The world has W ≠ 1 or resets itself, or cannot be drawn in that mode.
     """
 
-    def __init__(self, world: World, name: str, render_mode: str | None = None) -> None:
+    spec: EnvSpec | None = None
+
+    def __init__(self, world: World | FlatWorld, name: str, render_mode: str | None = None) -> None:
         check_view(world, render_mode, num_worlds=1)
         self.world = world
         self.render_mode = render_mode
@@ -62,7 +70,7 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
         # Agents share what they may see, but sample actions each from a generator of their own.
         self._action_spaces = {agent: copy.deepcopy(shown(world.action_space)) for agent in world.agents}
 
-    def observation_space(self, agent: str) -> spaces.Dict:
+    def observation_space(self, agent: str) -> spaces.Space:
         """The space of one agent's observations; the same object at every call, for all agents."""
         self._index(agent)
         return self.world.observation_space
@@ -73,16 +81,23 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, ArrayDict], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Start an episode.
 
         Args:
             seed: Of the world; None goes on to the next episode of the seed there is.
-            options: ``{"domain": "train" | "eval" | "demo"}``; other entries are left to wrappers.
+            options: ``{"domain": "train" | "eval" | "demo"}``.
 
         Returns:
             Observations and empty infos, by agent.
+
+        Raises:
+            UnknownName: An option is not known.
         """
+        if isinstance(
+            options, Mapping
+        ):  # PettingZoo's own tests give an entry "options", which means nothing
+            options = {name: value for name, value in options.items() if name != "options"}
         obs = self.world.reset(seed=seed, options=options)
         self.agents = self.possible_agents[:]
         self._started = True
@@ -91,7 +106,7 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
     def step(
         self, actions: Mapping[str, Any]
     ) -> tuple[
-        dict[str, ArrayDict],
+        dict[str, Any],
         dict[str, float],
         dict[str, bool],
         dict[str, bool],
@@ -136,6 +151,11 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
             raise EpisodeEnded("there is no state before the first reset()")
         return np.array(self.world.state()[0].cpu().numpy())
 
+    @cached_property
+    def state_space(self) -> spaces.Box:
+        """The space of :meth:`state`."""
+        return self.world.state_space
+
     def render(self) -> Any:
         """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode."""
         if self.render_mode is None:
@@ -167,19 +187,16 @@ class WorldParallelEnv(ParallelEnv[str, ArrayDict, Any]):
                 rows[key].append(to_array(action[key], part, (), f"action {key!r} of {agent}"))
         return {key: np.stack(values)[None] for key, values in rows.items()}
 
-    def _by_agent(self, arrays: ArrayDict) -> dict[str, ArrayDict]:
-        """Arrays ``[1, N, …]`` by agent."""
-        return {
-            agent: {key: value[0, i] for key, value in arrays.items()}
-            for i, agent in enumerate(self.possible_agents)
-        }
+    def _by_agent(self, arrays: Any) -> dict[str, Any]:
+        """Arrays ``[1, N, …]`` (by name, or a single one) by agent."""
+        return {agent: each(itemgetter((0, i)), arrays) for i, agent in enumerate(self.possible_agents)}
 
     def _infos(self, info: Mapping[str, Any], *, ended: bool) -> dict[str, dict[str, Any]]:
         """The engine's info as Python scalars by agent."""
         infos = self._scalars({key: value for key, value in info.items() if key != "episode"})
         if ended:
             for agent, metrics in self._scalars(info["episode"]).items():
-                infos[agent]["episode"] = metrics
+                infos[agent]["metrics"] = metrics
         return infos
 
     def _scalars(self, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ world w; the agents of a world end together and are reset in the step that ends 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from .. import rng
-from ..errors import ActionError, ConfigError, unknown
+from ..errors import ActionError, ConfigError, EpisodeEnded, unknown
 from ..messages import MessageWorld
 from ..saving import check_saved
+from ..validation import check_options
 from ..world import Step, TensorDict, World
-from .arrays import ArrayDict
-from .flat import FlatActions, FlatChoices, flat_space
+from .arrays import each
+from .flat import MASK, FlatActions, FlatWorld, trainable_space
 
 Infos = list[dict[str, Any]]
 
@@ -31,10 +32,9 @@ Infos = list[dict[str, Any]]
 class WorldVecEnv(VecEnv):
     """W·N sub-environments over one engine.
 
-    An action space of one ``Discrete`` stays one; choices become a :class:`FlatChoices`, any other actions a
-    :class:`FlatActions`. Infos are empty but where an episode ended: there they hold ``terminal_observation``,
-    ``TimeLimit.truncated``, ``episode`` (return ``r`` and length ``l``, as SB3's ``Monitor`` has them) and
-    ``metrics`` (the world's own).
+    Actions are flat, as ``flat.py`` has it; observations by name, or flat too. Infos are empty but where an episode
+    ended: there they hold ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (return ``r`` and length
+    ``l``, as SB3's ``Monitor`` has them) and ``metrics`` (the world's own).
 
     The horizon cuts a class short, so SB3 reckons with what was still to come (``TimeLimit.truncated``). After the
     last answer of a message world nothing is: there the horizon is told as an end.
@@ -45,6 +45,7 @@ class WorldVecEnv(VecEnv):
         domain: ``"train"``, ``"eval"`` or ``"demo"``: equal seeds in different domains are unrelated worlds.
         render_mode: ``"rgb_array"`` where the world can be drawn, or None.
         origin: What made the world: ``{"env": id, "env_kwargs": {…}}``, kept with policies that are saved.
+        flat: Observations are one ``Box`` too (with ``action_mask`` beside it, where choices have one).
 
     Raises:
         ConfigError: The world does not reset itself, cannot be drawn, or has actions that SB3 cannot take.
@@ -61,6 +62,7 @@ class WorldVecEnv(VecEnv):
         domain: str = "train",
         render_mode: str | None = None,
         origin: Mapping[str, Any] | None = None,
+        flat: bool = False,
     ) -> None:
         if not world.autoreset:
             raise ConfigError("SB3 expects worlds to reset themselves: make the world with autoreset=True")
@@ -75,8 +77,11 @@ class WorldVecEnv(VecEnv):
         self.domain = domain
         self.origin = dict(origin or {})
         self._agents = [_Agent(self, index) for index in range(world.num_worlds * world.num_agents)]
-        self._obs: ArrayDict = {}
-        super().__init__(len(self._agents), world.observation_space, _action_space(world))
+        self._obs: Any = None
+        action_space = trainable_space(world.action_space)
+        self._flattened = FlatWorld(world) if flat else None
+        seen: Any = world if self._flattened is None else self._flattened
+        super().__init__(len(self._agents), seen.observation_space, action_space)
         if seed is not None:
             self.seed(seed)
 
@@ -89,19 +94,18 @@ class WorldVecEnv(VecEnv):
         self._seeds = [first + index // self.world.num_agents for index in range(self.num_envs)]
         return self._seeds
 
-    def reset(self) -> ArrayDict:
+    def reset(self) -> Any:
         """Start episodes everywhere: of the seeds given since, or the next ones of the same seeds.
 
         ``set_options({"domain": …})`` before it changes the domain of the seeds.
         """
-        self.domain = self._options[0].get("domain", self.domain)
+        self.domain = check_options(self._options[0]).get("domain", self.domain)
         seeds = None if self._seeds[0] is None else self._seeds[:: self.world.num_agents]
         obs = self.world.reset(seed=seeds, options={"domain": self.domain})  # type: ignore[arg-type]
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        self._obs = self._flat(obs)
-        return dict(self._obs)
+        return self._observed(obs)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions ``[W·N, A]`` (``[W·N]`` of a Discrete) of the next :meth:`step_wait`.
@@ -111,7 +115,7 @@ class WorldVecEnv(VecEnv):
         """
         self.actions = self._checked(np.asarray(actions))
 
-    def step_wait(self) -> tuple[ArrayDict, np.ndarray, np.ndarray, Infos]:
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, Infos]:
         """Move every world by one step.
 
         Returns:
@@ -126,9 +130,9 @@ class WorldVecEnv(VecEnv):
         if ended.any():
             cut = truncated & ~terminated & (not isinstance(self.world, MessageWorld))
             self._tell_ends(infos, step, np.flatnonzero(ended), cut, lengths)
-        self._obs = self._flat(step.obs)
+        obs = self._observed(step.obs)
         reward = np.array(step.reward.cpu().numpy().reshape(-1))  # SB3 adds to it in place
-        return dict(self._obs), reward, np.repeat(ended, self.world.num_agents), infos
+        return obs, reward, np.repeat(ended, self.world.num_agents), infos
 
     def _tell_ends(
         self, infos: Infos, step: Step, worlds: np.ndarray, truncated: np.ndarray, lengths: np.ndarray
@@ -145,18 +149,21 @@ class WorldVecEnv(VecEnv):
                 index = int(world) * n + agent
                 found = {key: float(value[world, agent]) for key, value in metrics.items()}
                 infos[index].update(
-                    terminal_observation={key: value[index] for key, value in last.items()},
+                    terminal_observation=each(itemgetter(index), last),
                     episode={"r": found["return"], "l": int(lengths[world])},
                     metrics=found,
                 )
                 infos[index]["TimeLimit.truncated"] = bool(truncated[world])
 
-    def _flat(self, obs: TensorDict) -> ArrayDict:
+    def _flat(self, obs: TensorDict) -> Any:
         """Observations ``[W·N, …]`` that share memory with nothing that lives on."""
-        return {
-            key: np.ascontiguousarray(value.flatten(0, 1).detach().cpu().numpy())
-            for key, value in obs.items()
-        }
+        seen = obs if self._flattened is None else self._flattened.flattened(obs)
+        return each(lambda value: np.ascontiguousarray(value.flatten(0, 1).detach().cpu().numpy()), seen)
+
+    def _observed(self, obs: TensorDict) -> Any:
+        """What is handed out of an observation, which is remembered."""
+        self._obs = self._flat(obs)
+        return dict(self._obs) if isinstance(self._obs, dict) else self._obs
 
     def _checked(self, actions: np.ndarray) -> np.ndarray:
         """The actions, if they have the right shape and can be taken."""
@@ -164,10 +171,10 @@ class WorldVecEnv(VecEnv):
         shape = (self.num_envs, *(space.shape or ()))
         if actions.shape != shape:
             raise ActionError(f"actions must have shape {shape}, got {actions.shape}")
-        if isinstance(space, (spaces.Discrete, FlatChoices)):
+        if not isinstance(space, FlatActions):
             if actions.dtype.kind not in "iu":
                 raise ActionError(f"choices must be whole numbers, got {actions.dtype}")
-            counts = space.nvec if isinstance(space, FlatChoices) else np.array([space.n])
+            counts = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec)  # type: ignore[attr-defined]
             outside = ((actions < 0) | (actions >= counts)).reshape(self.num_envs, -1)
             bad = outside.any(axis=1)
             fault = f"is outside 0…{counts[outside[bad.argmax()].argmax()] - 1}"
@@ -182,25 +189,19 @@ class WorldVecEnv(VecEnv):
         """The actions as the engine takes them."""
         given = torch.from_numpy(np.ascontiguousarray(self.actions)).to(self.world.device)
         given = given.unflatten(0, (self.world.num_worlds, self.world.num_agents))
-        if isinstance(self.action_space, FlatActions):
-            return self.action_space.split(given.float())
-        if isinstance(self.action_space, FlatChoices):
-            return self.action_space.split(given.long())
-        name, part = next(iter(self.world.action_space.spaces.items()))
-        return {name: given.long() + int(part.start)}  # type: ignore[attr-defined]
+        return self.action_space.split(given)  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, between two steps."""
         return {"world": self.world.state_dict()}
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> ArrayDict:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> Any:
         """Go on from a :meth:`state_dict`; returns what was observed last."""
         check_saved("environment", saved, {"world": None})  # the world compares the rest
         self.world.load_state_dict(saved["world"])
         self.domain = self.world.domain
         self._reset_seeds()  # they are the world's by now: a reset goes on to its next episodes
-        self._obs = self._flat(self.world.obs)
-        return dict(self._obs)
+        return self._observed(self.world.obs)
 
     # ---- what SB3 asks of sub-environments ----------------------------------------------------------
 
@@ -241,9 +242,15 @@ class _Agent:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # a copy that is being made has no `_env` yet to ask
             raise AttributeError(name)
-        if name == "action_masks" and "action_mask" in self._env.world.observation_space.spaces:
-            return partial(self._env._obs["action_mask"][self._index].astype, bool)
+        if name == "action_masks" and MASK in self._env.world.observation_space.spaces:
+            return self._masks  # that there are any is asked before the first reset
         return getattr(self._env.world, name)
+
+    def _masks(self) -> np.ndarray:
+        """Which choices there are, bool ``[n]``."""
+        if self._env._obs is None:
+            raise EpisodeEnded("there are no action masks before the first reset: call reset() first")
+        return self._env._obs[MASK][self._index].astype(bool)
 
     @property
     def render_mode(self) -> str | None:
@@ -252,11 +259,3 @@ class _Agent:
     def render(self) -> Any:
         world = self._index // self._env.world.num_agents
         return None if self.render_mode is None else self._env.world.render(self.render_mode, world)
-
-
-def _action_space(world: World) -> spaces.Space:
-    """What SB3 is told of the world's actions."""
-    parts = list(world.action_space.spaces.values())
-    if len(parts) == 1 and isinstance(parts[0], spaces.Discrete):
-        return spaces.Discrete(int(parts[0].n))
-    return flat_space(world.action_space)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...envs import rng
-from ...envs.errors import ConfigError, unknown
+from ...envs.errors import ConfigError, unknown, unknown_argument
 from ...envs.mixing import Mixing
 from ...envs.validation import whole
 from ...envs.world import TensorDict, World
@@ -64,8 +64,8 @@ class Specialists(Policy):
         allowed = set(inspect.signature(PANELS[system]).parameters) - {"specialists", "sizes", "key"}
         for name in options:
             if name not in allowed:
-                raise unknown(
-                    f"argument of policy {system}", name, {*allowed, "hidden", "optimiser", "lr", "preset"}
+                raise unknown_argument(
+                    f"policy {system}", name, {*allowed, "hidden", "optimiser", "lr", "preset"}
                 )
         if preset is not None:
             options = {**_preset(system, preset), **options}
