@@ -347,6 +347,10 @@ class World(ABC):
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
 
+    def sound(self) -> Tensor | None:
+        """Whose hosted learners are finite, bool ``[W, N]``; None where the world hosts none."""
+        return None
+
     def breakdown(self) -> TensorDict:
         """The running episodes' metrics by case, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
         return self._hand_out(self.cases(self._begun()))

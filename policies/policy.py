@@ -86,6 +86,10 @@ class Policy(ABC):
         """Which student holds the title of the best, int64 ``[W]``; None where there is no such title."""
         return None
 
+    def sound(self) -> Tensor | None:
+        """Whose learners are finite, bool ``[W, N]``, for reports; None where the policy has none of its own."""
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """Everything the policy remembers; entries named ``answers…`` may depend on exam inputs."""
         return {}

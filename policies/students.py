@@ -175,6 +175,10 @@ class Students(Policy):
         """The protocol's title holder, if it has one."""
         return self.protocol.title()
 
+    def sound(self) -> Tensor:
+        """Whose parameters are finite, bool ``[W, N]``."""
+        return self.population.finite()
+
     def state_dict(self) -> dict[str, Any]:
         """Learners and protocol."""
         return {
