@@ -51,3 +51,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     if near:
         return UnknownName(f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?")
     return UnknownName(f"unknown {kind} {name!r}: known are {', '.join(names) if names else 'none'}")
+
+
+def plural(noun: str) -> str:
+    """Of an agent's name."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"

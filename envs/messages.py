@@ -47,13 +47,13 @@ from torch import Tensor
 
 from . import rng
 from .channel import Channel, ChannelSettings, DelayLine
-from .errors import ConfigError, unknown
+from .errors import ConfigError, plural, unknown
 from .exam import progress_reward
 from .sources import Sources
 from .streams.dataset import SplitName
 from .validation import flag, real, whole
 from .wire import Numbers, Symbols, Wire
-from .world import Outcome, TensorDict, World, plural
+from .world import Outcome, TensorDict, World
 
 SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
 """Seed domain to the split that its slices are dealt from."""

@@ -30,7 +30,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
-from .errors import ActionError, ConfigError, EpisodeEnded
+from .errors import ActionError, ConfigError, EpisodeEnded, plural
 from .validation import check_actions, check_values, flag, whole
 
 TensorDict = dict[str, Tensor]
@@ -428,11 +428,6 @@ class World(ABC):
         if seeds.shape != (self.num_worlds,) or (seeds < 0).any():
             raise ConfigError(f"seed must be one number ≥ 0 or {self.num_worlds} of them, got {seed!r}")
         return seeds.astype(np.int64)
-
-
-def plural(noun: str) -> str:
-    """Of an agent's name."""
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _expand(where: Tensor, like: Tensor) -> Tensor:

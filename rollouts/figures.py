@@ -35,6 +35,8 @@ def spread(
         return figure(mean, digits, signed=signed) + count
     if half == 0:
         return f"{figure(mean, digits, signed=signed)} ± 0{count}"
+    if digits is None and half < 0.1**_MOST * abs(mean):  # rounding
+        return f"{figure(mean, signed=signed)} ± {half:.0e}{count}"
     places, size = _places(mean, half, digits), max(abs(mean), half)
     return f"{figure(mean, places, signed=signed, size=size)} ± {figure(half, places, size=size)}{count}"
 

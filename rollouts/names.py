@@ -7,7 +7,7 @@ may be the lowest value a swarm has found), and an accuracy only where its name 
 
 from __future__ import annotations
 
-from ..envs.world import plural
+from ..envs.errors import plural
 
 EXAM = "exam_accuracy"
 """The headline of a class."""

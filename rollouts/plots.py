@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..envs.world import plural
+from ..envs.errors import plural
 from .names import human, is_fraction
 from .report import Report
 

@@ -219,7 +219,16 @@ def test_run_as_json(call, tmp_path):
     assert (code, err) == (0, "")
     assert found["folder"] == str(Path("runs") / "classroom-digits-1")
     mean = found["metrics"]["open"]["mean"][0]
-    assert found["summary"]["open"]["mean"] == {"mean": mean, "half": None, "low": mean, "high": mean, "n": 1}
+    assert found["summary"]["open"]["mean"] == {
+        "mean": mean,
+        "half": None,
+        "n": 1,
+        "low": None,
+        "high": None,
+        "min": mean,
+        "max": mean,
+        "missing": 0,
+    }
     assert list(found["metrics"]) == ["open"]
     assert found["scenario"]["policy_kwargs"] == {"preset": "faithful", "hidden": [16]}
     again = json.loads(call(*arguments, "--json", "--out", "elsewhere/deep")[1])
