@@ -34,7 +34,7 @@ def spread(
     if math.isnan(half):
         return figure(mean, digits, signed=signed) + count
     if half == 0:
-        return f"{figure(mean, digits, signed=signed)} ± 0{count}"
+        return f"{figure(mean, digits, signed=signed)} ± {figure(0, digits)}{count}"
     if digits is None and half < 0.1**_MOST * abs(mean):  # rounding
         return f"{figure(mean, signed=signed)} ± {half:.0e}{count}"
     places, size = _places(mean, half, digits), max(abs(mean), half)

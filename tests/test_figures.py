@@ -131,7 +131,7 @@ def test_committed_results_hold_limits_and_extremes():
         ([1234.5], {"percent": False, "digits": None}, "1,234"),
         ([2e9], {"percent": False, "digits": None}, "2e+09"),
         ([0.25, 0.75], {"percent": False, "digits": None, "signed": True}, "0 ± 3"),
-        ([0, 0, 0], {"signed": True}, "0.00 ± 0"),
+        ([0, 0, 0], {"signed": True}, "0.00 ± 0.00"),
     ],
 )
 def test_digits_follow_the_error(values, how, text):
