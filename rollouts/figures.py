@@ -35,7 +35,7 @@ def spread(
         return figure(mean, digits, signed=signed) + count
     if half == 0:
         return f"{figure(mean, digits, signed=signed)} ± {figure(0, digits)}{count}"
-    if digits is None and half < 0.1**_MOST * abs(mean):  # rounding
+    if digits is None and half < 0.1 ** (_MOST - 1) * abs(mean):  # rounding
         return f"{figure(mean, signed=signed)} ± {half:.0e}{count}"
     places, size = _places(mean, half, digits), max(abs(mean), half)
     return f"{figure(mean, places, signed=signed, size=size)} ± {figure(half, places, size=size)}{count}"
