@@ -303,10 +303,8 @@ def train(
     if as_json:
         print(output.as_json(found.as_json()))
     elif not found.stopped:
-        output.console().print(
-            f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.counted(found.best[0])}; "
-            f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
-        )
+        took = f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
+        output.console().print(f"{found.told()}; {took}", markup=False, soft_wrap=True)
         settings = (word for text in found.run_with() for word in ("--set", text))
         words = ["studyhall", "run", chosen.name, *settings]
         output.console().print(shlex.join(words), markup=False, soft_wrap=True)

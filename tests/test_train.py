@@ -347,22 +347,6 @@ def test_a2c(call):
     assert LearnedPolicy(json.loads(out)["last"]).about["algorithm"] == "A2C"
 
 
-def test_without_tensorboard_one_line_says_so(call, monkeypatch):
-    find = training.importlib.util.find_spec
-    monkeypatch.setattr(
-        training.importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name)
-    )
-    code, _, err = call("train", "tiny", *QUICK, "--out", "mine")
-    assert code == 0
-    assert ["tensorboard is not installed" in line for line in err.splitlines()] == [
-        True,
-        False,
-        False,
-        False,
-    ]
-
-
-@pytest.mark.parametrize("rows", [2, 7, 48, 1000])
 def test_minibatches_divide_what_was_collected(rows):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
