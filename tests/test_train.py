@@ -347,6 +347,7 @@ def test_a2c(call):
     assert LearnedPolicy(json.loads(out)["last"]).about["algorithm"] == "A2C"
 
 
+@pytest.mark.parametrize("rows", [2, 7, 48, 1000])
 def test_minibatches_divide_what_was_collected(rows):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
