@@ -2,7 +2,8 @@
 
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
 ``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
-JSON (``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
+JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``True``, ``False`` and ``None`` as Python spells them; whatever is
+neither is text.
 
 ``--set learners=mlp`` lets the world host the learners, whose arguments (``hidden``, ``lr``, ``actions``, …) are
 then the world's; ``--set learners=null`` leaves them to the policy again, and what the scenario says of hosted
@@ -170,11 +171,21 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
-        try:
-            found[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key.strip()] = value
+        found[key.strip()] = _value(value)
     return found
+
+
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+def _value(text: str) -> Any:
+    """What ``VALUE`` stands for."""
+    if text.strip() in _PYTHON:
+        return _PYTHON[text.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> None:

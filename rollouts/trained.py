@@ -137,7 +137,7 @@ class TrainingProgress(LiveProgress):
 
     def tell(self, line: str) -> None:
         """Print a line where there is no bar to show its figures."""
-        if self._bar.disable:
+        if not self._live:
             print(f"studyhall: {line}", file=sys.stderr)
 
 
