@@ -137,6 +137,13 @@ class World(ABC):
         self._terminated = np.zeros(self.num_worlds, dtype=bool)
         self._truncated = np.zeros(self.num_worlds, dtype=bool)
 
+    def __repr__(self) -> str:
+        """What it is and how large."""
+        agents = self.agent_noun if self.num_agents == 1 else plural(self.agent_noun)
+        worlds = "1 world" if self.num_worlds == 1 else f"{self.num_worlds:,} worlds"
+        size = f"{worlds} of {self.num_agents} {agents}, horizon {self.horizon:,}"
+        return f"<{type(self).__name__}: {size}, {self.device}>"
+
     # ---- what a world file writes -------------------------------------------------------------------
 
     @abstractmethod

@@ -40,6 +40,11 @@ class Policy(ABC):
     world_kwargs: Mapping[str, Any] = {}
     """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
 
+    def __repr__(self) -> str:
+        """Its kind, and the world it is bound to."""
+        bound = f" in {self.world}" if hasattr(self, "world") else ""
+        return f"<{type(self).__name__}{bound}>"
+
     def bind(self, world: World) -> None:
         """Get to know the world this policy will act in."""
         self.world = world

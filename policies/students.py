@@ -59,6 +59,10 @@ class Students(Policy):
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
         self.always_dropout = always_dropout
 
+    def __repr__(self) -> str:
+        """By whose rule they learn, and the world they are bound to."""
+        return super().__repr__().replace("<Students", f"<Students by {type(self.protocol).__name__}", 1)
+
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}

@@ -288,7 +288,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if _is_list(hint):
-        return isinstance(value, list) and all(_fits(entry, typing.get_args(hint)[0]) for entry in value)
+        (of,) = typing.get_args(hint)
+        if of is bool and isinstance(value, list):  # the row of a matrix, in which people write 0 and 1
+            return all(entry in (0, 1) for entry in value)
+        return isinstance(value, list) and all(_fits(entry, of) for entry in value)
     if hint in (int, float):
         return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
     return isinstance(value, hint) if hint in _WORDS else True
@@ -297,9 +300,10 @@ def _fits(value: Any, hint: Any) -> bool:
 def _words(hint: Any) -> str:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_words(part) for part in typing.get_args(hint))
-    return (
-        f"a list (each {_words(typing.get_args(hint)[0])})" if _is_list(hint) else _WORDS.get(hint, str(hint))
-    )
+    if not _is_list(hint):
+        return _WORDS.get(hint, str(hint))
+    (of,) = typing.get_args(hint)
+    return "a list (each true, false, 1 or 0)" if of is bool else f"a list (each {_words(of)})"
 
 
 def _is_list(hint: Any) -> bool:

@@ -52,6 +52,10 @@ class Trained:
     seconds: float = 0.0
     stopped: bool = False
 
+    def __repr__(self) -> str:
+        """Where it is and what came of it."""
+        return f"<Trained {self.folder}: {self.told()}; {self.counted(self.timesteps)} made>"
+
     @property
     def best(self) -> tuple[int, float]:
         """Agent-steps and figure of ``best.zip``; NaN where nothing was evaluated, or to nothing finite."""

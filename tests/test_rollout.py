@@ -17,7 +17,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.policies.policy import RandomPolicy
@@ -456,3 +456,48 @@ def test_who_is_not_transductive_is_not_marked():
     assert "†" not in shown(report)
     early = {k: v for k, v in report.as_json().items() if k != "transductive"}  # as written before
     assert Report.from_json(early) == report
+
+
+# ---- names and seeds ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """The name of a small registered scenario."""
+    from studyhall.scenarios import registry
+
+    scenario = dataclasses.replace(TINY, name="brief", controls=(), measure_at=(), env_kwargs={"horizon": 2})
+    monkeypatch.setitem(registry, "brief", scenario)
+    return "brief"
+
+
+def test_a_scenario_may_be_given_by_its_name(brief):
+    report = rollout(brief, seeds=(4,))
+    assert (report.scenario.name, report.seeds, report.steps) == ("brief", (4,), [1, 2])
+    with pytest.raises(UnknownName, match="did you mean 'brief'"):
+        rollout("brif")
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [(3, (3,)), (np.int64(3), (3,)), ([0, 2], (0, 2)), (range(3), (0, 1, 2)), (None, (0, 1))],
+)
+def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
+    assert Rollout(brief, seeds=given).seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((), "at least one seed"),
+        (-1, "seed"),
+        ("0-4", "one whole number or several"),
+        (1.5, "one whole number or several"),
+        ((1, 1), "name a seed twice"),
+        ((0.5,), "seed"),
+    ],
+)
+def test_what_is_no_seed_is_one_line(brief, given, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        Rollout(brief, seeds=given)
+    assert "\n" not in str(caught.value)
