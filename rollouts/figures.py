@@ -95,7 +95,9 @@ def figure(
 
 def as_interval(found: Mapping[str, Any]) -> Interval:
     """An interval from JSON, where null stands for NaN."""
-    named = {name: math.nan if found[name] is None else found[name] for name in Interval._fields}
+    named: dict[str, Any] = {
+        name: math.nan if found[name] is None else found[name] for name in Interval._fields
+    }
     return Interval(**named)
 
 

@@ -49,7 +49,8 @@ def interval(values: Sequence[float]) -> Interval:
     finite = [float(value) for value in values if math.isfinite(value)]
     n, missing = len(finite), len(values) - len(finite)
     if n == 0:
-        return Interval(*[math.nan] * 2, 0, *[math.nan] * 4, missing)
+        nan = math.nan
+        return Interval(nan, nan, 0, nan, nan, nan, nan, missing)
     least, most = min(finite), max(finite)
     mean = least if least == most else math.fsum(finite) / n  # equal values: no error of rounding
     half = math.nan
