@@ -32,7 +32,7 @@ from studyhall.envs.streams.text import words_of
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocators import Router, Saliency, SwarmAllocation
 from studyhall.policies.policy import Policy
-from studyhall.rollouts import interval
+from studyhall.rollouts import interval, spread
 from studyhall.rollouts.settings import parse_seeds
 
 WORDS = 32
@@ -141,12 +141,9 @@ def show(name: str, found: dict[str, Any]) -> None:
     budgets = list(next(iter(found["accuracy"].values())))
     table = Table("policy", *(f"{budget} of {found['tokens']}" for budget in budgets))
     whole = interval(found["everything"])
-    table.title = (
-        f"{name}: test accuracy in %; everything read: {100 * whole.mean:.1f} ± {100 * whole.half:.1f}"
-    )
+    table.title = f"{name}: test accuracy in %; everything read: {spread(whole)}"
     for policy, by_budget in found["accuracy"].items():
-        spreads = [interval(values) for values in by_budget.values()]
-        table.add_row(policy, *(f"{100 * spread.mean:.1f} ± {100 * spread.half:.1f}" for spread in spreads))
+        table.add_row(policy, *(spread(interval(values)) for values in by_budget.values()))
     Console(width=120).print(table)
 
 

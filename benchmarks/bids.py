@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.table import Table
 from stable_baselines3 import PPO
@@ -264,7 +265,7 @@ def table(found):
         shown.add_column(column)
     for label, entry in found["cases"].items():
         values = [entry["learned"], *(entry["gain_over"][rival] for rival in rivals)]
-        shown.add_row(label, *(f"{100 * v['mean']:.1f} ± {100 * v['half']:.1f}" for v in values))
+        shown.add_row(label, *(known(v, 1) for v in values))
     return shown
 
 

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -104,9 +105,7 @@ def main() -> None:
         for metric in METRICS:
             entry = metrics[metric]
             share = metric not in ("calls", "labelled_slices", "kib")
-            cells.append(
-                f"{100 * entry['mean']:.1f} ± {100 * entry['half']:.1f}" if share else f"{entry['mean']:.1f}"
-            )
+            cells.append(known(entry, 1) if share else f"{entry['mean']:.1f}")
         table.add_row(row, *cells)
     Console(width=140).print(table)
     if options.out:

@@ -30,7 +30,7 @@ from studyhall.policies.collective import (
     mean_correlation,
     predictions,
 )
-from studyhall.rollouts import interval
+from studyhall.rollouts import interval, spread
 from studyhall.rollouts.settings import parse_seeds
 
 MEMBERS, SIZES, BATCH = 8, (784, 128, 64, 10), 64
@@ -91,8 +91,7 @@ def tune(data: Dataset, passes: int) -> dict[str, float]:
 
 
 def cell(values: list[float], scale: float = 100.0, signed: bool = False) -> str:
-    found = interval([scale * value for value in values])
-    return f"{found.mean:{'+' if signed else ''}.2f} ± {found.half:.2f}"
+    return spread(interval(values), percent=scale == 100, signed=signed)
 
 
 def show(terms: dict[str, dict[str, list[float]]], rate: str) -> None:

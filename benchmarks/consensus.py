@@ -20,7 +20,7 @@ from rich.table import Table
 
 from studyhall import make_world
 from studyhall.policies import make_policy
-from studyhall.rollouts import backprop, interval
+from studyhall.rollouts import backprop, interval, spread
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
@@ -123,8 +123,7 @@ def measure(seeds: tuple[int, ...], updates: int) -> dict:
 
 
 def _percent(values: list[float], *, sign: bool = False) -> str:
-    at = interval([100 * value for value in values])
-    return f"{at.mean:{'+' if sign else ''}.1f} ± {at.half:.1f}"
+    return spread(interval(values), signed=sign)
 
 
 def tables(found: dict) -> list[Table]:

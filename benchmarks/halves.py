@@ -21,7 +21,7 @@ from rich.table import Table
 
 from studyhall import make_world
 from studyhall.policies import make_policy
-from studyhall.rollouts import backprop, interval
+from studyhall.rollouts import backprop, interval, spread
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
@@ -126,7 +126,7 @@ def table(found: dict) -> Table:
                 figures.append("–")
                 continue
             at = interval([run["test"][mode][metric] for run in runs])
-            figures.append(f"{at.mean:.4f} ± {at.half:.4f}")
+            figures.append(spread(at, percent=False, digits=4))
         updates = sum(run["updates"] for run in runs) / len(runs)
         shown.add_row(row, f"{runs[0]['test'][first]['message_bytes']:g}", f"{updates:,.0f}", *figures)
     return shown

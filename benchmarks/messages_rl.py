@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -122,9 +123,7 @@ def table(routes: dict[str, Any], seeds: int) -> Table:
     for column in ("route", *columns):
         made.add_column(column, justify="left" if column == "route" else "right")
     for name, found in routes.items():
-        shown = [
-            f"{100 * found[key]['mean']:.1f} ± {100 * found[key]['half']:.1f}" for key in (*MODES, "gain")
-        ]
+        shown = [known(found[key], 1) for key in (*MODES, "gain")]
         trained = found["trainings"]
         seconds = sum(run["cpu_seconds"] for run in trained) / len(trained)
         answers = f"{trained[0]['answers']:,}"

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from studyhall.envs import rng
 from studyhall.envs.streams import Dataset, load_dataset
 from studyhall.policies.collective import Experts, Load, MoE, Switch
-from studyhall.rollouts import interval
+from studyhall.rollouts import interval, spread
 
 EXPERTS, K = 8, 2
 
@@ -257,6 +257,6 @@ def show_accuracy(name: str, results: dict) -> None:
         cells = []
         for metric, scale in columns.items():
             values = interval([scale * value for value in found[metric]]) if metric in found else None
-            cells.append("" if values is None else f"{values.mean:.2f} ± {values.half:.2f}")
+            cells.append("" if values is None else spread(values, percent=False))
         table.add_row(title, f"{found['active parameters']:,}", f"{found['parameters']:,}", *cells)
     Console(width=160).print(table)

@@ -23,7 +23,7 @@ from studyhall import make_world
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.protocols import Lesson, Mutual, SnapshotEnsemble, TwoPhase, budget_left, labelled
 from studyhall.policies.students import Students
-from studyhall.rollouts import interval
+from studyhall.rollouts import interval, spread
 from studyhall.rollouts.settings import parse_seeds
 
 
@@ -147,8 +147,7 @@ def main() -> None:
         result[rule] = run(rule, seeds, args.steps, args.split)
         end, control = result[rule]["end"], result[args.rules[0]]["end"]
         gain = [a - b for a, b in zip(end["vote"], control["vote"], strict=True)]
-        cells = [interval([100 * v for v in values]) for values in (*end.values(), gain)]
-        table.add_row(rule, *[f"{cell.mean:.2f} ± {cell.half:.2f}" for cell in cells])
+        table.add_row(rule, *[spread(interval(values)) for values in (*end.values(), gain)])
     Console().print(table)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

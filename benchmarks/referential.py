@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.table import Table
 
@@ -198,11 +199,7 @@ def table(found: dict) -> Table:
                 if name not in figures:
                     texts.append("–")
                     continue
-                mean, half = figures[name]["mean"], figures[name]["half"]
-                percent = "/" in name
-                texts.append(
-                    f"{100 * mean:.1f} ± {100 * half:.1f}" if percent else f"{mean:.2f} ± {half:.2f}"
-                )
+                texts.append(known(figures[name], 1) if "/" in name else known(figures[name], 2, 1))
             shown.add_row(game, estimator, *texts)
     for game, entries in found["published"].items():
         for entry in entries:

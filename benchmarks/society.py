@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -149,8 +150,8 @@ def table(found: dict, title: str) -> Table:
         cells = [f"{100 * entry['kinds'][kind]['mean']:.1f}" for kind in kinds]
         shown.add_row(
             name,
-            f"{100 * entry['mean']['mean']:.1f} ± {100 * entry['mean']['half']:.1f}",
-            f"{100 * worst['mean']:.1f} ± {100 * worst['half']:.1f} ({worst['kind']})",
+            known(entry["mean"], 1),
+            f"{known(worst, 1)} ({worst['kind']})",
             *cells,
         )
     return shown

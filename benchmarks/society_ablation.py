@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.table import Table
 from society import KINDS, honest_accuracy, summarise
@@ -150,7 +151,7 @@ def table(found: dict) -> Table:
         worst = entry["worst"]
         shown.add_row(
             name,
-            f"{100 * entry['mean']['mean']:.1f} ± {100 * entry['mean']['half']:.1f}",
+            known(entry["mean"], 1),
             f"{100 * worst['mean']:.1f} ({worst['kind']})",
             *(f"{100 * entry['kinds'][kind]['mean']:.1f}" for kind in KINDS),
         )

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages.cells import known
 from rich.console import Console
 from rich.table import Table
 from trainings import compared
@@ -432,7 +433,7 @@ def tables(name, part):
         for case, entry in part["functions"].items():
             cells = [entry["learned"], *(entry["gain_over"][rival] for rival in rivals)]
             label = case if entry["seen"] else f"{case} (unseen)"
-            table.add_row(label, *(f"{cell['mean']:.2f} ± {cell['half']:.2f}" for cell in cells))
+            table.add_row(label, *(known(cell, 2, 1) for cell in cells))
     else:
         first, second = ("error", "log_error") if name == "hybrid" else ("loss", "test_accuracy")
         title = f"{part['evaluations']:,} evaluations"
@@ -440,7 +441,7 @@ def tables(name, part):
             table.add_column(column)
         for label, entry in part["policies"].items():
             low, high = entry[first]["quartiles"]
-            mean = f"{entry[second]['mean']:.3f} ± {entry[second]['half']:.3f}"
+            mean = known(entry[second], 3, 1)
             table.add_row(
                 label, f"{entry[first]['median']:.3g}", f"{low:.2g}…{high:.2g}", mean, str(entry["steps"])
             )

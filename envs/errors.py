@@ -76,3 +76,8 @@ def _known(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known are {', '.join(names) if names else 'none'}"
+
+
+def plural(noun: str) -> str:
+    """Of an agent's name."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"

@@ -171,7 +171,7 @@ class HostedClassroom(Classroom):
             self.population.reset(torch.from_numpy(self.moving).to(self.device), keys)
         fresh = super().start(draws, state)
         fresh |= prefixed("known/", self.sources.start(self.num_worlds, self.device))
-        fresh["sound"] = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
+        fresh["sound"] = torch.ones_like(state["return"], dtype=torch.bool)
         labels = self.dataset.labels("exam", fresh["exam"])
         answers = self._answers(fresh)
         silent = torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
@@ -191,7 +191,7 @@ class HostedClassroom(Classroom):
         if self.form.teacher:
             acts["ask"] = self.form.asks(actions)
         outcome = super().advance(state, acts, draws)
-        sound = torch.isfinite(beliefs).flatten(1).all(-1)
+        sound = torch.isfinite(beliefs).flatten(2).all(-1)
         return outcome._replace(state={**outcome.state, **self._notice(outcome.state), "sound": sound})
 
     def asks(self, actions: TensorDict) -> Tensor:
@@ -209,7 +209,7 @@ class HostedClassroom(Classroom):
         """
         over = super().exhausted(clock)
         due = self.device.type == "cpu" or bool((clock % self.exam.card_every == 0).any())
-        return over | ~self._state["sound"].cpu().numpy() if due else over
+        return over | ~self._state["sound"].all(-1).cpu().numpy() if due else over
 
     def _learn(self, state: TensorDict, targets: Tensor) -> None:
         """The learning steps on the last slice."""
@@ -316,6 +316,10 @@ class HostedClassroom(Classroom):
                 for i, part in enumerate(parts)
             ]
         return softmax(torch.cat(logits, dim=2))
+
+    def sound(self) -> Tensor:
+        """Whose parameters and last published beliefs are finite, bool ``[W, N]``."""
+        return self.population.finite() & self._state["sound"]
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the observations of all, one after the other."""

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from . import rng
 from .arguments import as_seeds, find_device
-from .errors import ActionError, ConfigError, EpisodeEnded
+from .errors import ActionError, ConfigError, EpisodeEnded, plural
 from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
@@ -142,6 +142,13 @@ class World(ABC):
         self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
         self._terminated = np.zeros(self.num_worlds, dtype=bool)
         self._truncated = np.zeros(self.num_worlds, dtype=bool)
+
+    def __repr__(self) -> str:
+        """What it is and how large."""
+        agents = self.agent_noun if self.num_agents == 1 else plural(self.agent_noun)
+        worlds = "1 world" if self.num_worlds == 1 else f"{self.num_worlds:,} worlds"
+        size = f"{worlds} of {self.num_agents} {agents}, horizon {self.horizon:,}"
+        return f"<{type(self).__name__}: {size}, {self.device}>"
 
     # ---- what a world file writes -------------------------------------------------------------------
 
@@ -355,6 +362,10 @@ class World(ABC):
         state = self._begun()
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
+
+    def sound(self) -> Tensor | None:
+        """Whose hosted learners are finite, bool ``[W, N]``; None where the world hosts none."""
+        return None
 
     def breakdown(self) -> TensorDict:
         """The running episodes' metrics by case, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from studyhall.policies import PolicySpec, register_policy
 from studyhall.policies.rules import Rule, Talk
-from studyhall.rollouts import interval, rollout
+from studyhall.rollouts import interval, rollout, spread
 from studyhall.scenarios import Scenario, get_scenario
 
 
@@ -30,8 +30,8 @@ def show(scenario: Scenario) -> None:
     accuracy = interval(report.metrics["open"]["mean"])
     gain = interval(report.social_gain("mean")["mute"])
     print(
-        f"{scenario.name}, {scenario.policy}: test accuracy {accuracy.mean:.1%} ± {accuracy.half:.1%}, "
-        f"learnt from peers {gain.mean:+.1%} ± {gain.half:.1%}"
+        f"{scenario.name}, {scenario.policy}: test accuracy {spread(accuracy)} %, "
+        f"learnt from peers {spread(gain, signed=True)} points (95 % intervals)"
     )
 
 

@@ -8,7 +8,7 @@ from stable_baselines3 import PPO
 
 from studyhall import make_sb3
 from studyhall.policies.sb3 import SetPolicy, save_policy
-from studyhall.rollouts import interval, rollout
+from studyhall.rollouts import interval, rollout, spread
 from studyhall.scenarios import get_scenario
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         held_out = dataclasses.replace(scenario, policy=policy, env_kwargs=world, controls=())
         report = rollout(held_out, seeds=tuple(range(16)))
         honest = interval(report.metrics["open"]["honest"])
-        print(f"{policy}: test accuracy of the honest {honest.mean:.1%} ± {honest.half:.1%}")
+        print(f"{policy}: test accuracy of the honest {spread(honest)} % (95 % interval)")
 
 
 if __name__ == "__main__":

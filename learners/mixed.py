@@ -95,6 +95,10 @@ class MixedPopulation:
             ]
         )
 
+    def finite(self) -> Tensor:
+        """Whose parameters are all finite, bool ``[W, N]``."""
+        return self._join([population.finite() for _, population in self._groups])
+
     def logits_of(
         self, learner: Tensor, x: Tensor, *, dropout: bool = False, draw: int | Tensor = 0
     ) -> Tensor:

@@ -103,6 +103,11 @@ class _Ensemble(ABC):
         out = parts[0] if len(parts) == 1 else torch.cat([part.mT for part in parts]).mT
         return out.view(self.worlds, self.learners, *out.shape[1:])
 
+    def finite(self) -> Tensor:
+        """Whose parameters are all finite, bool ``[W, N]``."""
+        each = [stack.detach().isfinite().flatten(1).all(-1) for stack in self.parameters]
+        return torch.stack(each).all(0).view(self.worlds, self.learners)
+
     def logits_of(
         self, learner: Tensor, x: Tensor, *, dropout: bool = False, draw: int | Tensor = 0
     ) -> Tensor:

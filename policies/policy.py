@@ -72,6 +72,11 @@ class Policy(ABC):
     def world(self, world: World) -> None:
         self._world, self._begun = world, type(self).reset is Policy.reset
 
+    def __repr__(self) -> str:
+        """Its kind, and the world it is bound to."""
+        bound = f" in {self.world}" if self._world is not None else ""
+        return f"<{type(self).__name__}{bound}>"
+
     def bind(self, world: World) -> None:
         """Get to know the world this policy will act in."""
         self.world = world
@@ -116,6 +121,10 @@ class Policy(ABC):
 
     def title(self) -> Tensor | None:
         """Which student holds the title of the best, int64 ``[W]``; None where there is no such title."""
+        return None
+
+    def sound(self) -> Tensor | None:
+        """Whose learners are finite, bool ``[W, N]``, for reports; None where the policy has none of its own."""
         return None
 
     def state_dict(self) -> dict[str, Any]:

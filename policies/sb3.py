@@ -20,7 +20,7 @@ from stable_baselines3.common.distributions import (
     DiagGaussianDistribution,
     Distribution,
 )
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from torch import Tensor, nn
 
 from ..envs.bridges.flat import FlatActions
@@ -196,21 +196,30 @@ def _pooled(space: spaces.Space, sources: int) -> int:
 
 
 def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any) -> None:
-    """Save a model with a :class:`SetPolicy` whole or not at all, as both SB3 and studyhall can load it.
+    """Save a model whole or not at all, as a policy that ``make_policy`` and ``studyhall run`` take.
 
-    The file is what ``model.save`` writes with one more entry, a JSON that says which worlds the policy is
-    for. ``PPO.load`` reads the first (and unpickles it), :class:`~studyhall.policies.learned.LearnedPolicy`
-    the second and the bare weights.
+    Of a :class:`SetPolicy` the file is what ``model.save`` writes with one more entry, a JSON that says which worlds
+    the policy is for. ``PPO.load`` reads the first (and unpickles it),
+    :class:`~studyhall.policies.learned.LearnedPolicy` the second and the bare weights. Of a
+    ``"MultiInputPolicy"`` and a :class:`~studyhall.policies.bids.sb3.BidPolicy` it holds the weights and that JSON
+    alone.
 
     Args:
-        model: Trained on an environment of ``make_sb3``.
+        model: Trained on an environment of ``make_sb3``, with one of these policies.
         path: Gets the suffix ``.zip`` where it has none.
         **about: More to remember in the JSON.
 
     Raises:
-        ConfigError: The model's policy is no ``SetPolicy``, its environment not one of ``make_sb3``, or what it
+        ConfigError: The model's policy is none of these, its environment not one of ``make_sb3``, or what it
             sees is normalised on the way (``VecNormalize`` with ``norm_obs``), which the file would not know.
     """
+    from .bids.sb3 import BidPolicy, save_bids  # both of which need this module
+    from .multi_input import save_multi_input
+
+    for kind, saves in ((MultiInputActorCriticPolicy, save_multi_input), (BidPolicy, save_bids)):
+        if isinstance(model.policy, kind):
+            saves(model, path, **about)
+            return
     bare = env_of(model, SetPolicy)
     world: Any = bare.world
     learners = bare.origin.get("env_kwargs", {}).get("learners")

@@ -60,6 +60,10 @@ class Students(Policy):
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
         self.always_dropout = always_dropout
 
+    def __repr__(self) -> str:
+        """By whose rule they learn, and the world they are bound to."""
+        return super().__repr__().replace("<Students", f"<Students by {type(self.protocol).__name__}", 1)
+
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
@@ -175,6 +179,10 @@ class Students(Policy):
     def title(self) -> Tensor | None:
         """The protocol's title holder, if it has one."""
         return self.protocol.title()
+
+    def sound(self) -> Tensor:
+        """Whose parameters are finite, bool ``[W, N]``."""
+        return self.population.finite()
 
     def state_dict(self) -> dict[str, Any]:
         """Learners and protocol."""

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .figures import spread
     from .report import Report
     from .run import Live, Rollout, Stopped, rollout
     from .stats import Interval, interval
@@ -21,9 +22,10 @@ _HOME = {
     "Stopped": "run",
     "interval": "stats",
     "rollout": "run",
+    "spread": "figures",
 }
 
-__all__ = ["Interval", "Live", "Report", "Rollout", "Stopped", "interval", "rollout"]
+__all__ = ["Interval", "Live", "Report", "Rollout", "Stopped", "interval", "rollout", "spread"]
 
 
 def __getattr__(name: str) -> Any:

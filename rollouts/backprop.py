@@ -5,6 +5,7 @@
 ``best.zip``           the weights with the lowest loss on validation slices so far, the untrained ones among them
 ``last.zip``           the weights as training left them
 ``checkpoint.pt``      where a stopped training can be taken up again (``--resume``)
+``tensorboard/``       events: the loss in training, and on validation slices
 =====================  =================================================================================
 
 Training slices come from the stream split, validation slices from the exam split, which message worlds do not use
@@ -18,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +28,9 @@ from .backprop_training import Training
 from .checkpoints import read_checkpoint, unreadable, write_checkpoint
 from .interrupts import stop_requests
 from .trained import Trained, TrainingProgress, describe, training_folder, world_settings
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = [
     "CHECKPOINT",
@@ -47,12 +52,14 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
 
     Args:
         config: What to train.
-        out: The folder; None takes the first free ``runs/<scenario>-backprop-<n>``.
+        out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
         resume: Whether ``out`` holds a training of the same config that is to be taken up again.
 
     Raises:
         ConfigError: It cannot be set up, the folder not be written, or its checkpoint not be read.
     """
+    from torch.utils.tensorboard import SummaryWriter  # takes a second
+
     torch.set_num_threads(config.threads)
     training = Training(config)
     if resume:
@@ -70,8 +77,8 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
     found.world = [
         text for text in world_settings(config.scenario) if not text.startswith(("mode=", "slice_size="))
     ]
-    with stop_requests() as stop, bar:
-        _loop(training, found, bar, stop)
+    with stop_requests() as stop, bar, SummaryWriter(str(folder / "tensorboard")) as events:
+        _loop(training, found, bar, stop, events)
         found.stopped = stop() and training.progress < 1
     found.seconds = before + time.perf_counter() - begun
     _keep(training, found)
@@ -79,15 +86,22 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
     return found
 
 
-def _loop(training: Training, found: Trained, bar: TrainingProgress, stop: Callable[[], bool]) -> None:
+def _loop(
+    training: Training,
+    found: Trained,
+    bar: TrainingProgress,
+    stop: Callable[[], bool],
+    events: SummaryWriter,
+) -> None:
     """Update until the end, or until asked to stop."""
     loss, shown = math.nan, 0.0
     while True:
         over = training.progress >= 1
-        if over or training.done % training.config.eval_every == 0:
-            _evaluate(training, found, bar)
-        if over and found.best[0] == 0:
-            bar.tell("no weights were better than the untrained ones: try a lower backprop.learning_rate")
+        due = over or training.done % training.config.eval_every == 0
+        if due and _evaluate(training, found, bar):
+            events.add_scalar("eval/loss", found.evaluations[-1][1], training.done)
+            if not math.isnan(loss):
+                events.add_scalar("train/loss", loss, training.done)
         if over or stop():
             return
         now = training.update()
@@ -99,16 +113,21 @@ def _loop(training: Training, found: Trained, bar: TrainingProgress, stop: Calla
             bar.show(round(1000 * training.progress), figures)
 
 
-def _evaluate(training: Training, found: Trained, bar: TrainingProgress) -> None:
-    """Evaluate the weights as they are now, unless that was just done, and keep them if they are the best."""
+def _evaluate(training: Training, found: Trained, bar: TrainingProgress) -> bool:
+    """Evaluate the weights as they are now, unless that was just done, and keep them if they are the best.
+
+    Returns:
+        Whether there was something to evaluate.
+    """
     if found.evaluations and found.evaluations[-1][0] == training.timesteps:
-        return
+        return False
     value = training.evaluate()
     best = found.evaluated(training.timesteps, value)
     bar.tell(f"loss on validation slices {value:.4f} after {training.done:,} updates")
     if best:
         training.save_weights(found.folder / "best.zip")
     _keep(training, found)
+    return True
 
 
 def _keep(training: Training, found: Trained) -> None:

@@ -23,6 +23,7 @@ ANEW = "train anew"
 ANSWERS = ("last", "all")
 SCHEDULES = ("cosine", "constant")
 _OPTIONS = ("updates", "cpu_seconds", "worlds", "seed", "threads", "eval_every", "eval_worlds", "device")
+_OF_REINFORCE = ("worlds", "eval_worlds")  # whose defaults are its own
 _OF_RESUME = ("updates", "cpu_seconds", "threads", "device")  # what may change when a training goes on
 
 
@@ -72,6 +73,7 @@ class BackpropConfig:
         eval_every: Updates between two evaluations, the first of which is before the first.
         eval_worlds: Validation slices.
         device: Where the tensors live.
+        algorithm: "backprop", or "reinforce" where symbols are drawn and learnt by REINFORCE; names the folder.
 
     Raises:
         ConfigError: A value out of range.
@@ -87,8 +89,7 @@ class BackpropConfig:
     eval_every: int = 200
     eval_worlds: int = 8
     device: str = "cpu"
-
-    algorithm = "backprop"
+    algorithm: str = "backprop"
 
     def __post_init__(self) -> None:
         for name in ("updates", "worlds", "threads", "eval_every", "eval_worlds"):
@@ -113,9 +114,10 @@ class BackpropConfig:
             for name, value in now.items()
             if default.get(name, ...) != value
         ]
-        words = ["studyhall", "train", self.scenario.name, "--algo", "backprop"]
+        words = ["studyhall", "train", self.scenario.name, "--algo", self.algorithm]
+        shifted = _OF_REINFORCE if self.algorithm == "reinforce" else ()
         for name in _OPTIONS:
-            if getattr(self, name) != training.get(name, getattr(type(self), name)):
+            if name in shifted or getattr(self, name) != training.get(name, getattr(type(self), name)):
                 words += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
         return shlex.join([*words, *(word for text in given for word in ("--set", text))])
 
@@ -180,6 +182,7 @@ def resumed(folder: Path, **options: Any) -> BackpropConfig:
             raise ConfigError(f"--resume goes on as the training began: leave out --{name.replace('_', '-')}")
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found.setdefault("algorithm", "backprop")
         fields = {f.name: found[f.name] for f in dataclasses.fields(BackpropConfig)}
         fields["scenario"] = scenario_from_json(found["scenario"])
         fields["settings"] = BackpropSettings(**found["settings"])

@@ -146,7 +146,7 @@ class Training:
             "env": scenario.env,
             "env_kwargs": plain(scenario.env_kwargs),
             "scenario": scenario.name,
-            "algorithm": "backprop",
+            "algorithm": self.config.algorithm,
             "settings": dataclasses.asdict(self.config.settings),
             "updates": self.done,
             "timesteps": self.timesteps,

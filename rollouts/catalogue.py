@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 KINDS = ("envs", "policies", "scenarios", "data")
+_ALSO = {"worlds": "envs", "env": "envs", "world": "envs", "policy": "policies", "scenario": "scenarios"}
 
 
 def catalogue(kind: str | None = None) -> dict[str, Rows]:
-    """Rows of one kind, or of all.
+    """Rows of one kind, or of all; worlds may be called so too.
 
     Raises:
         UnknownName: No such kind.
     """
+    kind = _ALSO.get(kind or "", kind)
     readers = dict(zip(KINDS, (_envs, _policies, _scenarios, _data), strict=True))
     if kind is not None and kind not in readers:
         raise unknown("list", kind, KINDS)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..envs.errors import ConfigError, StudyhallError
+from .interrupts import quit_on_interrupt, raise_on_interrupt
+from .terminal import fit_any_code_page
 
 if TYPE_CHECKING:
     from .run import Rollout
@@ -66,7 +68,7 @@ def list_command(
 
     found = catalogue(kind)
     if as_json:
-        print(output.as_json(found))
+        output.print_json(found)
         return
     from .tables import listing
 
@@ -82,7 +84,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
 
     checks = clinic.examine()
     if as_json:
-        print(output.as_json(clinic.as_json(checks)))
+        output.print_json(clinic.as_json(checks))
     else:
         from .tables import examination
 
@@ -144,7 +146,7 @@ def run(
             config = dataclasses.replace(config, device=parse_device(device))
         report = take_up(folder, config, checkpoint_every)
     if as_json:
-        print(output.as_json({"folder": str(folder.path), "device": config.device, **report.as_json()}))
+        output.print_json({"folder": str(folder.path), "device": config.device, **report.as_json()})
         return
     from .tables import result
 
@@ -301,12 +303,10 @@ def train(
         device=None if device is None else parse_device(device),
     )
     if as_json:
-        print(output.as_json(found.as_json()))
+        output.print_json(found.as_json())
     elif not found.stopped:
-        output.console().print(
-            f"{found.figure} on held-out worlds {found.best[1]:.4g} after {found.counted(found.best[0])}; "
-            f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
-        )
+        took = f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
+        output.console().print(f"{found.told()}; {took}", markup=False, soft_wrap=True)
         settings = (word for text in found.run_with() for word in ("--set", text))
         words = ["studyhall", "run", chosen.name, *settings]
         output.console().print(shlex.join(words), markup=False, soft_wrap=True)
@@ -359,7 +359,7 @@ def reproduce(
             file=sys.stderr,
         )
     try:
-        with ExitStack() as shown:
+        with raise_on_interrupt(), ExitStack() as shown:
 
             def watch(rollout: Rollout) -> LiveProgress:
                 shown.close()  # the bar of the run before
@@ -382,7 +382,7 @@ def reproduce(
         else:
             unfinished.unlink()  # nothing was measured: what is in the file already stays
     if as_json:
-        print(output.as_json(found))
+        output.print_json(found)
     elif found["scenarios"]:
         from .tables import claims, comparison
 
@@ -442,8 +442,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # for policies of one's own, policy=my_module:MyPolicy
+    fit_any_code_page()
     try:
-        app(given, prog_name="studyhall")
+        with quit_on_interrupt():
+            app(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -9,7 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from .cells import as_interval, figure, marked, note, spread, style
+from .cells import marked, note, style
+from .figures import as_interval, figure, spread
 from .names import CLASS_ACCURACIES, EXAM, human, is_fraction
 
 Entry = Mapping[str, Any]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,3 +37,40 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def quit_on_interrupt() -> Iterator[None]:
+    """Within it, Ctrl-C ends the program at once, with a line.
+
+    While modules are imported an exception may come out anywhere, or nowhere.
+    """
+    with _on_interrupt(_quit):
+        yield
+
+
+@contextmanager
+def raise_on_interrupt() -> Iterator[None]:
+    """Within it, Ctrl-C is a ``KeyboardInterrupt`` again."""
+    with _on_interrupt(signal.default_int_handler):
+        yield
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    sys.stderr.write("studyhall: interrupted\n")
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)
+
+
+@contextmanager
+def _on_interrupt(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle Ctrl-C so, unless it is ignored, or this is not the main thread."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

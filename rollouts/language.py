@@ -3,7 +3,8 @@
 A *language* is a table of pairs: messages, integers of shape ``[..., M, L]`` (M messages of L symbols), and the
 meanings that they were sent for, integers of shape ``[..., M, K]`` (K attributes). Leading dimensions, such as worlds ×
 agents, are languages measured side by side; those of messages and meanings broadcast, so that all agents may share one
-table of meanings. Symbols and values are names: any integers will do, and their order means nothing.
+table of meanings. Tables are tensors, NumPy arrays or nested lists. Symbols and values are names: any integers will do,
+and their order means nothing.
 
 | metric | asks | range | constant messages |
 |---|---|---|---|
@@ -25,16 +26,22 @@ Sources:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError, unknown
 
+Table = Tensor | np.ndarray[Any, Any] | Sequence[Any]
+"""Numbers as a tensor, an array or nested lists; what is computed lies where a tensor lies, else on the CPU."""
+
 _CELLS = 1 << 20  # entries of the largest temporary tensor; a metric holds a few of them at a time
 
 
-def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
+def hamming_distance(a: Table, b: Table) -> Tensor:
     """Number of positions in which two sequences differ.
 
     Args:
@@ -47,6 +54,7 @@ def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
     Raises:
         ConfigError: Sequences of different lengths, or shapes that do not fit each other.
     """
+    a, b = _sequences("a", a), _sequences("b", b)
     if a.shape[-1] != b.shape[-1]:
         raise ConfigError(
             f"Hamming distance is of sequences of one length, got {a.shape[-1]} and {b.shape[-1]}"
@@ -55,7 +63,7 @@ def hamming_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a != b).sum(-1)
 
 
-def edit_distance(a: Tensor, b: Tensor) -> Tensor:
+def edit_distance(a: Table, b: Table) -> Tensor:
     """Levenshtein distance: the least number of insertions, deletions and substitutions that turn ``a`` into ``b``.
 
     ``D[i, j] = min(D[i−1, j] + 1, D[i, j−1] + 1, D[i−1, j−1] + [a_i ≠ b_j])`` (Wagner & Fischer 1974). Cells of one
@@ -72,6 +80,7 @@ def edit_distance(a: Tensor, b: Tensor) -> Tensor:
     Raises:
         ConfigError: Shapes that do not fit each other.
     """
+    a, b = _sequences("a", a), _sequences("b", b)
     pairs = _shared(a.shape[:-1], b.shape[:-1])
     L, K = a.shape[-1], b.shape[-1]
     # Positions first: a diagonal is then a stretch of memory. Backwards, b runs along a diagonal as a does.
@@ -92,7 +101,7 @@ def edit_distance(a: Tensor, b: Tensor) -> Tensor:
 _DISTANCES = {"edit": edit_distance, "hamming": hamming_distance}
 
 
-def topographic_similarity(messages: Tensor, meanings: Tensor, distance: str = "edit") -> Tensor:
+def topographic_similarity(messages: Table, meanings: Table, distance: str = "edit") -> Tensor:
     """Spearman correlation between the distances of meanings and the distances of messages, over all pairs.
 
     ``ρ = cov(r, s) / (σ_r σ_s)`` with ``r`` and ``s`` the ranks of the M (M − 1) / 2 distances, equal ones sharing the
@@ -135,7 +144,7 @@ def topographic_similarity(messages: Tensor, meanings: Tensor, distance: str = "
     return _spearman(counts.view(G, K + 1, L + 1).double()).view(languages)
 
 
-def posdis(messages: Tensor, meanings: Tensor) -> Tensor:
+def posdis(messages: Table, meanings: Table) -> Tensor:
     """Positional disentanglement (posdis, Chaabouni et al. 2020): does every position speak of one attribute?
 
     ``posdis = mean_j [I(s_j; a¹_j) − I(s_j; a²_j)] / H(s_j)``, over positions j that vary: ``s_j`` is the symbol there,
@@ -157,7 +166,7 @@ def posdis(messages: Tensor, meanings: Tensor) -> Tensor:
     return _disentanglement(messages, meanings).view(languages)
 
 
-def bosdis(messages: Tensor, meanings: Tensor, padding: int | None = None) -> Tensor:
+def bosdis(messages: Table, meanings: Table, padding: int | None = None) -> Tensor:
     """Bag-of-symbols disentanglement (bosdis, Chaabouni et al. 2020): does every symbol speak of one attribute?
 
     ``bosdis = mean_v [I(n_v; a¹_v) − I(n_v; a²_v)] / H(n_v)``, over symbols v whose count ``n_v`` varies from message
@@ -183,7 +192,7 @@ def bosdis(messages: Tensor, meanings: Tensor, padding: int | None = None) -> Te
     return _disentanglement(counts, meanings).view(languages)
 
 
-def message_entropy(messages: Tensor) -> Tensor:
+def message_entropy(messages: Table) -> Tensor:
     """Entropy of whole messages in bits: ``H(m) = −Σ_m p(m) log2 p(m)``, with frequencies for probabilities.
 
     Args:
@@ -195,12 +204,12 @@ def message_entropy(messages: Tensor) -> Tensor:
     Raises:
         ConfigError: Not integers, or not of that shape.
     """
-    _check("messages", "L", messages)
+    messages = _check("messages", "L", messages)
     _, code = torch.unique(messages.flatten(0, -2), dim=0, return_inverse=True)
     return _entropy(code.view(messages.shape[:-1]))
 
 
-def causal_influence(listener: Tensor, speaker: Tensor | None = None) -> Tensor:
+def causal_influence(listener: Table, speaker: Table | None = None) -> Tensor:
     """Causal influence of communication (one-step CIC, Lowe et al. 2019) in one situation, in bits.
 
     ``CIC = Σ_m p(m) Σ_a p(a | do(m)) log2 [p(a | do(m)) / p(a)]`` with ``p(a) = Σ_m p(m) p(a | do(m))``: the mutual
@@ -219,11 +228,13 @@ def causal_influence(listener: Tensor, speaker: Tensor | None = None) -> Tensor:
     Raises:
         ConfigError: Not distributions, or shapes that do not fit each other.
     """
+    listener = _tensor("listener", listener)
     if listener.ndim < 2:
         raise ConfigError(f"listener's distributions have shape [..., V, A], got {list(listener.shape)}")
     V = listener.shape[-2]
     if speaker is None:
         speaker = torch.full((V,), 1 / V, dtype=torch.float64, device=listener.device)
+    speaker = _tensor("speaker", speaker)
     if speaker.ndim < 1 or speaker.shape[-1] != V:
         raise ConfigError(f"speaker's distribution has shape [..., {V}], got {list(speaker.shape)}")
     _shared(listener.shape[:-2], speaker.shape[:-1])
@@ -295,10 +306,9 @@ def _normalised(p: Tensor) -> Tensor:
     return p / p.sum(-1, keepdim=True)
 
 
-def _language(messages: Tensor, meanings: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
+def _language(messages: Table, meanings: Table) -> tuple[Tensor, Tensor, torch.Size]:
     """Checked tables with leading dimensions made one, ``[G, M, L]`` and ``[G, M, K]``, and what these were."""
-    _check("messages", "L", messages)
-    _check("meanings", "K", meanings)
+    messages, meanings = _check("messages", "L", messages), _check("meanings", "K", meanings)
     (M, L), (rows, K) = messages.shape[-2:], meanings.shape[-2:]
     if rows != M:
         raise ConfigError(f"every message has one meaning: got {M} messages and {rows} meanings")
@@ -310,12 +320,32 @@ def _language(messages: Tensor, meanings: Tensor) -> tuple[Tensor, Tensor, torch
     )
 
 
-def _check(name: str, width: str, table: Tensor) -> None:
-    """Raises ConfigError unless it is a table of integers that is not empty."""
-    if table.is_floating_point() or table.is_complex():
-        raise ConfigError(f"{name} are integers (symbols by number), got {table.dtype}")
-    if table.ndim < 2 or not table.numel():
-        raise ConfigError(f"{name} have shape [..., M, {width}] and are not empty, got {list(table.shape)}")
+def _tensor(name: str, table: Table) -> Tensor:
+    """Any table of numbers as a tensor; ConfigError of anything else."""
+    try:
+        return table if isinstance(table, Tensor) else torch.from_numpy(np.array(table))
+    except (TypeError, ValueError, RuntimeError) as fault:  # ragged lists, text, objects
+        raise ConfigError(
+            f"{name}: give a tensor, an array or lists of equal length, all of numbers"
+        ) from fault
+
+
+def _sequences(name: str, table: Table) -> Tensor:
+    """Sequences as a tensor of one dimension or more."""
+    found = _tensor(name, table)
+    if not found.ndim:
+        raise ConfigError(f"{name}: give sequences, [..., L], got a single number")
+    return found
+
+
+def _check(name: str, width: str, table: Table) -> Tensor:
+    """The table as a tensor; ConfigError unless it is one of integers that is not empty."""
+    found = _tensor(name, table)
+    if found.ndim < 2 or not found.numel():
+        raise ConfigError(f"{name} have shape [..., M, {width}] and are not empty, got {list(found.shape)}")
+    if found.is_floating_point() or found.is_complex():
+        raise ConfigError(f"{name} are integers (symbols by number), got {found.dtype}")
+    return found
 
 
 def _shared(a: torch.Size, b: torch.Size) -> torch.Size:

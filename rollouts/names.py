@@ -7,17 +7,19 @@ may be the lowest value a swarm has found), and an accuracy only where its name 
 
 from __future__ import annotations
 
+from ..envs.errors import plural
+
 EXAM = "exam_accuracy"
 """The headline of a class."""
 
 CLASS_ACCURACIES = {
-    "mean": "mean of students",
-    "best": "best student",
+    "mean": "mean of {agents}",
+    "best": "best {agent}",
     "title": "title holder",
     "hard_vote": "hard vote",
     "soft_vote": "soft vote",
 }
-"""Test accuracies of a class; the same with ``_dropout`` behind are measured with dropout left on."""
+"""Test accuracies of a class, ``{agent}`` being the world's noun; with ``_dropout`` behind, dropout is left on."""
 
 _OTHERS = {
     "dropout_vote": "dropout vote",
@@ -26,7 +28,7 @@ _OTHERS = {
     "general": "honest, others' classes",
     "calls": "teacher's calls",
     "labels": "labels revealed",
-    "labelled_slices": "labelled slices per student",
+    "labelled_slices": "labelled slices per {agent}",
     "kib": "KiB sent",
 }
 
@@ -59,25 +61,30 @@ COUNTS = ("calls", "labels", "labelled_slices", "kib")
 COSTS = (*COUNTS, "return")
 """Metrics of a class that are no accuracies."""
 
-COSTS_ELSEWHERE = (
+COUNTED = (
     *("message_bytes", "bytes_per_step", "bytes", "kib"),
-    *("calls", "labels", "labelled_slices", "label_bytes", "return"),
+    *("calls", "labels", "labelled_slices", "label_bytes"),
 )
+"""Metrics that count what crossed, whatever became of the learners."""
+
+COSTS_ELSEWHERE = (*COUNTED, "return")
 """What an episode costs in any other world, of what may cross there, and its return."""
 
 
-def human(metric: str, headline: str = EXAM) -> str:
+def human(metric: str, headline: str = EXAM, noun: str = "student") -> str:
     """A metric's name for people: ``"title_dropout@1000"`` is "title holder, dropout on, step 1000".
 
     Args:
         metric: As in a report.
         headline: Of the world it was measured in.
+        noun: What an agent is called there.
     """
     name, _, step = metric.partition("@")
     base, names = name, _ELSEWHERE
     if headline == EXAM:
         base, names = name.removesuffix("_dropout"), {**CLASS_ACCURACIES, **_OTHERS}
-    words = [names.get(base, base.replace("_", " "))]
+    named = names.get(base, base.replace("_", " "))
+    words = [named.replace("{agents}", plural(noun)).replace("{agent}", noun)]
     if base != name:
         words.append("dropout on")
     if step:

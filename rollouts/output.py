@@ -28,6 +28,11 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
+def print_json(value: Any) -> None:
+    """Print JSON on standard output; in ASCII, so that it is the same in any code page."""
+    print(json.dumps(_finite(value), allow_nan=False))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.part")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .names import EXAM, human, is_fraction
+from ..envs.errors import plural
+from .names import human, is_fraction
 from .report import Report
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _of_the_world(curve: Sequence[Any]) -> bool:
 def plot_curve(axes: Axes, report: Report) -> None:
     """The headline over steps: per mode the mean over agents, with the range over seeds; of accuracies the best too."""
     headline = report.headline
-    agents = "student" if headline == EXAM else "agent"
+    agent = report.noun
     percent = is_fraction(headline, headline)
     shared = all(_of_the_world(report.curves[mode]) for mode in report.modes)
     marker = "." if len(report.steps) < _FEW_POINTS else None
@@ -67,7 +68,7 @@ def plot_curve(axes: Axes, report: Report) -> None:
         axes.plot(
             report.steps,
             mean.mean(-1),
-            label=mode if shared else f"{mode}: mean of {agents}s",
+            label=mode if shared else f"{mode}: mean of {plural(agent)}",
             marker=marker,
             **line,
         )
@@ -76,7 +77,7 @@ def plot_curve(axes: Axes, report: Report) -> None:
             axes.plot(
                 report.steps,
                 values.max(-1).mean(-1),
-                label=f"{mode}: best {agents}",
+                label=f"{mode}: best {agent}",
                 **(line | {"linestyle": ":", "linewidth": 1.2}),
             )
     if report.budget_spent_at is not None:
@@ -93,7 +94,7 @@ def plot_curve(axes: Axes, report: Report) -> None:
     seeds = f"{len(report.seeds)} seeds, band: their range" if len(report.seeds) > 1 else "1 seed"
     axes.set(
         xlabel="step",
-        ylabel=human(headline, headline) + (", %" if percent else ""),
+        ylabel=human(headline, headline, agent) + (", %" if percent else ""),
         title=f"{report.scenario.name} ({seeds})",
     )
     axes.set_xlim(0, report.steps[-1])

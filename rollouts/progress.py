@@ -1,8 +1,10 @@
-"""A progress bar with a run's live figures, on standard error and only where that is a terminal."""
+"""A run's live figures on standard error: a progress bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,9 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from .names import human, is_fraction
 from .output import console
+from .terminal import redraws
 
 if TYPE_CHECKING:
     from .run import Live
+
+
+_SELDOM = 10.0  # seconds at least between two lines, which are ten in all at most
 
 
 class LiveProgress:
@@ -27,14 +33,15 @@ class LiveProgress:
     """
 
     def __init__(self, title: str, steps: int, done: int = 0) -> None:
-        out = console(stderr=True)
+        self._live = redraws()
+        self._told, self._when = done, time.monotonic()
         self._bar = _TwoLines(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeRemainingColumn(compact=True),
-            console=out,
-            disable=not out.is_terminal,
+            console=console(stderr=True),
+            disable=not self._live,
         )
         self._task = self._bar.add_task(title, total=steps, completed=done)
 
@@ -51,6 +58,10 @@ class LiveProgress:
         """Show the figures of a step."""
         self._bar.figures = figures(live)
         self._bar.update(self._task, completed=live.step)
+        now = time.monotonic()
+        if not self._live and 10 * (live.step - self._told) >= live.steps and now - self._when >= _SELDOM:
+            self._told, self._when = live.step, now
+            print(f"studyhall: {figures(live)}", file=sys.stderr)
 
 
 class _TwoLines(Progress):

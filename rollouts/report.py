@@ -32,6 +32,9 @@ class Report:
         transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
         headline: The metric that the curves show; see :class:`~studyhall.envs.World`. How the other metrics read
             follows from it: see ``names.py``.
+        noun: What an agent of the world is called.
+        diverged: Mode to seed to agent to the first step at which it was seen that what it knows or does is not finite
+            any more; looked for where curves have a point. Of its world there are costs, but no other figures: NaN.
     """
 
     scenario: Scenario
@@ -44,6 +47,13 @@ class Report:
     seconds: float = 0.0
     transductive: bool = False
     headline: str = EXAM
+    noun: str = "student"
+    diverged: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """What was run, without what was found."""
+        steps = self.steps[-1] if self.steps else 0
+        return f"<Report of {self.scenario.name}: {steps:,} steps, seeds {list(self.seeds)}, {', '.join(self.modes)}>"
 
     @property
     def gains(self) -> tuple[str, ...]:
@@ -95,28 +105,37 @@ class Report:
             "budget_spent_at": self.budget_spent_at,
             "seconds": self.seconds,
             "transductive": self.transductive,
+            "noun": self.noun,
+            "diverged": self.diverged,
         }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report:
         """The report that :meth:`as_json` wrote, where null stands for NaN."""
-        metrics = {
-            mode: {metric: [math.nan if v is None else v for v in values] for metric, values in own.items()}
-            for mode, own in found["metrics"].items()
-        }
         (headline,) = found["curve"].keys() - {"steps"}
         return cls(
             scenario=scenario_from_json(found["scenario"]),
             seeds=tuple(found["seeds"]),
-            metrics=metrics,
-            students=found["students"],
-            curves=found["curve"][headline],
+            metrics=_numbers(found["metrics"]),
+            students=_numbers(found["students"]),
+            curves=_numbers(found["curve"][headline]),
             steps=found["curve"]["steps"],
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
             transductive=found.get("transductive", False),
             headline=headline,
+            noun=found.get("noun", "student"),
+            diverged=found.get("diverged", {}),
         )
+
+
+def _numbers(value: Any) -> Any:
+    """What was read from JSON, with NaN where it has null."""
+    if isinstance(value, dict):
+        return {name: _numbers(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_numbers(entry) for entry in value]
+    return math.nan if value is None else value
 
 
 def _plain(value: Any) -> Any:

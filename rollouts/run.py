@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..envs import make_world, spec
 from ..envs.errors import ConfigError
+from ..envs.validation import whole
+from ..envs.world import TensorDict
 from ..policies import make_policy
-from ..scenarios import Scenario
+from ..scenarios import Scenario, get_scenario
 from .checkpoints import read_checkpoint, unreadable, write_checkpoint
+from .divergence import sound
 from .measure import Measured, account, budget_left, findings, kib
+from .names import COUNTED
 from .report import Report
 
 CHECKPOINT = "checkpoint.pt"
 _ANEW = "run the scenario anew"
 _CURVE_POINTS = 200
-_SAVED = ("metrics", "curves", "steps", "budget_spent_at", "seconds")  # of a report, while it runs
+_SAVED = (
+    "metrics",
+    "curves",
+    "steps",
+    "budget_spent_at",
+    "seconds",
+    "diverged",
+)  # of a report, while it runs
 _LIVE_EVERY = 0.1  # seconds between two live reports: looking at figures makes a GPU wait
 
 
@@ -52,17 +65,24 @@ class Rollout:
     """One run of a scenario, which can be saved at any step and taken up again.
 
     Args:
-        scenario: What to run.
-        seeds: World seeds; None takes the scenario's.
+        scenario: What to run, or the name of one that is registered.
+        seeds: World seeds; a number is that one seed, as on the command line, and None takes the scenario's.
         device: Where the tensors live.
+
+    Raises:
+        UnknownName: There is no scenario of that name; lists the near ones.
+        ConfigError: No seeds, something that is no seed, or a scenario that cannot be set up.
     """
 
     def __init__(
-        self, scenario: Scenario, *, seeds: tuple[int, ...] | None = None, device: str = "cpu"
+        self,
+        scenario: Scenario | str,
+        *,
+        seeds: int | Iterable[int] | None = None,
+        device: str = "cpu",
     ) -> None:
-        self.seeds = scenario.seeds if seeds is None else tuple(seeds)
-        if not self.seeds:
-            raise ConfigError("a run needs at least one seed")
+        scenario = get_scenario(scenario) if isinstance(scenario, str) else scenario
+        self.seeds = scenario.seeds if seeds is None else _seeds(seeds)
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
         self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
@@ -86,11 +106,22 @@ class Rollout:
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
         self.report = Report(
-            scenario, self.seeds, transductive=self.policy.transductive, headline=self.world.headline
+            scenario,
+            self.seeds,
+            transductive=self.policy.transductive,
+            headline=self.world.headline,
+            noun=self.world.agent_noun,
         )
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
         self.pictures: list[np.ndarray] = []
+
+    def __repr__(self) -> str:
+        """What is run, and how far it is."""
+        return (
+            f"<Rollout of {self.scenario.name}: step {self._done:,} of {self.steps:,}, seeds {list(self.seeds)}, "
+            f"{', '.join(self.modes)}, {self.world.device}>"
+        )
 
     @property
     def steps(self) -> int:
@@ -160,6 +191,8 @@ class Rollout:
                 self.policy.end(step.final_obs, step.terminated | step.truncated)
             if over or self._done % every == 0:
                 self._record_curve()
+            if over or self._done % every == 0 or self._done in self.scenario.measure_at:
+                self._record_divergence(actions)
             if drawn and (over or self._done in drawn):
                 self.pictures.append(np.asarray(self.world.render("rgb_array")))
             if self._done in self.scenario.measure_at:
@@ -196,15 +229,35 @@ class Rollout:
         if self.report.budget_spent_at is None and bool((left <= 0).all()):
             self.report.budget_spent_at = self._done
 
+    def _record_divergence(self, actions: TensorDict | Tensor) -> None:
+        """Note who is not finite any more; only here, since looking makes a GPU wait."""
+        gone = ~sound(self.world, self.policy, actions).cpu()
+        clock = self.world.clock
+        for mode in self.modes:
+            rows = self._rows(mode)
+            for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
+                for agent in gone[row].nonzero().flatten().tolist():
+                    own = self.report.diverged.setdefault(mode, {}).setdefault(str(seed), {})
+                    own.setdefault(self.world.agents[agent], int(clock[row]))
+
     def _record(self, found: Measured, suffix: str) -> None:
         for mode in self.modes:
             metrics = self.report.metrics.setdefault(mode, {})
+            gone = self._diverged(mode)
             for name, values in found.items():
-                rows = values[self._rows(mode)].cpu().tolist()
+                rows = values[self._rows(mode)].cpu()
                 if values.dim() == 1:
-                    metrics[name + suffix] = rows
+                    lost = gone.any(-1) & (name not in COUNTED)
+                    metrics[name + suffix] = rows.masked_fill(lost, math.nan).tolist()
                 elif name + suffix == "students":
-                    self.report.students[mode] = rows
+                    self.report.students[mode] = rows.masked_fill(gone, math.nan).tolist()
+
+    def _diverged(self, mode: str) -> Tensor:
+        """Whose figures are none, bool ``[seeds, N]``."""
+        found = self.report.diverged.get(mode, {})
+        return torch.tensor(
+            [[agent in found.get(str(seed), {}) for agent in self.world.agents] for seed in self.seeds]
+        )
 
     def _live(self, rate: float) -> Live:
         metrics, rows = self.world.metrics(), self._rows("open")
@@ -253,14 +306,37 @@ class Rollout:
 
 
 def rollout(
-    scenario: Scenario,
+    scenario: Scenario | str,
     *,
-    seeds: tuple[int, ...] | None = None,
+    seeds: int | Iterable[int] | None = None,
     device: str = "cpu",
     on_step: Callable[[Live], None] | None = None,
 ) -> Report:
-    """Run a scenario to its end and report; see :class:`Rollout` for saving and resuming."""
+    """Run a scenario to its end and report; see :class:`Rollout` for saving and resuming.
+
+    Args:
+        scenario: What to run, or the name of one that is registered.
+        seeds: World seeds; a number is that one seed, as on the command line, and None takes the scenario's.
+        device: Where the tensors live.
+        on_step: Is told the live figures, some ten times a second and at the last step.
+
+    Raises:
+        UnknownName: There is no scenario of that name; lists the near ones.
+        ConfigError: No seeds, something that is no seed, or a scenario that cannot be set up.
+    """
     return Rollout(scenario, seeds=seeds, device=device).run(on_step=on_step)
+
+
+def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
+    """Checked seeds, as Python's numbers."""
+    if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
+        raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")
+    seeds = tuple(whole("a seed", seed, 0) for seed in (given if isinstance(given, Iterable) else (given,)))
+    if not seeds:
+        raise ConfigError("a run needs at least one seed")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds {list(seeds)} name a seed twice: every seed is one world")
+    return seeds
 
 
 def _instants(steps: int, count: int) -> set[int]:

@@ -2,7 +2,8 @@
 
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
 ``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
-JSON (``0.01``, ``true``, ``null``, ``[64,32]``), and whatever is not JSON is text.
+JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``True``, ``False`` and ``None`` as Python spells them; whatever is
+neither is text.
 
 ``--set learners=mlp`` lets the world host the learners, whose arguments (``hidden``, ``lr``, ``actions``, …) are
 then the world's; ``--set learners=null`` leaves them to the policy again, and what the scenario says of hosted
@@ -168,11 +169,21 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
-        try:
-            found[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key.strip()] = value
+        found[key.strip()] = _value(value)
     return found
+
+
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+def _value(text: str) -> Any:
+    """What ``VALUE`` stands for."""
+    if text.strip() in _PYTHON:
+        return _PYTHON[text.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> None:
@@ -270,7 +281,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if _is_list(hint):
-        return isinstance(value, list) and all(_fits(entry, typing.get_args(hint)[0]) for entry in value)
+        (of,) = typing.get_args(hint)
+        if of is bool and isinstance(value, list):  # the row of a matrix, in which people write 0 and 1
+            return all(entry in (0, 1) for entry in value)
+        return isinstance(value, list) and all(_fits(entry, of) for entry in value)
     if hint in (int, float):
         return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
     return isinstance(value, hint) if hint in _WORDS else True
@@ -279,9 +293,10 @@ def _fits(value: Any, hint: Any) -> bool:
 def _words(hint: Any) -> str:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_words(part) for part in typing.get_args(hint))
-    return (
-        f"a list (each {_words(typing.get_args(hint)[0])})" if _is_list(hint) else _WORDS.get(hint, str(hint))
-    )
+    if not _is_list(hint):
+        return _WORDS.get(hint, str(hint))
+    (of,) = typing.get_args(hint)
+    return "a list (each true, false, 1 or 0)" if of is bool else f"a list (each {_words(of)})"
 
 
 def _is_list(hint: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from .cells import TRANSDUCTIVE, as_interval, marked, measured, note, spread, style
+from .cells import TRANSDUCTIVE, marked, measured, note, style
 from .comparisons import COMPARED, claim_cells, claims, comparison, comparison_rows
+from .figures import as_interval, spread
 from .names import (
     CLASS_ACCURACIES,
     COSTS,
@@ -26,6 +26,7 @@ from .names import (
     is_fraction,
 )
 from .stats import interval
+from .verdicts import divergences, gaps, worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +75,7 @@ def _transductive(entry_point: str) -> bool:
 def result(report: Report) -> Group:
     """Everything a run measured, one column per mode; below it what peers were worth, and a legend."""
     table = _of_class(report) if report.headline == EXAM else _of_world(report)
-    verdicts = [Text(line) for line in _verdicts(report)]
+    verdicts = [*(Text(line, style="red") for line in divergences(report)), *map(Text, worth(report))]
     return Group(
         Text(_title(report)), table, *verdicts, *(Text(line, style="dim") for line in _legend(report))
     )
@@ -83,9 +84,7 @@ def result(report: Report) -> Group:
 def _title(report: Report) -> str:
     """What was run. A line of its own: a table's title would be no wider than the table."""
     count = len(report.seeds)
-    seeds = f"mean {'(min–max)' if count == 2 else '± 95 %'} over {count} seeds"
-    if count == 1:
-        seeds = f"seed {report.seeds[0]}"
+    seeds = f"seed {report.seeds[0]}" if count == 1 else f"mean ± 95 % interval over {count} seeds"
     steps = report.steps[-1] if report.steps else 0
     return f"{marked(report.scenario.name, report.transductive)} · {steps:,} steps · {seeds}"
 
@@ -106,10 +105,10 @@ def _of_class(report: Report) -> Table:
     _section(table, "test accuracy, %", _students(report))
     _section(table, None, _rows(report, [m for m in (*CLASS_ACCURACIES, *OF_THE_HONEST) if m in has]))
     with_dropout = [f"{m}_dropout" for m in CLASS_ACCURACIES] + ["dropout_vote"]
-    names = {f"{m}_dropout": name for m, name in CLASS_ACCURACIES.items()}
+    names = {f"{m}_dropout": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
     _section(table, "dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names))
     for step in report.scenario.measure_at:
-        names = {f"{m}@{step}": name for m, name in CLASS_ACCURACIES.items()}
+        names = {f"{m}@{step}": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
         _section(table, f"at step {step:,}, %", _rows(report, [m for m in names if m in has], names))
     _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
     if report.scenario.controls:
@@ -118,7 +117,7 @@ def _of_class(report: Report) -> Table:
             gains = {mode: interval(v) for mode, v in report.social_gain(metric).items()}
             if gains:
                 cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
-                rows.append((human(metric), "", *cells))
+                rows.append((human(metric, noun=report.noun), "", *cells))
         _section(table, "social gain, points", rows)
     return table
 
@@ -145,7 +144,7 @@ def _of_world(report: Report) -> Table:
 
 def _metric_row(report: Report, metric: str) -> tuple[str, ...]:
     """A metric by mode, then the differences."""
-    name = human(metric.partition("@")[0], report.headline)
+    name = human(metric.partition("@")[0], report.headline, report.noun)
     unit = ", %" if is_fraction(metric, report.headline) else ""
     modes = [measured(report, mode, metric) for mode in report.modes]
     differences = report.social_gain(metric).values()
@@ -154,9 +153,9 @@ def _metric_row(report: Report, metric: str) -> tuple[str, ...]:
 
 
 _MEANINGS = {
-    "title": "title holder: the student that was last best",
+    "title": "title holder: the {agent} that was last best",
     "hard_vote": "hard vote: most votes; soft vote: the highest sum of probabilities",
-    "dropout_vote": "dropout left on: as when learning; dropout vote: N such draws of one student",
+    "dropout_vote": "dropout left on: as when learning; dropout vote: N such draws of one {agent}",
     "honest": "mean of the honest: test accuracy of the agents that do not lie",
     "expert": "honest, own/others' classes: on test items of the classes they are dealt or not",
     "return": "return: rewards in all, mean over agents: progress × reward_scale, less prices",
@@ -168,8 +167,10 @@ def _legend(report: Report) -> list[str]:
     """What the rows that are there mean, in lines that fit 80 columns."""
     has, of_class = report.metrics["open"], report.headline == EXAM
     lines = [line for metric, line in _MEANINGS.items() if metric in has] if of_class else []
-    if has and len(report.seeds) > 2:
-        lines.insert(0, "±: the 95 % interval over seeds")
+    lines = [line.replace("{agent}", report.noun) for line in lines]
+    if has and len(report.seeds) > 1:
+        lines.insert(0, "±: 95 % interval of the mean over seeds, by Student's t")
+    lines[:0] = gaps(report)
     if not of_class:
         lines.append("means over agents, where each has a figure of its own; return: rewards in all")
     if "together_accuracy" in has:
@@ -183,39 +184,11 @@ def _legend(report: Report) -> list[str]:
     return [*lines, TRANSDUCTIVE] if report.transductive else lines
 
 
-def _verdicts(report: Report) -> list[str]:
-    """What talking to each other was worth, in a line a control: by the mean (honest) student, or the headline.
-
-    Whether more is better is known of accuracies only.
-    """
-    lines, whose = [], report.headline
-    if report.headline == EXAM:
-        whose = "honest" if "honest" in report.metrics["open"] else "mean"
-    percent = is_fraction(whose, report.headline)
-    for mode, values in report.social_gain(whose).items():
-        gain = interval(values)
-        if gain.n < 2 or math.isnan(gain.mean):
-            continue
-        verdict = "no difference within the 95 % interval"
-        if abs(gain.mean) > gain.half:
-            verdict = ("a gain" if gain.mean > 0 else "a loss") if percent else "a difference"
-        who = f"open − {mode}, {human(whose, report.headline)}"
-        if report.headline == EXAM:
-            who = (
-                "the class against students each on its own"
-                if mode == "isolated"
-                else f"peers against {mode}"
-            )
-        how = style(whose, report.headline)
-        lines.append(f"{who}: {spread(gain, signed=True, **how)}{' points' if percent else ''}: {verdict}")
-    return lines
-
-
 def _students(report: Report) -> list[tuple[str, ...]]:
     rows = []
     for student in range(len(next(iter(report.students.get("open", [])), []))):
         cells = [interval([seed[student] for seed in report.students[mode]]) for mode in report.modes]
-        rows.append((f"student {student}", *(spread(cell) for cell in cells)))
+        rows.append((f"{report.noun} {student}", *(spread(cell) for cell in cells)))
     return rows
 
 
@@ -224,7 +197,10 @@ def _rows(
 ) -> list[tuple[str, ...]]:
     names = names or {}
     return [
-        (names.get(metric, human(metric)), *(measured(report, mode, metric) for mode in report.modes))
+        (
+            names.get(metric, human(metric, noun=report.noun)),
+            *(measured(report, mode, metric) for mode in report.modes),
+        )
         for metric in metrics
     ]
 

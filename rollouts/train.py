@@ -5,7 +5,7 @@
 ``best.zip``       the policy that did best on held-out worlds so far, the untrained one among them
 ``last.zip``       the policy as training left it
 ``checkpoint.pt``  where a stopped training can be taken up again (``--resume``)
-``tensorboard/``   events, where TensorBoard is installed
+``tensorboard/``   events
 =================  =====================================================================================
 
 Both policies load with ``studyhall run SCENARIO --set policy=FOLDER/best.zip``; protocols also with SB3's own ``load``.
@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,10 +268,7 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
         folder = training_folder(out, config)
         found = Trained(folder, evaluation.trainee.figure)
     found.world = world_settings(config.scenario)
-    if importlib.util.find_spec("tensorboard"):
-        model.tensorboard_log = str(folder / "tensorboard")
-    else:
-        print("studyhall: no TensorBoard events, since tensorboard is not installed", file=sys.stderr)
+    model.tensorboard_log = str(folder / "tensorboard")
     bar = TrainingProgress(config.scenario.name, config.timesteps)
     with stop_requests() as stop, bar:
         watch = Watch(config, evaluation, found, bar, stop)

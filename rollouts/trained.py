@@ -18,6 +18,7 @@ import torch
 from ..envs.errors import ConfigError
 from ..policies.files import name_of
 from ..scenarios import Scenario
+from .figures import figure
 from .output import as_json, write_text
 from .progress import LiveProgress
 from .run_folder import free_folder
@@ -51,12 +52,23 @@ class Trained:
     seconds: float = 0.0
     stopped: bool = False
 
+    def __repr__(self) -> str:
+        """Where it is and what came of it."""
+        return f"<Trained {self.folder}: {self.told()}; {self.counted(self.timesteps)} made>"
+
     @property
     def best(self) -> tuple[int, float]:
-        """Agent-steps and figure of ``best.zip``; NaN where there was no evaluation."""
+        """Agent-steps and figure of ``best.zip``; NaN where nothing was evaluated, or to nothing finite."""
         return max(
             self.evaluations, key=lambda found: self._worth(found[1]), default=(self.timesteps, math.nan)
         )
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether training found anything better than its start; None where it was not evaluated since."""
+        if len(self.evaluations) < 2:
+            return None
+        return self.best[0] > self.evaluations[0][0]
 
     def counted(self, timesteps: int) -> str:
         """Agent-steps as people count them."""
@@ -66,11 +78,30 @@ class Trained:
             else f"{timesteps // self.per_update:,} updates"
         )
 
+    @property
+    def kept(self) -> Path:
+        """The file of what was measured to be best; the last where nothing was evaluated."""
+        return self.folder / ("last.zip" if math.isnan(self.best[1]) else "best.zip")
+
+    def told(self) -> str:
+        """What came of it, as a line: the best on held-out worlds, and whether that was the start."""
+        if math.isnan(self.best[1]):
+            return f"no evaluation gave a number: {self.kept} is as training left it, perhaps no better than its start"
+        found = f"{self.figure.replace('_', ' ')} on held-out worlds {figure(self.best[1])}"
+        if self.improved:
+            return f"{found} after {self.counted(self.best[0])}, from {figure(self.evaluations[0][1])} at the start"
+        if self.improved is None:
+            return f"{found} at the start; what was learnt since was not evaluated, {self.kept} is the start"
+        return (
+            f"training did not improve on its start: {found} before any update, and {self.kept} is the start; "
+            "try a lower learning rate, or a longer training"
+        )
+
     def run_with(self) -> list[str]:
         """What to give ``studyhall run`` by ``--set``."""
-        best = self.folder / "best.zip"
+        path = self.kept
         policy = (
-            [f"policy={best}"] if self.policy is None else [f"policy={self.policy}", f"policy.weights={best}"]
+            [f"policy={path}"] if self.policy is None else [f"policy={self.policy}", f"policy.weights={path}"]
         )
         return [*self.world, *policy]
 
@@ -87,7 +118,7 @@ class Trained:
         """Everything, as plain JSON types."""
         return {
             "folder": str(self.folder),
-            "best": str(self.folder / "best.zip"),
+            "best": str(self.kept),
             "last": str(self.folder / "last.zip"),
             "best_timesteps": self.best[0],
             f"best_{self.figure}": self.best[1],
@@ -96,6 +127,7 @@ class Trained:
             "seconds": self.seconds,
             "agent_steps_per_second": self.timesteps / self.seconds if self.seconds else None,
             "stopped": self.stopped,
+            "improved": self.improved,
         }
 
 
@@ -109,7 +141,7 @@ class TrainingProgress(LiveProgress):
 
     def tell(self, line: str) -> None:
         """Print a line where there is no bar to show its figures."""
-        if self._bar.disable:
+        if not self._live:
             print(f"studyhall: {line}", file=sys.stderr)
 
 
@@ -183,10 +215,9 @@ def training_folder(out: Path | None, config: Any) -> Path:
 
 def interrupted(found: Trained) -> SystemExit:
     """What ends the program where the user stopped a training; says what was kept, and how to go on."""
-    kept = found.folder / ("best.zip" if found.best[0] else "last.zip")
     print(
         f"studyhall: stopped after {found.counted(found.timesteps)}; go on with: studyhall train --resume "
-        f"{found.folder}; the best so far is {kept}",
+        f"{found.folder}; {found.told()}",
         file=sys.stderr,
     )
     return SystemExit(_INTERRUPTED)

@@ -62,12 +62,15 @@ def begin(
         if resume is not None:
             found = backprop.resumed(resume, **options)
             _check_same(resume, found.scenario, scenario)
+            if found.algorithm != chosen:
+                raise ConfigError(f"{resume} is a training by {found.algorithm}, not by {chosen}")
             return backprop.train(found, resume, resume=True)
         if chosen == "reinforce":
             if not talks:
                 raise ConfigError(f"{scenario.name} is no message world: train it with --algo ppo or a2c")
             scenario = _reinforced(scenario)
-        return backprop.train(backprop.configure(scenario, assignments=assignments, **options), out)
+        config = backprop.configure(scenario, assignments=assignments, algorithm=chosen, **options)
+        return backprop.train(config, out)
     from . import train
 
     if resume is not None:

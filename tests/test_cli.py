@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from studyhall import __version__ as studyhall_version
 from studyhall.rollouts import cli
-from studyhall.rollouts.settings import parse_seeds
+from studyhall.rollouts.settings import parse_assignments, parse_seeds
 from studyhall.scenarios import Claim, Scenario, registry
 
 SMALL = ("--set", "agents=3", "--set", "policy.hidden=[16]")
@@ -78,6 +78,36 @@ def test_list_fits_80_columns(call, monkeypatch):
     lines = [line for line in out.splitlines() if line.strip()]
     assert max(len(line) for line in lines) <= 80
     assert len(lines) < 3 * sum(len(rows) for rows in json.loads(call("list", "--json")[1]).values())
+
+
+def test_worlds_are_listed_by_that_name_too(call):
+    assert call("list", "worlds") == call("list", "envs")
+    code, _, err = call("list", "policiez")
+    assert (code, "did you mean 'policies'" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("True", True), ("False", False), ("None", None), ("true", True), ("null", None), ("Truely", "Truely")],
+)
+def test_values_may_be_spelt_as_python_does(text, value):
+    assert parse_assignments([f"key={text}"]) == {"key": value}
+
+
+def test_a_matrix_of_0_and_1_is_a_topology(call):
+    hears = json.dumps([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
+    arguments = ("run", "classroom-digits", "--steps", "2", "--seeds", "0", "--controls", "none", *SMALL)
+    code, out, err = call(*arguments, "--set", f"topology={hears}", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["scenario"]["env_kwargs"]["topology"][0] == [0, 1, 0]
+    code, _, err = call(*arguments, "--set", "topology=[[0,2],[1,0]]")
+    assert code == 2
+    assert "each a list (each true, false, 1 or 0)" in err
+
+
+def test_a_device_that_is_none_says_which_there_are(call):
+    code, _, err = call("run", "classroom-digits", "--device", "gpu")
+    assert (code, err) == (2, "studyhall: unknown device 'gpu': use auto, cpu or cuda (cuda:1, …)\n")
 
 
 def test_version_and_help(call):
@@ -219,7 +249,16 @@ def test_run_as_json(call, tmp_path):
     assert (code, err) == (0, "")
     assert found["folder"] == str(Path("runs") / "classroom-digits-1")
     mean = found["metrics"]["open"]["mean"][0]
-    assert found["summary"]["open"]["mean"] == {"mean": mean, "half": None, "low": mean, "high": mean, "n": 1}
+    assert found["summary"]["open"]["mean"] == {
+        "mean": mean,
+        "half": None,
+        "n": 1,
+        "low": None,
+        "high": None,
+        "min": mean,
+        "max": mean,
+        "missing": 0,
+    }
     assert list(found["metrics"]) == ["open"]
     assert found["scenario"]["policy_kwargs"] == {"preset": "faithful", "hidden": [16]}
     again = json.loads(call(*arguments, "--json", "--out", "elsewhere/deep")[1])
@@ -464,8 +503,8 @@ def uninterrupted(tmp_path_factory):
     """What :data:`LONG` finds when nothing comes between."""
     cwd = tmp_path_factory.mktemp("uninterrupted")
     process = studyhall("run", *LONG, "--out", "run", cwd=cwd)
-    assert process.wait(120) == 0
     process.communicate()
+    assert process.returncode == 0
     return results(cwd / "run")
 
 
@@ -474,12 +513,10 @@ def test_a_stopped_run_resumes_to_the_same_end(number, tmp_path, uninterrupted):
     process = studyhall("run", *LONG, "--out", "run", "--checkpoint-every", "0", cwd=tmp_path)
     folder = tmp_path / "run"
     ready = folder / "checkpoints" / "checkpoint.pt"
-    deadline = time.monotonic() + 60
-    while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not ready.exists() and process.poll() is None:
         time.sleep(0.005)
-    time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert not (folder / "report.json").exists(), "it was too quick to be stopped"
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
@@ -489,7 +526,7 @@ def test_a_stopped_run_resumes_to_the_same_end(number, tmp_path, uninterrupted):
     done = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)["done"]
     assert 0 < done < 150
     resumed = studyhall("run", "--resume", "run", "--json", cwd=tmp_path)
-    out, err = resumed.communicate(timeout=120)
+    out, err = resumed.communicate()
     assert (resumed.returncode, err) == (0, "")
     assert json.loads(out)["metrics"] == uninterrupted["metrics"]
     assert results(folder) == uninterrupted

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -320,3 +321,22 @@ def test_mistakes_are_told_in_one_line(call, said):
 def test_an_unknown_distance_names_the_known_ones():
     with pytest.raises(UnknownName, match="hamming"):
         topographic_similarity(*random_language(), distance="haming")
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, np.ndarray.tolist], ids=["arrays", "lists"])
+def test_tables_may_be_arrays_and_lists(as_table):
+    messages, meanings = random_language()
+    given = [as_table(table.numpy()) for table in (messages, meanings)]
+    for metric in (topographic_similarity, posdis, bosdis):
+        assert torch.equal(metric(*given), metric(messages, meanings))
+    assert torch.equal(message_entropy(given[0]), message_entropy(messages))
+    for distance in (hamming_distance, edit_distance):
+        assert torch.equal(distance(given[0], given[0][0]), distance(messages, messages[0]))
+    acts = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
+    assert torch.equal(causal_influence(as_table(acts.numpy())), causal_influence(acts))
+
+
+@pytest.mark.parametrize("table", [[[1, 2], [3]], [["a", "b"]], None, "text"])
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(ConfigError, match="give a tensor, an array or lists of equal length"):
+        message_entropy(table)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -415,6 +416,10 @@ def test_reinforce_is_one_command(call):
     again = make_policy("again/last.zip")
     first = make_policy("run/last.zip")
     assert all(torch.equal(first._weights[name], again._weights[name]) for name in first._weights)
+    folder = json.loads(call("train", "tiny", "--algo", "reinforce", "--updates", "1", "--json")[1])["folder"]
+    assert folder == str(Path("runs") / "tiny-reinforce-1")
+    code, _, err = call("train", "tiny", "--algo", "backprop", "--resume", folder)
+    assert (code, err) == (2, f"studyhall: {folder} is a training by reinforce, not by backprop\n")
 
 
 @pytest.mark.parametrize(

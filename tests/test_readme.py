@@ -136,7 +136,7 @@ def test_halves_beside_what_is_documented(readme):
     assert simple["messenger"] == "simple"
     assert simple["documented"] == "0.0337"
     assert simple["shuffled, documented"] == "0.1794"
-    assert simple["upright"] == "0.0300 ± 0.1271"  # t of one degree of freedom · 0.01
+    assert simple["upright"] == "0.03 ± 0.13"  # t of one degree of freedom · 0.01
     assert simple["shuffled / open"] == "6.0×"  # mean of 8 and 4
 
 

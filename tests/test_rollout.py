@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from scipy import stats
 
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.policies.policy import RandomPolicy
@@ -174,15 +173,6 @@ def test_who_predicts_nothing_is_not_measured():
     }
     assert report.students == {}
     assert report.as_json()["social_gain"] == {metric: {} for metric in GAINS}
-
-
-def test_intervals_are_scipys():
-    values = [0.91, 0.93, 0.905, 0.97]
-    got = interval(values)
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    assert (got.mean - got.half, got.mean + got.half) == pytest.approx((low, high))
-    assert (got.n, got.low, got.high) == (4, 0.905, 0.97)
-    assert math.isnan(interval([0.5]).half)
 
 
 # ---- what runs beside what ------------------------------------------------------------------------------
@@ -380,21 +370,6 @@ def shown(report: Report) -> str:
     return printed(result(report))
 
 
-def test_the_table_says_what_peers_were_worth():
-    report = Report(dataclasses.replace(TINY, controls=("mute",)), seeds=(0, 1, 2), steps=[24])
-    worth = {}
-    for shift, words in ((0.1, "a gain"), (-0.1, "a loss"), (0.0, "no difference")):
-        report.metrics = {
-            "open": {"mean": [0.5 + shift, 0.52 + shift, 0.51 + shift]},
-            "mute": {"mean": [0.51, 0.51, 0.51]},
-        }
-        worth[words] = shown(report)
-    assert "peers against mute: +10.00 ± 2.48 points: a gain\n" in worth["a gain"]
-    assert "peers against mute: -10.00 ± 2.48 points: a loss\n" in worth["a loss"]
-    assert "+0.00 ± 2.48 points: no difference within the 95 % interval\n" in worth["no difference"]
-    assert "±: the 95 % interval" in worth["a gain"]
-
-
 def test_the_legend_explains_the_rows_that_are_there():
     legend = {
         "title": "title holder: ",
@@ -412,37 +387,13 @@ def test_the_legend_explains_the_rows_that_are_there():
         assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
-def test_two_seeds_are_shown_by_their_range():
-    report = Report(dataclasses.replace(TINY, controls=("mute",)), seeds=(0, 1), steps=[24])
-    report.metrics = {"open": {"mean": [0.4, 0.7]}, "mute": {"mean": [0.5, 0.6]}}
-    text = shown(report)
-    assert "mean (min–max) over 2 seeds" in text
-    assert "55.0 (40.0–70.0)" in text
-    assert "+0.0 (-10.0–+10.0) points: no difference" in text
-    assert "±" not in text
-    assert spread(interval([0.3, 0.1])) == "20.0 (10.0–30.0)"
-    assert spread(interval([30, 30]), percent=False, digits=0) == "30"
-    assert spread(interval([0.5])) == "50.00"
-    assert spread(interval([0.5, 0.6, 0.7])) == "60.00 ± 24.84"
-
-
-def test_intervals_come_back_from_json():
-    for values in ([0.4, 0.7], [0.5, 0.6, 0.7], [0.5]):
-        found = interval(values)
-        read = as_interval(json.loads(as_json(found._asdict())))
-        assert spread(read) == spread(found)
-        assert (read.low, read.high) == (min(values), max(values))
-    early = as_interval({"mean": 0.55, "half": 0.25, "n": 2})  # as written before ranges were kept
-    assert spread(early) == "55.00 ± 25.00"
-
-
 def test_committed_results_can_be_shown():
     entries = json.loads((RESULTS / "classroom.json").read_text(encoding="utf-8"))["scenarios"]
     text = printed(claims(entries), comparison(entries), width=200)
     for entry in entries:
         assert entry["name"] in text
         mean = entry["summary"]["open"]["mean"]
-        assert f"{100 * mean['mean']:.2f} ± {100 * mean['half']:.2f}" in text
+        assert spread(as_interval(mean)) in text
 
 
 # ---- transductive policies ------------------------------------------------------------------------------
@@ -505,3 +456,48 @@ def test_who_is_not_transductive_is_not_marked():
     assert "†" not in shown(report)
     early = {k: v for k, v in report.as_json().items() if k != "transductive"}  # as written before
     assert Report.from_json(early) == report
+
+
+# ---- names and seeds ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """The name of a small registered scenario."""
+    from studyhall.scenarios import registry
+
+    scenario = dataclasses.replace(TINY, name="brief", controls=(), measure_at=(), env_kwargs={"horizon": 2})
+    monkeypatch.setitem(registry, "brief", scenario)
+    return "brief"
+
+
+def test_a_scenario_may_be_given_by_its_name(brief):
+    report = rollout(brief, seeds=(4,))
+    assert (report.scenario.name, report.seeds, report.steps) == ("brief", (4,), [1, 2])
+    with pytest.raises(UnknownName, match="did you mean 'brief'"):
+        rollout("brif")
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [(3, (3,)), (np.int64(3), (3,)), ([0, 2], (0, 2)), (range(3), (0, 1, 2)), (None, (0, 1))],
+)
+def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
+    assert Rollout(brief, seeds=given).seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((), "at least one seed"),
+        (-1, "seed"),
+        ("0-4", "one whole number or several"),
+        (1.5, "one whole number or several"),
+        ((1, 1), "name a seed twice"),
+        ((0.5,), "seed"),
+    ],
+)
+def test_what_is_no_seed_is_one_line(brief, given, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        Rollout(brief, seeds=given)
+    assert "\n" not in str(caught.value)

@@ -303,32 +303,13 @@ def test_the_table_has_a_row_a_metric_and_columns_for_the_difference():
     assert row(text, "score")[:3] == ["score", *score]
     assert row(text, "score")[3].startswith("+0.4 ± ")
     assert row(text, "accuracy, %")[1].endswith(spread(report.interval("open", "accuracy")))
-    assert row(text, "bytes per message")[1:] == ["1.5 ± 0", "1.5 ± 0", "+0 ± 0"]
-    assert row(text, "bytes per agent and step")[1:] == ["9 ± 0", "9 ± 0", "+0 ± 0"]
+    assert row(text, "bytes per message")[1:] == ["1.5 ± 0", "1.5 ± 0", "0 ± 0"]
+    assert row(text, "bytes per agent and step")[1:] == ["9 ± 0", "9 ± 0", "0 ± 0"]
     assert row(text, "KiB sent")[1] == "0.07031 ± 0"
     assert "test accuracy" not in text
     assert "student" not in text
     assert text.index("score") < text.index("accuracy, %") < text.index("bytes per message")
     assert max(len(line.rstrip()) for line in printed(result(report), width=80).splitlines()) <= 80
-
-
-def test_no_gain_is_claimed_of_what_may_be_better_lower():
-    shown = {}
-    for headline in ("distance", "accuracy"):
-        for shift in (-0.1, 0.1, 0.0):
-            report = Report(TALK, seeds=(0, 1, 2), steps=[4], headline=headline)
-            report.metrics = {
-                "open": {headline: [0.5 + shift, 0.52 + shift, 0.51 + shift]},
-                "mute": {headline: [0.51, 0.51, 0.51]},
-            }
-            (shown[headline, shift],) = [
-                line.strip() for line in printed(result(report)).splitlines() if f"mute, {headline}" in line
-            ]
-    assert shown["distance", -0.1] == "open − mute, distance: -0.1 ± 0.025: a difference"
-    assert shown["distance", 0.1] == "open − mute, distance: +0.1 ± 0.025: a difference"
-    assert shown["distance", 0.0].endswith("no difference within the 95 % interval")
-    assert shown["accuracy", -0.1] == "open − mute, accuracy: -10.00 ± 2.48 points: a loss"
-    assert shown["accuracy", 0.1].endswith("points: a gain")
 
 
 def test_metrics_at_a_step_stand_in_a_section_of_their_own():
@@ -338,18 +319,6 @@ def test_metrics_at_a_step_stand_in_a_section_of_their_own():
     assert lines[at + 1].startswith("best  ")
     assert lines[at + 2].startswith("distance  ")
     assert spread(report.interval("open", "best@4"), percent=False, digits=None) in lines[at + 1]
-
-
-def test_numbers_in_a_unit_of_their_own_keep_their_significant_digits():
-    def shown(values, **how):
-        return spread(interval(values), percent=False, digits=None, **how)
-
-    assert shown([1e-41]) == "1e-41"
-    assert shown([0.00012345, 0.00012355, 0.00012340]) == "0.0001235 ± 1.9e-07"
-    assert shown([1234.5]) == "1,234"
-    assert shown([2e9]) == "2e+09"
-    assert shown([0.25, 0.75], signed=True) == "+0.5 (+0.25–+0.75)"
-    assert shown([math.inf] * 3) == "inf"
 
 
 def test_names_are_read_by_the_headline():

@@ -712,7 +712,7 @@ def test_a_saved_policys_path(tmp_path, monkeypatch):
 
 
 def test_only_set_policies_are_saved(tmp_path):
-    model = PPO("MultiInputPolicy", tiny(), n_steps=6, batch_size=36, device="cpu")
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=6, batch_size=6, device="cpu")
     with pytest.raises(ConfigError, match="SetPolicy"):
         save_policy(model, tmp_path / "x.zip")
     with pytest.raises(ConfigError, match="norm_obs=False"):

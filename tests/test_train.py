@@ -284,11 +284,10 @@ def test_ctrl_c_in_a_process_and_resume(call, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         text=True,
     )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "parts" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "parts" / "checkpoint.pt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert json.loads(out)["timesteps"] < 720
     found = json.loads(call("train", "society-liar-digits", "--resume", "parts", "--json")[1])
@@ -345,21 +344,6 @@ def test_a2c(call):
     )
     assert code == 0
     assert LearnedPolicy(json.loads(out)["last"]).about["algorithm"] == "A2C"
-
-
-def test_without_tensorboard_one_line_says_so(call, monkeypatch):
-    find = training.importlib.util.find_spec
-    monkeypatch.setattr(
-        training.importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name)
-    )
-    code, _, err = call("train", "tiny", *QUICK, "--out", "mine")
-    assert code == 0
-    assert ["tensorboard is not installed" in line for line in err.splitlines()] == [
-        True,
-        False,
-        False,
-        False,
-    ]
 
 
 @pytest.mark.parametrize("rows", [2, 7, 48, 1000])

@@ -21,7 +21,7 @@ from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
 from studyhall.policies.bids.sb3 import BidPolicy, save_bids
 from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.multi_input import LearnedMultiInput, save_multi_input
-from studyhall.policies.sb3 import SetPolicy
+from studyhall.policies.sb3 import SetPolicy, save_policy
 from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import Scenario, registry
@@ -260,6 +260,12 @@ FORMS = [
     ),
     ("consensus-v0", {"slice_size": 1, "vocabulary": 3, "choices": True, "agents": 3, "rounds": 2}),
 ]
+
+
+def test_save_policy_takes_any_model_that_can_be_one():
+    model = ppo("MultiInputPolicy", make_sb3("swarm-v0", 2, seed=0, **SWARM))
+    save_policy(model, "any.zip")
+    acts_alike(model, make_policy("any.zip"), make_world("swarm-v0", num_worlds=2, **SWARM), steps=2)
 
 
 @pytest.mark.parametrize(("env", "kwargs"), FORMS)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from studyhall.rollouts import interval
+from studyhall.rollouts import spread as written
+from studyhall.rollouts.figures import as_interval
 
 TEXTS = {
     "",
@@ -36,14 +38,14 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def known(found: Mapping, digits: int, scale: float = 100.0, *, signed: bool = False) -> str:
-    """A mean and its 95 % interval that the JSON holds; by default a fraction, in per cent."""
-    mean = f"{scale * found['mean']:{'+' if signed else ''}.{digits}f}"
-    return mean if found["n"] < 2 else f"{mean} ± {scale * found['half']:.{digits}f}"
+    """A mean and its 95 % interval that the JSON holds; of a fraction in per cent, unless the scale is 1."""
+    return written(as_interval(found), percent=scale == 100, digits=digits, signed=signed)
 
 
 def both(trainings: dict, worlds: dict, digits: int, scale: float = 1, *, signed: bool = False) -> str:
     """A mean with its interval over trainings, and in brackets that over worlds."""
-    return f"{known(trainings, digits, scale, signed=signed)} ({scale * worlds['half']:.{digits}f})"
+    over_worlds = known(worlds, digits, scale).partition("± ")[2]
+    return f"{known(trainings, digits, scale, signed=signed)} ({over_worlds})"
 
 
 def spread(values: Sequence[float], digits: int = 2, scale: float = 100.0, *, signed: bool = False) -> str:

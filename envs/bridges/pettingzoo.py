@@ -70,6 +70,10 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         # Agents share what they may see, but sample actions each from a generator of their own.
         self._action_spaces = {agent: copy.deepcopy(shown(world.action_space)) for agent in world.agents}
 
+    def __repr__(self) -> str:
+        """The world's name, and what it is."""
+        return f"<{type(self).__name__} {self.metadata['name']}: {self.world}>"
+
     def observation_space(self, agent: str) -> spaces.Space:
         """The space of one agent's observations; the same object at every call, for all agents."""
         self._index(agent)

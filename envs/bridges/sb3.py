@@ -85,6 +85,10 @@ class WorldVecEnv(VecEnv):
         if seed is not None:
             self.seed(seed)
 
+    def __repr__(self) -> str:
+        """How many sub-environments, and of what."""
+        return f"<{type(self).__name__}: {self.num_envs:,} sub-environments of {self.world}>"
+
     # ---- stepping -----------------------------------------------------------------------------------
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:

@@ -1,0 +1,81 @@
+"""Whatever has a name in a registry can be made and does what such a thing does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from studyhall import make_world, registry, spec
+from studyhall.envs.errors import ConfigError
+from studyhall.envs.streams import DATASETS, load_dataset
+from studyhall.envs.streams.hub_sets import HUB_SETS
+from studyhall.policies import make_policy
+from studyhall.policies import registry as policies
+from studyhall.policies.files import trained
+from studyhall.rollouts import Rollout
+from studyhall.scenarios import registry as scenarios
+
+
+def worlds_for(policy):
+    """Small worlds that fit a policy's needs by their arguments, hosted where it has some of hosted learners."""
+    for name in registry:
+        entry = spec(name)
+        for hosted in (False, True)[: 1 + bool(entry.hosted)]:
+            known = entry.arguments(hosted=hosted)
+            if set(policy.world_kwargs) <= set(known):
+                kwargs = {"learners": "mlp", "hidden": (8,)} if hosted else {}
+                kwargs |= {} if "horizon" not in known else {"horizon": 5}
+                yield name, kwargs | dict(policy.world_kwargs)
+
+
+@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
+def test_every_policy_takes_two_steps_in_a_world_it_fits(name):
+    refusals = []
+    for env, kwargs in worlds_for(make_policy(name)):
+        policy = make_policy(name)
+        world = make_world(env, num_worlds=2, autoreset=False, validate=True, **kwargs)
+        try:
+            policy.bind(world)
+            obs = world.reset(seed=0)
+            policy.reset()
+            for _ in range(2):
+                obs = world.step(policy.act(obs)).obs
+        except ConfigError as fault:  # not its world, which it says
+            refusals.append(f"{env}: {fault}")
+            continue
+        return
+    pytest.fail("; ".join(refusals))
+
+
+def embedded(scenario) -> bool:
+    """Whether a scenario's data come with the package."""
+    known = spec(scenario.env).arguments(hosted=scenario.env_kwargs.get("learners") is not None)
+    return {**known, **scenario.env_kwargs}.get("data") in ("digits", "vector", None)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in scenarios if embedded(scenarios[name])))
+def test_every_scenario_begins(name):
+    """Its world and its policy are made with its own arguments, and take a step."""
+    scenario = scenarios[name]
+    run = Rollout(dataclasses.replace(scenario, controls=scenario.controls[:1]), seeds=scenario.seeds[0])
+    step = run.world.step(run.policy.act(run.obs))
+    assert step.reward.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in scenarios if not embedded(scenarios[name])))
+def test_every_scenario_names_what_there_is(name):
+    """One whose data are fetched: its world takes its arguments, and its policy can be made."""
+    scenario = scenarios[name]
+    hosted = scenario.env_kwargs.get("learners") is not None
+    assert set(scenario.env_kwargs) <= set(spec(scenario.env).arguments(hosted=hosted))
+    make_policy(scenario.policy, **scenario.policy_kwargs)
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_data_set_can_be_asked_for(name):
+    """Those of the hub have tests of their own, on small files of their form (tests/data_sets)."""
+    if name in HUB_SETS:
+        return
+    found = load_dataset(name)
+    assert all(len(part) > 0 for part in (found.stream, found.exam, found.test))

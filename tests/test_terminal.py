@@ -1,0 +1,160 @@
+"""Where output goes: code pages that lack our glyphs, notebooks, and Ctrl-C at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from studyhall.rollouts.interrupts import quit_on_interrupt, raise_on_interrupt
+from studyhall.rollouts.terminal import fit_any_code_page
+
+SHORT = (
+    "run",
+    "classroom-digits",
+    "--steps",
+    "4",
+    "--seeds",
+    "0-1",
+    "--set",
+    "agents=2",
+    "--set",
+    "policy.hidden=[8]",
+)
+
+
+def started(*arguments: str, cwd: Path, python: tuple[str, ...] = (), **env: str) -> subprocess.Popen[bytes]:
+    """The command line in a process of its own, its output in bytes."""
+    return subprocess.Popen(
+        [sys.executable, *python, "-m", "studyhall", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_run_is_shown_where_there_is_only_ascii(tmp_path):
+    process = started(*SHORT, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    text = out.decode("ascii")
+    assert "mean +- 95 % interval over 2 seeds" in text
+    assert "peers against mute: " in text
+    assert "?" not in text
+
+
+@pytest.mark.parametrize("page", ["cp1252", "cp437", "ascii"])
+@pytest.mark.parametrize("arguments", [("list", "data"), ("train", "--help"), ("run", "−…")])
+def test_every_command_writes_in_any_code_page(page, arguments, tmp_path):
+    process = started(*arguments, cwd=tmp_path, PYTHONIOENCODING=page)
+    out, err = process.communicate()
+    assert process.returncode == (2 if arguments[0] == "run" else 0)
+    assert b"Traceback" not in err
+    assert out + err
+
+
+def test_glyphs_are_spelt_out():
+    for page in ("cp1252", "cp437", "ascii"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=page)
+        with contextlib.redirect_stdout(stream):
+            fit_any_code_page()
+            print("−0.5 ± 0.1 ✓ → ≥ 字")
+        stream.flush()
+        written = stream.buffer.getvalue().decode(page)
+        assert written.startswith("-0.5 ")
+        assert written.rstrip().endswith("?")
+
+
+def test_the_c_locale_is_no_trouble(tmp_path):
+    process = started(
+        "list", "worlds", cwd=tmp_path, LC_ALL="C", LANG="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert b"classroom-v0" in out
+
+
+def test_json_is_the_same_in_any_code_page(tmp_path):
+    found = [
+        started("list", "envs", "--json", cwd=tmp_path, PYTHONIOENCODING=page).communicate()[0]
+        for page in ("utf-8", "ascii")
+    ]
+    assert found[0] == found[1]
+    assert "envs" in json.loads(found[0])
+
+
+def on_a_terminal(*arguments: str, cwd: Path, **env: str) -> str:
+    """What a process writes to a terminal of its own."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studyhall", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", **env},
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        seen += part
+    process.wait()
+    os.close(master)
+    assert process.returncode == 0, seen
+    return seen.decode(errors="replace")
+
+
+def test_a_notebook_gets_no_bar(tmp_path):
+    cell = on_a_terminal(*SHORT, cwd=tmp_path, JPY_PARENT_PID="1", FORCE_COLOR="1")
+    assert "peers against mute" in cell
+    assert "\x1b[?25l" not in cell  # the cursor is hidden while a bar is drawn
+    assert "steps/s" not in cell
+
+
+def test_a_long_run_tells_its_progress_in_ten_lines_at_most(capsys, monkeypatch):
+    from studyhall.rollouts import progress
+    from studyhall.rollouts.run import Live
+
+    monkeypatch.setattr(progress, "_SELDOM", 0.0)
+    with progress.LiveProgress("long", 1000) as shown:
+        for step in range(1, 1001):
+            shown(Live(step, 1000, "exam_accuracy", 0.5, 0.6, float("nan"), 0.0, 10.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "studyhall: step 1000/1000 · exam 50.0% · best 60.0% · 0 KiB · 10 steps/s"
+
+
+def test_an_interrupt_during_imports_is_one_line(tmp_path):
+    """Python says what it has imported: while torch is on its way, Ctrl-C is sent."""
+    process = started(*SHORT, cwd=tmp_path, python=("-X", "importtime"))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rpartition(b"|")[2].strip().startswith(b"torch."):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = [line for line in process.stderr.read().splitlines() if not line.startswith(b"import time:")]
+    assert process.wait() == 130
+    assert rest == [b"studyhall: interrupted"]
+
+
+def test_an_interrupt_is_as_before_where_nothing_runs():
+    before = signal.getsignal(signal.SIGINT)
+    with quit_on_interrupt():
+        assert signal.getsignal(signal.SIGINT) is not before
+        with raise_on_interrupt(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
