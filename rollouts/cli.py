@@ -440,8 +440,6 @@ def _options(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # for policies of one's own, policy=my_module:MyPolicy
     try:
         app(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone

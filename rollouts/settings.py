@@ -12,7 +12,6 @@ learners goes with them.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import types
 import typing
@@ -247,11 +246,10 @@ def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
 def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
     """Check names and types; :func:`make_policy` knows the names, and the made policy its parts' types."""
     from ..policies import make_policy
-    from ..policies.registration import policy_spec
+    from ..policies.registration import policy_factory
 
     made = make_policy(policy)  # says so where there is no such policy
-    module, attribute = policy_spec(policy).entry_point.split(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    factory = policy_factory(policy)
     hints = _hints(factory) | _hints(type(made)) | _hints(type(getattr(made, "protocol", None)))
     for name, value in given.items():
         _check_type(f"policy.{name}", value, hints.get(name, Any))
