@@ -127,6 +127,7 @@ def run(
     """Run a scenario, all seeds and controls side by side."""
     from . import output
     from .launch import launch, take_up
+    from .read_scenario import own_policy_of
     from .run_folder import RunFolder
     from .settings import parse_device
 
@@ -134,10 +135,10 @@ def run(
         config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
         folder, report = launch(config, out, assignments or (), checkpoint_every)
     else:
-        if any(given is not None for given in (steps, seeds, threads, assignments, controls, out)):
+        if any(given is not None for given in (steps, seeds, threads, controls, out)):
             raise ConfigError("--resume goes on as the run began: leave out what would change it")
         folder = RunFolder(resume)
-        config = folder.config()
+        config = folder.config(own_policy_of(assignments or ()))
         if scenario not in (None, config.scenario.name):
             raise ConfigError(f"{resume} is a run of {config.scenario.name}, not of {scenario}")
         if device is not None:

@@ -131,9 +131,9 @@ def customise(
             f"{scenario.env} takes no horizon: leave out --steps, its page says what sets its length"
         )
     if theirs:
-        _check_env(scenario.env, theirs, hosted=_hosted(env))
+        check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
-        _check_policy(name, ours)
+        check_policy(name, ours)
     return dataclasses.replace(
         scenario,
         policy=name,
@@ -226,7 +226,8 @@ def _without_hosting(scenario: Scenario) -> dict[str, Any]:
     return {name: value for name, value in scenario.env_kwargs.items() if name in known}
 
 
-def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
+def check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
+    """Check names and types of arguments of a world that a user or a file gives."""
     found = spec(env)
     hints = _hints(found.load(hosted=hosted))
     known = [name for name in found.arguments(hosted=hosted) if name not in _DECIDED]
@@ -243,8 +244,8 @@ def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
         _check_type(name, value, hints.get(name, Any))
 
 
-def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
-    """Check names and types; :func:`make_policy` knows the names, and the made policy its parts' types."""
+def check_policy(policy: str, given: Mapping[str, Any]) -> None:
+    """Check names and types of arguments of a policy; :func:`make_policy` knows the names, and the made policy its parts' types."""
     from ..policies import make_policy
     from ..policies.registration import policy_factory
 
