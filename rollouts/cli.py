@@ -342,6 +342,7 @@ def reproduce(
     from .progress import LiveProgress
     from .reproduce import reproduce as entries_of
     from .reproduce import scenarios_of, too_short
+    from .reproduction_file import ReproductionFile
     from .settings import parse_device, parse_seeds
 
     where = parse_device(device or "auto")
@@ -349,9 +350,9 @@ def reproduce(
     scenarios = scenarios_of(system)
     chosen = None if seeds is None else parse_seeds(seeds)
     found = _reproduction(system, where)
-    unfinished = None if out is None else out.with_name(f"{out.name}.part")
-    if unfinished is not None:
-        _write(unfinished, found)  # a file that cannot be written is found before the long work
+    file = None if out is None else ReproductionFile(out)
+    if file is not None:
+        file.write(found)  # a file that cannot be written is found before the long work
     budgets = too_short(scenarios, steps=steps, quick=quick)
     if budgets:
         names = ", ".join(f"{name} ({calls:,} calls)" for name, calls in budgets.items())
@@ -370,18 +371,15 @@ def reproduce(
                 scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
             ):
                 found["unmeasured" if "unmeasured" in entry else "scenarios"].append(entry)
-                if unfinished is not None:
-                    _write(unfinished, found)
+                if file is not None:
+                    file.write(found)
     except KeyboardInterrupt:
         done = f"{len(found['scenarios'])} of {len(scenarios)} scenarios measured"
-        kept = "nothing is kept without --out" if unfinished is None else f"they are in {unfinished}"
+        kept = "nothing is kept without --out" if file is None else f"they are in {file.unfinished}"
         print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
-    if out is not None and unfinished is not None:
-        if found["scenarios"]:
-            os.replace(unfinished, out)
-        else:
-            unfinished.unlink()  # nothing was measured: what is in the file already stays
+    if file is not None:
+        file.finish(found)
     if as_json:
         print(output.as_json(found))
     elif found["scenarios"]:
@@ -407,18 +405,6 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
 
     versions = {"studyhall": __version__, "torch": torch.__version__}
     return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    from .output import as_json, write_text
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, as_json(found, indent=1) + "\n")
-    except OSError as fault:
-        raise ConfigError(
-            f"cannot write {path} ({fault.strerror}): choose another file with --out"
-        ) from fault
 
 
 def _version(asked: bool) -> None:

@@ -48,6 +48,9 @@ def begin(
     Raises:
         ConfigError: An option that cannot be, or is none of the algorithm's.
     """
+    if resume is not None and out is not None:
+        raise ConfigError("--resume goes on in its own folder: leave out --out")
+    own_policy = None if resume is None else own_policy_of(assignments)
     talks = issubclass(spec(scenario.env).load(), MessageWorld)
     usual = "backprop" if talks else "ppo"
     chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
@@ -55,9 +58,6 @@ def begin(
     for name in _BY_REWARD if through_channel else _BY_GRADIENT:
         if options.pop(name, None) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
-    if resume is not None and out is not None:
-        raise ConfigError("--resume goes on in its own folder: leave out --out")
-    own_policy = None if resume is None else own_policy_of(assignments)
     if through_channel:
         if resume is not None:
             found = backprop.resumed(resume, own_policy, **options)
