@@ -12,7 +12,7 @@ from ..envs.errors import ConfigError
 from ..envs.files import read_file, unwritable
 from .output import as_json, write_text
 
-_KEYS = {"system", "device", "versions", "scenarios", "unmeasured"}
+_KEYS = {"system", "device", "versions", "scenarios"}
 
 
 class ReproductionFile:
