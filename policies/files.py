@@ -99,7 +99,9 @@ def _is_about(about: Any) -> bool:
     return (
         isinstance(about, dict)
         and isinstance(about.get("format"), str)
-        and all(isinstance(about.get(name, {}), dict) for name in ("env_kwargs", "world_kwargs", "policy_kwargs"))
+        and all(
+            isinstance(about.get(name, {}), dict) for name in ("env_kwargs", "world_kwargs", "policy_kwargs")
+        )
     )
 
 

@@ -112,4 +112,5 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
     for argument in kwargs:
         if argument not in known and not others:
             raise unknown(f"argument of policy {name}", argument, known)
-    return factory(**given)
+    made: Policy = factory(**given)
+    return made

@@ -194,10 +194,11 @@ def check_optimiser(saved: Any, optimiser: torch.optim.Optimizer, where: str = "
     if states and len(states) != len(parameters):
         raise Misfit(f"{where}.state lacks parameters")
     for index, state in states.items():
-        parameter = parameters[index]
-        for name, value in state.items() if isinstance(state, dict) else [("", None)]:
-            if not is_plain_tensor(value) or value.shape not in ((), parameter.shape):
-                raise Misfit(f"{where}.state.{index}.{name} is something else")
+        allowed = (torch.Size(), parameters[index].shape)
+        if not isinstance(state, dict) or not all(
+            is_plain_tensor(value) and value.shape in allowed for value in state.values()
+        ):
+            raise Misfit(f"{where}.state.{index} is something else")
     if len({tuple(state) for state in states.values()}) > 1:
         raise Misfit(f"{where}.state is something else")
 

@@ -69,7 +69,9 @@ def own_folder(path: Path, kind: str) -> Iterator[None]:
         raise _no_folder(path, kind)
     links = sorted(entry.name for entry in path.iterdir() if entry.is_symlink())
     if links:
-        raise ConfigError(f"{path} holds links to elsewhere ({', '.join(links)}): put what they lead to there")
+        raise ConfigError(
+            f"{path} holds links to elsewhere ({', '.join(links)}): put what they lead to there"
+        )
     try:
         lock = _claim(path)
     except OSError as fault:

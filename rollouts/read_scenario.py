@@ -34,7 +34,9 @@ def own_policy_of(assignments: Sequence[str]) -> str | None:
     """
     given = parse_assignments(assignments)
     if not given.keys() <= {"policy"}:
-        raise ConfigError("--resume goes on as it began: leave out --set, but for policy=module:Class of your own")
+        raise ConfigError(
+            "--resume goes on as it began: leave out --set, but for policy=module:Class of your own"
+        )
     return None if not given else str(given["policy"])
 
 
@@ -78,7 +80,9 @@ def read_scenario(found: Any, own_policy: str | None = None) -> Scenario:
             f"if that is a class of your own, add --set policy={policy}"
         )
     if own_policy not in (None, policy):
-        raise ConfigError(f"the folder is of policy {policy!r}, not of {own_policy!r}: leave out --set policy=…")
+        raise ConfigError(
+            f"the folder is of policy {policy!r}, not of {own_policy!r}: leave out --set policy=…"
+        )
     hosted = scenario.env_kwargs.get("learners") is not None
     given = {name: value for name, value in scenario.env_kwargs.items() if name != "mode"}
     spec(scenario.env)
@@ -119,7 +123,10 @@ def is_measured(report: Report) -> bool:
     steps = report.steps
     return (
         _mapping(report.metrics, modes)
-        and all(_mapping(found) and all(_rows(v, seeds) for v in found.values()) for found in report.metrics.values())
+        and all(
+            _mapping(found) and all(_rows(v, seeds) for v in found.values())
+            for found in report.metrics.values()
+        )
         and _mapping(report.students, modes)
         and all(_rows(rows, seeds, 1) for rows in report.students.values())
         and isinstance(steps, list)

@@ -82,4 +82,8 @@ def _check(saved: Any, model: OnPolicyAlgorithm) -> None:
 
 def _is_episode(found: Any) -> bool:
     """What SB3 keeps of an episode that has ended, e.g. for its curves."""
-    return isinstance(found, dict) and found.keys() == {"r", "l"} and all(type(v) in (int, float) for v in found.values())
+    return (
+        isinstance(found, dict)
+        and found.keys() == {"r", "l"}
+        and all(type(v) in (int, float) for v in found.values())
+    )

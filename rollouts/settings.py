@@ -245,7 +245,10 @@ def check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
 
 
 def check_policy(policy: str, given: Mapping[str, Any]) -> None:
-    """Check names and types of arguments of a policy; :func:`make_policy` knows the names, and the made policy its parts' types."""
+    """Check names and types of arguments of a policy that a user or a file gives.
+
+    :func:`make_policy` knows the names, and the made policy its parts' types.
+    """
     from ..policies import make_policy
     from ..policies.registration import policy_factory
 
