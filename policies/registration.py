@@ -104,7 +104,7 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
         UnknownName: The name or an argument is not known; lists the near ones.
         ConfigError: A trained policy cannot be read, or a user's own is none.
     """
-    factory = policy_factory(name)
+    factory: Any = policy_factory(name)
     given = {**policy_spec(name).kwargs, **kwargs}
     if isinstance(factory, type) and issubclass(factory, Protocol):
         return students(factory, **given)
@@ -112,5 +112,4 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
     for argument in kwargs:
         if argument not in known and not others:
             raise unknown(f"argument of policy {name}", argument, known)
-    made: Policy = factory(**given)
-    return made
+    return factory(**given)

@@ -53,7 +53,7 @@ class Training:
         self._check_gradients()
         self._evaluated.bind(self._validation)
         self._evaluated.network = self.policy.network
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=config.settings.learning_rate)
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=float(config.settings.learning_rate))
         self.obs = self.world.reset(seed=[config.seed * config.worlds + w for w in range(config.worlds)])
         self.done, self.spent = 0, 0.0
 

@@ -76,6 +76,10 @@ def _check(saved: Any, model: OnPolicyAlgorithm) -> None:
     check_optimiser(saved["optimiser"], model.policy.optimizer)
     apart = {"episodes": None, "optimiser": None}
     check_fits(saved | apart, like | apart, "the model")
+    moments = [value for state in saved["optimiser"]["state"].values() for value in state.values()]
+    for value in [*saved["policy"].values(), *moments]:
+        if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+            raise Misfit("the model holds weights that are not finite")
     if saved["numpy"][2] > len(saved["numpy"][1]):
         raise Misfit("the generator's state is something else")
 

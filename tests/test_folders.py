@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 from studyhall.envs.errors import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.files import read, save, trained
-from studyhall.rollouts import cli
-from studyhall.rollouts.checkpoints import Checkpoints
+from studyhall.rollouts import backprop, cli, train
+from studyhall.rollouts.checkpoints import Checkpoints, Misfit
 from studyhall.rollouts.folders import new_folder, read_sealed, write_sealed
 from studyhall.rollouts.read_scenario import read_scenario
 from studyhall.rollouts.run import Rollout
+from studyhall.rollouts.sb3_state import put_back, state_of
 from studyhall.scenarios import Scenario, registry
 
 SMALL = ("classroom-digits", "--steps", "4", "--seeds", "0-1", "--controls", "none")
@@ -435,6 +436,62 @@ def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):
         run.load(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(run._state()) == str(before)
+
+
+@pytest.fixture(scope="module")
+def trainings():
+    """One of each kind, and its state as a checkpoint holds it."""
+    consensus = registry["consensus-vector"]
+    of_messages = backprop.Training(
+        backprop.configure(consensus, assignments=["slice_size=2"], worlds=1, eval_worlds=1)
+    )
+    of_messages.update()
+    small = ["agents=2", "hidden=[4]", "horizon=8", "exam_size=10", "ppo.n_steps=4", "ppo.batch_size=16"]
+    config = train.configure(registry["society-liar-digits"], assignments=small, worlds=2, eval_worlds=1)
+    model = train.make_model(config)
+    model.learn(16)
+    states = {"optimiser": of_messages.state_dict(), "model": state_of(model)}
+    buffer = io.BytesIO()
+    torch.save(states, buffer)
+    return of_messages, model, buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("optimiser"),
+        _without("optimiser", "state", 0, "exp_avg"),
+        _with(lambda x: x[None], "optimiser", "state", 0, "exp_avg"),
+        _with(lambda x: x[::-1], "optimiser", "param_groups", 0, "params"),
+        _with(float("inf"), "optimiser", "param_groups", 0, "lr"),
+        _with({0: {}}, "optimiser", "state"),
+        _with(None, "optimiser"),
+    ],
+)
+def test_a_crafted_checkpoint_of_a_training_does_not_fit(trainings, change):
+    training, model, content = trainings
+    for name, check in (("optimiser", training.check), ("model", lambda state: put_back(model, state))):
+        state = torch.load(io.BytesIO(content), weights_only=True)[name]
+        change(state)
+        with pytest.raises(Misfit):
+            check(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _with(lambda x: x * float("nan"), "policy", "scorer.mix.weight"),
+        _with(lambda x: torch.zeros_like(x), "torch"),
+        _with(["MT19937", torch.zeros(624, dtype=torch.int64), 900, 0, 0.0], "numpy"),
+        _with([{"r": "much", "l": 3}], "episodes"),
+    ],
+)
+def test_a_crafted_checkpoint_of_a_training_by_reward_does_not_fit(trainings, change):
+    _, model, content = trainings
+    state = torch.load(io.BytesIO(content), weights_only=True)["model"]
+    change(state)
+    with pytest.raises(Misfit):
+        put_back(model, state)
 
 
 @pytest.mark.parametrize("name", ["config.json", "report.json"])

@@ -237,7 +237,13 @@ class MessagePolicy(Policy):
             network: Any = self.network
             with torch.no_grad():
                 like = network.begin(self._agents_first(self.world.obs["view"]).flatten(2))
-            self._memory = _filled(like, iter(saved["memory"].values()))
+            leaves = list(saved["memory"].values())
+            shapes = [leaf.shape for leaf in _leaves(like)]
+            if [leaf.shape for leaf in leaves[: len(shapes)]] != shapes:
+                raise ConfigError(
+                    "the saved memory is of another network: make the policy with the same settings"
+                )
+            self._memory = _filled(like, iter(leaves))
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights that the next :meth:`bind` puts into its network."""
