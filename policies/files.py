@@ -14,8 +14,7 @@ import difflib
 import importlib.resources
 import io
 import json
-import os
-import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError
+from ..envs.files import is_plain_tensor, load_tensors, read_entry, read_file, whole_file
 
 ABOUT = "studyhall.json"
 """Entry of a policy's zip that says what it is."""
@@ -64,7 +64,7 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
     shipped = trained()
     file = shipped.get(source, Path(source).expanduser())
     try:
-        content = file.read_bytes()
+        content = read_file(file)
     except OSError as fault:
         raise _missing(source, fault, list(shipped)) from fault
     try:
@@ -73,32 +73,42 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
                 raise ConfigError(
                     f"{source} is no policy of studyhall: it holds no {ABOUT}; save models with save_policy"
                 )
-            about = json.loads(_entry(archive, ABOUT))
-            weights = torch.load(io.BytesIO(_entry(archive, WEIGHTS)), map_location="cpu", weights_only=True)
-        if about["format"] not in formats:
-            known = " or ".join(map(repr, formats))
-            raise ConfigError(f"{source} is of format {about['format']!r}, what reads it here reads {known}")
-        return about, dict(weights.items())
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-    ) as fault:
-        if isinstance(fault, ConfigError):
-            raise
-        # What a cut or scribbled-over file makes of the lines above.
+            # The zip's checksums cover both entries whole.
+            about = json.loads(read_entry(archive, ABOUT, _LARGEST))
+            weights = load_tensors(io.BytesIO(read_entry(archive, WEIGHTS, _LARGEST)))
+    except ConfigError:
+        raise
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, struct.error, RecursionError) as fault:
+        # What a cut or scribbled-over directory of a zip, or text that is no JSON, makes of the lines above.
         raise damaged(source) from fault
-    except (TypeError, AttributeError) as fault:  # JSON or weights of another shape than ours
-        raise damaged(source) from fault
+    if not _is_about(about) or not _are_weights(weights):
+        raise damaged(source)
+    if about["format"] not in formats:
+        known = " or ".join(map(repr, formats))
+        raise ConfigError(f"{source} is of format {about['format']!r}, what reads it here reads {known}")
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise ConfigError(
+                f"{source} holds weights that are not finite ({name}): its training diverged, take another policy"
+            )
+    return about, dict(weights)
 
 
-def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _LARGEST:
-        raise zipfile.BadZipFile(f"{name} is far larger than a policy's")
-    return archive.read(name)
+def _is_about(about: Any) -> bool:
+    """Whether what a file says of itself has the types that its readers suppose."""
+    return (
+        isinstance(about, dict)
+        and isinstance(about.get("format"), str)
+        and all(
+            isinstance(about.get(name, {}), dict) for name in ("env_kwargs", "world_kwargs", "policy_kwargs")
+        )
+    )
+
+
+def _are_weights(weights: Any) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and is_plain_tensor(value) for name, value in weights.items()
+    )
 
 
 def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
@@ -124,10 +134,8 @@ def damaged(source: str) -> ConfigError:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; it gets the suffix ``.zip`` where it has none."""
-    target = path if path.suffix else path.with_suffix(".zip")
-    partial = target.with_name(f".{target.name}.part")
-    partial.write_bytes(content)
-    os.replace(partial, target)
+    with whole_file(path if path.suffix else path.with_suffix(".zip")) as file:
+        file.write(content)
 
 
 def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

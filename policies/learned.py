@@ -91,7 +91,7 @@ class LearnedPolicy(ScorerPolicy):
             scorer = SetScorer.from_state(
                 {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
             )
-            self.world_kwargs = {"actions": self.about["world_kwargs"]["actions"]}
+            self.world_kwargs = {"actions": str(self.about["world_kwargs"]["actions"])}
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise damaged(self.source) from fault
         super().__init__(scorer.eval().requires_grad_(False))

@@ -105,7 +105,7 @@ class LearnedMultiInput(MultiInputPolicy):
                 world.observation_space, trainable_space(world.action_space), _layers(self._weights)
             )
             policy.load_state_dict(self._weights)
-        except (RuntimeError, TypeError) as fault:
+        except (RuntimeError, TypeError, ValueError) as fault:
             raise damaged(self.source) from fault
         policy.set_training_mode(False)
         super().__init__(policy.requires_grad_(False).to(world.device))
@@ -122,7 +122,10 @@ def _layers(weights: Mapping[str, Tensor]) -> list[int]:
     """Widths of the hidden layers that the weights are of; an activation lies between two."""
     found: list[int] = []
     while (name := f"mlp_extractor.policy_net.{2 * len(found)}.weight") in weights:
-        found.append(len(weights[name]))
+        width, width_before = weights[name].shape
+        if found and found[-1] != width_before:
+            raise ValueError(f"{name} does not fit the layer before")
+        found.append(width)
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
+from .own_modules import own_class
 from .policy import Policy
 from .protocols import Protocol
 from .students import Students, students
@@ -61,15 +62,35 @@ def policy_spec(name: str) -> PolicySpec:
     shipped = trained()
     if name in shipped or is_path(name):
         return PolicySpec(name, "studyhall.policies.saved:saved_policy", "trained", {"source": name})
-    if ":" in name:
+    if is_own(name):
         return PolicySpec(name, name, "a user's own")
     raise unknown("policy", name, [*registry, *shipped])
 
 
+def is_own(name: str) -> bool:
+    """Whether a policy's name is a user's own ``"module:Class"``, which only the user may name, never a file."""
+    return name not in registry and name not in trained() and not is_path(name) and ":" in name
+
+
+def policy_factory(name: str) -> Callable[..., Any]:
+    """What makes the policy of a name: a function, or a class of a policy or of a protocol; imported now.
+
+    Raises:
+        UnknownName: Lists the near ones.
+        ConfigError: A user's own that cannot be imported, or is no policy.
+    """
+    if is_own(name):
+        return own_class(name)
+    module, _, attribute = policy_spec(name).entry_point.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as fault:
+        raise ConfigError(f"policy {name} cannot be imported ({fault})") from fault
+
+
 def policy_arguments(name: str) -> set[str]:
     """Names of what a registered policy is made with; of a protocol also its students' arguments."""
-    module, attribute = policy_spec(name).entry_point.split(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    factory = policy_factory(name)
     known = set(arguments_of(factory)[0])
     if isinstance(factory, type) and issubclass(factory, Protocol):
         known |= set(arguments_of(Students)[0]) - {"protocol"}
@@ -77,22 +98,18 @@ def policy_arguments(name: str) -> set[str]:
 
 
 def make_policy(name: str, **kwargs: Any) -> Policy:
-    """Make a policy by name, or a trained one by the path of its file.
+    """Make a policy by name, a trained one by the path of its file, one of a user's own by ``"module:Class"``.
 
     Raises:
         UnknownName: The name or an argument is not known; lists the near ones.
-        ConfigError: A trained policy cannot be read.
+        ConfigError: A trained policy cannot be read, or a user's own is none.
     """
-    found = policy_spec(name)
-    module, _, attribute = found.entry_point.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as fault:
-        raise ConfigError(f"policy {name} cannot be imported ({fault})") from fault
+    factory: Any = policy_factory(name)
+    given = {**policy_spec(name).kwargs, **kwargs}
     if isinstance(factory, type) and issubclass(factory, Protocol):
-        return students(factory, **{**found.kwargs, **kwargs})
+        return students(factory, **given)
     known, others = arguments_of(factory)
     for argument in kwargs:
         if argument not in known and not others:
             raise unknown_argument(f"policy {name}", argument, known)
-    return factory(**{**found.kwargs, **kwargs})
+    return factory(**given)

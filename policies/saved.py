@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, UnknownName
 from . import learned, multi_input
 from .bids import bidders
 from .files import damaged, read
@@ -31,7 +31,7 @@ def saved_policy(
         return bidders.LearnedBids(source)
     if about["format"] == multi_input.FORMAT:
         return multi_input.LearnedMultiInput(source)
-    from .registration import make_policy, registry
+    from .registration import make_policy, policy_factory, registry
 
     name, kwargs = about.get("policy"), about.get("policy_kwargs")
     if not isinstance(name, str) or not isinstance(kwargs, dict):
@@ -41,9 +41,14 @@ def saved_policy(
             f"{source} holds weights of {name}, which is not registered here: take policy={name} and "
             f"policy.weights={source}"
         )
-    policy = make_policy(name, **kwargs)
-    if not isinstance(policy, MessagePolicy):
+    factory = policy_factory(name)
+    if not isinstance(factory, type) or not issubclass(factory, MessagePolicy) or "weights" in kwargs:
         raise damaged(source)
+    try:
+        policy = make_policy(name, **kwargs)
+    except (TypeError, ValueError, UnknownName) as fault:  # settings that cannot be
+        raise damaged(source) from fault
+    assert isinstance(policy, MessagePolicy)
     policy.about = dict(about)
     policy.world_kwargs = _spoken(about)
     policy.load_weights(weights)

@@ -56,9 +56,11 @@ class SetScorer(nn.Module):
 
         Raises:
             KeyError: An entry is missing.
-            RuntimeError: Shapes do not fit together.
+            RuntimeError, ValueError: Shapes do not fit together.
         """
         width, source_features = state["of_source.weight"].shape
+        if state["mix.weight"].shape != (width, width):  # before layers of that width are made
+            raise ValueError("shapes do not fit together")
         pooled = state["heads.weight"].shape[0] if "heads.weight" in state else 0
         scorer = cls(source_features, state["of_self.weight"].shape[1], pooled, width)
         scorer.load_state_dict(state)

@@ -4,7 +4,7 @@
 ``config.json``        everything needed to train it again
 ``best.zip``           the weights with the lowest loss on validation slices so far, the untrained ones among them
 ``last.zip``           the weights as training left them
-``checkpoint.pt``      where a stopped training can be taken up again (``--resume``)
+``checkpoint.pt``      where a stopped training can be taken up again (``--resume``); ``checkpoint-before.pt``: before
 ``tensorboard/``       events: the loss in training, and on validation slices
 =====================  =================================================================================
 
@@ -16,6 +16,7 @@ by REINFORCE in the same loop; see `policies/messages/speech.py`.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +24,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .backprop_config import ANEW, BackpropConfig, BackpropSettings, configure, resumed
+from ..policies.registration import is_own
+from .backprop_config import OF_RESUME, BackpropConfig, BackpropSettings, configure, resumed
 from .backprop_training import Training
-from .checkpoints import read_checkpoint, unreadable, write_checkpoint
+from .checkpoints import CHECKPOINT, Checkpoints, Misfit, check_evaluations, check_fits
 from .interrupts import stop_requests
-from .trained import Trained, TrainingProgress, describe, training_folder, world_settings
+from .trained import (
+    Trained,
+    TrainingProgress,
+    checkpoints_of,
+    describe,
+    training_folder,
+    world_settings,
+)
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -41,8 +50,6 @@ __all__ = [
     "resumed",
     "train",
 ]
-
-CHECKPOINT = "checkpoint.pt"
 
 
 def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
@@ -62,33 +69,32 @@ def train(config: BackpropConfig, out: Path | None = None, *, resume: bool = Fal
 
     torch.set_num_threads(config.threads)
     training = Training(config)
-    if resume:
-        assert out is not None
-        folder = out
-        found = _take_up(training, folder)
-        describe(folder, config)
-    else:
-        folder = training_folder(out, config)
+    with training_folder(out, config, resume=resume) as folder:
         found = Trained(folder, "loss")
-    found.per_update = training.world.num_worlds * training.world.num_agents * training.world.horizon
-    before, begun = found.seconds, time.perf_counter()
-    bar = TrainingProgress(config.scenario.name, 1000)
-    found.policy = config.scenario.policy if ":" in config.scenario.policy else None
-    found.world = [
-        text for text in world_settings(config.scenario) if not text.startswith(("mode=", "slice_size="))
-    ]
-    with stop_requests() as stop, bar, SummaryWriter(str(folder / "tensorboard")) as events:
-        _loop(training, found, bar, stop, events)
-        found.stopped = stop() and training.progress < 1
-    found.seconds = before + time.perf_counter() - begun
-    _keep(training, found)
-    training.save_weights(folder / "last.zip")
+        checkpoints = checkpoints_of(folder, config, OF_RESUME)
+        if resume:
+            _take_up(training, found, checkpoints)
+            describe(folder, config)
+        found.per_update = training.world.num_worlds * training.world.num_agents * training.world.horizon
+        before, begun = found.seconds, time.perf_counter()
+        bar = TrainingProgress(config.scenario.name, 1000)
+        found.policy = config.scenario.policy if is_own(config.scenario.policy) else None
+        found.world = [
+            text for text in world_settings(config.scenario) if not text.startswith(("mode=", "slice_size="))
+        ]
+        with stop_requests() as stop, bar, SummaryWriter(str(folder / "tensorboard")) as events:
+            _loop(training, found, checkpoints, bar, stop, events)
+            found.stopped = stop() and training.progress < 1
+        found.seconds = before + time.perf_counter() - begun
+        _keep(training, found, checkpoints)
+        training.save_weights(folder / "last.zip")
     return found
 
 
 def _loop(
     training: Training,
     found: Trained,
+    checkpoints: Checkpoints,
     bar: TrainingProgress,
     stop: Callable[[], bool],
     events: SummaryWriter,
@@ -98,7 +104,7 @@ def _loop(
     while True:
         over = training.progress >= 1
         due = over or training.done % training.config.eval_every == 0
-        if due and _evaluate(training, found, bar):
+        if due and _evaluate(training, found, checkpoints, bar):
             events.add_scalar("eval/loss", found.evaluations[-1][1], training.done)
             if not math.isnan(loss):
                 events.add_scalar("train/loss", loss, training.done)
@@ -113,7 +119,7 @@ def _loop(
             bar.show(round(1000 * training.progress), figures)
 
 
-def _evaluate(training: Training, found: Trained, bar: TrainingProgress) -> bool:
+def _evaluate(training: Training, found: Trained, checkpoints: Checkpoints, bar: TrainingProgress) -> bool:
     """Evaluate the weights as they are now, unless that was just done, and keep them if they are the best.
 
     Returns:
@@ -126,29 +132,30 @@ def _evaluate(training: Training, found: Trained, bar: TrainingProgress) -> bool
     bar.tell(f"loss on validation slices {value:.4f} after {training.done:,} updates")
     if best:
         training.save_weights(found.folder / "best.zip")
-    _keep(training, found)
+    _keep(training, found, checkpoints)
     return True
 
 
-def _keep(training: Training, found: Trained) -> None:
+def _keep(training: Training, found: Trained, checkpoints: Checkpoints) -> None:
     """Write the checkpoint, whole or not at all."""
     found.timesteps = training.timesteps
-    state = training.state_dict() | {"evaluations": found.evaluations, "seconds": found.seconds}
-    write_checkpoint(found.folder / CHECKPOINT, state)
+    checkpoints.write(
+        training.state_dict() | {"evaluations": found.evaluations, "seconds": float(found.seconds)}
+    )
 
 
-def _take_up(training: Training, folder: Path) -> Trained:
-    """What a stopped training had found; puts the training where it stopped."""
-    path = folder / CHECKPOINT
-    saved = read_checkpoint(path, training.world.device, ANEW)
+def _take_up(training: Training, found: Trained, checkpoints: Checkpoints) -> None:
+    """Put a training where its last checkpoint left it, and note what it had found; where there is none, it begins."""
+    if not checkpoints.exist:
+        print("studyhall: no checkpoint yet: starting from update 0", file=sys.stderr)
+        return
+    saved = checkpoints.read(training.world.device)
     try:
-        training.load_state_dict(saved)
-        evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
-        return Trained(folder, "loss", evaluations=evaluations, seconds=float(saved["seconds"]))
-    except (
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-    ) as fault:  # what another training's makes of the lines above
-        raise unreadable(path, fault, ANEW) from fault
+        evaluations = check_evaluations(saved.pop("evaluations", None))
+        seconds = saved.pop("seconds", None)
+        check_fits(seconds, 0.0, "seconds")
+        training.check(saved)
+    except Misfit as fault:
+        raise checkpoints.misfit(fault) from fault
+    training.load_state_dict(saved)
+    found.evaluations, found.seconds = evaluations, seconds

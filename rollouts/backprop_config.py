@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,18 +12,18 @@ from typing import Any
 from ..envs.errors import ConfigError, unknown
 from ..envs.validation import LAST_SEED, real, whole
 from ..scenarios import Scenario
+from .folders import read_config
 from .output import as_json
-from .report import scenario_from_json
+from .read_scenario import changes, read_scenario
 from .settings import customise, parse_assignments
 from .trained import plain, registered
 
-ANEW = "train anew"
-"""What to do where a folder cannot be taken up again."""
 ANSWERS = ("last", "all")
 SCHEDULES = ("cosine", "constant")
 _OPTIONS = ("updates", "cpu_seconds", "worlds", "seed", "threads", "eval_every", "eval_worlds", "device")
 _OF_REINFORCE = ("worlds", "eval_worlds")  # whose defaults are its own
-_OF_RESUME = ("updates", "cpu_seconds", "threads", "device")  # what may change when a training goes on
+OF_RESUME = ("updates", "cpu_seconds", "threads", "device")
+"""What may change when a training goes on."""
 
 
 @dataclass(frozen=True)
@@ -167,27 +166,25 @@ def configure(scenario: Scenario, *, assignments: Sequence[str] = (), **options:
     )
 
 
-def resumed(folder: Path, **options: Any) -> BackpropConfig:
+def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> BackpropConfig:
     """The config of a stopped training.
 
     Args:
         folder: Of the training.
+        own_policy: ``"module:Class"``, where the user named it again.
         **options: Fields of :class:`BackpropConfig` that are to be changed, such as ``updates``; None keeps them.
 
     Raises:
         ConfigError: The folder holds none, or an option would make it another training.
     """
-    for name, value in options.items():
-        if value is not None and name not in _OF_RESUME:
-            raise ConfigError(f"--resume goes on as the training began: leave out --{name.replace('_', '-')}")
+    chosen = changes(options, OF_RESUME)
+    found = read_config(folder, "training")
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        found.setdefault("algorithm", "backprop")
         fields = {f.name: found[f.name] for f in dataclasses.fields(BackpropConfig)}
-        fields["scenario"] = scenario_from_json(found["scenario"])
+        fields["scenario"] = read_scenario(found["scenario"], own_policy)
         fields["settings"] = BackpropSettings(**found["settings"])
-    except OSError:
-        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from None
-    except (ValueError, KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder} holds no training through the channel: {ANEW}") from fault
-    return BackpropConfig(**(fields | {name: value for name, value in options.items() if value is not None}))
+        if not isinstance(fields["device"], str):
+            raise TypeError("a device is a text")
+    except (KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder} holds no training through the channel: train anew") from fault
+    return BackpropConfig(**(fields | chosen))

@@ -18,6 +18,7 @@ from ..policies.files import is_path, save, trained
 from ..policies.messages.policy import FORMAT, MessagePolicy
 from ..policies.messages.speech import Sampled
 from .backprop_config import BackpropConfig
+from .checkpoints import Misfit, check_fits, check_optimiser
 from .trained import plain
 
 _EVAL_SEED = 10_000
@@ -52,7 +53,7 @@ class Training:
         self._check_gradients()
         self._evaluated.bind(self._validation)
         self._evaluated.network = self.policy.network
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=config.settings.learning_rate)
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=float(config.settings.learning_rate))
         self.obs = self.world.reset(seed=[config.seed * config.worlds + w for w in range(config.worlds)])
         self.done, self.spent = 0, 0.0
 
@@ -163,6 +164,18 @@ class Training:
             "done": self.done,
             "spent": self.spent,
         }
+
+    def check(self, saved: Any) -> None:
+        """Check that a saved state is one of this training.
+
+        Raises:
+            Misfit: It is not; says where.
+        """
+        like = self.state_dict()
+        if not isinstance(saved, dict) or saved.keys() != like.keys():
+            raise Misfit("the training is something else")
+        check_optimiser(saved["optimiser"], self.optimiser)
+        check_fits({**saved, "optimiser": 0}, {**like, "optimiser": 0}, "training")
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""

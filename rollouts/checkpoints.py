@@ -1,58 +1,210 @@
-"""Checkpoints: files of tensors that exist whole or not at all, and are never unpickled."""
+"""Checkpoints: the last two states of a run or training, in files that exist whole or not at all.
+
+A file is what ``torch.save`` writes, which loads with ``torch.load(weights_only=True)``, and a checksum behind it. It
+holds the configuration it belongs to. Where the last one is damaged, the one before is used.
+"""
 
 from __future__ import annotations
 
-import os
-import pickle
-import zipfile
-from collections.abc import Mapping
+import copy
+import hashlib
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..envs.errors import ConfigError
+from ..envs.files import Unreadable, is_plain_tensor, load_tensors, read_file, whole_file
+from ..policies.files import name_of
+
+CHECKPOINT = "checkpoint.pt"
+BEFORE = "checkpoint-before.pt"
+_CONFIGURATION = "configuration"
+_SEAL = b"\nblake2b "
 
 
-def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all.
+@dataclass(frozen=True)
+class Checkpoints:
+    """Those of one run or training.
 
     Args:
-        path: Of the file; its folder is made.
-        state: Tensors and plain values, nested.
+        folder: Where they are.
+        configuration: What decides how it goes on; what may change when it is taken up again is left out.
+        advice: What to do where none can be used.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+
+    folder: Path
+    configuration: Mapping[str, Any]
+    advice: str
+
+    @property
+    def path(self) -> Path:
+        """Of the last one."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def before(self) -> Path:
+        """Of the one before."""
+        return self.folder / BEFORE
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is one."""
+        return self.path.exists() or self.before.exists()
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Write the last one, whole or not at all, and keep the one before.
+
+        Args:
+            state: Tensors and plain values, nested.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        buffer = io.BytesIO()
+        torch.save({**state, _CONFIGURATION: self._said()}, buffer)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.path, keep=self.before) as file:
+            file.write(buffer.getbuffer())
+            file.write(_seal(buffer.getbuffer()))
+
+    def read(self, device: str | torch.device) -> dict[str, Any]:
+        """What the last one holds that is not damaged; says so where it is the one before.
+
+        Args:
+            device: Where its tensors go.
+
+        Raises:
+            ConfigError: There is none, none can be read, or it is of another configuration.
+        """
+        if not self.exist:
+            raise ConfigError(f"{self.folder} holds no checkpoint: {self.advice}")
+        try:
+            found = _read(self.path, device)
+        except (OSError, Unreadable) as fault:
+            why = f"{self.path} cannot be read ({getattr(fault, 'strerror', None) or fault})"
+            try:
+                found = _read(self.before, device)
+            except (OSError, Unreadable):
+                raise ConfigError(f"{why}, and none before it: {self.advice}") from fault
+            print(f"studyhall: {why}: going on from the one before", file=sys.stderr)
+        self._check(found.pop(_CONFIGURATION, None))
+        return found
+
+    def misfit(self, fault: Exception) -> ConfigError:
+        """The error for a checkpoint that holds something else than what is saved here."""
+        return ConfigError(f"the checkpoint in {self.folder} does not fit ({fault}): {self.advice}")
+
+    def _said(self) -> str:
+        return json.dumps(self.configuration, sort_keys=True, default=name_of)
+
+    def _check(self, said: Any) -> None:
+        if said == self._said():
+            return
+        try:
+            then, now = json.loads(said), json.loads(self._said())
+            differ = ", ".join(key for key in {**then, **now} if then.get(key) != now.get(key))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            differ = "it does not say which"
+        raise ConfigError(
+            f"the checkpoint in {self.folder} is of another configuration ({differ}): {self.advice}"
+        )
 
 
-def read_checkpoint(path: Path, device: str | torch.device, advice: str) -> dict[str, Any]:
-    """What a checkpoint holds.
+def _seal(content: bytes | memoryview) -> bytes:
+    return _SEAL + hashlib.blake2b(content, digest_size=32).hexdigest().encode()
 
-    Args:
-        path: Of the file.
-        device: Where its tensors go.
-        advice: What to do where it cannot be read.
+
+_SEAL_LENGTH = len(_seal(b""))
+
+
+def _read(path: Path, device: str | torch.device) -> dict[str, Any]:
+    content = memoryview(read_file(path))
+    state = content[:-_SEAL_LENGTH]
+    if content[-_SEAL_LENGTH:] != _seal(state):
+        raise Unreadable("its checksum is wrong")
+    found = load_tensors(io.BytesIO(state), device)
+    if not isinstance(found, dict):
+        raise Unreadable("it is no dictionary")
+    return found
+
+
+# ---- whether what was read is what is written ---------------------------------------------------------------
+
+
+class Misfit(ValueError):  # noqa: N818  # told apart by name
+    """What a checkpoint holds is of another kind; the message says where."""
+
+
+def check_fits(saved: Any, like: Any, where: str = "it") -> None:
+    """Check that a saved state is built like one made just now.
+
+    Mappings have the same keys, tensors the same shape and dtype, texts are equal, numbers are of the same type
+    and finite, whole ones not below 0; what is an empty mapping at first may have become one of names and tensors.
 
     Raises:
-        ConfigError: It is not there, or cannot be read.
+        Misfit: It is not; says where.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:  # checks the checksums that torch.save wrote
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile("a checksum is wrong")
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise ConfigError(f"{path.parent} holds no checkpoint: {advice}") from None
-    except (OSError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as fault:
-        raise unreadable(path, fault, advice) from fault
+    if isinstance(like, Tensor):
+        fits = is_plain_tensor(saved) and (saved.shape, saved.dtype) == (like.shape, like.dtype)
+    elif isinstance(like, Mapping) and not like:
+        fits = isinstance(saved, dict) and all(
+            isinstance(name, str) and is_plain_tensor(value) for name, value in saved.items()
+        )
+    elif isinstance(like, Mapping):
+        fits = isinstance(saved, dict) and saved.keys() == like.keys()
+        for name in like if fits else ():
+            check_fits(saved[name], like[name], f"{where}.{name}")
+    elif isinstance(like, (list, tuple)):
+        fits = isinstance(saved, (list, tuple)) and len(saved) == len(like)
+        for place in range(len(like)) if fits else ():
+            check_fits(saved[place], like[place], f"{where}.{place}")
+    elif isinstance(like, (int, float)) and not isinstance(like, bool):
+        fits = type(saved) is type(like) and math.isfinite(saved) and (isinstance(saved, float) or saved >= 0)
+    else:
+        fits = type(saved) is type(like) and saved == like
+    if not fits:
+        raise Misfit(f"{where} is something else")
 
 
-def unreadable(path: Path, fault: Exception, advice: str) -> ConfigError:
-    """The error for a checkpoint that is damaged, or another's."""
-    reason = str(fault).partition("\n")[0].partition(". ")[0] or type(fault).__name__
-    return ConfigError(f"{path} cannot be read ({reason}): {advice}")
+def check_optimiser(saved: Any, optimiser: torch.optim.Optimizer, where: str = "optimiser") -> None:
+    """Check that a saved state is one of an optimiser of the same parameters, before or after its first step.
+
+    Raises:
+        Misfit: It is not.
+    """
+    twin = copy.deepcopy(optimiser)  # and as it is after a step
+    for group in twin.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    like = twin.state_dict()
+    if isinstance(saved, dict) and saved.get("state") == {}:
+        like["state"] = {}
+    check_fits(saved, like, where)
+    if any(group["params"] != ours["params"] for group, ours in _pairs(saved, like)):
+        raise Misfit(f"{where} is of other parameters")
+
+
+def _pairs(*states: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(state["param_groups"] for state in states), strict=True)
+
+
+def check_evaluations(saved: Any) -> list[tuple[int, float]]:
+    """The evaluations of a saved training: what was done by then, and the figure.
+
+    Raises:
+        Misfit: They are something else.
+    """
+    if not isinstance(saved, Sequence) or not all(
+        isinstance(entry, Sequence) and [type(part) for part in entry] == [int, float] for entry in saved
+    ):
+        raise Misfit("evaluations is something else")
+    return [(at, value) for at, value in saved]

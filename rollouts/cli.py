@@ -129,6 +129,7 @@ def run(
     """Run a scenario, all seeds and controls side by side."""
     from . import output
     from .launch import launch, take_up
+    from .read_scenario import own_policy_of
     from .run_folder import RunFolder
     from .settings import parse_device
 
@@ -136,10 +137,10 @@ def run(
         config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
         folder, report = launch(config, out, assignments or (), checkpoint_every)
     else:
-        if any(given is not None for given in (steps, seeds, threads, assignments, controls, out)):
+        if any(given is not None for given in (steps, seeds, threads, controls, out)):
             raise ConfigError("--resume goes on as the run began: leave out what would change it")
         folder = RunFolder(resume)
-        config = folder.config()
+        config = folder.config(own_policy_of(assignments or ()))
         if scenario not in (None, config.scenario.name):
             raise ConfigError(f"{resume} is a run of {config.scenario.name}, not of {scenario}")
         if device is not None:
@@ -341,6 +342,7 @@ def reproduce(
     from .progress import LiveProgress
     from .reproduce import reproduce as entries_of
     from .reproduce import scenarios_of, too_short
+    from .reproduction_file import ReproductionFile
     from .settings import parse_device, parse_seeds
 
     where = parse_device(device or "auto")
@@ -348,9 +350,9 @@ def reproduce(
     scenarios = scenarios_of(system)
     chosen = None if seeds is None else parse_seeds(seeds)
     found = _reproduction(system, where)
-    unfinished = None if out is None else out.with_name(f"{out.name}.part")
-    if unfinished is not None:
-        _write(unfinished, found)  # a file that cannot be written is found before the long work
+    file = None if out is None else ReproductionFile(out)
+    if file is not None:
+        file.write(found)  # a file that cannot be written is found before the long work
     budgets = too_short(scenarios, steps=steps, quick=quick)
     if budgets:
         names = ", ".join(f"{name} ({calls:,} calls)" for name, calls in budgets.items())
@@ -369,18 +371,15 @@ def reproduce(
                 scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
             ):
                 found["unmeasured" if "unmeasured" in entry else "scenarios"].append(entry)
-                if unfinished is not None:
-                    _write(unfinished, found)
+                if file is not None:
+                    file.write(found)
     except KeyboardInterrupt:
         done = f"{len(found['scenarios'])} of {len(scenarios)} scenarios measured"
-        kept = "nothing is kept without --out" if unfinished is None else f"they are in {unfinished}"
+        kept = "nothing is kept without --out" if file is None else f"they are in {file.unfinished}"
         print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
-    if out is not None and unfinished is not None:
-        if found["scenarios"]:
-            os.replace(unfinished, out)
-        else:
-            unfinished.unlink()  # nothing was measured: what is in the file already stays
+    if file is not None:
+        file.finish(found)
     if as_json:
         output.print_json(found)
     elif found["scenarios"]:
@@ -408,18 +407,6 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
     return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
-    from .output import as_json, write_text
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, as_json(found, indent=1) + "\n")
-    except OSError as fault:
-        raise ConfigError(
-            f"cannot write {path} ({fault.strerror}): choose another file with --out"
-        ) from fault
-
-
 def _version(asked: bool) -> None:
     if asked:
         from .. import __version__
@@ -440,8 +427,6 @@ def _options(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # for policies of one's own, policy=my_module:MyPolicy
     fit_any_code_page()
     try:
         with quit_on_interrupt():

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..envs.errors import ConfigError, StudyhallError
+from .folders import own_folder
 from .interrupts import stop_requests
 from .progress import LiveProgress
 from .report import Report
@@ -34,22 +35,13 @@ def launch(
         ConfigError: The run cannot be set up, or its folder not be written.
         SystemExit: The user stopped it; a checkpoint was saved.
     """
-    torch.set_num_threads(config.threads)
-    try:
-        run = Rollout(config.scenario, seeds=config.seeds, device=config.device)
-    except StudyhallError:
-        raise
-    except (TypeError, ValueError, RuntimeError) as fault:  # what torch makes of, say, a width below zero
-        if not assignments:
-            raise
-        first = str(fault).partition("\n")[0]
-        raise ConfigError(f"the run cannot be set up with {' '.join(assignments)}: {first}") from fault
-    folder = RunFolder.create(out, config)
-    return folder, _to_the_end(run, folder, checkpoint_every)
+    run = _set_up(config, f"with {' '.join(assignments)}" if assignments else "")
+    with RunFolder.create(out, config) as folder:
+        return folder, _to_the_end(run, folder, checkpoint_every)
 
 
 def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Report:
-    """Go on from a folder's last checkpoint; the report of a run that has ended is read.
+    """Go on from a folder's last checkpoint, or begin where there is none yet; a report that is there is read.
 
     Args:
         folder: Of the run.
@@ -57,16 +49,31 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
         checkpoint_every: Seconds.
 
     Raises:
-        ConfigError: There is no checkpoint that can be read.
+        ConfigError: The checkpoints cannot be read, are of another configuration, or another process is at work.
         SystemExit: The user stopped it; a checkpoint was saved.
     """
-    found = folder.report()
-    if found is not None:
-        return found
+    with own_folder(folder.path, "run"):
+        found = folder.report(config)
+        if found is not None:
+            return found
+        run = _set_up(config, f"as {folder.path}/config.json says")
+        if not run.load_if_saved(folder.checkpoints):
+            print("studyhall: no checkpoint yet: starting from step 0", file=sys.stderr)
+        return _to_the_end(run, folder, checkpoint_every)
+
+
+def _set_up(config: RunConfig, how: str) -> Rollout:
+    """The run at its beginning; ``how`` it was asked for, to be named where it cannot be set up so."""
     torch.set_num_threads(config.threads)
-    run = Rollout(config.scenario, seeds=config.seeds, device=config.device)
-    run.load(folder.checkpoints)
-    return _to_the_end(run, folder, checkpoint_every)
+    try:
+        return Rollout(config.scenario, seeds=config.seeds, device=config.device)
+    except StudyhallError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as fault:  # what torch makes of, say, a width below zero
+        if not how:
+            raise
+        first = str(fault).partition("\n")[0]
+        raise ConfigError(f"the run cannot be set up {how}: {first}") from fault
 
 
 def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..envs.errors import plural
+from ..envs.files import whole_file
 from .names import human, is_fraction
 from .report import Report
 
@@ -29,9 +29,8 @@ def draw_curve(report: Report, path: Path) -> None:
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     plot_curve(figure.subplots(), report)
-    partial = path.with_name(f".{path.name}.part")
-    figure.savefig(partial, format="png")
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
 
 
 def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
@@ -43,9 +42,8 @@ def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
         np.pad(picture, ((0, _GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
         for picture in pictures
     ]
-    partial = path.with_name(f".{path.name}.part")
-    imsave(partial, np.concatenate(rows)[:-_GAP], format="png")
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        imsave(file, np.concatenate(rows)[:-_GAP], format="png")
 
 
 def _of_the_world(curve: Sequence[Any]) -> bool:

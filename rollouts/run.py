@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +21,13 @@ from ..envs.validation import whole
 from ..envs.world import TensorDict
 from ..policies import make_policy
 from ..scenarios import Scenario, get_scenario
-from .checkpoints import read_checkpoint, unreadable, write_checkpoint
+from .checkpoints import Checkpoints, Misfit, check_fits
 from .divergence import sound
 from .measure import Measured, account, budget_left, findings, kib
 from .names import COUNTED
+from .read_scenario import is_measured
 from .report import Report
 
-CHECKPOINT = "checkpoint.pt"
 _ANEW = "run the scenario anew"
 _CURVE_POINTS = 200
 _SAVED = (
@@ -276,33 +278,62 @@ class Rollout:
     # ---- saving -------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        state = {
-            "world": self.world.state_dict(),
-            "policy": self.policy.state_dict(),
-            "done": self._done,
-            "report": {name: getattr(self.report, name) for name in _SAVED},
-        }
-        write_checkpoint(folder / CHECKPOINT, state)
+        """Write a checkpoint, whole or not at all; the one before is kept.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        report = {name: getattr(self.report, name) for name in _SAVED}
+        self._checkpoints(folder).write({**self._state(), "report": report})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
 
         Raises:
-            ConfigError: There is no checkpoint, it cannot be read, or it belongs to another run.
+            ConfigError: There is no checkpoint, none can be read, or it belongs to another run.
         """
-        path = folder / CHECKPOINT
-        saved = read_checkpoint(path, self.world.device, _ANEW)
+        checkpoints = self._checkpoints(folder)
+        saved = checkpoints.read(self.world.device)
         try:
-            self.world.load_state_dict(saved["world"])
-            self.policy.load_state_dict(saved["policy"])
-            self._done = saved["done"]
-            for name in _SAVED:
-                setattr(self.report, name, saved["report"][name])
-        except (RuntimeError, KeyError) as fault:  # what another run's makes of the lines above
-            raise unreadable(path, fault, _ANEW) from fault
-        self._before = self.report.seconds
+            report = self._saved_report(saved.pop("report", None))
+            check_fits(saved, self._state())
+            clock = saved["world"]["clock"]
+            if int(clock.min()) < 0 or int(clock.max()) != saved["done"] or saved["done"] > self.steps:
+                raise Misfit("the steps done are something else")
+        except Misfit as fault:
+            raise checkpoints.misfit(fault) from fault
+        self.world.load_state_dict(saved["world"])
+        self.policy.load_state_dict(saved["policy"])
+        self._done, self.report, self._before = saved["done"], report, report.seconds
         self.obs = self.world.obs
+
+    def load_if_saved(self, folder: Path) -> bool:
+        """:meth:`load`, where there is a checkpoint; whether there was."""
+        saved = self._checkpoints(folder).exist
+        if saved:
+            self.load(folder)
+        return saved
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "world": self.world.state_dict(),
+            "policy": self.policy.state_dict(),
+            "done": self._done,
+        }
+
+    def _saved_report(self, saved: Any) -> Report:
+        if not isinstance(saved, dict) or saved.keys() != set(_SAVED):
+            raise Misfit("report is something else")
+        report = dataclasses.replace(self.report, **saved)
+        if not is_measured(report):
+            raise Misfit("report is something else")
+        return report
+
+    def _checkpoints(self, folder: Path) -> Checkpoints:
+        scenario = self.scenario
+        decides = ("env", "env_kwargs", "policy", "policy_kwargs", "controls", "measure_at")
+        configuration = {name: getattr(scenario, name) for name in decides}
+        return Checkpoints(folder, {**configuration, "seeds": self.seeds}, _ANEW)
 
 
 def rollout(

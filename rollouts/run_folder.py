@@ -2,31 +2,34 @@
 
 =====================  =================================================================================
 ``config.json``        everything needed to repeat the run
-``checkpoints/``       the last state, whole or not at all; loads with ``torch.load(weights_only=True)``
+``checkpoints/``       the last two states; see `checkpoints.py`
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, student, its value
 ``report.json``        everything that was found
 ``curve.png``          the headline over time
 ``picture.png``        the first open world, from step to step, where it can be drawn
 =====================  =================================================================================
 
-The last three are there when the run has ended.
+The last four are there when the run has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
-import os
-import platform
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..envs.errors import ConfigError
+from ..envs.files import whole_file
+from ..envs.validation import whole
 from ..scenarios import Scenario
-from .output import as_json, write_text
-from .report import Report, scenario_from_json
+from .folders import new_folder, read_config, read_sealed, write_config, write_sealed
+from .read_scenario import fitting_report, read_scenario
+from .report import Report
+
+_ANEW = "run the scenario anew"
 
 
 @dataclass(frozen=True)
@@ -46,36 +49,20 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, out: Path | None, config: RunConfig) -> RunFolder:
-        """Make a folder and write ``config.json`` into it.
+    @contextlib.contextmanager
+    def create(cls, out: Path | None, config: RunConfig) -> Iterator[RunFolder]:
+        """Make a folder, write ``config.json`` into it, and keep it from other processes until the block ends.
 
         Args:
-            out: The folder; None takes the first free ``runs/<scenario>-<n>``.
+            out: The folder, new or empty; None takes the first free ``runs/<scenario>-<n>``.
             config: What is to be run.
 
         Raises:
-            ConfigError: It cannot be written, or holds another run.
+            ConfigError: It cannot be written, holds something, or another process is at work in it.
         """
-        try:
-            folder = cls(free_folder(config.scenario.name) if out is None else out)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            if folder.report_file.exists() or folder.checkpoints.exists():
-                raise ConfigError(
-                    f"{folder.path} holds a run already: choose another folder with --out, "
-                    f"or take it up with --resume {folder.path}"
-                )
-            write_text(folder.config_file, as_json(_described(config), indent=2) + "\n")
-        except OSError as fault:
-            where = "runs/" if out is None else str(out)
-            raise ConfigError(
-                f"cannot write to {where} ({fault.strerror}): choose another folder with --out"
-            ) from fault
-        return folder
-
-    @property
-    def config_file(self) -> Path:
-        """What was run."""
-        return self.path / "config.json"
+        with new_folder(out, config.scenario.name) as path:
+            write_config(path, dataclasses.asdict(config))
+            yield cls(path)
 
     @property
     def report_file(self) -> Path:
@@ -87,37 +74,48 @@ class RunFolder:
         """Where the run's state is saved."""
         return self.path / "checkpoints"
 
-    def config(self) -> RunConfig:
+    def config(self, own_policy: str | None = None) -> RunConfig:
         """Read ``config.json``.
 
+        Args:
+            own_policy: ``"module:Class"``, as the user named it; a file cannot.
+
         Raises:
-            ConfigError: It is not there, or not a run's.
+            ConfigError: It is not there, not as it was written, or says what cannot be.
+        """
+        found = read_config(self.path, "run")
+        try:
+            seeds, device, threads = found["seeds"], found["device"], found["threads"]
+            scenario = read_scenario(found["scenario"], own_policy)
+            if not isinstance(seeds, list) or not isinstance(device, str):
+                raise TypeError
+        except (KeyError, TypeError) as fault:
+            raise ConfigError(f"{self.path}/config.json is not what a run writes: {_ANEW}") from fault
+        return RunConfig(
+            scenario=scenario,
+            seeds=tuple(whole("each seed", seed, 0, 2**63 - 1) for seed in seeds),
+            device=device,
+            threads=whole("threads", threads, 1, 4096),
+        )
+
+    def report(self, config: RunConfig) -> Report | None:
+        """What was found; None where the run has not ended.
+
+        Args:
+            config: Of the run.
+
+        Raises:
+            ConfigError: The file is not as it was written, or not this run's.
         """
         try:
-            found = json.loads(self.config_file.read_text(encoding="utf-8"))
-            return RunConfig(
-                scenario=scenario_from_json(found["scenario"]),
-                seeds=tuple(found["seeds"]),
-                device=found["device"],
-                threads=found["threads"],
-            )
-        except OSError:
-            raise ConfigError(f"{self.path} is no folder of a run: it has no config.json to resume") from None
-        except (ValueError, KeyError, TypeError) as fault:
-            raise ConfigError(
-                f"{self.config_file} is not what a run writes: run the scenario anew"
-            ) from fault
-
-    def report(self) -> Report | None:
-        """What was found; None where the run has not ended."""
-        try:
-            return Report.from_json(json.loads(self.report_file.read_text(encoding="utf-8")))
+            found = Report.from_json(read_sealed(self.report_file, f"remove it, and {_ANEW} with --resume"))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as fault:
-            raise ConfigError(
-                f"{self.report_file} is not what a run writes: run the scenario anew"
-            ) from fault
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            if isinstance(fault, ConfigError):
+                raise
+            raise ConfigError(f"{self.report_file} is not what a run writes: {_ANEW}") from fault
+        return fitting_report(found, config.scenario, config.seeds, self.report_file)
 
     def finish(self, report: Report) -> None:
         """Write curves, plot and report; the report last, since it says that the run has ended."""
@@ -125,41 +123,7 @@ class RunFolder:
 
         _write_metrics(self.path / "metrics.parquet", report)
         draw_curve(report, self.path / "curve.png")
-        write_text(self.report_file, as_json(report.as_json()) + "\n")
-
-
-def free_folder(name: str) -> Path:
-    """Make and return the first ``runs/<name>-<n>`` that is not taken."""
-    number = 1
-    while True:
-        path = Path("runs") / f"{name}-{number}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            if not path.parent.is_dir():
-                raise
-            number += 1
-        else:
-            return path
-
-
-def _described(config: RunConfig) -> dict[str, Any]:
-    import torch
-
-    from .. import __version__
-
-    return {
-        "scenario": dataclasses.asdict(config.scenario),
-        "seeds": list(config.seeds),
-        "device": config.device,
-        "threads": config.threads,
-        "versions": {
-            "studyhall": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+        write_sealed(self.report_file, report.as_json())
 
 
 def _write_metrics(path: Path, report: Report) -> None:
@@ -175,9 +139,8 @@ def _write_metrics(path: Path, report: Report) -> None:
                         columns.values(), (step, mode, seed, student, accuracy), strict=True
                     ):
                         column.append(value)
-    partial = path.with_name(f".{path.name}.part")
-    parquet.write_table(pyarrow.table(columns), partial)
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        parquet.write_table(pyarrow.table(columns), file, write_page_checksum=True)
 
 
 def resumed_scenario(folder: Path) -> str:
@@ -187,6 +150,6 @@ def resumed_scenario(folder: Path) -> str:
         ConfigError: The folder does not say.
     """
     try:
-        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["scenario"]["name"])
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from fault
+        return str(read_config(folder, "training")["scenario"]["name"])
+    except (KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder}/config.json is not what a training writes: train anew") from fault

@@ -7,7 +7,6 @@ rates follow from it), and the two global generators that SB3 draws actions and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ..envs.bridges.sb3 import WorldVecEnv
+from .checkpoints import Misfit, check_fits, check_optimiser
 
 
 def state_of(model: OnPolicyAlgorithm) -> dict[str, Any]:
@@ -38,13 +38,25 @@ def state_of(model: OnPolicyAlgorithm) -> dict[str, Any]:
     }
 
 
-def put_back(model: OnPolicyAlgorithm, saved: Mapping[str, Any]) -> None:
+def put_back(model: OnPolicyAlgorithm, saved: Any) -> None:
     """Put a model, freshly made as that one was, into the state of :func:`state_of`.
 
     Go on with ``learn(…, reset_num_timesteps=False)``.
+
+    Raises:
+        Misfit: It is the state of something else; nothing was changed then.
     """
     env = model.get_env()
     assert isinstance(env, WorldVecEnv)
+    model._last_obs = env.reset()  # type: ignore[assignment]  # so that there is a state to compare with
+    model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
+    _check(saved, model)
+    try:
+        torch.set_rng_state(saved["torch"])
+    except RuntimeError as fault:
+        raise Misfit("the generator's state is something else") from fault
+    name, keys, position, has_gauss, gauss = saved["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     model.policy.load_state_dict(saved["policy"])
     model.policy.optimizer.load_state_dict(saved["optimiser"])
     model._last_obs = env.load_state_dict(saved["env"])  # type: ignore[assignment]
@@ -52,6 +64,30 @@ def put_back(model: OnPolicyAlgorithm, saved: Mapping[str, Any]) -> None:
     model.ep_info_buffer = deque(saved["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     model.num_timesteps, model._n_updates = saved["timesteps"], saved["updates"]
-    name, keys, position, has_gauss, gauss = saved["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(saved["torch"])
+
+
+def _check(saved: Any, model: OnPolicyAlgorithm) -> None:
+    like = state_of(model)
+    if not isinstance(saved, dict) or saved.keys() != like.keys():
+        raise Misfit("the model is something else")
+    episodes = saved["episodes"]
+    if not isinstance(episodes, list) or not all(map(_is_episode, episodes)):
+        raise Misfit("the model's episodes are something else")
+    check_optimiser(saved["optimiser"], model.policy.optimizer)
+    apart = {"episodes": None, "optimiser": None}
+    check_fits(saved | apart, like | apart, "the model")
+    moments = [value for state in saved["optimiser"]["state"].values() for value in state.values()]
+    for value in [*saved["policy"].values(), *moments]:
+        if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+            raise Misfit("the model holds weights that are not finite")
+    if saved["numpy"][2] > len(saved["numpy"][1]):
+        raise Misfit("the generator's state is something else")
+
+
+def _is_episode(found: Any) -> bool:
+    """What SB3 keeps of an episode that has ended, e.g. for its curves."""
+    return (
+        isinstance(found, dict)
+        and found.keys() == {"r", "l"}
+        and all(type(v) in (int, float) for v in found.values())
+    )

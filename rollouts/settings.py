@@ -13,7 +13,6 @@ learners goes with them.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import types
 import typing
@@ -131,9 +130,9 @@ def customise(
     if steps is not None and "horizon" not in spec(scenario.env).arguments(hosted=_hosted(env)):
         raise ConfigError(f"--steps sets the horizon: {spec(scenario.env).refusal('horizon')}")
     if theirs:
-        _check_env(scenario.env, theirs, hosted=_hosted(env))
+        check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
-        _check_policy(name, ours)
+        check_policy(name, ours)
     return dataclasses.replace(
         scenario,
         policy=name,
@@ -236,7 +235,8 @@ def _without_hosting(scenario: Scenario) -> dict[str, Any]:
     return {name: value for name, value in scenario.env_kwargs.items() if name in known}
 
 
-def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
+def check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
+    """Check names and types of arguments of a world that a user or a file gives."""
     found = spec(env)
     hints = _hints(found.load(hosted=hosted))
     known = [name for name in found.arguments(hosted=hosted) if name not in _DECIDED]
@@ -248,14 +248,16 @@ def _check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
         _check_type(name, value, hints.get(name, Any))
 
 
-def _check_policy(policy: str, given: Mapping[str, Any]) -> None:
-    """Check names and types; :func:`make_policy` knows the names, and the made policy its parts' types."""
+def check_policy(policy: str, given: Mapping[str, Any]) -> None:
+    """Check names and types of arguments of a policy that a user or a file gives.
+
+    :func:`make_policy` knows the names, and the made policy its parts' types.
+    """
     from ..policies import make_policy
-    from ..policies.registration import policy_spec
+    from ..policies.registration import policy_factory
 
     made = make_policy(policy)  # says so where there is no such policy
-    module, attribute = policy_spec(policy).entry_point.split(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    factory = policy_factory(policy)
     hints = _hints(factory) | _hints(type(made)) | _hints(type(getattr(made, "protocol", None)))
     for name, value in given.items():
         _check_type(f"policy.{name}", value, hints.get(name, Any))

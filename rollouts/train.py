@@ -4,7 +4,7 @@
 ``config.json``    everything needed to train it again
 ``best.zip``       the policy that did best on held-out worlds so far, the untrained one among them
 ``last.zip``       the policy as training left it
-``checkpoint.pt``  where a stopped training can be taken up again (``--resume``)
+``checkpoint.pt``  where a stopped training can be taken up again (``--resume``); ``checkpoint-before.pt``: before
 ``tensorboard/``   events
 =================  =====================================================================================
 
@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,19 +36,32 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from ..envs import make_sb3
 from ..envs.errors import ConfigError, StudyhallError, unknown
+from ..envs.files import unwritable
 from ..envs.validation import whole
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings
-from .checkpoints import read_checkpoint, unreadable
+from .checkpoints import Checkpoints, Misfit, check_evaluations, check_fits
+from .folders import read_config
 from .interrupts import stop_requests
 from .output import as_json
-from .report import scenario_from_json
+from .read_scenario import changes, read_scenario
 from .sb3_state import put_back
 from .settings import customise, parse_assignments
-from .trained import Trained, TrainingProgress, plain, registered, training_folder, world_settings
+from .trained import (
+    Trained,
+    TrainingProgress,
+    checkpoints_of,
+    describe,
+    plain,
+    registered,
+    training_folder,
+    world_settings,
+)
 from .trainees import trainee_of
-from .watch import CHECKPOINT, Evaluation, Stopped, Watch
+from .watch import Evaluation, Stopped, Watch
 
+OF_RESUME = ("timesteps", "threads")
+"""What may change when a training goes on."""
 _ANEW = "train anew"
 _LAST_SEED = 2**32 - 1  # that numpy's generators take
 
@@ -177,27 +190,27 @@ def _fields(algorithm: str) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(ALGORITHMS[algorithm][1])
 
 
-def resumed(folder: Path, **options: Any) -> TrainConfig:
+def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> TrainConfig:
     """The config of a stopped training.
 
     Args:
         folder: Of the training.
+        own_policy: ``"module:Class"``, where the user named it again.
         **options: Fields of :class:`TrainConfig` that are to be changed, such as ``timesteps``; None keeps them. What
             is changed makes another training of it, which goes on from where this one stopped.
 
     Raises:
-        ConfigError: The folder holds none.
+        ConfigError: The folder holds none, or an option cannot be changed.
     """
+    chosen = changes(options, OF_RESUME)
+    found = read_config(folder, "training")
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         fields = {f.name: found[f.name] for f in dataclasses.fields(TrainConfig)}
-        fields["scenario"] = scenario_from_json(found["scenario"])
+        fields["scenario"] = read_scenario(found["scenario"], own_policy)
         fields["settings"] = ALGORITHMS[found["algorithm"]][1](**found["settings"])
-    except OSError:
-        raise ConfigError(f"{folder} is no folder of a training: it has no config.json to resume") from None
-    except (ValueError, KeyError, TypeError) as fault:
+    except (KeyError, TypeError) as fault:
         raise ConfigError(f"{folder} holds no training by reward: {_ANEW}") from fault
-    return TrainConfig(**(fields | {name: value for name, value in options.items() if value is not None}))
+    return TrainConfig(**(fields | chosen))
 
 
 def make_model(config: TrainConfig) -> OnPolicyAlgorithm:
@@ -260,41 +273,52 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
         RuntimeError,
     ) as fault:  # what torch and SB3 make of settings that cannot be
         raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
-    if resume:
-        assert out is not None
-        folder = out
-        found = _take_up(model, Trained(folder, evaluation.trainee.figure))
-    else:
-        folder = training_folder(out, config)
+    with training_folder(out, config, resume=resume) as folder:
         found = Trained(folder, evaluation.trainee.figure)
-    found.world = world_settings(config.scenario)
-    model.tensorboard_log = str(folder / "tensorboard")
-    bar = TrainingProgress(config.scenario.name, config.timesteps)
-    with stop_requests() as stop, bar:
-        watch = Watch(config, evaluation, found, bar, stop)
-        with contextlib.suppress(Stopped):
-            model.learn(
-                max(0, config.timesteps - model.num_timesteps),
-                callback=watch,
-                tb_log_name=config.algorithm,
-                reset_num_timesteps=not resume,
-            )
-            watch.evaluate_and_keep()
-        found.stopped = stop()
-    watch.keep()
-    watch.save("last.zip")
-    if not found.evaluations:
-        watch.save("best.zip")
+        checkpoints = checkpoints_of(folder, config, OF_RESUME)
+        going_on = resume and _take_up(model, found, checkpoints)
+        if resume:
+            describe(folder, config)
+        found.world = world_settings(config.scenario)
+        model.tensorboard_log = str(folder / "tensorboard")
+        bar = TrainingProgress(config.scenario.name, config.timesteps)
+        with stop_requests() as stop, bar:
+            watch = Watch(config, evaluation, found, checkpoints, bar, stop)
+            with contextlib.suppress(Stopped):
+                _learn(model, watch, config, going_on)
+                watch.evaluate_and_keep()
+            found.stopped = stop()
+        watch.keep()
+        watch.save("last.zip")
+        if not found.evaluations:
+            watch.save("best.zip")
     return found
 
 
-def _take_up(model: OnPolicyAlgorithm, anew: Trained) -> Trained:
-    """What a stopped training had found, in the folder of ``anew``; puts the model where it stopped."""
-    path = anew.folder / CHECKPOINT
-    saved = read_checkpoint(path, "cpu", _ANEW)
+def _learn(model: OnPolicyAlgorithm, watch: Watch, config: TrainConfig, going_on: bool) -> None:
+    """SB3's loop; its events are written by TensorBoard, whose errors name no file."""
     try:
-        put_back(model, saved["model"])
-        evaluations = [(int(at), float(value)) for at, value in saved["evaluations"]]
-        return dataclasses.replace(anew, evaluations=evaluations, seconds=float(saved["seconds"]))
-    except (RuntimeError, KeyError, ValueError, TypeError) as fault:  # another training's
-        raise unreadable(path, fault, _ANEW) from fault
+        model.learn(
+            max(0, config.timesteps - model.num_timesteps),
+            callback=watch,
+            tb_log_name=config.algorithm,
+            reset_num_timesteps=not going_on,
+        )
+    except OSError as fault:
+        raise unwritable(fault.filename or f"{watch.found.folder}/tensorboard", fault) from fault
+
+
+def _take_up(model: OnPolicyAlgorithm, found: Trained, checkpoints: Checkpoints) -> bool:
+    """Put a model where its last checkpoint left it, and note what it had found; False where there is none yet."""
+    if not checkpoints.exist:
+        print("studyhall: no checkpoint yet: starting from step 0", file=sys.stderr)
+        return False
+    saved = checkpoints.read("cpu")
+    try:
+        evaluations = check_evaluations(saved.get("evaluations"))
+        check_fits(saved.get("seconds"), 0.0, "seconds")
+        put_back(model, saved.get("model"))
+    except Misfit as fault:
+        raise checkpoints.misfit(fault) from fault
+    found.evaluations, found.seconds = evaluations, saved["seconds"]
+    return True

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-import platform
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..envs.errors import ConfigError
 from ..policies.files import name_of
 from ..scenarios import Scenario
+from .checkpoints import Checkpoints
 from .figures import figure
-from .output import as_json, write_text
+from .folders import new_folder, own_folder, write_config
+from .output import as_json
 from .progress import LiveProgress
-from .run_folder import free_folder
 
 _INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
@@ -169,48 +166,50 @@ def world_settings(scenario: Scenario) -> list[str]:
 
 def describe(folder: Path, config: Any) -> None:
     """Write ``config.json``; arguments as of :func:`training_folder`."""
-    from .. import __version__
-
     scenario = dataclasses.replace(
         config.scenario,
         env_kwargs=plain(config.scenario.env_kwargs),
         policy_kwargs=plain(config.scenario.policy_kwargs),
     )
-    described = {
-        **dataclasses.asdict(dataclasses.replace(config, scenario=scenario)),
-        "command": config.command,
-        "versions": {
-            "studyhall": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    write_text(folder / "config.json", as_json(described, indent=2) + "\n")
+    described = dataclasses.asdict(dataclasses.replace(config, scenario=scenario))
+    write_config(folder, {**described, "command": config.command})
 
 
-def training_folder(out: Path | None, config: Any) -> Path:
-    """Make the folder and write ``config.json`` into it.
+@contextlib.contextmanager
+def training_folder(out: Path | None, config: Any, *, resume: bool) -> Iterator[Path]:
+    """The folder of a training, kept from other processes until the block ends; a new one gets its ``config.json``.
 
     Args:
         out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
         config: A dataclass with ``scenario``, ``algorithm`` and ``command``.
+        resume: Whether the folder holds a training already, which is taken up again.
 
     Raises:
-        ConfigError: It cannot be written, or holds a training already.
+        ConfigError: It cannot be written, holds something, or another process is at work in it.
     """
-    try:
-        path = free_folder(f"{config.scenario.name}-{config.algorithm}") if out is None else out
-        path.mkdir(parents=True, exist_ok=True)
-        if any((path / name).exists() for name in ("config.json", "best.zip", "last.zip")):
-            raise ConfigError(f"{path} holds a run already: choose another folder with --out")
-        describe(path, config)
-    except OSError as fault:
-        where = "runs/" if out is None else str(out)
-        raise ConfigError(
-            f"cannot write to {where} ({fault.strerror}): choose another folder with --out"
-        ) from fault
-    return path
+    if resume:
+        assert out is not None
+        with own_folder(out, "training"):
+            yield out
+    else:
+        with new_folder(out, f"{config.scenario.name}-{config.algorithm}") as path:
+            describe(path, config)
+            yield path
+
+
+def checkpoints_of(folder: Path, config: Any, changeable: Sequence[str]) -> Checkpoints:
+    """The checkpoints of a training, in its folder.
+
+    Args:
+        folder: Of the training.
+        config: As of :func:`training_folder`.
+        changeable: Fields of the config that may change when the training is taken up again.
+    """
+    scenario, settings = config.scenario, dataclasses.asdict(config.settings)
+    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    decides = {name: value for name, value in fields.items() if name not in (*changeable, "scenario")}
+    of_scenario = {name: getattr(scenario, name) for name in ("env", "env_kwargs", "policy", "policy_kwargs")}
+    return Checkpoints(folder, {**of_scenario, **decides, "settings": settings}, "train anew")
 
 
 def interrupted(found: Trained) -> SystemExit:

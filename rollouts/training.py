@@ -7,7 +7,6 @@ mean over worlds, so there are many of one sample each.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from ..envs.errors import ConfigError
 from ..envs.messages import MessageWorld
 from ..scenarios import Scenario
 from . import backprop
+from .folders import read_config
+from .read_scenario import own_policy_of
 from .trained import Trained
 
 _BY_REWARD = ("timesteps",)
@@ -47,6 +48,9 @@ def begin(
     Raises:
         ConfigError: An option that cannot be, or is none of the algorithm's.
     """
+    if resume is not None and out is not None:
+        raise ConfigError("--resume goes on in its own folder: leave out --out")
+    own_policy = None if resume is None else own_policy_of(assignments)
     talks = issubclass(spec(scenario.env).load(), MessageWorld)
     usual = "backprop" if talks else "ppo"
     chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
@@ -54,13 +58,9 @@ def begin(
     for name in _BY_REWARD if through_channel else _BY_GRADIENT:
         if options.pop(name, None) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
-    if resume is not None and out is not None:
-        raise ConfigError("--resume goes on in its own folder: leave out --out")
-    if resume is not None and assignments:
-        raise ConfigError("--resume goes on as the training began: leave out --set")
     if through_channel:
         if resume is not None:
-            found = backprop.resumed(resume, **options)
+            found = backprop.resumed(resume, own_policy, **options)
             _check_same(resume, found.scenario, scenario)
             if found.algorithm != chosen:
                 raise ConfigError(f"{resume} is a training by {found.algorithm}, not by {chosen}")
@@ -74,7 +74,7 @@ def begin(
     from . import train
 
     if resume is not None:
-        begun = train.resumed(resume, **options)
+        begun = train.resumed(resume, own_policy, **options)
         _check_same(resume, begun.scenario, scenario)
         if begun.algorithm != chosen:
             raise ConfigError(f"{resume} is a training by {begun.algorithm}, not by {chosen}")
@@ -92,12 +92,9 @@ def _reinforced(scenario: Scenario) -> Scenario:
     )
 
 
-def _algorithm_of(folder: Path) -> str | None:
-    """What a training was begun with; None where the folder does not say, which it is then told for."""
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("algorithm", "backprop")
-    except (OSError, ValueError):
-        return None
+def _algorithm_of(folder: Path) -> str:
+    """What a training was begun with."""
+    return str(read_config(folder, "training").get("algorithm", "backprop"))
 
 
 def _check_same(folder: Path, begun: Scenario, asked: Scenario) -> None:

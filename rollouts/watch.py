@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ..envs import make_world
-from .checkpoints import write_checkpoint
+from .checkpoints import Checkpoints
 from .sb3_state import state_of
 from .trained import Trained, TrainingProgress
 from .trainees import trainee_of
@@ -21,7 +21,6 @@ from .trainees import trainee_of
 if TYPE_CHECKING:
     from .train import TrainConfig
 
-CHECKPOINT = "checkpoint.pt"
 _EVAL_SEED = 10_000
 """Held-out worlds have seeds from here on, far from those a run measures: a best chosen on these would be a
 claim that chose itself."""
@@ -64,6 +63,7 @@ class Watch(BaseCallback):
         config: What is trained.
         evaluation: Judges it.
         found: Is told what came of it, and says where to keep it.
+        checkpoints: Of the training.
         bar: Shows it.
         stop: Whether the user asked to stop.
     """
@@ -73,11 +73,13 @@ class Watch(BaseCallback):
         config: TrainConfig,
         evaluation: Evaluation,
         found: Trained,
+        checkpoints: Checkpoints,
         bar: TrainingProgress,
         stop: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.config, self.evaluation, self.found, self.bar, self.stop = config, evaluation, found, bar, stop
+        self.checkpoints = checkpoints
         self._figure = f"{found.figure.replace('_', ' ')} on held-out worlds"
         self._reward = math.nan
         self._before, self._first = found.seconds, 0
@@ -124,7 +126,7 @@ class Watch(BaseCallback):
         self.found.seconds = self._before + time.perf_counter() - self._begun
         model: Any = self.model
         state = {"evaluations": self.found.evaluations, "seconds": self.found.seconds}
-        write_checkpoint(self.found.folder / CHECKPOINT, {"model": state_of(model), **state})
+        self.checkpoints.write({"model": state_of(model), **state})
 
     def save(self, name: str, **more: Any) -> None:
         """Save the policy as it is now."""

@@ -454,9 +454,16 @@ def test_worlds_that_wait_keep_what_they_know():
     assert torch.allclose(policy.act(world.obs)["answer"][0], other.act(plain.obs)["answer"][0], atol=1e-6)
 
 
-def test_a_scribbled_checkpoint_is_told_of(call):
-    train(quick(updates=1), Path("a"))
-    (Path("a") / backprop.CHECKPOINT).write_bytes(b"scribble")
+def test_a_scribbled_checkpoint_is_told_of_and_the_one_before_is_used(call):
+    train(quick(updates=3), Path("a"))
+    whole = make_policy("a/last.zip")._weights
+    (Path("a") / "checkpoint.pt").write_bytes(b"scribble")
+    code, _, err = call("train", "tiny", "--resume", "a", "--json")
+    assert code == 0
+    assert "checkpoint.pt cannot be read (its checksum is wrong): going on from the one before" in err
+    assert all(torch.equal(value, whole[name]) for name, value in make_policy("a/last.zip")._weights.items())
+    for name in ("checkpoint.pt", "checkpoint-before.pt"):
+        (Path("a") / name).write_bytes(b"scribble")
     code, _, err = call("train", "tiny", "--resume", "a")
     assert code == 2
     assert "cannot be read" in err

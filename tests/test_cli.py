@@ -45,7 +45,7 @@ def studyhall(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 def results(folder: Path) -> dict:
     found = json.loads((folder / "report.json").read_text())
-    del found["seconds"]
+    del found["seconds"], found["checksum"]
     return found
 
 
@@ -226,7 +226,7 @@ def test_run(call, tmp_path):
         assert words in out
     assert "social gain" in out
     folder = tmp_path / "runs" / "classroom-digits-1"
-    made = {path.name for path in folder.iterdir()}
+    made = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     pictures = {"curve.png", "picture.png"}
     assert made == {"config.json", "metrics.parquet", "report.json", "checkpoints", *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
@@ -544,23 +544,6 @@ def test_resume_of_an_ended_run_shows_its_report(call):
     code, _, err = call("run", "classroom-mnist", "--resume", "run")
     assert code == 2
     assert "is a run of classroom-digits" in err
-
-
-def test_resume_without_a_checkpoint_says_what_to_do(call):
-    call("run", "classroom-digits", "--steps", "3", "--seeds", "0", "--out", "run", *SMALL)
-    Path("run/report.json").unlink()
-    Path("run/checkpoints/checkpoint.pt").write_bytes(b"scribble")
-    code, _, err = call("run", "--resume", "run")
-    assert code == 2
-    assert "cannot be read" in err
-    Path("run/checkpoints/checkpoint.pt").unlink()
-    code, _, err = call("run", "--resume", "run")
-    assert code == 2
-    assert "holds no checkpoint: run the scenario anew" in err
-    Path("run/config.json").write_text("{}")
-    code, _, err = call("run", "--resume", "run")
-    assert code == 2
-    assert "config.json is not what a run writes" in err
 
 
 def test_a_scenarios_settings_stay_with_its_policy(call):

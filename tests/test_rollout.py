@@ -308,9 +308,24 @@ def test_checkpoints_that_cannot_be_loaded_say_so(tmp_path):
             run.load(tmp_path)
         assert "\n" not in str(caught.value), name
     file.write_bytes(whole)
-    with pytest.raises(ConfigError, match="make it with the same arguments"):
+    with pytest.raises(ConfigError, match=r"of another configuration \(seeds\)"):
         Rollout(scenario, seeds=(0, 1)).load(tmp_path)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_checkpoint_before_is_used_where_the_last_one_is_damaged(tmp_path, capsys):
+    scenario = dataclasses.replace(TINY, controls=())
+    whole = Rollout(scenario, seeds=(0,))
+    expected = found(whole.run(checkpoint=tmp_path, checkpoint_every=0))
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:-1])
+    again = Rollout(scenario, seeds=(0,))
+    again.load(tmp_path)
+    assert again.done == 23
+    assert "its checksum is wrong): going on from the one before" in capsys.readouterr().err
+    assert found(again.run()) == expected
+    file.unlink()  # killed after the last was put aside, before the new one was in its place
+    Rollout(scenario, seeds=(0,)).load(tmp_path)
 
 
 # ---- reports --------------------------------------------------------------------------------------------

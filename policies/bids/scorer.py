@@ -40,9 +40,11 @@ class BidScorer(nn.Module):
 
         Raises:
             KeyError: An entry is missing.
-            RuntimeError: Shapes do not fit together.
+            RuntimeError, ValueError: Shapes do not fit together.
         """
         width, features = state["of_sample.weight"].shape
+        if state["mix.weight"].shape != (width, width):  # before layers of that width are made
+            raise ValueError("shapes do not fit together")
         scorer = cls(features // 2, state["of_self.weight"].shape[1], width)
         scorer.load_state_dict(state)
         return scorer

@@ -1,0 +1,556 @@
+"""Folders and files from strangers are data; nothing is overwritten, shared or taken for what it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from studyhall.envs.errors import ConfigError
+from studyhall.policies import make_policy
+from studyhall.policies.files import read, save, trained
+from studyhall.rollouts import backprop, cli, train
+from studyhall.rollouts.checkpoints import Checkpoints, Misfit
+from studyhall.rollouts.folders import new_folder, read_sealed, write_sealed
+from studyhall.rollouts.read_scenario import read_scenario
+from studyhall.rollouts.run import Rollout
+from studyhall.rollouts.sb3_state import put_back, state_of
+from studyhall.scenarios import Scenario, registry
+
+SMALL = ("classroom-digits", "--steps", "4", "--seeds", "0-1", "--controls", "none")
+SMALL = (*SMALL, "--set", "agents=2", "--set", "policy.hidden=[4]", "--set", "exam_size=10")
+OWN = """
+print("imported", flush=True)
+from studyhall.policies.policy import RandomPolicy
+import own_sibling
+class Mine(RandomPolicy):
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(call, *arguments: str) -> str:
+    """The one line that a command says, and nothing else."""
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, ""), (code, out, err)
+    assert err.startswith("studyhall: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **options},
+    )
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> Path:
+    """The folder of a run that has ended."""
+    folder = tmp_path_factory.mktemp("ended") / "run"
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stdout(io.StringIO()):
+        cli.main(["run", *SMALL, "--out", str(folder)])
+    assert not ended.value.code
+    return folder
+
+
+@pytest.fixture
+def stopped(ended) -> Path:
+    """The same but for its report, so that it can be taken up again."""
+    shutil.copytree(ended, "run")
+    Path("run/report.json").unlink()
+    return Path("run")
+
+
+def rewrite(path: Path, change) -> None:
+    """Change a sealed file as somebody would who knows how it is sealed."""
+    found = read_sealed(path, "")
+    change(found)
+    write_sealed(path, found)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- a file never says what is run --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", ["checksum", "edited"])
+def test_a_config_that_names_code_is_refused(call, stopped, kept):
+    def evil(config):
+        config["scenario"] |= {"policy": "subprocess:Popen", "policy_kwargs": {"args": ["touch", "harmed"]}}
+
+    if kept == "checksum":
+        rewrite(stopped / "config.json", evil)
+    else:
+        config = json.loads((stopped / "config.json").read_text())
+        evil(config)
+        (stopped / "config.json").write_text(json.dumps(config))
+    before = contents(stopped)
+    said = refused(call, "run", "--resume", "run")
+    assert ("a file never says what is run" if kept == "checksum" else "edited, or damaged") in said
+    if kept == "checksum":
+        again = refused(call, "run", "--resume", "run", "--set", "policy=subprocess:Popen")
+        assert "subprocess:Popen is no Policy" in again
+        assert "is of policy 'subprocess:Popen', not of 'mutual'" in refused(
+            call, "run", "--resume", "run", "--set", "policy=mutual"
+        )
+    assert not Path("harmed").exists()
+    assert contents(stopped) == before
+
+
+def test_a_module_beside_the_folder_is_not_imported(call, stopped):
+    Path("beside.py").write_text('open("harmed", "w")')
+    rewrite(stopped / "config.json", lambda config: config["scenario"].update(policy="beside:Mine"))
+    refused(call, "run", "--resume", "run")
+    assert not Path("harmed").exists()
+
+
+def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path):
+    (tmp_path / "own_mine.py").write_text(OWN)
+    (tmp_path / "own_sibling.py").write_text("")
+    (tmp_path / "rich.py").write_text('open("harmed", "w")')
+    named = ("--set", "policy=own_mine:Mine")
+    run = ("-m", "studyhall", "run")
+    first = python(*run, *SMALL[:7], *named, "--out", "run", "--json")
+    assert first.returncode == 0, first.stderr
+    Path("run/report.json").unlink()
+    assert "add --set policy=own_mine:Mine" in refused(call, *run[2:], "--resume", "run")
+    again = python(*run, "--resume", "run", *named, "--json")
+    assert again.returncode == 0, again.stderr
+    both = [json.loads(done.stdout.partition("\n")[2])["metrics"] for done in (first, again)]
+    assert both[0] == both[1]
+    assert not Path("harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("os:system", "os:system is no Policy: name a class of your own"),
+        ("json:JSONDecoder", "json:JSONDecoder is no Policy"),
+        ("studyhall.policies.policy:Policy", "is no Policy"),  # it is abstract
+        (":", "policy ':' is no module:Class"),
+        ("os.:x", "is no module:Class"),
+        (":system", "is no module:Class"),
+        ("os:path.join", "is no module:Class"),
+        ("no_such_module:Mine", "No module named 'no_such_module'"),
+        ("own_broken:Mine", "cannot be imported"),
+        ("os:no_such", "holds no no_such"),
+    ],
+)
+def test_what_a_user_names_is_looked_at_before_it_is_called(call, policy, words):
+    Path("own_broken.py").write_text("def")
+    search = list(sys.path)
+    assert words in refused(call, "run", *SMALL, "--set", f"policy={policy}")
+    assert not Path("runs").exists()
+    assert sys.path == search
+
+
+def test_a_library_is_not_replaced_by_a_module_of_ones_own(call):
+    Path("json.py").write_text('open("harmed", "w")')
+    assert "it hides json.py in the current folder" in refused(
+        call, "run", *SMALL, "--set", "policy=json:Mine"
+    )
+    assert not Path("harmed").exists()
+
+
+def test_no_file_of_the_current_folder_is_run(tmp_path):
+    for name in ("rich", "torch", "numpy", "typer", "gymnasium", "typing_extensions", "difflib", "html"):
+        (tmp_path / f"{name}.py").write_text('open("harmed", "w")')
+    for start in (("-m", "studyhall"), ("-Wignore", "-mstudyhall"), ("-m", "studyhall.__main__")):
+        done = python(*start, "list", "envs")
+        assert (done.returncode, done.stderr) == (0, ""), start
+        assert "classroom-v0" in done.stdout
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_deleted_current_folder_is_one_line(tmp_path, monkeypatch):
+    script = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir(os.getcwd()); "
+    done = python("-c", script + "os.execv(sys.executable, [sys.executable, '-m', 'studyhall', 'list'])")
+    assert done.returncode == 2
+    assert done.stderr == "studyhall: the current folder was deleted: go to another one\n"
+
+
+def test_every_scenario_survives_its_config(tmp_path):
+    for scenario in registry.values():
+        described = json.loads(json.dumps(dataclasses.asdict(scenario)))
+        again = read_scenario(described)
+        assert (again.name, again.env, again.policy) == (scenario.name, scenario.env, scenario.policy)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": [0, 1, 2]}, "is of another configuration (seeds)"),
+        ({"env_kwargs": {"noise": 0.5}}, "is of another configuration (env_kwargs)"),
+        ({"policy_kwargs": {"lr": 0.5}}, "is of another configuration (policy_kwargs)"),
+        ({"policy_kwargs": {"lr": "much"}}, "policy.lr must be a number"),
+        ({"env_kwargs": {"horizonn": 3}}, "did you mean 'horizon'"),
+        ({"policy": 3}, "a scenario names its policy"),
+        ({"env": "nowhere-v0"}, "unknown environment"),
+        ({"controls": ["loud"]}, "not what a run writes"),
+        ({"env_kwargs": []}, "not what a run writes"),
+        ({"threads": 0}, "threads must be"),
+        ({"seeds": ["a"]}, "each seed must be a whole number"),
+        ({"device": "gpu"}, "gpu"),
+    ],
+)
+def test_an_edited_config_is_one_line(call, stopped, change, words):
+    def edit(config):
+        for name, value in change.items():
+            place = config if name in config else config["scenario"]
+            merge = isinstance(value, dict) and isinstance(place[name], dict)
+            place[name] = {**place[name], **value} if merge else value
+
+    rewrite(stopped / "config.json", edit)
+    before = contents(stopped)
+    assert words in refused(call, "run", "--resume", "run")
+    assert contents(stopped) == before
+
+
+# ---- nothing is overwritten, nothing shared -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.parquet", "curve.png", "notes.txt", "tensorboard/x"]
+)
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_folder_that_holds_something_is_refused(call, name, command):
+    Path("held", name).parent.mkdir(parents=True)
+    Path("held", name).write_text("somebody's")
+    arguments = SMALL if command == "run" else ("halves-digits", "--updates", "1")
+    said = refused(call, command, *arguments, "--out", "held")
+    assert "held is not empty (it holds " in said
+    assert contents(Path("held")) == {str(Path("held", name)): b"somebody's"}
+    assert not [path for path in Path("held").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("out", ["", "."])
+def test_the_current_folder_is_no_folder_of_a_run(call, out):
+    assert "--out names the current folder" in refused(call, "run", *SMALL, "--out", out)
+    assert "--out names the current folder" in refused(call, "train", "halves-digits", "--out", out)
+    assert "--out names no file" in refused(call, "reproduce", "classroom", "--out", out)
+    assert not list(Path().iterdir())
+
+
+def test_only_a_former_reproduction_is_replaced(call, monkeypatch):
+    tiny = Scenario(
+        *("tiny", "", "classroom-v0", "random", {"agents": 2, "horizon": 2, "exam_size": 10}), system="tiny"
+    )
+    monkeypatch.setitem(registry, "tiny", tiny)
+    Path("mine.json").write_text('{"mine": 1}')
+    Path("link.json").symlink_to("mine.json")
+    for name in ("mine.json", "link.json"):
+        assert f"{name} is there already, and no reproduction" in refused(
+            call, "reproduce", "tiny", "--out", name
+        )
+    assert Path("mine.json").read_text() == '{"mine": 1}'
+    Path("found.json.part").write_text("somebody's")
+    assert "found.json.part is there already" in refused(call, "reproduce", "tiny", "--out", "found.json")
+    Path("found.json.part").unlink()
+    for _ in range(2):
+        assert call("reproduce", "tiny", "--out", "found.json")[0] == 0
+
+
+def test_a_folder_in_use_is_refused_while_its_process_lives(call, stopped):
+    """By the command, new or taken up, also where it is killed without a word."""
+    script = (
+        "import sys, time; from pathlib import Path; from studyhall.rollouts.folders import own_folder\n"
+        "with own_folder(Path('run'), 'run'):\n    print('in', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "in\n"
+        assert "run is in use by another process" in refused(call, "run", "--resume", "run")
+        assert "run holds a run already" in refused(call, "run", *SMALL, "--out", "run")
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    assert call("run", "--resume", "run")[0] == 0
+
+
+def test_two_processes_do_not_begin_in_one_folder(tmp_path):
+    again = new_folder(tmp_path / "run", "x")
+    with new_folder(tmp_path / "run", "x"), pytest.raises(ConfigError, match="in use by another process"):
+        again.__enter__()
+    with new_folder(tmp_path / "run", "x"):  # nothing was written: it is as good as new
+        pass
+
+
+def test_links_out_of_a_folder_are_not_followed(call, stopped):
+    Path("elsewhere").mkdir()
+    Path("elsewhere/checkpoint.pt").write_text("somebody's")
+    for file in (stopped / "checkpoints").iterdir():
+        file.unlink()
+    (stopped / "checkpoints").rmdir()
+    (stopped / "checkpoints").symlink_to("../elsewhere")
+    assert "holds links to elsewhere (checkpoints)" in refused(call, "run", "--resume", "run")
+    assert Path("elsewhere/checkpoint.pt").read_text() == "somebody's"
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(call, stopped):
+    whole = call("run", *SMALL, "--out", "other", "--json")[1]
+    for file in (stopped / "checkpoints").iterdir():
+        file.unlink()
+    (stopped / ".studyhall-0123.part").write_text("half a file")
+    code, out, err = call("run", "--resume", "run", "--json")
+    assert (code, err) == (0, "studyhall: no checkpoint yet: starting from step 0\n")
+    assert json.loads(out)["metrics"] == json.loads(whole)["metrics"]
+    assert not (stopped / ".studyhall-0123.part").exists()
+
+
+def test_a_training_killed_before_its_first_checkpoint_begins_again(call):
+    train = ("train", "consensus-vector", "--updates", "2", "--set", "slice_size=2")
+    assert call(*train, "--out", "a")[0] == 0
+    assert call(*train, "--out", "b")[0] == 0
+    for name in ("checkpoint.pt", "checkpoint-before.pt", "best.zip", "last.zip"):
+        Path("b", name).unlink()
+    code, _, err = call("train", "--resume", "b")
+    assert code == 0
+    assert "no checkpoint yet: starting from update 0\n" in err
+    weights = [make_policy(f"{name}/last.zip")._weights for name in "ab"]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_full_disk_is_told_with_the_file(call):
+    """Here: a process that may write no larger files."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        said = refused(call, "run", *SMALL, "--set", "policy.hidden=[64]", "--out", "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot write to run/checkpoints/checkpoint.pt (File too large): make room there" in said
+    code, _, err = call("run", "--resume", "run")  # now there is room
+    assert (code, err) == (0, "studyhall: no checkpoint yet: starting from step 0\n")
+
+
+# ---- what is read is what was written -----------------------------------------------------------------------
+
+TINY = Scenario("x", "", "classroom-v0", "classroom", {"agents": 2, "horizon": 4, "exam_size": 10})
+TINY = dataclasses.replace(TINY, policy_kwargs={"hidden": [4]})
+
+
+@pytest.fixture(scope="module")
+def run_and_checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    Rollout(TINY).run(checkpoint=folder, checkpoint_every=1e9)
+    return Rollout(TINY), (folder / "checkpoint.pt").read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_flipped_bit_or_a_cut_in_a_checkpoint_is_noticed(
+    tmp_path_factory, run_and_checkpoint, place, bit, cut
+):
+    run, whole = run_and_checkpoint
+    at = int(place * len(whole))
+    damaged = whole[:at] if cut else bytes([*whole[:at], whole[at] ^ (1 << bit), *whole[at + 1 :]])
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "checkpoint.pt").write_bytes(damaged)
+    with pytest.raises(ConfigError, match="checksum is wrong"):
+        run.load(folder)
+
+
+def _without(*path):
+    def change(state):
+        for name in path[:-1]:
+            state = state[name]
+        del state[path[-1]]
+
+    return change
+
+
+def _with(value, *path):
+    def change(state):
+        for name in path[:-1]:
+            state = state[name]
+        state[path[-1]] = value(state[path[-1]]) if callable(value) else value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("done"),
+        _without("world", "clock"),
+        _without("policy", "population", "keys"),
+        _without("report", "steps"),
+        _with("four", "done"),
+        _with(-1, "done"),
+        _with(3, "done"),
+        _with(True, "done"),
+        _with(float("nan"), "done"),
+        _with(None, "world"),
+        _with([], "policy"),
+        _with({}, "policy"),
+        _with(lambda x: x.double(), "policy", "population", "steps"),
+        _with(lambda x: x[:, :1], "policy", "population", "keys"),
+        _with(lambda x: x.to_sparse(), "policy", "population", "steps"),
+        _with(lambda x: torch.zeros(1, dtype=x.dtype).expand(2**40), "policy", "population", "keys"),
+        _with(lambda x: torch.zeros(1, dtype=x.dtype).expand(x.shape), "policy", "population", "keys"),
+        _with("demo", "world", "domain"),
+        _with(5, "world", "horizon"),
+        _with(lambda x: x - 9, "world", "clock"),
+        _with(float("nan"), "report", "seconds"),
+        _with({"open": 3}, "report", "metrics"),
+        _with([1, "2"], "report", "steps"),
+        _with({"loud": []}, "report", "curves"),
+        _with(0.5, "report", "budget_spent_at"),
+    ],
+)
+def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):
+    """Of somebody who knows how it is sealed; what it does not fit in is named, and nothing is taken over."""
+    run, whole = run_and_checkpoint
+    before = run._state()
+    state = torch.load(io.BytesIO(whole), weights_only=True)
+    configuration = json.loads(state.pop("configuration"))
+    change(state)
+    Checkpoints(tmp_path, configuration, "run the scenario anew").write(state)
+    with pytest.raises(ConfigError, match=r"does not fit|another kind of world") as caught:
+        run.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(run._state()) == str(before)
+
+
+@pytest.fixture(scope="module")
+def trainings():
+    """One of each kind, and its state as a checkpoint holds it."""
+    consensus = registry["consensus-vector"]
+    of_messages = backprop.Training(
+        backprop.configure(consensus, assignments=["slice_size=2"], worlds=1, eval_worlds=1)
+    )
+    of_messages.update()
+    small = ["agents=2", "hidden=[4]", "horizon=8", "exam_size=10", "ppo.n_steps=4", "ppo.batch_size=16"]
+    config = train.configure(registry["society-liar-digits"], assignments=small, worlds=2, eval_worlds=1)
+    model = train.make_model(config)
+    model.learn(16)
+    states = {"optimiser": of_messages.state_dict(), "model": state_of(model)}
+    buffer = io.BytesIO()
+    torch.save(states, buffer)
+    return of_messages, model, buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("optimiser"),
+        _without("optimiser", "state", 0, "exp_avg"),
+        _with(lambda x: x[None], "optimiser", "state", 0, "exp_avg"),
+        _with(lambda x: x[::-1], "optimiser", "param_groups", 0, "params"),
+        _with(float("inf"), "optimiser", "param_groups", 0, "lr"),
+        _with({0: {}}, "optimiser", "state"),
+        _with(None, "optimiser"),
+    ],
+)
+def test_a_crafted_checkpoint_of_a_training_does_not_fit(trainings, change):
+    training, model, content = trainings
+    for name, check in (("optimiser", training.check), ("model", lambda state: put_back(model, state))):
+        state = torch.load(io.BytesIO(content), weights_only=True)[name]
+        change(state)
+        with pytest.raises(Misfit):
+            check(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _with(lambda x: x * float("nan"), "policy", "scorer.mix.weight"),
+        _with(lambda x: torch.zeros_like(x), "torch"),
+        _with(["MT19937", torch.zeros(624, dtype=torch.int64), 900, 0, 0.0], "numpy"),
+        _with([{"r": "much", "l": 3}], "episodes"),
+    ],
+)
+def test_a_crafted_checkpoint_of_a_training_by_reward_does_not_fit(trainings, change):
+    _, model, content = trainings
+    state = torch.load(io.BytesIO(content), weights_only=True)["model"]
+    change(state)
+    with pytest.raises(Misfit):
+        put_back(model, state)
+
+
+@pytest.mark.parametrize("name", ["config.json", "report.json"])
+def test_a_flipped_bit_in_json_is_noticed(ended, name):
+    whole, draw = (ended / name).read_bytes(), random.Random(0)
+    content = read_sealed(ended / name, "")
+    for _ in range(200):
+        at = draw.randrange(len(whole))
+        flipped = bytes([*whole[:at], whole[at] ^ (1 << draw.randrange(8)), *whole[at + 1 :]])
+        Path(name).write_bytes(flipped)
+        with contextlib.suppress(ConfigError):
+            assert read_sealed(Path(name), "advice") == content  # a blank became another blank
+
+
+def test_flipped_bits_in_a_policys_file_are_noticed(tmp_path):
+    for name, file in trained().items():
+        whole, draw = file.read_bytes(), random.Random(0)
+        about, weights = read(name, json.loads(zipfile.ZipFile(file).read("studyhall.json"))["format"])
+        for _ in range(150):
+            at = draw.randrange(len(whole))
+            flipped = bytes([*whole[:at], whole[at] ^ (1 << draw.randrange(8)), *whole[at + 1 :]])
+            (tmp_path / "it.zip").write_bytes(flipped)
+            try:
+                found, again = read(str(tmp_path / "it.zip"), about["format"])
+            except ConfigError:
+                continue
+            assert found == about  # a date, or another field that nothing depends on
+            assert all(torch.equal(value, weights[key]) for key, value in again.items())
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    about, weights = read("society-gated", "studyhall set scorer, 1")
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = float("nan")
+    save(tmp_path / "it.zip", about, weights)
+    with pytest.raises(ConfigError, match=f"it.zip holds weights that are not finite \\({name}\\)"):
+        make_policy(str(tmp_path / "it.zip"))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"policy": "os:system"},
+        {"policy": "mutual"},
+        {"policy_kwargs": {"weights": "/etc/passwd"}},
+        {"policy_kwargs": {"width": "wide"}},
+        {"policy_kwargs": {"no_such": 1}},
+        {"policy_kwargs": []},
+        {"env_kwargs": 3},
+        {"format": ["x"]},
+    ],
+)
+def test_a_policys_file_names_only_what_it_is(tmp_path, about):
+    described = {"format": "studyhall message network, 1", "policy": "consensus_network", "policy_kwargs": {}}
+    save(tmp_path / "it.zip", described | about, {"x": torch.zeros(1)})
+    with pytest.raises(ConfigError, match=r"it\.zip (is damaged|holds weights of os:system)"):
+        make_policy(str(tmp_path / "it.zip"))
+
+
+def test_what_never_ends_is_no_policy(tmp_path):
+    with pytest.raises(ConfigError, match="not an ordinary file"):
+        read("/dev/zero", "x")
