@@ -32,7 +32,7 @@ from torch import Tensor
 
 from . import rng
 from .arguments import as_seeds, find_device
-from .errors import ActionError, ConfigError, EpisodeEnded, plural
+from .errors import ActionError, ConfigError, EpisodeEnded, plural, unknown
 from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
@@ -428,7 +428,9 @@ class World(ABC):
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """Refuse a state of another kind of world."""
-        check_saved("world", saved, self.state_dict())
+        check_saved("world", saved, {**self.state_dict(), "domain": ...})
+        if saved["domain"] not in rng.DOMAINS:
+            raise unknown("seed domain", str(saved["domain"]), rng.DOMAINS)
         if saved["horizon"] != self.horizon:
             raise ConfigError(
                 f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..envs.saving import Misfit, check_fits
 from ..policies.registration import is_own
 from .backprop_config import OF_RESUME, BackpropConfig, BackpropSettings, configure, resumed
 from .backprop_training import Training
-from .checkpoints import CHECKPOINT, Checkpoints, Misfit, check_evaluations, check_fits
+from .checkpoints import CHECKPOINT, Checkpoints, check_evaluations
 from .interrupts import stop_requests
 from .trained import (
     Trained,

@@ -13,12 +13,13 @@ import torch
 from ..envs import make_world
 from ..envs.errors import ConfigError
 from ..envs.messages import MessageWorld
+from ..envs.saving import check_fits
 from ..policies import make_policy
 from ..policies.files import is_path, save, trained
 from ..policies.messages.policy import FORMAT, MessagePolicy
 from ..policies.messages.speech import Sampled
 from .backprop_config import BackpropConfig
-from .checkpoints import Misfit, check_fits, check_optimiser
+from .checkpoints import check_optimiser
 from .trained import plain
 
 _EVAL_SEED = 10_000
@@ -171,11 +172,8 @@ class Training:
         Raises:
             Misfit: It is not; says where.
         """
-        like = self.state_dict()
-        if not isinstance(saved, dict) or saved.keys() != like.keys():
-            raise Misfit("the training is something else")
+        check_fits(saved, {**self.state_dict(), "optimiser": ...})
         check_optimiser(saved["optimiser"], self.optimiser)
-        check_fits({**saved, "optimiser": 0}, {**like, "optimiser": 0}, "training")
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""

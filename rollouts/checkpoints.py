@@ -10,7 +10,6 @@ import copy
 import hashlib
 import io
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..envs.errors import ConfigError
-from ..envs.files import Unreadable, is_plain_tensor, load_tensors, read_file, whole_file
+from ..envs.files import Unreadable, load_tensors, read_file, whole_file
+from ..envs.saving import Misfit, check_fits
 from ..policies.files import name_of
 
 CHECKPOINT = "checkpoint.pt"
@@ -100,7 +99,8 @@ class Checkpoints:
 
     def misfit(self, fault: Exception) -> ConfigError:
         """The error for a checkpoint that holds something else than what is saved here."""
-        return ConfigError(f"the checkpoint in {self.folder} does not fit ({fault}): {self.advice}")
+        why = fault.__cause__ if isinstance(fault.__cause__, Misfit) else fault
+        return ConfigError(f"the checkpoint in {self.folder} does not fit ({why}): {self.advice}")
 
     def _said(self) -> str:
         return json.dumps(self.configuration, sort_keys=True, default=name_of)
@@ -137,41 +137,6 @@ def _read(path: Path, device: str | torch.device) -> dict[str, Any]:
 
 
 # ---- whether what was read is what is written ---------------------------------------------------------------
-
-
-class Misfit(ValueError):  # noqa: N818  # told apart by name
-    """What a checkpoint holds is of another kind; the message says where."""
-
-
-def check_fits(saved: Any, like: Any, where: str = "it") -> None:
-    """Check that a saved state is built like one made just now.
-
-    Mappings have the same keys, tensors the same shape and dtype, texts are equal, numbers are of the same type
-    and finite, whole ones not below 0; what is an empty mapping at first may have become one of names and tensors.
-
-    Raises:
-        Misfit: It is not; says where.
-    """
-    if isinstance(like, Tensor):
-        fits = is_plain_tensor(saved) and (saved.shape, saved.dtype) == (like.shape, like.dtype)
-    elif isinstance(like, Mapping) and not like:
-        fits = isinstance(saved, dict) and all(
-            isinstance(name, str) and is_plain_tensor(value) for name, value in saved.items()
-        )
-    elif isinstance(like, Mapping):
-        fits = isinstance(saved, dict) and saved.keys() == like.keys()
-        for name in like if fits else ():
-            check_fits(saved[name], like[name], f"{where}.{name}")
-    elif isinstance(like, (list, tuple)):
-        fits = isinstance(saved, (list, tuple)) and len(saved) == len(like)
-        for place in range(len(like)) if fits else ():
-            check_fits(saved[place], like[place], f"{where}.{place}")
-    elif isinstance(like, (int, float)) and not isinstance(like, bool):
-        fits = type(saved) is type(like) and math.isfinite(saved) and (isinstance(saved, float) or saved >= 0)
-    else:
-        fits = type(saved) is type(like) and saved == like
-    if not fits:
-        raise Misfit(f"{where} is something else")
 
 
 def check_optimiser(saved: Any, optimiser: torch.optim.Optimizer, where: str = "optimiser") -> None:

@@ -139,6 +139,12 @@ def is_measured(report: Report) -> bool:
         and 0 <= report.seconds < math.inf
         and type(report.transductive) is bool
         and isinstance(report.headline, str)
+        and isinstance(report.noun, str)
+        and _mapping(report.diverged, modes)
+        and all(
+            _mapping(worlds) and all(_mapping(agents) for agents in worlds.values())
+            for worlds in report.diverged.values()
+        )
     )
 
 

@@ -14,7 +14,8 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ..envs.bridges.sb3 import WorldVecEnv
-from .checkpoints import Misfit, check_fits, check_optimiser
+from ..envs.saving import Misfit, check_fits
+from .checkpoints import check_optimiser
 
 
 def state_of(model: OnPolicyAlgorithm) -> dict[str, Any]:
@@ -74,8 +75,7 @@ def _check(saved: Any, model: OnPolicyAlgorithm) -> None:
     if not isinstance(episodes, list) or not all(map(_is_episode, episodes)):
         raise Misfit("the model's episodes are something else")
     check_optimiser(saved["optimiser"], model.policy.optimizer)
-    apart = {"episodes": None, "optimiser": None}
-    check_fits(saved | apart, like | apart, "the model")
+    check_fits(saved, like | {"episodes": ..., "optimiser": ...}, "model")
     moments = [value for state in saved["optimiser"]["state"].values() for value in state.values()]
     for value in [*saved["policy"].values(), *moments]:
         if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():

@@ -37,10 +37,11 @@ from stable_baselines3.common.utils import LinearSchedule
 from ..envs import make_sb3
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.files import unwritable
+from ..envs.saving import Misfit, check_fits
 from ..envs.validation import whole
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings
-from .checkpoints import Checkpoints, Misfit, check_evaluations, check_fits
+from .checkpoints import Checkpoints, check_evaluations
 from .folders import read_config
 from .interrupts import stop_requests
 from .output import as_json
