@@ -201,8 +201,7 @@ def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any
     Of a :class:`SetPolicy` the file is what ``model.save`` writes with one more entry, a JSON that says which worlds
     the policy is for. ``PPO.load`` reads the first (and unpickles it),
     :class:`~studyhall.policies.learned.LearnedPolicy` the second and the bare weights. Of a
-    ``"MultiInputPolicy"`` and a :class:`~studyhall.policies.bids.sb3.BidPolicy` it holds the weights and that JSON
-    alone.
+    ``"MultiInputPolicy"`` and a :class:`~studyhall.policies.bids.sb3.BidPolicy` it holds weights and that JSON alone.
 
     Args:
         model: Trained on an environment of ``make_sb3``, with one of these policies.

@@ -29,6 +29,7 @@ from ..policies.registration import is_own
 from .backprop_config import OF_RESUME, BackpropConfig, BackpropSettings, configure, resumed
 from .backprop_training import Training
 from .checkpoints import CHECKPOINT, Checkpoints, check_evaluations
+from .figures import figure
 from .interrupts import stop_requests
 from .trained import (
     Trained,
@@ -115,7 +116,7 @@ def _loop(
         loss = now if math.isnan(loss) else 0.98 * loss + 0.02 * now
         if time.perf_counter() - shown >= 0.1:
             shown = time.perf_counter()
-            last = f"{found.evaluations[-1][1]:.4f}" if found.evaluations else "–"
+            last = figure(found.evaluations[-1][1]) if found.evaluations else "–"
             figures = f"update {training.done:,} · loss {loss:.4f} · on validation slices {last}"
             bar.show(round(1000 * training.progress), figures)
 
@@ -130,7 +131,7 @@ def _evaluate(training: Training, found: Trained, checkpoints: Checkpoints, bar:
         return False
     value = training.evaluate()
     best = found.evaluated(training.timesteps, value)
-    bar.tell(f"loss on validation slices {value:.4f} after {training.done:,} updates")
+    bar.tell(f"loss on validation slices {figure(value)} after {training.done:,} updates")
     if best:
         training.save_weights(found.folder / "best.zip")
     _keep(training, found, checkpoints)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from .figures import figure
 from .names import human, is_fraction
 from .output import console
 from .terminal import redraws
@@ -78,12 +79,13 @@ def figures(live: Live) -> str:
     """The live figures as one line; those that the world lacks are left out."""
     name = human(live.headline, live.headline).removesuffix(" accuracy")
     percent = is_fraction(live.headline, live.headline)
-    form, highest = (".1%", "best") if percent else (".4g", "max")  # more is better: known of accuracies only
+    highest = "best" if percent else "max"  # more is better: known of accuracies only
+    shown = (lambda value: f"{value:.1%}") if percent else figure
     parts = (
-        (live.mean, f"{name} {live.mean:{form}}"),
-        (live.best, f"{highest} {live.best:{form}}"),
+        (live.mean, f"{name} {shown(live.mean)}"),
+        (live.best, f"{highest} {shown(live.best)}"),
         (live.budget, f"budget {live.budget:.0%}"),
         (live.kib, f"{live.kib:,.0f} KiB"),
     )
-    shown = [text for value, text in parts if not math.isnan(value)]
-    return " · ".join([f"step {live.step}/{live.steps}", *shown, f"{live.steps_per_second:.0f} steps/s"])
+    said = [text for value, text in parts if not math.isnan(value)]
+    return " · ".join([f"step {live.step}/{live.steps}", *said, f"{live.steps_per_second:.0f} steps/s"])

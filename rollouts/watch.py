@@ -14,6 +14,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ..envs import make_world
 from .checkpoints import Checkpoints
+from .figures import figure
 from .sb3_state import state_of
 from .trained import Trained, TrainingProgress
 from .trainees import trainee_of
@@ -115,7 +116,7 @@ class Watch(BaseCallback):
         best = self.found.evaluated(at, value)
         self.logger.record(f"eval/{self.found.figure}", value)
         self.logger.dump(at)  # SB3 would, but only after the next steps
-        self.bar.tell(f"{self._figure} {value:.2f} after {at:,} agent-steps")
+        self.bar.tell(f"{self._figure} {figure(value)} after {at:,} agent-steps")
         if best:
             self.save("best.zip", **{f"eval_{self.found.figure}": value})
         self.keep()
@@ -142,6 +143,6 @@ class Watch(BaseCallback):
         self.evaluation.trainee.save(self.model, self.found.folder / name, about)  # type: ignore[arg-type]
 
     def _figures(self, now: float) -> str:
-        last = f"{self.found.evaluations[-1][1]:.2f}" if self.found.evaluations else "–"
+        last = figure(self.found.evaluations[-1][1]) if self.found.evaluations else "–"
         rate = (self.num_timesteps - self._first) / (now - self._begun)
-        return f"reward {self._reward:.4f} · {self._figure} {last} · {rate:,.0f} agent-steps/s"
+        return f"reward {figure(self._reward, 4)} · {self._figure} {last} · {rate:,.0f} agent-steps/s"
