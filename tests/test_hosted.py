@@ -323,7 +323,7 @@ def test_returns_are_what_was_learnt():
 def test_a_world_whose_learner_is_no_longer_finite_terminates_alone_as_in_a_batch():
     def ends(num_worlds):
         world = make_world(
-            "classroom-v0", num_worlds=num_worlds, autoreset=False, optimiser="sgd", lr=1e18, **CLASSROOM
+            "classroom-v0", num_worlds=num_worlds, autoreset=False, optimiser="sgd", lr=1e38, **CLASSROOM
         )
         world.reset(seed=0)
         nobody, asked = torch.zeros(num_worlds, 3, 2), torch.ones(num_worlds, 3, dtype=torch.int64)
