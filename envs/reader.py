@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -77,7 +78,7 @@ class TrainedReader(Reader):
         if isinstance(hidden, str) or not isinstance(hidden, Sequence):
             raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
         widths = [whole("each width in hidden", width, 1) for width in hidden]
-        real("lr", lr, 0)
+        real("lr", lr, 0, math.inf)
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
         self.network = self._network(tokens, widths, classes)
         self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}

@@ -80,6 +80,8 @@ def afford(worlds: int, **factors: int) -> None:
 def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     """The argument as a float, if it is a number in ``[low, high]``; of magnitude 1e18 at most without a ``high``.
 
+    Learning rates take ``inf``: a learner that they spoil is seen, and ends its world.
+
     Raises:
         ConfigError: It is not.
     """
@@ -132,7 +134,7 @@ def _within(value: Any, low: float, high: float | None) -> bool:
 
 
 def _range(low: float, high: float | None) -> str:
-    return f"of at least {low}" if high is None else f"between {low} and {high}"
+    return f"of at least {low}" if high in (None, math.inf) else f"between {low} and {high}"
 
 
 def check_actions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,7 @@ class Optimiser(ABC):
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, lr: float) -> None:
-        if real("lr", lr, 0) == 0:
+        if real("lr", lr, 0, math.inf) == 0:
             raise ConfigError(f"lr must be above 0, got {lr}")
         self.lr = lr
         self.parameters = list(parameters)

@@ -48,7 +48,7 @@ class Students(Policy):
         distill_scale: float | None = None,
         always_dropout: bool = False,
     ) -> None:
-        if real("temperature", temperature, 0) == 0 or real("lr", lr, 0) == 0:
+        if real("temperature", temperature, 0) == 0 or real("lr", lr, 0, math.inf) == 0:
             raise ConfigError(f"temperature and lr must be above 0, got {temperature} and {lr}")
         real("dropout", dropout, 0, 1)
         if distill_scale is not None:

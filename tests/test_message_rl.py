@@ -143,7 +143,7 @@ def test_choices_that_cannot_be_taken():
     ("kwargs", "words"),
     [
         ({"slice_size": 1, "bound": 1.0}, ["'answer'", "no bounds", "choices=True"]),
-        ({"slice_size": 1, "data": "vector"}, ["'answer'", "no bounds"]),
+        ({"slice_size": 1, "data": "vector"}, ["'message'", "no bounds", "bound="]),
         ({"slice_size": 129, "vocabulary": 4, "choices": True}, ["258 choices", "256", "slice_size=1"]),
     ],
 )

@@ -262,7 +262,7 @@ def test_a_network_hears_the_speaker_alone_and_nothing_where_it_was_dropped():
         ({"combination_seed": -1}, "combination_seed must be"),
         ({"attributes": (20, 2), "held_out": 0.4, "candidates": 2}, "never occurs in training"),
         ({"game": "reconstruction", "choices": True}, "reconstruction has none"),
-        ({"vocabulary": None}, "give vocabulary"),
+        ({"vocabulary": None, "length": 4}, "give vocabulary"),
     ],
 )
 def test_arguments_that_cannot_be(kwargs, text):
