@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.validation import LAST_SEED, real, whole
 from ..scenarios import Scenario
 from .folders import read_config
@@ -185,6 +185,8 @@ def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> Back
         fields["settings"] = BackpropSettings(**found["settings"])
         if not isinstance(fields["device"], str):
             raise TypeError("a device is a text")
+    except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
+        raise
     except (KeyError, TypeError) as fault:
         raise ConfigError(f"{folder} holds no training through the channel: train anew") from fault
     return BackpropConfig(**(fields | chosen))

@@ -285,8 +285,7 @@ class Rollout:
             ConfigError: It cannot be written.
         """
         report = {name: getattr(self.report, name) for name in _SAVED}
-        state = {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
-        self._checkpoints(folder).write({**state, "report": report})
+        self._checkpoints(folder).write({**self._state(), "report": report})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -295,15 +294,17 @@ class Rollout:
             ConfigError: There is no checkpoint, none can be read, or it belongs to another run.
         """
         checkpoints = self._checkpoints(folder)
-        saved = checkpoints.read(self.world.device)
+        saved, before = checkpoints.read(self.world.device), self.world.state_dict()
         try:
             report = self._saved_report(saved.pop("report", None))
             check_fits(saved, {"world": ..., "policy": ..., "done": 0})  # these two look at theirs themselves
             self.world.load_state_dict(saved["world"])
+            clock, domain = self.world.clock, self.world.domain
+            if clock.min() < 0 or clock.max() != saved["done"] or domain != before["domain"]:
+                raise Misfit("the steps done, or their seeds' domain, are something else")
             self.policy.load_state_dict(saved["policy"])
-            if int(self.world.clock.max()) != saved["done"]:
-                raise Misfit("the steps done are something else")
         except (Misfit, ConfigError) as fault:
+            self.world.load_state_dict(before)
             raise checkpoints.misfit(fault) from fault
         self._done, self.report, self._before = saved["done"], report, report.seconds
         self.obs = self.world.obs
@@ -314,6 +315,9 @@ class Rollout:
         if saved:
             self.load(folder)
         return saved
+
+    def _state(self) -> dict[str, Any]:
+        return {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
 
     def _saved_report(self, saved: Any) -> Report:
         if not isinstance(saved, dict) or saved.keys() != set(_SAVED):

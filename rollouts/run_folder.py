@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, StudyhallError
 from ..envs.files import whole_file
 from ..envs.validation import whole
 from ..scenarios import Scenario
@@ -89,6 +89,8 @@ class RunFolder:
             scenario = read_scenario(found["scenario"], own_policy)
             if not isinstance(seeds, list) or not isinstance(device, str):
                 raise TypeError
+        except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
+            raise
         except (KeyError, TypeError) as fault:
             raise ConfigError(f"{self.path}/config.json is not what a run writes: {_ANEW}") from fault
         return RunConfig(
@@ -111,9 +113,9 @@ class RunFolder:
             found = Report.from_json(read_sealed(self.report_file, f"remove it, and {_ANEW} with --resume"))
         except FileNotFoundError:
             return None
+        except StudyhallError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            if isinstance(fault, ConfigError):
-                raise
             raise ConfigError(f"{self.report_file} is not what a run writes: {_ANEW}") from fault
         return fitting_report(found, config.scenario, config.seeds, self.report_file)
 

@@ -209,6 +209,8 @@ def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> Trai
         fields = {f.name: found[f.name] for f in dataclasses.fields(TrainConfig)}
         fields["scenario"] = read_scenario(found["scenario"], own_policy)
         fields["settings"] = ALGORITHMS[found["algorithm"]][1](**found["settings"])
+    except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
+        raise
     except (KeyError, TypeError) as fault:
         raise ConfigError(f"{folder} holds no training by reward: {_ANEW}") from fault
     return TrainConfig(**(fields | chosen))
