@@ -84,7 +84,7 @@ class Policy(ABC):
     def require(self, **made: Any) -> None:
         """Compare what a world was made with, of :attr:`world_kwargs` and by these names, to what this policy needs.
 
-        For :meth:`bind`, where another value would make another policy of this one.
+        For :meth:`bind`, where the policy would act otherwise than it says.
 
         Raises:
             ConfigError: They differ; says what to make the world with.
@@ -94,7 +94,7 @@ class Policy(ABC):
                 ", ".join(f"{name}={values[name]!r}" for name in wrong)
                 for values in (self.world_kwargs, made)
             )
-            raise ConfigError(f"with {found} this policy would be another: make the world with {needed}")
+            raise ConfigError(f"the world was made with {found}; this policy needs {needed}")
 
     @abstractmethod
     def act(self, obs: TensorDict) -> TensorDict:

@@ -504,7 +504,7 @@ def test_mistakes_are_told_in_one_line(kwargs, error, says):
 def test_mistakes_of_policies():
     with pytest.raises(ConfigError, match="see must be 'coarse' or 'pixels'"):
         Router(see="statistic")
-    with pytest.raises(ConfigError, match="make the world with see='coarse'"):
+    with pytest.raises(ConfigError, match="this policy needs see='coarse'"):
         Router().bind(world()[0])
     with pytest.raises(ConfigError, match=r"k .* between 1 and 3"):
         Router(k=4).bind(world(see="coarse")[0])

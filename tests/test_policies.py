@@ -328,10 +328,10 @@ def test_faults_are_said_in_one_line(make, error, text):
         (
             "swarm_allocation",
             {"see": "coarse"},
-            "with spending='top_k' .* make the world with spending='sample'",
+            "made with spending='top_k' .* this policy needs spending='sample'",
         ),
-        ("swarm_allocation", {}, "make the world with see='coarse', spending='sample'"),
-        ("relevance_router", {"see": "pixels"}, "make the world with see='coarse'"),
+        ("swarm_allocation", {}, "this policy needs see='coarse', spending='sample'"),
+        ("relevance_router", {"see": "pixels"}, "this policy needs see='coarse'"),
     ],
 )
 def test_no_policy_acts_where_it_would_be_another(policy, made, wrong):

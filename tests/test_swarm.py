@@ -596,7 +596,7 @@ def test_actions_out_of_range_and_worlds_of_another_kind_are_refused():
         world.step(torch.full((1, 2, 3), -0.5))
     with pytest.raises(ConfigError, match="refiners"):
         HybridPSO().bind(world)
-    with pytest.raises(ConfigError, match=r"make the world with refine_rate=2\.0"):
+    with pytest.raises(ConfigError, match=r"this policy needs refine_rate=2\.0"):
         HybridPSO(refine_rate=2.0).bind(SwarmWorld(agents=4, refiners=3))
     with pytest.raises(ConfigError, match="inertia"):
         PSO(inertia=-1.0)

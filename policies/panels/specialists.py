@@ -79,7 +79,7 @@ class Specialists(Policy):
         """Read the sizes off the world's spaces; networks come with :meth:`reset`.
 
         Raises:
-            ConfigError: A world in which this collective cannot act, or would be another one.
+            ConfigError: A world in which this collective cannot act, or would act otherwise than it says.
         """
         if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
             raise ConfigError(
