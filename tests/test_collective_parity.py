@@ -201,8 +201,8 @@ def bound(system, options, **kwargs):
             "this policy needs weighting='votes'",
         ),
         ("moe", {}, {"weighting": "top_k", "k": 1}, "consults 2 .* of whom this world hears 1: .* with k=2"),
-        ("moe", {"k": 3}, {"weighting": "top_k", "k": 2}, "this policy needs k=3"),
-        ("unified", {"weighting": "learned"}, {"weighting": "top_k", "k": 1}, "this policy needs k=2"),
+        ("moe", {"k": 3}, {"weighting": "top_k", "k": 2}, "make the world with k=3"),
+        ("unified", {"weighting": "learned"}, {"weighting": "top_k", "k": 1}, "make the world with k=2"),
         ("moe", {"k": 5}, {}, "k must be a whole number between 1 and 4, got 5"),
     ],
 )

@@ -328,7 +328,7 @@ def test_faults_are_said_in_one_line(make, error, text):
         (
             "swarm_allocation",
             {"see": "coarse"},
-            "made with spending='top_k' .* this policy needs spending='sample'",
+            "made with spending='top_k'.* this policy needs spending='sample'",
         ),
         ("swarm_allocation", {}, "this policy needs see='coarse', spending='sample'"),
         ("relevance_router", {"see": "pixels"}, "this policy needs see='coarse'"),
