@@ -465,7 +465,7 @@ def test_a_run_whose_report_is_gone_resumes(call):
         (["descent", "--set", "policy=median"], "policy median needs a world that takes actions"),
         (["talk", "--set", "policy=mutual"], "students need a world of soft targets"),
         (["descent", "--set", "learners=mlp"], "hosts no learners"),
-        (["descent", "--set", "rounds=3"], "descent-v0 got an unexpected keyword argument"),
+        (["descent", "--set", "rounds=3"], "unknown argument of descent-v0"),
     ],
 )
 def test_mistakes_are_one_line(call, arguments, words):
