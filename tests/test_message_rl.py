@@ -141,7 +141,7 @@ def test_choices_that_cannot_be_taken():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"slice_size": 1, "bound": 1.0}, ["'answer'", "no bounds", "choices=True"]),
+        ({"slice_size": 1}, ["'message'", "no bounds", "bound=…"]),
         ({"slice_size": 1, "data": "vector"}, ["'answer'", "no bounds"]),
         ({"slice_size": 129, "vocabulary": 4, "choices": True}, ["258 choices", "256", "slice_size=1"]),
     ],
@@ -150,6 +150,11 @@ def test_forms_that_do_not_go_flat_say_what_to_do(kwargs, words):
     with pytest.raises(ConfigError) as caught:
         make_sb3("consensus-v0", 1, **kwargs)
     assert all(word in one_line(caught) for word in words)
+
+
+def test_bounded_numbers_go_flat():
+    env = make_sb3("consensus-v0", 1, slice_size=1, width=3, bound=2.0)
+    assert env.action_space.shape == (10 + 3,)
 
 
 def test_choices_and_numbers_do_not_go_together():
