@@ -129,7 +129,7 @@ def influence(training: Training, names: torch.Tensor) -> float:
     """Bits by which the language's messages, as often as it uses them, decide what the listener answers."""
     settings = training.config.scenario.env_kwargs | {"slice_size": SITUATIONS, "split": "stream"}
     world = make_world("referential-v0", **settings)
-    view = world.reset(seed=_SEED)["view"][0].flatten(2)  # [N, situations, C·F]
+    view = world.reset(seed=_SEED)["own_view"][0].flatten(2)  # [N, situations, C·F]
     symbols = torch.nn.functional.one_hot(names, world.wire.shape[-1]).float().flatten(1)  # [M, L·V]
     messages, situations = len(symbols), SITUATIONS
     inbox = symbols.expand(2, situations, -1, -1).flatten(1, 2)[:, :, None]  # [N, situations·M, S, L·V]

@@ -12,7 +12,7 @@ B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `view` | `B, D…` float32 | ℝ | what one sees of every sample; 0 where one sees nothing |
+| `own_view` | `B, D…` float32 | ℝ | what one sees of every sample; 0 where one sees nothing |
 | `inbox` | `S, B, M` (`S, B, L, V`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
 | `agent_id` | `N` int8 | {0, 1} | one-hot: which witness one is |
@@ -145,7 +145,7 @@ class Consensus(MessageWorld):
         if self.view_keep < 1:
             view = torch.where(rng.uniform(draws["keep"]) < self.view_keep, view, 0.0)
         truth = truth[:, None].expand(-1, self.num_agents, *[-1] * (truth.dim() - 1))
-        return {"view": view.contiguous(), "truth": truth.contiguous()}
+        return {"own_view": view.contiguous(), "truth": truth.contiguous()}
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Loss and score of the estimates."""

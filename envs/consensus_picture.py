@@ -38,10 +38,10 @@ def as_image(world: Consensus, state: TensorDict, w: int) -> np.ndarray:
     figure = Figure(figsize=(3.2 * samples, 1.3 * n + 0.5), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(n, 2 * samples, squeeze=False)
-    host = {key: state[key][w].detach().cpu().numpy() for key in ("view", "answer", "truth")}
+    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "answer", "truth")}
     for i in range(n):
         for b in range(samples):
-            _draw_view(axes[i, 2 * b], host["view"][i, b])
+            _draw_view(axes[i, 2 * b], host["own_view"][i, b])
             _draw_estimate(axes[i, 2 * b + 1], world, host["answer"][i, b], host["truth"][i, b])
         axes[i, 0].set_ylabel(world.agents[i], fontsize=7)
     figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)

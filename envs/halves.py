@@ -12,7 +12,7 @@ B samples, parts of shape `C×h×w`, messages of M numbers (or L symbols of V).
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `view` | `B, C, h, w` float32 | [0, 1] | one's own part of every sample |
+| `own_view` | `B, C, h, w` float32 | [0, 1] | one's own part of every sample |
 | `inbox` | `S, B, M` (`S, B, L, V`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
 | `agent_id` | `N` int8 | {0, 1} | one-hot: which viewer one is |
@@ -183,7 +183,7 @@ class Halves(MessageWorld):
         held = parts.gather(2, place[..., None].expand_as(parts))
         painted = held if self.target == "partner" else parts
         return {
-            "view": held.transpose(1, 2).reshape(w, n, b, *self.part_shape),
+            "own_view": held.transpose(1, 2).reshape(w, n, b, *self.part_shape),
             "truth": painted.transpose(1, 2).reshape(
                 w, n, b, *self.part_shape
             ),  # of agent or place, [W, N, …]

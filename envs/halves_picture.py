@@ -38,7 +38,7 @@ def as_image(world: Halves, state: TensorDict, w: int) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    held = state["view"][w, :, :_SAMPLES]
+    held = state["own_view"][w, :, :_SAMPLES]
     if world.oracle:
         held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
     truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]

@@ -154,7 +154,7 @@ class MessageWorld(World):
             )
         self.observation_space = spaces.Dict(
             {
-                "view": view,
+                "own_view": view,
                 "inbox": spaces.Box(-np.inf, np.inf, (s, b, *shape), np.float32),
                 "heard": spaces.Box(0, 1, (s,), np.int8),
                 "agent_id": spaces.Box(0, 1, (n,), np.int8),
@@ -204,9 +204,9 @@ class MessageWorld(World):
         fresh = self.deal(draws) | self.channel.start(draws, 1)
         del fresh["present"]  # everyone stays
         if self.oracle:
-            seen = fresh["view"][:, self._others]  # [W, N, S, B, …]
-            everyone = torch.cat([fresh["view"][:, :, None], seen], dim=2)
-            fresh["view"] = torch.cat(everyone.unbind(2), dim=3)
+            seen = fresh["own_view"][:, self._others]  # [W, N, S, B, …]
+            everyone = torch.cat([fresh["own_view"][:, :, None], seen], dim=2)
+            fresh["own_view"] = torch.cat(everyone.unbind(2), dim=3)
         letters = {
             "inbox": torch.zeros(w, n, s, self.rows, *self.wire.shape, device=self.device),
             "heard": torch.zeros(w, n, s, dtype=torch.bool, device=self.device),
@@ -265,7 +265,7 @@ class MessageWorld(World):
         """What each sees, and what it heard in the round before."""
         w, n = self.num_worlds, self.num_agents
         return {
-            "view": state["view"],
+            "own_view": state["own_view"],
             "inbox": state["inbox"],
             "heard": state["heard"].to(torch.int8),
             "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),

@@ -15,7 +15,7 @@ B samples, C candidates (1 in reconstruction), F values in all, of all attribute
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `view` | `B, C, F` float32 | {0, 1} | objects; each attribute is one-hot |
+| `own_view` | `B, C, F` float32 | {0, 1} | objects; each attribute is one-hot |
 | `inbox` | `S, B, L, V` (`S, B, M`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
 | `agent_id` | `N` int8 | {0, 1} | one-hot: who one is; 0 is the speaker |
@@ -253,7 +253,11 @@ class Referential(MessageWorld):
         read = torch.zeros(w, n - 1, b, *self.wire.shape, device=self.device)
         if self.game == "reconstruction":
             truth = self.values[split[target]]  # [W, B, K]
-            return {"view": view, "truth": truth[:, None].expand(-1, n, -1, -1).contiguous(), "read": read}
+            return {
+                "own_view": view,
+                "truth": truth[:, None].expand(-1, n, -1, -1).contiguous(),
+                "read": read,
+            }
         others = _others(draws["distractors"], target, len(split))
         shown = torch.cat([target[..., None], others], dim=-1)  # [W, B, C], the target first
         order = rng.permutation(draws["order"])  # [W, N − 1, B, C]
@@ -261,7 +265,7 @@ class Referential(MessageWorld):
         view[:, 1:] = self.objects[split[shown]]
         place = (order == 0).long().argmax(-1)  # [W, N − 1, B]
         truth = torch.cat([torch.zeros_like(place[:, :1]), place], dim=1)
-        return {"view": view, "truth": truth, "read": read}
+        return {"own_view": view, "truth": truth, "read": read}
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """A round; keeps what listeners had read when they answered, for the picture."""

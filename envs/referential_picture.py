@@ -18,13 +18,13 @@ _SAMPLES = 6
 def as_text(world: Referential, state: TensorDict, w: int) -> str:
     """A line per sample and listener: the target, the message, the candidates, and the one that was chosen."""
     found = {key: value[w].detach().cpu() for key, value in world.summary(state).items()}
-    host = {key: state[key][w].detach().cpu().numpy() for key in ("view", "read", "answer")}
+    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer")}
     lines = [
         f"round {int(state['clock'][w])}/{world.horizon}   right {float(found['accuracy'][0]):6.1%}"
         f"   bytes {float(found['bytes'][0]):,.0f}"
     ]
     for b in range(min(_SAMPLES, world.rows)):
-        target = _named(world, host["view"][0, b, 0])
+        target = _named(world, host["own_view"][0, b, 0])
         for i in range(1, world.num_agents):
             heard = _said(world, host["read"][i - 1, b])
             lines.append(f"{target}  →  {heard}  →  {world.agents[i]}: {_understood(world, host, i, b)}")
@@ -53,7 +53,7 @@ def _understood(world: Referential, host: dict[str, np.ndarray], i: int, b: int)
     answer = host["answer"][i, b]
     if world.game == "reconstruction":
         return _named(world, answer)
-    shown = [_named(world, features) for features in host["view"][i, b, : world.candidates]]
+    shown = [_named(world, features) for features in host["own_view"][i, b, : world.candidates]]
     best = answer.argmax()
     return "  ".join(f"[{name} {answer[c]:.0%}]" if c == best else name for c, name in enumerate(shown))
 
@@ -67,10 +67,12 @@ def as_image(world: Referential, state: TensorDict, w: int) -> np.ndarray:
     figure = Figure(figsize=(3.2 * (listeners + 1), 0.9 * samples + 0.5), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(samples, listeners + 1, squeeze=False)
-    host = {key: state[key][w].detach().cpu().numpy() for key in ("view", "read", "answer", "truth")}
+    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
     for b in range(samples):
         said = _said(world, host["read"][0, b])
-        axes[b, 0].text(0, 0.5, f"{_named(world, host['view'][0, b, 0])}   “{said}”", va="center", fontsize=9)
+        axes[b, 0].text(
+            0, 0.5, f"{_named(world, host['own_view'][0, b, 0])}   “{said}”", va="center", fontsize=9
+        )
         axes[b, 0].axis("off")
         for i in range(1, listeners + 1):
             _draw_answer(axes[b, i], world, host, i, b)
@@ -85,11 +87,11 @@ def _draw_answer(axes, world: Referential, host: dict[str, np.ndarray], i: int, 
     """Bars of weights, the right ones green."""
     answer = host["answer"][i, b]
     if world.game == "reconstruction":
-        right = host["view"][0, b, 0] > 0
+        right = host["own_view"][0, b, 0] > 0
         names = [str(value) for size in world.sizes for value in range(size)]
     else:
         right = np.arange(answer.size) == host["truth"][i, b]
-        names = [_named(world, features) for features in host["view"][i, b, : world.candidates]]
+        names = [_named(world, features) for features in host["own_view"][i, b, : world.candidates]]
     axes.bar(np.arange(answer.size), answer, color=np.where(right, "#54a24b", "#bab0ac"))
     axes.set(ylim=(0, 1), yticks=[], xticks=np.arange(answer.size))
     axes.set_xticklabels(names)

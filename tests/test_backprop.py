@@ -430,7 +430,7 @@ def test_a_sample_never_hears_of_another(name):
         obs = world.reset(seed=0)
         policy.reset()
         for _ in range(3):
-            obs["view"][1, :, 3] += other
+            obs["own_view"][1, :, 3] += other
             actions = policy.act(obs)
             obs = world.step(actions).obs
         answers.append(actions["answer"])

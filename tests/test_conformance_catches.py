@@ -770,7 +770,9 @@ BROKEN_VIEWS = [
 
 
 @pytest.mark.parametrize(
-    ("check", "view", "message"), BROKEN_VIEWS, ids=[f"{v.__name__}-{c.__name__}" for c, v, _ in BROKEN_VIEWS]
+    ("check", "own_view", "message"),
+    BROKEN_VIEWS,
+    ids=[f"{v.__name__}-{c.__name__}" for c, v, _ in BROKEN_VIEWS],
 )
 def test_broken_view_is_caught(check, view, message, monkeypatch):
     monkeypatch.setattr(views, view.__mro__[1].__name__, view)

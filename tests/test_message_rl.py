@@ -142,7 +142,7 @@ def test_choices_that_cannot_be_taken():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"slice_size": 1, "bound": 1.0}, ["'answer'", "no bounds", "choices=True"]),
+        ({"slice_size": 1}, ["'message'", "no bounds", "bound=…"]),
         ({"slice_size": 1, "data": "vector"}, ["'message'", "no bounds", "bound="]),
         ({"slice_size": 129, "vocabulary": 4, "choices": True}, ["258 choices", "256", "slice_size=1"]),
     ],
@@ -153,6 +153,11 @@ def test_forms_that_do_not_go_flat_say_what_to_do(kwargs, words):
     assert all(word in one_line(caught) for word in words)
 
 
+def test_bounded_numbers_go_flat():
+    env = make_sb3("consensus-v0", 1, slice_size=1, width=3, bound=2.0)
+    assert env.action_space.shape == (10 + 3,)
+
+
 def test_choices_and_numbers_do_not_go_together():
     with pytest.raises(ConfigError, match=r"'answer' is Box.*does not go with choices"):
         make_sb3("halves-v0", 1, slice_size=1, vocabulary=4, choices=True)
@@ -160,10 +165,10 @@ def test_choices_and_numbers_do_not_go_together():
 
 def test_seeds():
     env = make_sb3("consensus-v0", 2, seed=7, **TALK)
-    first = env.reset()["view"]
+    first = env.reset()["own_view"]
     assert env.seed(7) == [7, 7, 8, 8]
-    np.testing.assert_array_equal(env.reset()["view"], first)
-    assert not np.array_equal(env.reset()["view"], first)
+    np.testing.assert_array_equal(env.reset()["own_view"], first)
+    assert not np.array_equal(env.reset()["own_view"], first)
 
 
 def test_copies_go_on_as_the_original():

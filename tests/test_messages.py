@@ -259,7 +259,7 @@ def test_views_are_the_parts_of_the_turned_picture():
     """Against a picture turned and cut by numpy."""
     world = make_world("halves-v0", slice_size=64, swap=False, flip=True)
     obs = world.reset(seed=1)
-    views = obs["view"][0].numpy()  # [N, B, 1, 8, 4]
+    views = obs["own_view"][0].numpy()  # [N, B, 1, 8, 4]
     seen = np.concatenate([views[0], views[1]], axis=-1)[:, 0]  # [B, 8, 8]
     raw = world.dataset.pixels("stream", torch.arange(len(world.dataset.stream)))[:, 0].numpy()
     known = {picture.tobytes() for picture in raw}
@@ -280,7 +280,7 @@ def test_partners_paint_each_other_and_places_stay_where_they_are():
     for target in ("partner", "place"):
         world = make_world("halves-v0", slice_size=40, rotate=False, target=target)
         world.reset(seed=2)
-        view, truth = (world._state[key][0] for key in ("view", "truth"))
+        view, truth = (world._state[key][0] for key in ("own_view", "truth"))
         swapped = world._state["swapped"][0]
         assert swapped.any()
         assert not swapped.all()
@@ -291,7 +291,7 @@ def test_partners_paint_each_other_and_places_stay_where_they_are():
 
 def test_an_oracle_sees_what_the_others_see():
     plain, oracle = (make_world("halves-v0", slice_size=4, oracle=flag) for flag in (False, True))
-    own, all_of_it = plain.reset(seed=3)["view"], oracle.reset(seed=3)["view"]
+    own, all_of_it = plain.reset(seed=3)["own_view"], oracle.reset(seed=3)["own_view"]
     assert all_of_it.shape == (1, 2, 4, 2, 8, 4)
     assert torch.equal(all_of_it[:, :, :, :1], own)
     assert torch.equal(all_of_it[:, :, :, 1:], own.flip(1))
@@ -302,11 +302,11 @@ def test_training_validating_and_testing_never_share_a_picture():
     kinds = {"train": "stream", "eval": "test", "demo": "test"}
     for domain, split in kinds.items():
         world = make_world("consensus-v0", slice_size=30, view_noise=0.0, view_keep=1.0)
-        view = world.reset(seed=0, options={"domain": domain})["view"][0, 0]
+        view = world.reset(seed=0, options={"domain": domain})["own_view"][0, 0]
         known = world.dataset.inputs(split, torch.arange(len(world.dataset.split(split))))
         assert all(bool((known == sample).flatten(1).all(1).any()) for sample in view)
     validation = make_world("consensus-v0", slice_size=30, view_noise=0.0, view_keep=1.0, split="exam")
-    view = validation.reset(seed=0)["view"][0, 0]
+    view = validation.reset(seed=0)["own_view"][0, 0]
     known = validation.dataset.inputs("exam", torch.arange(len(validation.dataset.exam)))
     assert all(bool((known == sample).flatten(1).all(1).any()) for sample in view)
 
@@ -335,7 +335,7 @@ def test_estimates_are_judged_as_the_page_says():
 
 def test_witnesses_see_different_things_of_the_same_state():
     world = make_world("consensus-v0", num_worlds=2, slice_size=100, data="vector", view_keep=0.25)
-    view = world.reset(seed=0)["view"]
+    view = world.reset(seed=0)["own_view"]
     seen = view != 0
     assert abs(seen.float().mean().item() - 0.25) < 0.02
     assert not torch.equal(seen[:, 0], seen[:, 1])

@@ -42,7 +42,8 @@ def test_what_libraries_reserve():
     """Read from the libraries themselves, not from memory."""
     reserved = reserved_names()
     composite = inspect.signature(Composite.__init__).parameters.values()
-    assert {p.name for p in composite if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} <= set(TORCHRL)
+    assert {p.name for p in composite if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} <= TORCHRL
+    assert {name for name in dir(Composite()) if not name.startswith("_")} <= TORCHRL
     assert {"values", "keys", "self", "seed", "time", "pixels", "state", "action", "split"} <= reserved.keys()
     assert set(dir(torch.nn.ModuleDict())) <= reserved.keys()
 

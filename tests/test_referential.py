@@ -44,7 +44,7 @@ def combinations(world, objects):
 
 def test_listeners_see_the_target_among_different_candidates():
     world = Referential(num_worlds=2, agents=3, attributes=(5, 3), candidates=4, slice_size=200, held_out=0.0)
-    view = world.reset(seed=0)["view"]
+    view = world.reset(seed=0)["own_view"]
     truth = world._state["truth"]
     places = torch.zeros(4)
     for w, b in itertools.product(range(2), range(200)):
@@ -62,7 +62,7 @@ def test_listeners_see_the_target_among_different_candidates():
 
 def test_every_object_is_named_and_shown_alike_often():
     world = Referential(num_worlds=8, attributes=(3, 2), candidates=3, slice_size=1500, held_out=0.0)
-    view = world.reset(seed=1)["view"]
+    view = world.reset(seed=1)["own_view"]
     targets = view[:, 0, :, 0].sum((0, 1)) / 12_000
     shown = view[:, 1].sum((0, 1, 2)) / 36_000
     even = torch.tensor([1 / 3] * 3 + [1 / 2] * 2)
@@ -72,7 +72,7 @@ def test_every_object_is_named_and_shown_alike_often():
 
 def test_in_reconstruction_listeners_see_nothing():
     world = Referential(game="reconstruction", slice_size=20)
-    view = world.reset(seed=0)["view"]
+    view = world.reset(seed=0)["own_view"]
     assert view.shape == (1, 2, 20, 1, 16)
     assert not view[:, 1].any()
     truth = [tuple(values) for values in world._state["truth"][0, 1].tolist()]
@@ -85,7 +85,7 @@ def test_combinations_held_out_are_never_dealt_in_training(game):
     for split, options in (("stream", {"domain": "train"}), ("exam", None), ("test", {"domain": "eval"})):
         own = {"split": "exam"} if split == "exam" else {}
         world = Referential(num_worlds=4, attributes=(6, 5), candidates=3, slice_size=300, game=game, **own)
-        view = world.reset(seed=3, options=options)["view"]
+        view = world.reset(seed=3, options=options)["own_view"]
         dealt[split] = set(combinations(world, view[view.any(-1)]))
     assert [len(dealt[split]) for split in ("stream", "exam", "test")] == [24, 3, 3]
     assert len(set.union(*dealt.values())) == 30
@@ -305,7 +305,7 @@ def test_pictures_show_target_message_and_answer(game):
     if game == "discrimination":
         answer[0, 1].scatter_(-1, world._state["truth"][0, 1][:, None], 1.0)
     else:
-        answer[0, 1] = world._state["view"][0, 0, :, 0]
+        answer[0, 1] = world._state["own_view"][0, 0, :, 0]
     message = torch.eye(10)[:4].expand(1, 2, 3, 4, 10).contiguous()
     world.step({"message": message, "answer": answer})
     assert "(nothing)" in world.render("ansi")
@@ -313,7 +313,7 @@ def test_pictures_show_target_message_and_answer(game):
     text = world.render("ansi").splitlines()
     assert "right 100.0%" in text[0]
     for line, (target,) in zip(
-        text[1:], (combinations(world, view) for view in world._state["view"][0, 0, :, 0]), strict=True
+        text[1:], (combinations(world, view) for view in world._state["own_view"][0, 0, :, 0]), strict=True
     ):
         name = "-".join(map(str, target))
         assert line.startswith(f"{name}  →  0 1 2 3  →  agent_1")

@@ -31,9 +31,9 @@ MOST = 256
 """Numbers in a flat action at most, for algorithms that learn independent Gaussians: over more they learn nothing."""
 
 INSTEAD = (
-    "give the world arguments that make its actions fewer and bounded (see its page), such as smaller slices "
-    "(slice_size=1) and exams, learners=… with actions='listen', 'gated' or 'discrete', actions='coefficients', or "
-    "choices=True (or bound=…), or use make_vec"
+    "use make_vec, or arguments of the world that make its actions fewer and bounded (see its page), such as "
+    "smaller slices (slice_size=1) and exams, learners=… with actions='listen', 'gated' or 'discrete', "
+    "actions='coefficients', or choices=True (or bound=…)"
 )
 
 

@@ -173,7 +173,7 @@ class MessagePolicy(Policy):
             read = network.read(memory, self._agents_first(inbox.transpose(2, 3)), self._agents_first(heard))
             memory = read if moved.all() else _where(self._of_rows(moved), read, memory)
         if fresh.any():
-            begun = network.begin(self._agents_first(obs["view"]).flatten(2))
+            begun = network.begin(self._agents_first(obs["own_view"]).flatten(2))
             memory = begun if fresh.all() else _where(self._of_rows(fresh), begun, memory)
         return memory
 
@@ -249,7 +249,7 @@ class MessagePolicy(Policy):
         """Of episodes that begin."""
         network: Any = self.network
         with torch.no_grad():
-            return network.begin(self._agents_first(self.world.obs["view"]).flatten(2))
+            return network.begin(self._agents_first(self.world.obs["own_view"]).flatten(2))
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights that the next :meth:`bind` puts into its network."""
@@ -258,7 +258,7 @@ class MessagePolicy(Policy):
 
 def flat_sizes(world: MessageWorld) -> tuple[int, int, int]:
     """Numbers in a sample's view, in an answer about it, and in a message."""
-    view, answer = world.observation_space["view"].shape, world.action_space["answer"]
+    view, answer = world.observation_space["own_view"].shape, world.action_space["answer"]
     assert view is not None
     assert answer.shape is not None
     if isinstance(answer, spaces.MultiDiscrete):

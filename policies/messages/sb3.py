@@ -89,7 +89,7 @@ class MessageSB3Policy(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         """Actor, critic and optimiser."""
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))  # drawn after SB3's seed
-        view = math.prod(self.observation_space["view"].shape or ())
+        view = math.prod(self.observation_space["own_view"].shape or ())
         classes, *symbols = (int(count) for count in self.action_space.nvec)
         self.network = FeedforwardNetwork(
             view,
@@ -123,7 +123,7 @@ class MessageSB3Policy(ActorCriticPolicy):
 
     @staticmethod
     def _situation(obs: Mapping[str, Tensor]) -> Situation:
-        return situation(obs["view"].flatten(1), obs["inbox"].flatten(2), obs["heard"], obs["elapsed"])
+        return situation(obs["own_view"].flatten(1), obs["inbox"].flatten(2), obs["heard"], obs["elapsed"])
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions ``[batch, 1 + L]``, values ``[batch, 1]`` and log probabilities ``[batch]``."""
@@ -167,7 +167,7 @@ class _Heard(MultiCategoricalDistribution):
 
 def _check_choices(observed: spaces.Space, space: spaces.Space) -> None:
     """Raise where an agent does not decide about one sample, by choices, or sees something else."""
-    talks = isinstance(observed, spaces.Dict) and {"view", "inbox", "heard", "elapsed"} <= set(
+    talks = isinstance(observed, spaces.Dict) and {"own_view", "inbox", "heard", "elapsed"} <= set(
         observed.spaces
     )
     if not talks or not isinstance(space, FlatChoices) or space.sizes.get("answer") != 1:
