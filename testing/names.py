@@ -11,115 +11,24 @@ from gymnasium import spaces
 
 from .tools import Subject, sample_actions, seeded
 
-TORCHRL = frozenset(
-    [
-        "SPEC_HANDLED_FUNCTIONS",
-        "action",
-        "assert_is_in",
-        "batch_size",
-        "cardinality",
-        "clear_device_",
-        "clone",
-        "contains",
-        "cpu",
-        "cuda",
-        "data_cls",
-        "device",
-        "domain",
-        "done",
-        "dtype",
-        "empty",
-        "encode",
-        "enumerate",
-        "erase_memoize_cache",
-        "expand",
-        "flatten",
-        "get",
-        "implements_for_spec",
-        "index",
-        "is_empty",
-        "is_in",
-        "is_locked",
-        "items",
-        "keys",
-        "lock_",
-        "locked",
-        "make_neg_dim",
-        "memoize_encode",
-        "names",
-        "ndim",
-        "ndimension",
-        "next",
-        "one",
-        "ones",
-        "ones_update",
-        "pop",
-        "project",
-        "rand",
-        "rand_update",
-        "refine_names",
-        "reshape",
-        "reward",
-        "sample",
-        "self",
-        "separates",
-        "set",
-        "shape",
-        "squeeze",
-        "step_mdp_static",
-        "terminated",
-        "to",
-        "to_numpy",
-        "truncated",
-        "type_check",
-        "unbind",
-        "unflatten",
-        "unlock_",
-        "unsqueeze",
-        "update",
-        "values",
-        "view",
-        "zero",
-        "zeros",
-        "zeros_update",
-    ]
+TORCHRL = frozenset(  # names one after the other: as a list they would fill pages
+    """
+    SPEC_HANDLED_FUNCTIONS action assert_is_in batch_size cardinality clear_device_ clone contains cpu cuda
+    data_cls device domain done dtype empty encode enumerate erase_memoize_cache expand flatten get
+    implements_for_spec index is_empty is_in is_locked items keys lock_ locked make_neg_dim memoize_encode names
+    ndim ndimension next one ones ones_update pop project rand rand_update refine_names reshape reward sample
+    self separates set shape squeeze step_mdp_static terminated to to_numpy truncated type_check unbind
+    unflatten unlock_ unsqueeze update values view zero zeros zeros_update
+    """.split()  # noqa: SIM905
 )
 """Attributes and parameters of TorchRL's ``Composite``, and entries of the tensordict in which it keeps a step."""
 
-TIANSHOU = frozenset(
-    [
-        "apply_values_transform",
-        "batch_dict",
-        "cat",
-        "cat_",
-        "copy",
-        "dropnull",
-        "empty",
-        "empty_",
-        "get",
-        "get_keys",
-        "hasnull",
-        "isnull",
-        "items",
-        "keys",
-        "pop",
-        "replace_empty_batches_by_none",
-        "self",
-        "set_array_at_key",
-        "shape",
-        "split",
-        "stack",
-        "stack_",
-        "to_at_least_2d",
-        "to_dict",
-        "to_list_of_dicts",
-        "to_numpy",
-        "to_numpy_",
-        "to_torch",
-        "to_torch_",
-        "update",
-        "values",
-    ]
+TIANSHOU = frozenset(  # names one after the other: as a list they would fill pages
+    """
+    apply_values_transform batch_dict cat cat_ copy dropnull empty empty_ get get_keys hasnull isnull items keys
+    pop replace_empty_batches_by_none self set_array_at_key shape split stack stack_ to_at_least_2d to_dict
+    to_list_of_dicts to_numpy to_numpy_ to_torch to_torch_ update values
+    """.split()  # noqa: SIM905
 )
 """Attributes and parameters of Tianshou's ``Batch``, which keeps what it holds as attributes."""
 
