@@ -39,6 +39,8 @@ EXPECTED_WARNINGS = (
     ".*maximum value is infinity",
     ".*minimum state space value is -infinity",
     ".*maximum state space value is infinity",
+    # A world may begin with nothing.
+    "State numpy array is all zeros",
     ".*we recommend using a symmetric and normalized space",
 )
 

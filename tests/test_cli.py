@@ -398,7 +398,7 @@ def test_a_hosted_run_resumes(call):
         ("lr=high", 'lr must be a number, got "high"'),
         ("lr=-1", "lr must be a number of at least 0"),
         ("optimiser=sdg", "did you mean 'sgd'"),
-        ("students=3", "it is called agents here"),
+        ("students=3", "it is called 'agents' here"),
         ("learners=null policy=mutual learner=mlp", "did you mean 'learners'"),
         (
             "learners=null",
@@ -445,7 +445,10 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
         (["run", "classroom-digits", "--set", "policy=mutul"], "did you mean 'mutual'"),
         (["run", "classroom-digits", "--set", "policy.lrr=1"], "did you mean 'lr'"),
         (["run", "classroom-digits", "--set", "policy.lr=high"], 'policy.lr must be a number, got "high"'),
-        (["run", "classroom-digits", "--set", "policy.hidden=[-1]"], "hidden=[-1]"),
+        (
+            ["run", "classroom-digits", "--set", "policy.hidden=[-1]"],
+            "each width in hidden must be a whole number of at least 1",
+        ),
         (["run", "classroom-digits", "--set", "data=mnst"], "did you mean 'mnist'"),
         (["run", "classroom-digits", "--seeds", "4-1"], "seeds look like"),
         (["run", "classroom-digits", "--seeds", "0-100000"], "each is a world in memory"),

@@ -36,7 +36,7 @@ def bound():
             lambda: make_env("classroom-v0", agents=3, horizon=50),
             "<WorldParallelEnv classroom-v0: <Classroom: 1 world of 3 students, horizon 50, cpu>>",
         ),
-        (lambda: make_vec("classroom-v0", num_envs=2), "WorldVectorEnv(num_envs=2)"),
+        (lambda: make_vec("classroom-v0", num_envs=2), "WorldVectorEnv(studyhall/classroom-v0, num_envs=2)"),
         (
             lambda: make_sb3("society-v0", 2, learners="mlp", horizon=9),
             "<WorldVecEnv: 10 sub-environments of <HostedSociety: 2 worlds of 5 agents, horizon 9, cpu>>",

@@ -19,6 +19,7 @@ from studyhall.policies import make_policy
 from studyhall.policies.learned import LearnedPolicy
 from studyhall.rollouts import rollout
 from studyhall.rollouts import train as training
+from studyhall.rollouts.figures import figure
 from studyhall.rollouts.train import TrainConfig, configure, make_model, train
 from studyhall.scenarios import Scenario, registry
 
@@ -47,7 +48,7 @@ def test_train_writes_policies_that_run(call, tmp_path):
     assert found["timesteps"] == 96
     assert [entry["timesteps"] for entry in found["evaluations"]] == [0, 48, 96]
     assert err.splitlines() == [
-        f"studyhall: return on held-out worlds {entry['return']:.2f} after {entry['timesteps']} agent-steps"
+        f"studyhall: return on held-out worlds {figure(entry['return'])} after {entry['timesteps']} agent-steps"
         for entry in found["evaluations"]
     ]
     assert found["best_return"] == max(entry["return"] for entry in found["evaluations"])

@@ -357,8 +357,16 @@ def test_what_is_no_id(make, id):
     ("make", "arguments", "message"),
     [
         (studyhall.make_vec, {"num_envs": "x"}, "num_envs must be a whole number of at least 1, got 'x'"),
-        (studyhall.make_sb3, {"num_worlds": "x"}, "num_worlds must be a whole number of at least 1, got 'x'"),
-        (studyhall.make_world, {"num_worlds": 0}, "num_worlds must be a whole number of at least 1, got 0"),
+        (
+            studyhall.make_sb3,
+            {"num_worlds": "x"},
+            "num_worlds must be a whole number between 1 and 16777216, got 'x'",
+        ),
+        (
+            studyhall.make_world,
+            {"num_worlds": 0},
+            "num_worlds must be a whole number between 1 and 16777216, got 0",
+        ),
         *((make, {"flat": 1}, "flat must be true or false, got 1") for make in MAKES),
         *((make, {"render_mode": 5}, "render_mode 5") for make in MAKES),
     ],
@@ -373,7 +381,7 @@ def test_options_that_a_reset_does_not_know():
     views = [make("swarm-v0", actions="coefficients") for make in (studyhall.make_env, make_joint)]
     for view in [*views, studyhall.make_world("swarm-v0"), gymnasium.make("studyhall/swarm-v0")]:
         with pytest.raises(UnknownName, match="unknown reset option 'students': known are domain") as caught:
-            view.reset(options={"agents": 5})
+            view.reset(options={"students": 5})
         one_line(caught)
         with pytest.raises(ConfigError, match="options of a reset must be a dict") as caught:
             view.reset(options=5)
@@ -382,7 +390,7 @@ def test_options_that_a_reset_does_not_know():
     with pytest.raises(UnknownName, match="'reset_masks': did you mean 'reset_mask'"):
         vector.reset(options={"reset_masks": np.array([True, False])})
     sb3 = studyhall.make_sb3("swarm-v0", actions="coefficients")
-    sb3.set_options({"agents": 5})
+    sb3.set_options({"students": 5})
     with pytest.raises(UnknownName, match="known are domain"):
         sb3.reset()
 

@@ -201,7 +201,7 @@ class WorldVecEnv(VecEnv):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Any:
         """Go on from a :meth:`state_dict`; returns what was observed last."""
-        check_saved("environment", saved, {"world": None})  # the world compares the rest
+        check_saved("environment", saved, {"world": ...})  # the world compares the rest
         self.world.load_state_dict(saved["world"])
         self.domain = self.world.domain
         self._reset_seeds()  # they are the world's by now: a reset goes on to its next episodes

@@ -46,7 +46,6 @@ UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
 """Orders that draw independently, so that a slice can always be had."""
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 
-_MOST_ROWS = 2**16  # of a slice, where the stream itself has no more
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
 
@@ -92,12 +91,9 @@ class Schedule:
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if (value := getattr(self, name)) is not None:
                 whole(name, value, 1, self.classes)
-        whole("slice_size", self.rows, 1, max(len(self.split.y), _MOST_ROWS))
+        whole("slice_size", self.rows, 1)
         whole("topic_steps", self.topic_steps, 1, 2**31)
-        if not 1e-9 <= real("alpha", self.alpha, 0) <= 1e9:
-            raise ConfigError(
-                f"alpha of a Dirichlet share must be above 0 (from 1e-9 to 1e9), got {self.alpha!r}"
-            )
+        real("alpha", self.alpha, 1e-9, 1e9)
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
@@ -267,7 +263,11 @@ class Schedule:
         if self.share == "dirichlet":  # weights given that the class is on are a Dirichlet of these classes
             skew = skew if on is None else skew.masked_fill(~on, -torch.inf)
             most = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
-            return (skew.softmax(-1) * most).round().long()
+            levels = (skew.softmax(-1) * most).round().long()
+            relative = ((skew - skew.amax(-1, keepdim=True)).exp() * most).round().long()
+            return torch.where(
+                levels.any(-1, keepdim=True), levels, relative
+            )  # classes so many that none had one
         if on is None:
             return skew
         masked = skew * on
