@@ -770,7 +770,7 @@ BROKEN_VIEWS = [
 
 
 @pytest.mark.parametrize(
-    ("check", "own_view", "message"),
+    ("check", "view", "message"),
     BROKEN_VIEWS,
     ids=[f"{v.__name__}-{c.__name__}" for c, v, _ in BROKEN_VIEWS],
 )
