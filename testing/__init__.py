@@ -29,8 +29,8 @@ from ..envs.world import World
 from . import names, steps, twins, views
 from .tools import Subject, leaves, same, seeded
 
-HORIZON = 12
-"""Horizon of registered worlds under test unless given: checks walk through whole episodes."""
+SHORT = {"horizon": 6, "rounds": 3}
+"""Length of the episodes of registered worlds under test unless given: checks walk through whole ones."""
 
 CHECKS: list[Callable[[Subject], None]] = [
     *steps.CHECKS,
@@ -44,8 +44,8 @@ CHECKS: list[Callable[[Subject], None]] = [
 def check_world(id_or_factory: str | Callable[..., World], **kwargs: Any) -> None:
     """Check everything that the contract promises of a world, in the engine and in its views.
 
-    Takes seconds where worlds are small and episodes short; a registered world gets a short horizon unless
-    ``kwargs`` say otherwise.
+    Takes seconds where worlds are small and episodes short; a registered world gets short ones unless ``kwargs``
+    say otherwise.
 
     Args:
         id_or_factory: An id, or a callable that makes a :class:`World` from ``num_worlds``, ``autoreset``
@@ -161,8 +161,8 @@ def _other_exam(exam: Tensor, generator: torch.Generator) -> Tensor:
 def _subject(id_or_factory: str | Callable[..., World], kwargs: dict[str, Any]) -> Subject:
     if isinstance(id_or_factory, str):
         found = spec(id_or_factory)
-        if "horizon" in found.arguments():
-            kwargs = {"horizon": HORIZON, **kwargs}
+        taken = found.arguments()
+        kwargs = {name: length for name, length in SHORT.items() if name in taken} | kwargs
         return Subject(found.id, partial(make_world, found.id, **kwargs))
     if not callable(id_or_factory):
         raise ConfigError(f"give an id or a callable that makes a world, got {id_or_factory!r}")

@@ -38,13 +38,9 @@ CONFIGURATIONS = {
 }
 
 
-LONG_ENOUGH = {"halves-v0": {"rounds": 3}, "consensus-v0": {"rounds": 3}, "referential-v0": {"rounds": 3}}
-"""Worlds whose episodes are shorter by default than checks need."""
-
-
 @pytest.mark.parametrize("id", sorted(registry))
 def test_registered_world(id):
-    check_world(id, **LONG_ENOUGH.get(id, {}))
+    check_world(id)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

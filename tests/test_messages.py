@@ -12,7 +12,7 @@ from studyhall.envs.consensus import Consensus
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded
 
-SMALL = {"slice_size": 5, "rounds": 3}
+SMALL = {"slice_size": 2, "rounds": 3}
 
 CONFIGURATIONS = {
     "quadrants-in-symbols": ("halves-v0", {"grid": (2, 2), "flip": True, "vocabulary": 3, "length": 2}),

@@ -145,7 +145,8 @@ def flat_space(parts: spaces.Dict) -> Flat:
     if len(kinds) == 1 and isinstance(kinds[0], spaces.Discrete):
         return FlatChoice(parts)
     several = any(isinstance(part, spaces.MultiDiscrete) for part in kinds)
-    return FlatChoices(parts) if several else FlatActions(parts)
+    choices = all(isinstance(part, spaces.Discrete) for part in kinds)
+    return FlatChoices(parts) if several or choices else FlatActions(parts)
 
 
 def trainable_space(parts: spaces.Dict) -> Flat:

@@ -5,6 +5,7 @@ A local folder of parquet files and the hub give the same columns, so the same c
 
 from __future__ import annotations
 
+import functools
 import glob
 import logging
 import os
@@ -35,6 +36,7 @@ _PARTS = ("train", "test")
 _PATIENCE = 5.0  # seconds for the hub to answer at all
 
 
+@functools.cache  # scikit-learn reads them from text each time; what is divided is copied
 def load_digits() -> Source:
     """The 8×8 digits that come with scikit-learn; no network, values 0 to 16."""
     from sklearn import datasets
