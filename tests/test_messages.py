@@ -16,12 +16,18 @@ SMALL = {"slice_size": 2, "rounds": 3}
 
 CONFIGURATIONS = {
     "quadrants-in-symbols": ("halves-v0", {"grid": (2, 2), "flip": True, "vocabulary": 3, "length": 2}),
-    "shuffled": ("halves-v0", {"mode": "shuffled", "topology": "ring", "grid": (1, 4)}),
+    "shuffled-noisy-and-coarse": (
+        "halves-v0",
+        {"mode": "shuffled", "topology": "ring", "grid": (1, 4), "bits": 4, "bound": 1.0}
+        | {"noise": 0.1, "drop": 0.3},
+    ),
     "oracle-as-published": ("halves-v0", {"oracle": True, "target": "place", "swap": True}),
-    "noisy-and-coarse": ("halves-v0", {"bits": 4, "bound": 1.0, "noise": 0.1, "drop": 0.3}),
     "vector": ("consensus-v0", {"data": "vector", "topology": "random", "delay": 1, "cap": 500}),
-    "choices": ("consensus-v0", {"vocabulary": 5, "choices": True, "cooperation": 1.0}),
-    "priced": ("consensus-v0", {"byte_price": 0.1, "mode": "mute", "view_noise": 0.0, "view_keep": 1.0}),
+    "priced-choices-unheard": (
+        "consensus-v0",
+        {"vocabulary": 5, "choices": True, "cooperation": 1.0, "byte_price": 0.1}
+        | {"mode": "mute", "view_noise": 0.0, "view_keep": 1.0},
+    ),
 }
 
 
