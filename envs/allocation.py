@@ -122,7 +122,7 @@ from torch.nn import functional as F
 from ..learners import learner_keys, softmax
 from . import ledger, rng
 from .classroom import prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .exam import Exam, distributions, progress_reward
 from .mixing import Mixing
 from .reader import Given, make_reader
@@ -193,8 +193,7 @@ class Allocation(World):
             autoreset=autoreset,
             validate=validate,
         )
-        if spending not in SPENDINGS:
-            raise unknown("spending", str(spending), SPENDINGS)
+        one_of("spending", spending, SPENDINGS)
         self.spending, self.see = spending, see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)

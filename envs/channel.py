@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import ledger, rng
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .validation import real, whole
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
@@ -151,19 +151,21 @@ class Channel(RoomSettings):
         real("noise", self.noise, 0)
         if self.cap is not None:
             real("cap (bytes per agent and step)", self.cap, 0)
-        if isinstance(self.liar_kinds, str) or not self.liar_kinds:
+        if (
+            isinstance(self.liar_kinds, str)
+            or not isinstance(self.liar_kinds, Sequence)
+            or not self.liar_kinds
+        ):
             raise ConfigError(f"liar_kinds must be a list of kinds, got {self.liar_kinds!r}")
         for kind in self.liar_kinds:
-            if kind not in LIAR_KINDS:
-                raise unknown("kind of liar", str(kind), LIAR_KINDS)
+            one_of("kind of liar", kind, LIAR_KINDS)
         if not isinstance(self.mode, (str, Sequence)):
             raise ConfigError(f"mode must be one word, or one per world, got {self.mode!r}")
         modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
         if len(modes) != self.num_worlds:
             raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
         for mode in modes:
-            if mode not in MODES:
-                raise unknown("channel mode", str(mode), MODES)
+            one_of("channel mode", mode, MODES)
         codes = torch.tensor([MODES.index(mode) for mode in modes])
         object.__setattr__(self, "_modes", frozenset(modes))
         object.__setattr__(self, "_mode", codes.to(self.device))
@@ -180,8 +182,7 @@ class Channel(RoomSettings):
     def _given_matrix(self) -> Tensor | None:
         """The topology as a matrix, if it is given as one."""
         if isinstance(self.topology, str):
-            if self.topology not in TOPOLOGIES:
-                raise unknown("topology", self.topology, TOPOLOGIES)
+            one_of("topology", self.topology, TOPOLOGIES)
             return None
         n = self.num_agents
         try:
@@ -202,11 +203,11 @@ class Channel(RoomSettings):
         """
         if self.delay >= horizon:
             raise ConfigError(
-                f"feedback {self.delay} steps late never arrives within {horizon}: lower delay or raise horizon"
+                f"what comes {self.delay} steps late never arrives within {horizon}: lower delay or lengthen episodes"
             )
         if self.liars and set(self.liar_kinds) - {"none"} == {"sleeper"} and self.wake >= horizon:
             raise ConfigError(
-                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or raise horizon"
+                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or lengthen episodes"
             )
 
     def _is(self, topology: str) -> bool:

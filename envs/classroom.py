@@ -119,7 +119,7 @@ from torch import Tensor
 
 from . import ledger, rng
 from .channel import Channel, DelayLine, Delivery, RoomSettings
-from .errors import unknown
+from .errors import one_of
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
@@ -197,8 +197,7 @@ class Classroom(World):
             alpha=alpha,
         )
         self.private = share != "shared"
-        if public_order not in UNLIMITED_ORDERS:
-            raise unknown("public_order", public_order, UNLIMITED_ORDERS)
+        one_of("public_order", public_order, UNLIMITED_ORDERS)
         self.public_schedule = Schedule(
             self.dataset.stream,
             self.num_agents,

@@ -82,7 +82,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
 from .validation import afford, flag, whole
@@ -115,8 +115,7 @@ class Halves(MessageWorld):
         rows, columns = _grid(grid)
         afford(1, parts=rows * columns, parts_of_others=rows * columns)
         super().__init__(agents=rows * columns, **others)
-        if target not in TARGETS:
-            raise unknown("target", str(target), TARGETS)
+        one_of("target", target, TARGETS)
         self.grid, self.target = (rows, columns), target
         self.rotate, self.flip, self.swap = flag("rotate", rotate), flag("flip", flip), flag("swap", swap)
         self.dataset = load_dataset(data, data_dir=data_dir).to(self.device)

@@ -84,7 +84,7 @@ from torch import Tensor
 
 from ..learners import Lesson, learner_keys, make_networks, make_optimiser, make_population, softmax, teach
 from .classroom import Classroom, prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .listening import FORMS, Heard, Seen
 from .society import Society
 from .sources import FEATURES, OWN_FEATURES, Sources
@@ -354,8 +354,7 @@ class HostedSociety(HostedClassroom, Society):
 
 
 def _form_name(actions: str, discrete_actions: bool) -> str:
-    if actions not in FORMS:
-        raise unknown("form of actions", str(actions), FORMS)
+    one_of("form of actions", actions, FORMS)
     if discrete_actions and actions not in ("listen", "discrete"):
         raise ConfigError(
             f"discrete_actions=True means actions='discrete', not {actions!r}: give one of them"

@@ -94,7 +94,7 @@ from torch.nn import functional as F
 
 from . import rng
 from .answers import Classes, expected_right
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .messages import MessageWorld
 from .validation import LAST_SEED, afford, real, whole
 from .weights import Weights
@@ -197,8 +197,7 @@ class Referential(MessageWorld):
             length=(1 if vocabulary is None else len(self.sizes)) if length is None else length,
             **others,
         )
-        if game not in GAMES:
-            raise unknown("game", str(game), GAMES)
+        one_of("game", game, GAMES)
         self.game = game
         self.answers: Classes | Attributes = Attributes(self.sizes)
         self.candidates = 1

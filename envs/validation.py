@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, ConfigError, unknown
+from .errors import ActionError, ConfigError, one_of
 from .weights import ROUNDING, Weights
 
 MOST = 2**31 - 1
@@ -51,6 +51,17 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     if high is None and int(value) > MOST:
         raise ConfigError(f"{name} must be {MOST:,} at most: give a smaller number")
     return int(value)
+
+
+def widths(name: str, value: Any) -> tuple[int, ...]:
+    """The argument as widths of hidden layers, if it is a sequence of whole numbers of at least 1.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(f"{name} must be a list of widths, got {value!r}")
+    return tuple(whole(f"each width in {name}", width, 1) for width in value)
 
 
 def afford(worlds: int, **factors: int) -> None:
@@ -124,8 +135,7 @@ def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("do
     if not isinstance(options, Mapping):
         raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {options!r}")
     for name in options:
-        if name not in known:
-            raise unknown("reset option", str(name), known)
+        one_of("reset option", name, known)
     return dict(options)
 
 

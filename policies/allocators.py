@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ..envs import rng
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, one_of
 from ..envs.validation import real, whole
 from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
@@ -114,8 +114,7 @@ class Router(Allocator):
             raise ConfigError(
                 f"a router's scorers see the same: see must be 'coarse' or 'pixels', got {see!r}"
             )
-        if reader not in READERS:
-            raise unknown("reader", str(reader), READERS)
+        one_of("reader", reader, READERS)
         self.reader = reader
         self.make_optimiser = make_optimiser("adam", lr=lr)
         self.world_kwargs = {"see": see}

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, unknown_argument
 from ..envs.registration import arguments_of
-from ..envs.validation import real, whole
+from ..envs.validation import real, widths
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
@@ -54,7 +54,7 @@ class Students(Policy):
         if distill_scale is not None:
             real("distill_scale", distill_scale, 0)
         self.protocol = protocol
-        self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
+        self.hidden = widths("hidden", hidden)
         self.dropout, self.lr = dropout, lr
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
@@ -213,16 +213,21 @@ def _one_at_most(mask: Tensor) -> bool:
     return mask.device.type == "cpu" and bool((mask.sum(-1) <= 1).all())
 
 
-def students(protocol: type[Protocol], **kwargs: Any) -> Students:
+def students(name: str, protocol: type[Protocol], /, **kwargs: Any) -> Students:
     """Students under a protocol, with the arguments of both in one dict.
 
+    Args:
+        name: Of this policy.
+        protocol: Its class.
+        **kwargs: Arguments.
+
     Raises:
-        UnknownName: An argument of neither; lists the near ones.
+        UnknownArgument: An argument of neither; lists the near ones.
     """
     of_protocol = set(arguments_of(protocol)[0])
     of_students = set(arguments_of(Students)[0]) - {"protocol"}
-    for name in kwargs:
-        if name not in of_protocol | of_students:
-            raise unknown("policy argument", name, of_protocol | of_students)
-    chosen = {name: kwargs.pop(name) for name in list(kwargs) if name in of_protocol}
+    for argument in kwargs:
+        if argument not in of_protocol | of_students:
+            raise unknown_argument(f"policy {name}", argument, of_protocol | of_students)
+    chosen = {argument: kwargs.pop(argument) for argument in list(kwargs) if argument in of_protocol}
     return Students(protocol(**chosen), **kwargs)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, one_of
 from ..envs.registration import enter
 
 
@@ -76,8 +76,10 @@ def register_scenario(scenario: Scenario) -> None:
     """Add a scenario.
 
     Raises:
-        ConfigError: Its name stands for another one; to register the same again does nothing.
+        ConfigError: Its name stands for another one (to register the same again does nothing), or it is no scenario.
     """
+    if not isinstance(scenario, Scenario):
+        raise ConfigError(f"a Scenario is what can be registered as one, got {scenario!r}")
     refusal = f"scenario {scenario.name!r} is registered already: choose another name"
     enter(registry, scenario.name, scenario, refusal)
 
@@ -87,7 +89,6 @@ def get_scenario(name: str) -> Scenario:
 
     Raises:
         UnknownName: Lists the near ones.
+        ConfigError: The name is no text.
     """
-    if name not in registry:
-        raise unknown("scenario", name, registry)
-    return registry[name]
+    return registry[one_of("scenario", name, registry)]

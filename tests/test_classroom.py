@@ -334,7 +334,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         (
             {"delay": 10, "horizon": 10},
             ConfigError,
-            "10 steps late never arrives within 10: lower delay or raise",
+            "10 steps late never arrives within 10: lower delay or lengthen episodes",
         ),
         (
             {"liars": 1, "liar_kinds": ["sleeper"], "wake": 10, "horizon": 10},

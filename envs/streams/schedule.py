@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from .. import rng
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, one_of
 from ..validation import real, whole
 from .dataset import Split
 
@@ -84,10 +84,8 @@ class Schedule:
     name: str = "stream"
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise unknown("order", self.order, ORDERS)
-        if self.share not in SHARES:
-            raise unknown("share", self.share, SHARES)
+        one_of("order", self.order, ORDERS)
+        one_of("share", self.share, SHARES)
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if name != "expert_classes" or self.expert_classes is not None:
                 whole(name, getattr(self, name), 1, self.classes)
@@ -258,7 +256,7 @@ class Schedule:
         return torch.ones(worlds, self.slots, self.classes, dtype=torch.int64, device=device)
 
     def _masked(self, skew: Tensor, on: Tensor) -> Tensor:
-        """Weights of the classes that are ``on`` (bool ``[W, 1, C]``), of which some are above 0: int64 ``[W, A, C]``."""
+        """Whole-number weights ``[W, A, C]``, some above 0, of the classes that are ``on`` (bool ``[W, 1, C]``)."""
         if self.share == "dirichlet":  # weights given that the class is on are a Dirichlet of these classes
             return self._levels(skew.masked_fill(~on, -torch.inf))
         masked = skew * on

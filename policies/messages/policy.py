@@ -95,7 +95,7 @@ class MessagePolicy(Policy):
         self.about: dict[str, Any] = {}
         self._weights: Mapping[str, Tensor] | None = None
         if weights is not None:
-            about, self._weights = read(weights, FORMAT)
+            about, self._weights = read(str(weights), FORMAT)
             self.about = dict(about)
 
     @abstractmethod

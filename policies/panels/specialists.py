@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ...envs import rng
-from ...envs.errors import ConfigError, unknown, unknown_argument
+from ...envs.errors import ConfigError, one_of, unknown_argument
 from ...envs.mixing import Mixing
-from ...envs.validation import whole
+from ...envs.validation import whole, widths
 from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
@@ -55,11 +55,8 @@ class Specialists(Policy):
         preset: str | None = None,
         **options: Any,
     ) -> None:
-        if system not in PANELS:
-            raise unknown("collective", str(system), PANELS)
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
-        self.system, self.hidden = system, tuple(whole("each width in hidden", width, 1) for width in hidden)
+        one_of("collective", system, PANELS)
+        self.system, self.hidden = system, widths("hidden", hidden)
         self.make_optimiser = make_optimiser(optimiser, lr=lr)
         allowed = set(inspect.signature(PANELS[system]).parameters) - {"specialists", "sizes", "key"}
         for name in options:
@@ -207,8 +204,7 @@ class Specialists(Policy):
 
 def _preset(system: str, name: str) -> Mapping[str, Any]:
     """What a preset says of a panel."""
-    if name != "as_published":
-        raise unknown("preset of a collective", str(name), ("as_published",))
+    one_of("preset of a collective", name, ("as_published",))
     if system not in AS_PUBLISHED:
         raise ConfigError(
             f"policy {system} does what its document does without a preset (these differ: "
