@@ -341,7 +341,7 @@ class Allocation(World):
 
     def sound(self) -> Tensor:
         """Whether the reader, whom all scorers serve, is finite, bool ``[W, N]``."""
-        return self._state["sound"][:, None].expand(-1, self.num_agents)
+        return self._begun()["sound"][:, None].expand(-1, self.num_agents)
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
         """A single-pass stream has been dealt out, or the reader is no longer finite.

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -305,25 +306,21 @@ class Channel(RoomSettings):
         """The ring lattice, some of whose N·degree/2 edges have another far end: one that the agent had no edge to.
 
         Watts & Strogatz, "Collective dynamics of 'small-world' networks" (Nature 393, 1998): one edge after the
-        other, so that no two coincide; an agent that has an edge to everyone keeps its own.
+        other, so that no two coincide; an agent that has an edge to everyone keeps its own. On the host: each edge
+        hangs on those before.
         """
-        n, half = self.num_agents, self.degree // 2
-        edges = self._lattice(self.degree).repeat(self.num_worlds, 1, 1)
-        edges.diagonal(dim1=1, dim2=2).fill_(True)  # so that nobody is free to itself
-        world = torch.arange(self.num_worlds, device=self.device)
-        for gap in range(1, half + 1):
-            for agent in range(n):
-                place = (slice(None), agent, gap - 1)
-                free = ~edges[:, agent]  # [W, N]
-                count = free.sum(-1)
-                which = rng.integers(draws["channel/target"][place], count.clamp_min(1))
-                moved = (rng.uniform(draws["channel/rewire"][place]) < self.rewire) & (count > 0)
-                old = (agent + gap) % n
-                new = torch.where(moved, ((free.cumsum(-1) > which[:, None]) & free).long().argmax(-1), old)
-                for one, other in ((agent, old), (old, agent)):
-                    edges[:, one, other] = ~moved
-                edges[world, agent, new] = edges[world, new, agent] = True
-        return edges
+        edges = self._lattice(self.degree).cpu().repeat(self.num_worlds, 1, 1).numpy()  # oneself among them
+        moved = (rng.uniform(draws["channel/rewire"]) < self.rewire).cpu().numpy()  # [W, N, degree/2]
+        target = draws["channel/target"].cpu().numpy().view(np.uint64) >> np.uint64(32)
+        for world, gap, agent in np.argwhere(moved.transpose(0, 2, 1)).tolist():
+            of_world = edges[world]
+            free = (~of_world[agent]).nonzero()[0]
+            if len(free):
+                old = (agent + gap + 1) % self.num_agents
+                new = free[int(target[world, agent, gap]) * len(free) >> 32]
+                of_world[agent, old] = of_world[old, agent] = False
+                of_world[agent, new] = of_world[new, agent] = True
+        return torch.from_numpy(edges).to(self.device)
 
     # ---- one step -----------------------------------------------------------------------------------
 

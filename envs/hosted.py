@@ -319,7 +319,8 @@ class HostedClassroom(Classroom):
 
     def sound(self) -> Tensor:
         """Whose parameters and last published beliefs are finite, bool ``[W, N]``."""
-        return self.population.finite() & self._state["sound"]
+        sound = self._begun()["sound"]
+        return self.population.finite() & sound
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the observations of all, one after the other."""
