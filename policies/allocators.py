@@ -28,7 +28,7 @@ from .collective import Experts, RelevanceRouter, allocate
 from .collective.dispatch import grouped
 from .collective.routing import dense_weights
 from .copies import Copies
-from .policy import Policy
+from .policy import MadeInReset, Policy
 
 
 class Allocator(Policy):
@@ -99,6 +99,8 @@ class Router(Allocator):
         reader: The policy's own: "mlp" knows the tokens' places, "set" does not. Best the kind that the world has.
     """
 
+    copies = MadeInReset[Copies]()
+
     def __init__(
         self,
         hidden: int = 32,
@@ -149,13 +151,13 @@ class Router(Allocator):
 
     def learn(self, obs: TensorDict, worlds: Tensor) -> None:
         """One step on the labelled slice."""
-        labels = obs["fb_labels"][:, 0].clone()
+        copies, labels = self.copies, obs["fb_labels"][:, 0].clone()
         told = (labels >= 0).any(-1) & worlds
         if none(told):
             return
         tokens = obs["fb_tokens"][:, 0].clone()
         key = rng.fold(self.world.keys ^ rng.purpose_id("policy/draw"), self.world.steps)
-        self.copies.learn(lambda net: cast(Glimpsers, net).loss(tokens, labels, key), told)
+        copies.learn(lambda net: cast(Glimpsers, net).loss(tokens, labels, key), told)
 
     def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As in :meth:`Allocator.rate`."""

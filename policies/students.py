@@ -15,7 +15,7 @@ from ..envs.validation import real, widths
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
-from .policy import Policy
+from .policy import MadeInReset, Policy
 from .protocols import Protocol
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -35,7 +35,12 @@ class Students(Policy):
         temperature: T, of published beliefs and of the imitating student.
         distill_scale: Factor of the distillation loss; None is T².
         always_dropout: Never switch dropout off: published beliefs and exam answers have it too.
+
+    Attributes:
+        population: The networks.
     """
+
+    population = MadeInReset[Population]()
 
     def __init__(
         self,
@@ -110,13 +115,14 @@ class Students(Policy):
 
     def _learn(self, obs: TensorDict, allowed: Tensor) -> None:
         """One step for every student that has a lesson and is ``allowed`` (bool ``[W, N]``)."""
+        population = self.population
         lesson = self.protocol.lesson(obs)
         shared = (obs["fb_slice"][:, 0] if not self._private else obs["fb_slice"]).flatten(
             -self._input_dims()
         )
         about = obs["fb_public"].flatten(-self._input_dims()) if self._private else None
         losses = teach(
-            self.population,
+            population,
             lesson,
             inputs=shared,
             labels=obs["fb_labels"],
@@ -178,6 +184,7 @@ class Students(Policy):
 
     def title(self) -> Tensor | None:
         """The protocol's title holder, if it has one."""
+        _ = self.population  # made together with what a protocol remembers
         return self.protocol.title()
 
     def sound(self) -> Tensor:

@@ -41,9 +41,9 @@ class BiddingPolicy(Policy):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bid for the slice and for the exam."""
+        world = self.world
         bids = self.bids(obs["samples"], obs)
         answers_bids = self.bids(obs["answers_samples"], obs)
-        world = self.world
         batch = (world.num_worlds, world.num_agents)
         silent = {
             key: torch.zeros(*batch, *(space.shape or ()), device=bids.device)

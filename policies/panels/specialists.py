@@ -25,7 +25,7 @@ from ...learners import make_optimiser
 from ...learners.lesson import none
 from ..collective import aggregation
 from ..copies import Copies
-from ..policy import Policy
+from ..policy import MadeInReset, Policy
 from . import AS_PUBLISHED, PANELS
 from .layers import AnyPanel
 
@@ -44,6 +44,8 @@ class Specialists(Policy):
             :data:`~studyhall.policies.panels.AS_PUBLISHED` options.
         **options: Arguments of the panel; they win over the preset.
     """
+
+    copies = MadeInReset[Copies]()
 
     def __init__(
         self,
@@ -142,7 +144,7 @@ class Specialists(Policy):
 
     def _learn(self, obs: TensorDict, worlds: Tensor) -> None:
         """One step in ``worlds`` (bool ``[W]``) for every specialist who was told labels."""
-        labels = obs["fb_labels"].clone()
+        copies, labels = self.copies, obs["fb_labels"].clone()
         told = (labels >= 0).any(-1) & worlds[:, None]
         if none(told):
             return
@@ -150,7 +152,7 @@ class Specialists(Policy):
         known = labels if self._private else labels.amax(1, keepdim=True).expand_as(labels)
         key = rng.fold(self.world.keys ^ rng.purpose_id("policy/noise"), self.world.steps)
         seen = self._seen(obs["fb_slice"])
-        self.copies.learn(lambda panel: panel.loss(seen, known, key), told)  # type: ignore[operator]
+        copies.learn(lambda panel: panel.loss(seen, known, key), told)  # type: ignore[operator]
 
     def _seen(self, x: Tensor) -> Tensor:
         """Inputs ``[W, N, R, D…]`` as panels take them, flat: ``[W, R, D]`` where all see the same."""
