@@ -61,7 +61,7 @@ def test_who_acts_too_early_or_loads_something_else_reads_one_line(name):
     assert name == "ink" or says in refusal(unbound.act, obs)  # which needs no world
     every = torch.ones(1, dtype=torch.bool)
     for asked, line in ((unbound, says), (policy, "has not begun: call reset() after world.reset()")):
-        calls = [(asked.act, obs), (asked.end, obs, every), (asked.reset, every), (asked.load_state_dict, {})]
+        calls = [(asked.act, obs), (asked.end, obs, every), (asked.reset, every)]
         calls += [(asked.state_dict,), (asked.title,), (asked.sound,)]
         if isinstance(asked, (Students, Specialists, ScorerPolicy)):
             calls.append((asked.predict, torch.zeros(3, 1, 8, 8)))
