@@ -228,9 +228,10 @@ class Allocation(World):
         """Spaces and draws."""
         n, t = self.num_agents, self.tokens.count
         features = self.glimpses.features
-        for samples in ({"slice_size": rows}, {"exam_size": exam_size}):
-            afford(self.num_worlds, agents=n, **samples, tokens=t, features=features)
-        afford(self.num_worlds, agents=n, exam_size=exam_size, tokens=t, without_each=n)
+        for name, size in (("slice_size", rows), ("exam_size", exam_size)):
+            samples = {name: size, "tokens": t, "features": features}
+            afford(self.num_worlds, f"agents or {name}", agents=n, **samples)
+        afford(self.num_worlds, "agents or exam_size", agents=n, exam_size=exam_size, tokens=t, others=n)
         glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
         self.observation_space = spaces.Dict(
             {

@@ -212,14 +212,16 @@ class Classroom(World):
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
         sample = math.prod(self.dataset.shape)
-        for rows in ({"slice_size": slice_size}, {"exam_size": exam_size}):
-            afford(self.num_worlds, agents=self.num_agents, **rows, sample=sample)
+        for name, rows in (("slice_size", slice_size), ("exam_size", exam_size)):
+            afford(
+                self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: rows}, sample=sample
+            )
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
         self.channel = Channel(self.num_agents, num_worlds, device=self.device, **channel)
         self.channel.check_times(self.horizon)
         told = {"agents": self.num_agents, "slice_size": slice_size, "classes": self.dataset.num_classes}
-        afford(self.num_worlds, **told, senders=self.num_agents)
-        afford(self.num_worlds, **told, delay=self.channel.delay)
+        afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
+        afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
         self._declare(slice_size, exam_size)
 

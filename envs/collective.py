@@ -157,7 +157,7 @@ class Collective(Classroom):
             "exam_size": self.exam.size,
             "classes": self.dataset.num_classes,
         }
-        afford(self.num_worlds, **answered, without_each=self.num_agents)
+        afford(self.num_worlds, "agents or exam_size", **answered, others=self.num_agents)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self._alone = self.channel.unheard
 

@@ -113,7 +113,7 @@ class Halves(MessageWorld):
         **others: Any,
     ) -> None:
         rows, columns = _grid(grid)
-        afford(1, parts=rows * columns, parts_of_others=rows * columns)
+        afford(1, "grid", parts=rows * columns, others=rows * columns)
         super().__init__(agents=rows * columns, **others)
         one_of("target", target, TARGETS)
         self.grid, self.target = (rows, columns), target
@@ -129,7 +129,9 @@ class Halves(MessageWorld):
                 f"the pictures of {self.dataset.name} have a part that is always the same: cut otherwise"
             )
         sample = math.prod(self.picture_shape)
-        afford(self.num_worlds, agents=self.num_agents, slice_size=self.rows, pixels=sample)
+        afford(
+            self.num_worlds, "grid or slice_size", agents=self.num_agents, slice_size=self.rows, pixels=sample
+        )
         shape = (self.rows, *self.part_shape)
         deals: dict[str, tuple[int, ...]] = {"slice": (self.rows,)}
         if rotate:

@@ -129,8 +129,16 @@ class MessageWorld(World):
         shape = dict(
             zip(("length", "vocabulary") if vocabulary else ("width",), self.wire.shape, strict=True)
         )
-        afford(num_worlds, agents=agents, senders=agents, slice_size=slice_size, **shape)
-        afford(num_worlds, senders=agents, slice_size=slice_size, delay=settings.delay, **shape)
+        lower = f"the number of agents, slice_size, {' or '.join(shape)}"
+        afford(num_worlds, lower, agents=agents, senders=agents, slice_size=slice_size, **shape)
+        afford(
+            num_worlds,
+            f"delay, {lower}",
+            senders=agents,
+            slice_size=slice_size,
+            delay=settings.delay,
+            **shape,
+        )
         self.line = DelayLine(settings.delay)
         self._others = Sources(agents).index(self.device)  # [N, S]
 

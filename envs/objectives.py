@@ -177,7 +177,7 @@ class Function(Objective):
             one_of("objective", name, [*FUNCTIONS, "network"])
         self.dimensions = whole("dimensions", dimensions, 2 if "rosenbrock" in self.names else 1)
         if rotated:
-            afford(1, rows_of_a_rotation=self.dimensions, dimensions=self.dimensions)
+            afford(1, "dimensions", rows=self.dimensions, columns=self.dimensions)
         self.shifted, self.rotated = shifted, rotated
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:

@@ -187,7 +187,7 @@ class Referential(MessageWorld):
         **others: Any,
     ) -> None:
         agents = whole("agents", agents, 2)
-        afford(1, agents=agents, peers=agents)
+        afford(1, "agents", agents=agents, peers=agents)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(
@@ -217,8 +217,9 @@ class Referential(MessageWorld):
         }
         self._check_splits()
         shape = (self.rows, self.candidates, sum(self.sizes))
-        seen = dict(zip(("slice_size", "candidates", "attribute_values"), shape, strict=True))
-        afford(self.num_worlds, agents=self.num_agents, **seen)
+        seen = dict(zip(("slice_size", "candidates", "values"), shape, strict=True))
+        lower = "agents, slice_size, candidates or attributes"
+        afford(self.num_worlds, lower, agents=self.num_agents, **seen)
         deals: dict[str, tuple[int, ...]] = {"target": (self.rows,)}
         if self.candidates > 1:
             deals["distractors"] = (self.rows, self.candidates - 1)

@@ -206,9 +206,10 @@ class SwarmWorld(World):
     def _declare(self) -> None:
         """Spaces and draws."""
         n, d = self.num_agents, self.objective.dimensions
-        afford(self.num_worlds, agents=n, dimensions=d)
+        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d)
         if isinstance(self.objective, NetworkLoss) and self.objective.rows:
-            afford(self.num_worlds, slice_size=self.objective.rows, agents=n, units=max(self.objective.sizes))
+            sizes = {"slice_size": self.objective.rows, "agents": n, "units": max(self.objective.sizes)}
+            afford(self.num_worlds, "slice_size, agents or hidden", **sizes)
         observed: dict[str, spaces.Space] = {}
         acted: dict[str, spaces.Space] = {}
         draws = self.objective.step_draws() | self.channel.step_draws(1, 1)

@@ -64,12 +64,13 @@ def widths(name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole(f"each width in {name}", width, 1) for width in value)
 
 
-def afford(worlds: int, **factors: int) -> None:
+def afford(worlds: int, lower: str, **factors: int) -> None:
     """Refuse sizes that take memory out of all proportion, before any is taken.
 
     Args:
         worlds: W.
-        **factors: What is multiplied to the size of one world's tensor, by the names of the arguments.
+        lower: What to lower so that one world takes less, e.g. ``"agents or slice_size"``.
+        **factors: What is multiplied to the size of one world's tensor.
 
     Raises:
         ConfigError: It would hold more than :data:`MOST_NUMBERS`, or more than :data:`MOST_OF_A_BATCH` with those of
@@ -81,10 +82,10 @@ def afford(worlds: int, **factors: int) -> None:
     most, of = MOST_NUMBERS, "world"
     if size <= MOST_NUMBERS:
         factors, size = {"num_worlds": worlds, **factors}, size * worlds
-        most, of = MOST_OF_A_BATCH, "batch"
+        most, of, lower = MOST_OF_A_BATCH, "batch", "num_worlds"
     product = " × ".join(f"{name} {factor:,}" for name, factor in factors.items())
     raise ConfigError(
-        f"{product} would be {size:.1e} numbers, more than the {most:,} of the greatest {of}: lower one of these"
+        f"{product} would be {size:.1e} numbers, more than the {most:,} of the greatest {of}: lower {lower}"
     )
 
 

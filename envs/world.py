@@ -131,7 +131,7 @@ class World(ABC):
         self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
-        afford(self.num_worlds, agents=self.num_agents, peers=self.num_agents)
+        afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
         self.device = find_device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]

@@ -195,7 +195,7 @@ class MiniCoMo(nn.Module):
         sizes = {"view_size": view_size, "answer_size": answer_size, "message_size": message_size}
         for name, value in (counts | sizes | {"width": width, "hidden": hidden}).items():
             whole(name, value, 1, MOST_LAYERS if name == "layers" else None)
-        afford(1, agents=agents, tokens=tokens, width=width)
+        afford(1, "tokens or width", agents=agents, tokens=tokens, width=width)
         if width % heads:
             raise ConfigError(f"heads must divide width: {heads} do not divide {width}")
         self.agents = agents
