@@ -220,6 +220,7 @@ class Allocation(World):
         )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
+        self.exam.check_times(self.horizon)
         options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
         self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
         self._declare(slice_size, exam_size)

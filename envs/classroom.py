@@ -83,7 +83,7 @@ Per world: `calls`.
 | `horizon` | 400 | steps of an episode |
 | `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental" (`streams/schedule.py`) |
 | `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
-| `topic_steps`, `topic_classes` | 20, 2 | of topical order |
+| `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
 | `task_classes` | 2 | of class-incremental order |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
 | `public_order` | "iid" | order of the public slices, where slices are private |
@@ -98,8 +98,8 @@ Per world: `calls`.
 | `mode` | "open" | "open", "mute", "shuffled", "isolated"; or one per world, as controls |
 | `byte_price`, `label_price` | 0, 0 | reward per KiB sent and per label received |
 | `reward_scale`, `cooperation` | 10, 0 | see Rewards |
-| `exam_every` | 1 | steps between two days on which answers count; between them there is no progress |
-| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards |
+| `exam_every` | 1 | steps between days on which answers count, below the horizon; no progress on others |
+| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards (any number) |
 | `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
 
@@ -211,6 +211,7 @@ class Classroom(World):
         )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
+        self.exam.check_times(self.horizon)
         sample = math.prod(self.dataset.shape)
         for name, rows in (("slice_size", slice_size), ("exam_size", exam_size)):
             afford(

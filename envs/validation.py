@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -92,16 +93,26 @@ def afford(worlds: int, lower: str, **factors: int) -> None:
 def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     """The argument as a float, if it is a number in ``[low, high]``; of magnitude 1e18 at most without a ``high``.
 
-    Learning rates take ``inf``: a learner that they spoil is seen, and ends its world.
+    Raises:
+        ConfigError: It is not.
+    """
+    if not _is_number(value) or not _within(value, low, high):
+        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+    if high is None and abs(value) > MOST_REAL:
+        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
+    return float(value)
+
+
+def rate(name: str, value: Any) -> float:
+    """The argument as a float, if it is a number above 0.
+
+    Learning rates have no upper limit: a learner that one spoils is seen, and ends its world.
 
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
-    if not number or not _within(value, low, high):
-        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
-    if high is None and abs(value) > MOST_REAL:
-        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
+    if not _is_number(value) or value <= 0:
+        raise ConfigError(f"{name} must be a number above 0, got {value!r}")
     return float(value)
 
 
@@ -116,8 +127,12 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _finite(value: Any) -> bool:
-    return bool(abs(value) < math.inf)  # also of whole numbers that are beyond floats
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number, and no truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    size: Any = abs(value)
+    return bool(size <= sys.float_info.max)  # whole numbers too may be beyond floats
 
 
 def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
@@ -145,7 +160,7 @@ def _within(value: Any, low: float, high: float | None) -> bool:
 
 
 def _range(low: float, high: float | None) -> str:
-    return f"of at least {low}" if high in (None, math.inf) else f"between {low} and {high}"
+    return f"of at least {low}" if high is None else f"between {low} and {high}"
 
 
 def check_actions(

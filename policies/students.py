@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..envs.errors import ConfigError, unknown_argument
 from ..envs.registration import arguments_of
-from ..envs.validation import real, widths
+from ..envs.validation import rate, real, widths
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
@@ -53,14 +53,14 @@ class Students(Policy):
         distill_scale: float | None = None,
         always_dropout: bool = False,
     ) -> None:
-        if real("temperature", temperature, 0) == 0 or real("lr", lr, 0, math.inf) == 0:
-            raise ConfigError(f"temperature and lr must be above 0, got {temperature} and {lr}")
+        if real("temperature", temperature, 0) == 0:
+            raise ConfigError("temperature must be above 0, got 0")
         real("dropout", dropout, 0, 1)
         if distill_scale is not None:
             real("distill_scale", distill_scale, 0)
         self.protocol = protocol
         self.hidden = widths("hidden", hidden)
-        self.dropout, self.lr = dropout, lr
+        self.dropout, self.lr = dropout, rate("lr", lr)
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
         self.always_dropout = always_dropout

@@ -105,6 +105,11 @@ class Rollout:
             autoreset=False,
             **kwargs,
         )
+        if beyond := [step for step in scenario.measure_at if step > self.world.horizon]:
+            raise ConfigError(
+                f"measure_at names step {beyond[0]} of an episode of {self.world.horizon}: leave it out, or make "
+                "episodes longer"
+            )
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..envs.errors import ConfigError, one_of
@@ -66,6 +66,13 @@ class Scenario:
                 raise ConfigError(
                     f"a scenario names its {what}, got {name!r}: register it under a name with {how} first"
                 )
+
+    def within(self, steps: int) -> Scenario:
+        """The same with this horizon: measured within it alone, and with a second exam where that lay beyond."""
+        env = {**self.env_kwargs, "horizon": steps}
+        if env.get("exam_every", 1) >= steps > 1:
+            env["exam_every"] = steps - 1
+        return replace(self, env_kwargs=env, measure_at=tuple(at for at in self.measure_at if at <= steps))
 
 
 registry: dict[str, Scenario] = {}
