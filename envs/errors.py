@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class StudyhallError(Exception):
@@ -51,6 +52,35 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         none is near.
     """
     return UnknownName(f"unknown {kind} {name!r}: {_known(name, known)}")
+
+
+def one_of(kind: str, name: Any, known: Iterable[str]) -> str:
+    """The name, if it is one of the known ones.
+
+    Args:
+        kind: What the name stands for, e.g. ``"data set"``.
+        name: The name asked for.
+        known: The names there are.
+
+    Raises:
+        ConfigError: It is no text.
+        UnknownName: It is not known; see :func:`unknown`.
+    """
+    names = list(known)
+    if text(kind, name, names[0]) not in names:
+        raise unknown(kind, name, names)
+    return name
+
+
+def text(kind: str, name: Any, example: str) -> str:
+    """The name, if it is text.
+
+    Raises:
+        ConfigError: It is not; shows the example.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"{kind} must be text, such as {example!r}, got {name!r}")
+    return name
 
 
 def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgument:

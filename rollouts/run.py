@@ -84,7 +84,7 @@ class Rollout:
         seeds: int | Iterable[int] | None = None,
         device: str = "cpu",
     ) -> None:
-        scenario = get_scenario(scenario) if isinstance(scenario, str) else scenario
+        scenario = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
         self.seeds = scenario.seeds if seeds is None else _seeds(seeds)
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
@@ -105,6 +105,11 @@ class Rollout:
             autoreset=False,
             **kwargs,
         )
+        if beyond := [step for step in scenario.measure_at if step > self.world.horizon]:
+            raise ConfigError(
+                f"measure_at names step {beyond[0]} of an episode of {self.world.horizon}: leave it out, or make "
+                "episodes longer"
+            )
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()

@@ -113,9 +113,11 @@ def customise(
             argument of hosted learners where there are none.
         UnknownName: No such argument; lists the near ones.
     """
+    given = parse_assignments(assignments)
+    if type(horizon := given.get("horizon", steps)) is int:
+        scenario = scenario.within(horizon)
     env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
     name = scenario.policy
-    given = parse_assignments(assignments)
     if "policy" in given:
         name = str(given.pop("policy"))
         policy = policy if name == scenario.policy else {}

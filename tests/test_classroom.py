@@ -324,6 +324,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"byte_price": -1.0}, ConfigError, "byte_price"),
         ({"cooperation": 2}, ConfigError, "cooperation"),
         ({"exam_size": 9999}, ConfigError, "set exam_size"),
+        ({"exam_every": 12}, ConfigError, "exam_every 12 leaves one exam within 12 steps.*lower it below 12"),
         ({"data": "mnits"}, UnknownName, "mnist"),
         ({"data": "mnist", "data_dir": "/no/such/folder"}, DataError, "/no/such/folder"),
         ({"agnets": 3}, UnknownName, "'agents'"),
@@ -334,7 +335,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         (
             {"delay": 10, "horizon": 10},
             ConfigError,
-            "10 steps late never arrives within 10: lower delay or raise",
+            "10 steps late never arrives within 10: lower delay or lengthen episodes",
         ),
         (
             {"liars": 1, "liar_kinds": ["sleeper"], "wake": 10, "horizon": 10},

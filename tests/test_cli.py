@@ -396,7 +396,7 @@ def test_a_hosted_run_resumes(call):
         ("hidden=32", "hidden must be a list (each a whole number), got 32"),
         ("hidden=[0]", "each width in hidden must be a whole number of at least 1"),
         ("lr=high", 'lr must be a number, got "high"'),
-        ("lr=-1", "lr must be a number of at least 0"),
+        ("lr=-1", "lr must be a number above 0"),
         ("optimiser=sdg", "did you mean 'sgd'"),
         ("students=3", "it is called 'agents' here"),
         ("learners=null policy=mutual learner=mlp", "did you mean 'learners'"),

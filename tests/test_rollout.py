@@ -230,6 +230,18 @@ def test_steps_override_the_horizon():
     assert rollout(customise(TINY, steps=30)).steps[-1] == 30
 
 
+def test_a_shortened_run_measures_and_examines_within_its_steps():
+    short = customise(TINY, steps=3)
+    assert short.env_kwargs["exam_every"] == 2
+    assert short.measure_at == ()
+    assert customise(TINY, assignments=["horizon=13"]).measure_at == (12,)
+    assert (rollout(short).metrics["open"]["return"] != np.zeros(2)).any()
+    with pytest.raises(ConfigError, match="exam_every 9 leaves one exam within 3 steps"):
+        rollout(customise(TINY, steps=3, assignments=["exam_every=9"]))
+    with pytest.raises(ConfigError, match="measure_at names step 99 of an episode of 24: leave it out"):
+        Rollout(dataclasses.replace(TINY, measure_at=(99,)))
+
+
 def test_a_stream_dealt_out_ends_the_run():
     scenario = customise(
         TINY, assignments=["order=single_pass", "slice_size=200", "teacher_budget=null"], controls=()
