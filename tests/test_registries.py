@@ -7,13 +7,15 @@ import dataclasses
 import pytest
 
 from studyhall import make_world, registry, spec
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, UnknownArgument
 from studyhall.envs.streams import DATASETS, load_dataset
 from studyhall.envs.streams.hub_sets import HUB_SETS
-from studyhall.policies import make_policy
+from studyhall.policies import make_policy, register_policy
 from studyhall.policies import registry as policies
 from studyhall.policies.files import trained
-from studyhall.rollouts import Rollout
+from studyhall.policies.registration import policy_spec
+from studyhall.rollouts import Rollout, rollout
+from studyhall.scenarios import get_scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
 
 
@@ -37,15 +39,34 @@ def test_every_policy_takes_two_steps_in_a_world_it_fits(name):
         world = make_world(env, num_worlds=2, autoreset=False, validate=True, **kwargs)
         try:
             policy.bind(world)
-            obs = world.reset(seed=0)
-            policy.reset()
-            for _ in range(2):
-                obs = world.step(policy.act(obs)).obs
         except ConfigError as fault:  # not its world, which it says
             refusals.append(f"{env}: {fault}")
             continue
+        obs = world.reset(seed=0)
+        policy.reset()
+        for _ in range(2):
+            obs = world.step(policy.act(obs)).obs
         return
     pytest.fail("; ".join(refusals))
+
+
+@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
+def test_every_policy_answers_an_argument_it_does_not_take_alike(name):
+    with pytest.raises(UnknownArgument, match="got an unexpected keyword argument 'no_such'"):
+        make_policy(name, no_such=1)
+
+
+@pytest.mark.parametrize("look_up", [make_policy, policy_spec, get_scenario, rollout])
+@pytest.mark.parametrize("name", [3, None, ["mutual"], b"mutual"])
+def test_a_name_that_is_no_text_is_one_line(look_up, name):
+    with pytest.raises(ConfigError, match=r"the name of a (policy|scenario) is text, got "):
+        look_up(name)
+
+
+@pytest.mark.parametrize("register", [register_policy, register_scenario])
+def test_what_is_no_spec_is_not_registered(register):
+    with pytest.raises(ConfigError, match=r"what is registered here is a (PolicySpec|Scenario), got 3"):
+        register(3)
 
 
 def embedded(scenario) -> bool:
@@ -72,10 +93,8 @@ def test_every_scenario_names_what_there_is(name):
     make_policy(scenario.policy, **scenario.policy_kwargs)
 
 
-@pytest.mark.parametrize("name", sorted(DATASETS))
+@pytest.mark.parametrize("name", sorted(DATASETS.keys() - HUB_SETS.keys()))
 def test_every_data_set_can_be_asked_for(name):
     """Those of the hub have tests of their own, on small files of their form (tests/data_sets)."""
-    if name in HUB_SETS:
-        return
     found = load_dataset(name)
     assert all(len(part) > 0 for part in (found.stream, found.exam, found.test))

@@ -42,6 +42,7 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         steps=torch.full((len(keys),), step),
         action_space=spaces.Dict(known),
         secrets=lambda: secrets,
+        experts=lambda: secrets["experts"],
     )
 
 
