@@ -18,7 +18,7 @@ from torch import Tensor
 from ..envs import make_world, spec
 from ..envs.errors import ConfigError
 from ..envs.saving import Misfit, check_fits
-from ..envs.validation import whole
+from ..envs.validation import LAST_SEED, whole
 from ..envs.world import TensorDict
 from ..policies import make_policy
 from ..scenarios import Scenario, get_scenario
@@ -360,7 +360,7 @@ def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     """Checked seeds, as Python's numbers."""
     if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
         raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")
-    seeds = tuple(whole("a seed", seed, 0) for seed in (given if isinstance(given, Iterable) else (given,)))
+    seeds = tuple(whole("a seed", seed, 0, LAST_SEED) for seed in (given if isinstance(given, Iterable) else (given,)))
     if not seeds:
         raise ConfigError("a run needs at least one seed")
     if len(set(seeds)) < len(seeds):

@@ -230,7 +230,7 @@ def test_run(call, tmp_path):
     pictures = {"curve.png", "picture.png"}
     assert made == {"config.json", "metrics.parquet", "report.json", "checkpoints", *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
-    assert table.column_names == ["step", "mode", "seed", "student", "exam_accuracy"]
+    assert table.column_names == ["step", "mode", "seed", "agent", "exam_accuracy"]
     assert table.num_rows == 20 * 3 * 2 * 3
     assert set(table["mode"].to_pylist()) == {"open", "mute", "isolated"}
     for name in pictures:
