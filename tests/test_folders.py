@@ -21,6 +21,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import studyhall
 from studyhall.envs.errors import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.files import read, save, trained
@@ -185,6 +186,28 @@ def test_no_file_of_the_current_folder_is_run(tmp_path):
         assert (done.returncode, done.stderr) == (0, ""), start
         assert "classroom-v0" in done.stdout
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("form", ["module", "command"])
+@pytest.mark.parametrize("path", ["{colon}{search}", "{search}{colon}"])
+def test_an_empty_element_of_the_search_path_runs_no_file_of_the_current_folder(tmp_path, form, path):
+    search = path.format(search=Path(studyhall.__file__).parents[1], colon=os.pathsep)
+    for name in ("rich", "typer"):
+        (tmp_path / f"{name}.py").write_text('open("harmed", "w")')
+    script = tmp_path / "bin" / "studyhall"
+    script.parent.mkdir()
+    script.write_text("from studyhall.rollouts.cli import main\nmain()\n")
+    start = ("-m", "studyhall") if form == "module" else (str(script),)
+    done = python(*start, "list", "envs", PYTHONPATH=search)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_the_current_folder_is_searched_where_it_is_named(tmp_path):
+    (tmp_path / "typer.py").write_text('open("mine", "w")')
+    named = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    python("-m", "studyhall", "list", "envs", PYTHONPATH=named)
+    assert (tmp_path / "mine").exists()
 
 
 def test_a_deleted_current_folder_is_one_line(tmp_path, monkeypatch):
