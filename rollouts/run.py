@@ -285,7 +285,8 @@ class Rollout:
             ConfigError: It cannot be written.
         """
         report = {name: getattr(self.report, name) for name in _SAVED}
-        self._checkpoints(folder).write({**self._state(), "report": report})
+        state = {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
+        self._checkpoints(folder).write({**state, "report": report})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -315,9 +316,6 @@ class Rollout:
         if saved:
             self.load(folder)
         return saved
-
-    def _state(self) -> dict[str, Any]:
-        return {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
 
     def _saved_report(self, saved: Any) -> Report:
         if not isinstance(saved, dict) or saved.keys() != set(_SAVED):

@@ -321,7 +321,7 @@ def _take_up(model: OnPolicyAlgorithm, found: Trained, checkpoints: Checkpoints)
         evaluations = check_evaluations(saved.get("evaluations"))
         check_fits(saved.get("seconds"), 0.0, "seconds")
         put_back(model, saved.get("model"))
-    except Misfit as fault:
+    except (Misfit, ConfigError) as fault:
         raise checkpoints.misfit(fault) from fault
     found.evaluations, found.seconds = evaluations, saved["seconds"]
     return True
