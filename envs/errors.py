@@ -7,10 +7,7 @@ Each class is also the built-in exception a caller would expect (``ValueError``,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-_Entry = TypeVar("_Entry")
+from collections.abc import Iterable
 
 
 class StudyhallError(Exception):
@@ -41,45 +38,7 @@ class UnknownArgument(UnknownName, TypeError):  # noqa: N818
     """An argument that a world or policy does not take; see :func:`unknown_argument`."""
 
 
-def lookup(kind: str, name: str, registry: Mapping[str, _Entry]) -> _Entry:
-    """What a registry holds by a name.
-
-    Args:
-        kind: What the name stands for, e.g. ``"data set"``.
-        name: The name asked for.
-        registry: By name.
-
-    Raises:
-        ConfigError: The name is no text.
-        UnknownName: It is not there; lists the near ones.
-    """
-    if require_text(kind, name) not in registry:
-        raise unknown(kind, name, registry)
-    return registry[name]
-
-
-def require_text(kind: str, name: str) -> str:
-    """A name, which must be text.
-
-    Raises:
-        ConfigError: It is something else.
-    """
-    if not isinstance(name, str):
-        raise ConfigError(f"the name of a {kind} is text, got {name!r}")
-    return name
-
-
-def require_spec(kind: type, given: object) -> None:
-    """Check what is to be registered.
-
-    Raises:
-        ConfigError: It is no ``kind``.
-    """
-    if not isinstance(given, kind):
-        raise ConfigError(f"what is registered here is a {kind.__name__}, got {given!r}")
-
-
-def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The exception for a name that is not among the known ones.
 
     Args:
@@ -91,7 +50,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
         An :class:`UnknownName` (to be raised by the caller) that lists the near names, or all of them where
         none is near.
     """
-    return UnknownName(f"unknown {kind} {name!r}: {_known(str(name), known)}")
+    return UnknownName(f"unknown {kind} {name!r}: {_known(name, known)}")
 
 
 def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgument:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, require_spec, require_text, unknown, unknown_argument
+from ..envs.errors import ConfigError, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .own_modules import own_class
@@ -46,9 +46,8 @@ def register_policy(spec: PolicySpec) -> None:
     """Add a policy.
 
     Raises:
-        ConfigError: Its name stands for another one; to register the same again does nothing. Or it is no :class:`PolicySpec`.
+        ConfigError: Its name stands for another one; to register the same again does nothing.
     """
-    require_spec(PolicySpec, spec)
     enter(registry, spec.name, spec, f"policy {spec.name!r} is registered already: choose another name")
 
 
@@ -57,25 +56,19 @@ def policy_spec(name: str) -> PolicySpec:
 
     Raises:
         UnknownName: Lists the near ones.
-        ConfigError: The name is no text.
     """
-    if is_own(name):
-        return PolicySpec(name, name, "a user's own")
     if name in registry:
         return registry[name]
     shipped = trained()
     if name in shipped or is_path(name):
         return PolicySpec(name, "studyhall.policies.saved:saved_policy", "trained", {"source": name})
+    if is_own(name):
+        return PolicySpec(name, name, "a user's own")
     raise unknown("policy", name, [*registry, *shipped])
 
 
 def is_own(name: str) -> bool:
-    """Whether a policy's name is a user's own ``"module:Class"``, which only the user may name, never a file.
-
-    Raises:
-        ConfigError: The name is no text.
-    """
-    require_text("policy", name)
+    """Whether a policy's name is a user's own ``"module:Class"``, which only the user may name, never a file."""
     return name not in registry and name not in trained() and not is_path(name) and ":" in name
 
 
@@ -84,7 +77,7 @@ def policy_factory(name: str) -> Callable[..., Any]:
 
     Raises:
         UnknownName: Lists the near ones.
-        ConfigError: A user's own that cannot be imported, or is no policy; or the name is no text.
+        ConfigError: A user's own that cannot be imported, or is no policy.
     """
     if is_own(name):
         return own_class(name)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError, unknown_argument
+from ..envs.errors import ConfigError, unknown
 from ..envs.registration import arguments_of
 from ..envs.validation import real, whole
 from ..envs.world import TensorDict, World
@@ -217,14 +217,12 @@ def students(protocol: type[Protocol], **kwargs: Any) -> Students:
     """Students under a protocol, with the arguments of both in one dict.
 
     Raises:
-        UnknownArgument: An argument of neither; lists the near ones.
+        UnknownName: An argument of neither; lists the near ones.
     """
     of_protocol = set(arguments_of(protocol)[0])
     of_students = set(arguments_of(Students)[0]) - {"protocol"}
     for name in kwargs:
         if name not in of_protocol | of_students:
-            raise unknown_argument(
-                f"students under {protocol.__name__}", name, of_protocol | of_students
-            )
+            raise unknown("policy argument", name, of_protocol | of_students)
     chosen = {name: kwargs.pop(name) for name in list(kwargs) if name in of_protocol}
     return Students(protocol(**chosen), **kwargs)

@@ -84,7 +84,7 @@ class Rollout:
         seeds: int | Iterable[int] | None = None,
         device: str = "cpu",
     ) -> None:
-        scenario = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
+        scenario = get_scenario(scenario) if isinstance(scenario, str) else scenario
         self.seeds = scenario.seeds if seeds is None else _seeds(seeds)
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, lookup, require_spec
+from ..envs.errors import ConfigError, unknown
 from ..envs.registration import enter
 
 
@@ -76,9 +76,8 @@ def register_scenario(scenario: Scenario) -> None:
     """Add a scenario.
 
     Raises:
-        ConfigError: Its name stands for another one; to register the same again does nothing. Or it is no :class:`Scenario`.
+        ConfigError: Its name stands for another one; to register the same again does nothing.
     """
-    require_spec(Scenario, scenario)
     refusal = f"scenario {scenario.name!r} is registered already: choose another name"
     enter(registry, scenario.name, scenario, refusal)
 
@@ -88,6 +87,7 @@ def get_scenario(name: str) -> Scenario:
 
     Raises:
         UnknownName: Lists the near ones.
-        ConfigError: The name is no text.
     """
-    return lookup("scenario", name, registry)
+    if name not in registry:
+        raise unknown("scenario", name, registry)
+    return registry[name]

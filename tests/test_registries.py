@@ -7,15 +7,13 @@ import dataclasses
 import pytest
 
 from studyhall import make_world, registry, spec
-from studyhall.envs.errors import ConfigError, UnknownArgument
+from studyhall.envs.errors import ConfigError
 from studyhall.envs.streams import DATASETS, load_dataset
 from studyhall.envs.streams.hub_sets import HUB_SETS
-from studyhall.policies import make_policy, register_policy
+from studyhall.policies import make_policy
 from studyhall.policies import registry as policies
 from studyhall.policies.files import trained
-from studyhall.policies.registration import policy_spec
-from studyhall.rollouts import Rollout, rollout
-from studyhall.scenarios import get_scenario, register_scenario
+from studyhall.rollouts import Rollout
 from studyhall.scenarios import registry as scenarios
 
 
@@ -48,25 +46,6 @@ def test_every_policy_takes_two_steps_in_a_world_it_fits(name):
             obs = world.step(policy.act(obs)).obs
         return
     pytest.fail("; ".join(refusals))
-
-
-@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
-def test_every_policy_answers_an_argument_it_does_not_take_alike(name):
-    with pytest.raises(UnknownArgument, match="got an unexpected keyword argument 'no_such'"):
-        make_policy(name, no_such=1)
-
-
-@pytest.mark.parametrize("look_up", [make_policy, policy_spec, get_scenario, rollout])
-@pytest.mark.parametrize("name", [3, None, ["mutual"], b"mutual"])
-def test_a_name_that_is_no_text_is_one_line(look_up, name):
-    with pytest.raises(ConfigError, match=r"the name of a (policy|scenario) is text, got "):
-        look_up(name)
-
-
-@pytest.mark.parametrize("register", [register_policy, register_scenario])
-def test_what_is_no_spec_is_not_registered(register):
-    with pytest.raises(ConfigError, match=r"what is registered here is a (PolicySpec|Scenario), got 3"):
-        register(3)
 
 
 def embedded(scenario) -> bool:
