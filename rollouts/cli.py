@@ -19,7 +19,7 @@ import typer
 
 from ..envs.errors import ConfigError, StudyhallError
 from .interrupts import quit_on_interrupt, raise_on_interrupt
-from .terminal import fit_any_code_page
+from .terminal import fit_any_code_page, warnings_in_one_line
 
 if TYPE_CHECKING:
     from .run import Rollout
@@ -429,7 +429,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     fit_any_code_page()
     try:
-        with quit_on_interrupt():
+        with quit_on_interrupt(), warnings_in_one_line():
             app(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

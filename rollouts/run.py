@@ -358,7 +358,9 @@ def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     """Checked seeds, as Python's numbers."""
     if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
         raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")
-    seeds = tuple(whole("a seed", seed, 0, LAST_SEED) for seed in (given if isinstance(given, Iterable) else (given,)))
+    seeds = tuple(
+        whole("a seed", seed, 0, LAST_SEED) for seed in (given if isinstance(given, Iterable) else (given,))
+    )
     if not seeds:
         raise ConfigError("a run needs at least one seed")
     if len(set(seeds)) < len(seeds):

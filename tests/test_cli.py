@@ -472,6 +472,15 @@ def test_mistakes_are_one_line(call, arguments, words):
     assert words in err
 
 
+def test_a_warning_is_one_line(call):
+    rows = [f"{place},{place % 2},somebody" for place in range(400)]
+    Path("table.csv").write_text("\n".join(["x,label,name", *rows]))
+    arguments = ("run", "classroom-digits", "--steps", "2", "--seeds", "0", "--controls", "none", "--json")
+    code, out, err = call(*arguments, *SMALL, "--set", "data=table.csv")
+    assert (code, err) == (0, "studyhall: table.csv: left out 'name', since no numbers are in them\n")
+    assert json.loads(out)
+
+
 def test_debug_shows_the_traceback(call):
     from studyhall.envs.errors import UnknownName
 

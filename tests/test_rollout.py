@@ -497,7 +497,14 @@ def test_a_scenario_may_be_given_by_its_name(brief):
 
 @pytest.mark.parametrize(
     ("given", "seeds"),
-    [(3, (3,)), (np.int64(3), (3,)), ([0, 2], (0, 2)), (range(3), (0, 1, 2)), (None, (0, 1)), (2**63 - 1, (2**63 - 1,))],
+    [
+        (3, (3,)),
+        (np.int64(3), (3,)),
+        ([0, 2], (0, 2)),
+        (range(3), (0, 1, 2)),
+        (None, (0, 1)),
+        (2**63 - 1, (2**63 - 1,)),
+    ],
 )
 def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
     assert Rollout(brief, seeds=given).seeds == seeds
