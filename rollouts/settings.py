@@ -128,7 +128,9 @@ def customise(
         env = _without_hosting(scenario)
     env |= theirs
     if steps is not None and "horizon" not in spec(scenario.env).arguments(hosted=_hosted(env)):
-        raise ConfigError(f"--steps sets the horizon: {spec(scenario.env).refusal('horizon')}")
+        raise ConfigError(
+            f"{scenario.env} counts rounds: leave out --steps, and give --set rounds=N (an episode has one step more)"
+        )
     if theirs:
         check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:

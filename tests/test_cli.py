@@ -439,6 +439,10 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
         (["run", "classroom-digits", "--set", "teacher_budget=x"], "a whole number or null"),
         (["run", "classroom-digits", "--set", "horizon"], "--set takes KEY=VALUE"),
         (["run", "classroom-digits", "--set", "horizon=3", "--steps", "4"], "leave out --set horizon"),
+        (
+            ["run", "consensus-vector", "--steps", "4"],
+            "consensus-v0 counts rounds: leave out --steps, and give --set rounds=N (an episode has one step more)",
+        ),
         (["run", "classroom-digits", "--set", "num_worlds=3"], "--seeds"),
         (["run", "classroom-digits", "--set", "mode=mute"], "--controls"),
         (["run", "classroom-digits", "--controls", "mut"], "did you mean 'mute'"),
@@ -477,7 +481,7 @@ def test_a_warning_is_one_line(call):
     Path("table.csv").write_text("\n".join(["x,label,name", *rows]))
     arguments = ("run", "classroom-digits", "--steps", "2", "--seeds", "0", "--controls", "none", "--json")
     code, out, err = call(*arguments, *SMALL, "--set", "data=table.csv")
-    assert (code, err) == (0, "studyhall: table.csv: left out 'name', since no numbers are in them\n")
+    assert (code, err) == (0, "studyhall: 'table.csv': left out 'name', since no numbers are in them\n")
     assert json.loads(out)
 
 
