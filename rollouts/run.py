@@ -24,12 +24,11 @@ from ..policies import make_policy
 from ..scenarios import Scenario, get_scenario
 from .checkpoints import Checkpoints
 from .divergence import sound
+from .folders import ANEW
 from .measure import Measured, account, budget_left, findings, kib
 from .names import COUNTED
-from .read_scenario import is_measured
-from .report import Report
+from .report import Report, is_measured
 
-_ANEW = "run the scenario anew"
 _CURVE_POINTS = 200
 _SAVED = (
     "metrics",
@@ -329,7 +328,7 @@ class Rollout:
         scenario = self.scenario
         decides = ("env", "env_kwargs", "policy", "policy_kwargs", "controls", "measure_at")
         configuration = {name: getattr(scenario, name) for name in decides}
-        return Checkpoints(folder, {**configuration, "seeds": self.seeds}, _ANEW)
+        return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 
 def rollout(

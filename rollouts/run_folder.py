@@ -25,11 +25,11 @@ from ..envs.errors import ConfigError, StudyhallError
 from ..envs.files import whole_file
 from ..envs.validation import LAST_SEED, whole
 from ..scenarios import Scenario
-from .folders import new_folder, read_config, read_sealed, write_config, write_sealed
-from .read_scenario import fitting_report, read_scenario
-from .report import Report
+from .folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
+from .read_scenario import read_scenario
+from .report import Report, is_measured
 
-_ANEW = "run the scenario anew"
+_WITHOUT = "remove it; --resume then goes on from the checkpoint"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class RunFolder:
         except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
             raise
         except (KeyError, TypeError) as fault:
-            raise ConfigError(f"{self.path}/config.json is not what a run writes: {_ANEW}") from fault
+            raise ConfigError(f"{self.path}/config.json is not what a run writes: {ANEW['run']}") from fault
         return RunConfig(
             scenario=scenario,
             seeds=tuple(whole("each seed", seed, 0, LAST_SEED) for seed in seeds),
@@ -110,14 +110,17 @@ class RunFolder:
             ConfigError: The file is not as it was written, or not this run's.
         """
         try:
-            found = Report.from_json(read_sealed(self.report_file, f"remove it, and {_ANEW} with --resume"))
+            found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
         except FileNotFoundError:
             return None
         except StudyhallError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise ConfigError(f"{self.report_file} is not what a run writes: {_ANEW}") from fault
-        return fitting_report(found, config.scenario, config.seeds, self.report_file)
+            raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
+        same = found.scenario == config.scenario and found.seeds == config.seeds
+        if not same or not is_measured(dataclasses.replace(found, scenario=config.scenario)):
+            raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
+        return found
 
     def finish(self, report: Report) -> None:
         """Write curves, plot and report; the report last, since it says that the run has ended."""
@@ -153,4 +156,6 @@ def resumed_scenario(folder: Path) -> str:
     try:
         return str(read_config(folder, "training")["scenario"]["name"])
     except (KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder}/config.json is not what a training writes: train anew") from fault
+        raise ConfigError(
+            f"{folder}/config.json is not what a training writes: {ANEW['training']}"
+        ) from fault

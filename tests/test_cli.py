@@ -107,7 +107,7 @@ def test_a_matrix_of_0_and_1_is_a_topology(call):
 
 def test_a_device_that_is_none_says_which_there_are(call):
     code, _, err = call("run", "classroom-digits", "--device", "gpu")
-    assert (code, err) == (2, "studyhall: unknown device 'gpu': use auto, cpu or cuda (cuda:1, …)\n")
+    assert (code, err) == (2, "studyhall: unknown device 'gpu': use 'cpu', or 'cuda' (cuda:1, …) for a GPU\n")
 
 
 def test_version_and_help(call):

@@ -27,7 +27,7 @@ from studyhall.policies import make_policy
 from studyhall.policies.files import read, save, trained
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.checkpoints import Checkpoints, Misfit
-from studyhall.rollouts.folders import new_folder, read_sealed, write_sealed
+from studyhall.rollouts.folders import new_folder, own_folder, read_sealed, write_sealed
 from studyhall.rollouts.read_scenario import read_scenario
 from studyhall.rollouts.run import Rollout
 from studyhall.rollouts.sb3_state import put_back, state_of
@@ -315,6 +315,41 @@ def test_a_folder_in_use_is_refused_while_its_process_lives(call, stopped):
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     assert call("run", "--resume", "run")[0] == 0
+
+
+def test_a_report_is_read_where_nothing_can_be_written(call, ended):
+    """Here: the folder is another process's, whose files are left alone too."""
+    shutil.copytree(ended, "run")
+    Path("run/.studyhall-0.part").touch()
+    with own_folder(Path("run"), "run"):
+        Path("run/.studyhall-1.part").touch()
+        before = contents(Path("run"))
+        code, out, err = call("run", "--resume", "run", "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["metrics"] == json.loads(Path("run/report.json").read_text())["metrics"]
+        assert contents(Path("run")) == before
+
+
+def test_a_damaged_report_can_be_removed(call, ended):
+    shutil.copytree(ended, "run")
+    whole = json.loads(Path("run/report.json").read_text())
+    Path("run/report.json").write_text("{}")
+    said = refused(call, "run", "--resume", "run")
+    assert said.endswith("remove it; --resume then goes on from the checkpoint\n")
+    Path("run/report.json").unlink()
+    code, out, err = call("run", "--resume", "run", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["metrics"] == whole["metrics"]
+
+
+def test_what_cannot_be_written_names_an_option_of_the_command_line_there_alone(call):
+    Path("file").touch()
+    save_to = Path("file/it.zip")
+    with pytest.raises(
+        ConfigError, match=r"^cannot write to file/it\.zip \(Not a directory\): make it writable$"
+    ):
+        save(save_to, {"format": "x"}, {})
+    assert refused(call, "run", *SMALL, "--out", "file/run").endswith("or choose another with --out\n")
 
 
 def test_two_processes_do_not_begin_in_one_folder(tmp_path):
