@@ -131,19 +131,21 @@ def test_a_module_beside_the_folder_is_not_imported(call, stopped):
     assert not Path("harmed").exists()
 
 
-def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path):
+def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path, monkeypatch):
     (tmp_path / "own_mine.py").write_text(OWN)
     (tmp_path / "own_sibling.py").write_text("")
     (tmp_path / "rich.py").write_text('open("harmed", "w")')
     named = ("--set", "policy=own_mine:Mine")
-    run = ("-m", "studyhall", "run")
-    first = python(*run, *SMALL[:7], *named, "--out", "run", "--json")
+    first = python("-m", "studyhall", "run", *SMALL[:7], *named, "--out", "run", "--json")
     assert first.returncode == 0, first.stderr
     Path("run/report.json").unlink()
-    assert "add --set policy=own_mine:Mine" in refused(call, *run[2:], "--resume", "run")
-    again = python(*run, "--resume", "run", *named, "--json")
-    assert again.returncode == 0, again.stderr
-    both = [json.loads(done.stdout.partition("\n")[2])["metrics"] for done in (first, again)]
+    assert "add --set policy=own_mine:Mine" in refused(call, "run", "--resume", "run")
+    search = list(sys.path)
+    code, again, err = call("run", "--resume", "run", *named, "--json")
+    for module in ("own_mine", "own_sibling"):
+        monkeypatch.delitem(sys.modules, module)
+    assert (code, err, sys.path) == (0, "", search)
+    both = [json.loads(told.partition("\n")[2])["metrics"] for told in (first.stdout, again)]
     assert both[0] == both[1]
     assert not Path("harmed").exists()
 

@@ -134,7 +134,7 @@ def test_a_hub_that_answers_is_asked(tmp_path, monkeypatch):
         def do_HEAD(self):
             self.send_error(404)
 
-        do_GET = do_HEAD
+        do_GET = do_HEAD  # noqa: N815  # the name is looked up
 
         def log_message(self, *_):
             pass
