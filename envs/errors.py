@@ -7,6 +7,8 @@ Each class is also the built-in exception a caller would expect (``ValueError``,
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -111,3 +113,20 @@ def _known(name: str, known: Iterable[str]) -> str:
 def plural(noun: str) -> str:
     """Of an agent's name."""
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+class StudyhallWarning(UserWarning):
+    """What a user should know of, said in one line; it is no mistake."""
+
+
+def warn(line: str) -> None:
+    """Warn of something; Python names the place outside this package that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, StudyhallWarning, stacklevel=level)
+
+
+def _is_ours(names: dict[str, object]) -> bool:
+    package = __name__.partition(".")[0]
+    return str(names.get("__name__")).partition(".")[0] == package

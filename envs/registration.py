@@ -89,8 +89,9 @@ class EnvSpec:
             if meant in refused:
                 return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
             if meant in known:
+                longer = " (an episode has one step more)" if meant == "rounds" else ""
                 return UnknownArgument(
-                    f"{self.id} got an unexpected keyword argument {name!r}: it is called {meant!r} here"
+                    f"{self.id} got an unexpected keyword argument {name!r}: it is called {meant!r} here{longer}"
                 )
         return unknown_argument(self.id, name, {*known, *of_hosts})
 

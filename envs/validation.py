@@ -25,8 +25,8 @@ MOST_REAL = 1e18
 MOST_LAYERS = 100
 """Layers of a network that talks."""
 
-LAST_SEED = 2**62
-"""The greatest seed of a policy's own."""
+LAST_SEED = 2**63 - 1
+"""The greatest seed, of worlds and of what has a seed of its own."""
 
 MOST_STEPS = 10_000
 """Gradient steps within one step of a world: time, not memory."""

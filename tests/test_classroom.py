@@ -331,6 +331,7 @@ def test_bad_actions_are_named_and_nothing_moves(fault, text):
         ({"slice_size": 8.5}, ConfigError, "slice_size must be a whole number"),
         ({"reward_scale": float("nan")}, ConfigError, "reward_scale"),
         ({"device": "gpu"}, ConfigError, "unknown device 'gpu': use 'cpu', or 'cuda'"),
+        ({"device": "meta"}, ConfigError, "device 'meta' is not supported: use 'cpu', or 'cuda'"),
         ({"device": "meta"}, ConfigError, "finds no device 'meta'"),
         (
             {"delay": 10, "horizon": 10},

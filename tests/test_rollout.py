@@ -509,7 +509,14 @@ def test_a_scenario_may_be_given_by_its_name(brief):
 
 @pytest.mark.parametrize(
     ("given", "seeds"),
-    [(3, (3,)), (np.int64(3), (3,)), ([0, 2], (0, 2)), (range(3), (0, 1, 2)), (None, (0, 1))],
+    [
+        (3, (3,)),
+        (np.int64(3), (3,)),
+        ([0, 2], (0, 2)),
+        (range(3), (0, 1, 2)),
+        (None, (0, 1)),
+        (2**63 - 1, (2**63 - 1,)),
+    ],
 )
 def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
     assert Rollout(brief, seeds=given).seeds == seeds
@@ -520,6 +527,7 @@ def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
     [
         ((), "at least one seed"),
         (-1, "seed"),
+        (2**63, f"a seed must be a whole number between 0 and {2**63 - 1}"),
         ("0-4", "one whole number or several"),
         (1.5, "one whole number or several"),
         ((1, 1), "name a seed twice"),

@@ -53,6 +53,7 @@ def test_names_from_elsewhere_are_answered_with_the_ones_here(id, hosted):
             if usual in known:
                 assert name in line
                 assert usual in line
+                assert ("an episode has one step more" in line) == (usual == "rounds")
 
 
 def test_every_argument_is_on_the_page_of_its_world():
