@@ -1,9 +1,9 @@
 """What the command line needs before anything else is imported; the package imports this first.
 
-``python -m studyhall`` puts the current folder first on the search path. It is taken off: libraries come from the
-environment, and a file like ``rich.py`` or ``torch.py`` in the current folder is never run in their place. What Python
-itself looks for before this line, the package ``studyhall`` and ``runpy``, it finds in the environment too when started
-with ``-P``; the command ``studyhall`` has no such beginning.
+``python -m studyhall`` puts the current folder first on the search path, and so does an empty element of PYTHONPATH
+(``PYTHONPATH=":/my/modules"``). It is taken off, unless PYTHONPATH names it: libraries come from the environment, and a
+file like ``rich.py`` or ``torch.py`` in the current folder is never run in their place. What Python itself looks for
+before this line, the package ``studyhall`` and ``runpy``, it finds in the environment too when started with ``-P``.
 """
 
 import os
@@ -26,17 +26,19 @@ def _is_command() -> bool:
     return name.removesuffix(".exe") == __package__
 
 
-def _put_nothing_first() -> bool:
-    """Whether Python was told to leave the current folder out (``-P``, ``-I``, ``PYTHONSAFEPATH``)."""
-    return bool(sys.flags.isolated or getattr(sys.flags, "safe_path", False))
+def _leave_out(folder: str) -> None:
+    """Take a folder off the search path, where it stands before the libraries and is not named in PYTHONPATH."""
+    given = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if folder in (os.path.abspath(element) for element in given if element):
+        return
+    first = 1 + len(given)  # what -m puts there, and PYTHONPATH
+    sys.path[:first] = [entry for entry in sys.path[:first] if entry not in ("", folder)]
 
 
-as_module = _is_module_of_python()
-if as_module or _is_command():
+if _is_module_of_python() or _is_command():
     try:
         current = os.getcwd()
     except FileNotFoundError:  # libraries ask for it while they are imported
         print("studyhall: the current folder was deleted: go to another one", file=sys.stderr)
         sys.exit(2)
-    if as_module and not _put_nothing_first() and sys.path[:1] in ([current], [""]):
-        del sys.path[0]
+    _leave_out(current)

@@ -122,7 +122,7 @@ from torch.nn import functional as F
 from ..learners import learner_keys, softmax
 from . import ledger, rng
 from .classroom import prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .exam import Exam, distributions, progress_reward
 from .mixing import Mixing
 from .reader import Given, make_reader
@@ -193,8 +193,7 @@ class Allocation(World):
             autoreset=autoreset,
             validate=validate,
         )
-        if spending not in SPENDINGS:
-            raise unknown("spending", str(spending), SPENDINGS)
+        one_of("spending", spending, SPENDINGS)
         self.spending, self.see = spending, see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
@@ -221,6 +220,7 @@ class Allocation(World):
         )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
+        self.exam.check_times(self.horizon)
         options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
         self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
         self._declare(slice_size, exam_size)
@@ -229,9 +229,10 @@ class Allocation(World):
         """Spaces and draws."""
         n, t = self.num_agents, self.tokens.count
         features = self.glimpses.features
-        for samples in ({"slice_size": rows}, {"exam_size": exam_size}):
-            afford(self.num_worlds, agents=n, **samples, tokens=t, features=features)
-        afford(self.num_worlds, agents=n, exam_size=exam_size, tokens=t, without_each=n)
+        for name, size in (("slice_size", rows), ("exam_size", exam_size)):
+            samples = {name: size, "tokens": t, "features": features}
+            afford(self.num_worlds, f"agents or {name}", agents=n, **samples)
+        afford(self.num_worlds, "agents or exam_size", agents=n, exam_size=exam_size, tokens=t, others=n)
         glimpses = spaces.Box(-np.inf, np.inf, (rows, t, features), np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -342,7 +343,7 @@ class Allocation(World):
 
     def sound(self) -> Tensor:
         """Whether the reader, whom all scorers serve, is finite, bool ``[W, N]``."""
-        return self._state["sound"][:, None].expand(-1, self.num_agents)
+        return self._begun()["sound"][:, None].expand(-1, self.num_agents)
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
         """A single-pass stream has been dealt out, or the reader is no longer finite.

@@ -19,15 +19,17 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         named = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ConfigError(f"unknown device {device!r}: use 'cpu', or 'cuda' for a GPU") from None
+        raise ConfigError(f"unknown device {device!r}: use 'cpu', or 'cuda' (cuda:1, …) for a GPU") from None
+    if named.type not in ("cpu", "cuda"):  # worlds count in int64 and float64, which mps and others lack
+        raise ConfigError(
+            f"device {str(device)!r} is not supported: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"
+        )
     try:
-        found = torch.zeros(1, device=named)
-        found.tolist()  # a "meta" tensor holds nothing
-    except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises for missing devices
+        return torch.zeros(1, device=named).device
+    except (RuntimeError, AssertionError):  # what torch raises for missing devices
         raise ConfigError(
             f"this PyTorch finds no device {str(device)!r} on this machine: try 'cpu'"
         ) from None
-    return found.device
 
 
 def as_seeds(seed: int | Sequence[int] | np.ndarray, worlds: int) -> np.ndarray:

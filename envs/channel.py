@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from . import ledger, rng
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .validation import real, whole
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
@@ -151,19 +152,21 @@ class Channel(RoomSettings):
         real("noise", self.noise, 0)
         if self.cap is not None:
             real("cap (bytes per agent and step)", self.cap, 0)
-        if isinstance(self.liar_kinds, str) or not self.liar_kinds:
+        if (
+            isinstance(self.liar_kinds, str)
+            or not isinstance(self.liar_kinds, Sequence)
+            or not self.liar_kinds
+        ):
             raise ConfigError(f"liar_kinds must be a list of kinds, got {self.liar_kinds!r}")
         for kind in self.liar_kinds:
-            if kind not in LIAR_KINDS:
-                raise unknown("kind of liar", str(kind), LIAR_KINDS)
+            one_of("kind of liar", kind, LIAR_KINDS)
         if not isinstance(self.mode, (str, Sequence)):
             raise ConfigError(f"mode must be one word, or one per world, got {self.mode!r}")
         modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
         if len(modes) != self.num_worlds:
             raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
         for mode in modes:
-            if mode not in MODES:
-                raise unknown("channel mode", str(mode), MODES)
+            one_of("channel mode", mode, MODES)
         codes = torch.tensor([MODES.index(mode) for mode in modes])
         object.__setattr__(self, "_modes", frozenset(modes))
         object.__setattr__(self, "_mode", codes.to(self.device))
@@ -180,8 +183,7 @@ class Channel(RoomSettings):
     def _given_matrix(self) -> Tensor | None:
         """The topology as a matrix, if it is given as one."""
         if isinstance(self.topology, str):
-            if self.topology not in TOPOLOGIES:
-                raise unknown("topology", self.topology, TOPOLOGIES)
+            one_of("topology", self.topology, TOPOLOGIES)
             return None
         n = self.num_agents
         try:
@@ -202,11 +204,11 @@ class Channel(RoomSettings):
         """
         if self.delay >= horizon:
             raise ConfigError(
-                f"feedback {self.delay} steps late never arrives within {horizon}: lower delay or raise horizon"
+                f"what comes {self.delay} steps late never arrives within {horizon}: lower delay or lengthen episodes"
             )
         if self.liars and set(self.liar_kinds) - {"none"} == {"sleeper"} and self.wake >= horizon:
             raise ConfigError(
-                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or raise horizon"
+                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or lengthen episodes"
             )
 
     def _is(self, topology: str) -> bool:
@@ -304,25 +306,21 @@ class Channel(RoomSettings):
         """The ring lattice, some of whose N·degree/2 edges have another far end: one that the agent had no edge to.
 
         Watts & Strogatz, "Collective dynamics of 'small-world' networks" (Nature 393, 1998): one edge after the
-        other, so that no two coincide; an agent that has an edge to everyone keeps its own.
+        other, so that no two coincide; an agent that has an edge to everyone keeps its own. On the host: each edge
+        hangs on those before.
         """
-        n, half = self.num_agents, self.degree // 2
-        edges = self._lattice(self.degree).repeat(self.num_worlds, 1, 1)
-        edges.diagonal(dim1=1, dim2=2).fill_(True)  # so that nobody is free to itself
-        world = torch.arange(self.num_worlds, device=self.device)
-        for gap in range(1, half + 1):
-            for agent in range(n):
-                place = (slice(None), agent, gap - 1)
-                free = ~edges[:, agent]  # [W, N]
-                count = free.sum(-1)
-                which = rng.integers(draws["channel/target"][place], count.clamp_min(1))
-                moved = (rng.uniform(draws["channel/rewire"][place]) < self.rewire) & (count > 0)
-                old = (agent + gap) % n
-                new = torch.where(moved, ((free.cumsum(-1) > which[:, None]) & free).long().argmax(-1), old)
-                for one, other in ((agent, old), (old, agent)):
-                    edges[:, one, other] = ~moved
-                edges[world, agent, new] = edges[world, new, agent] = True
-        return edges
+        edges = self._lattice(self.degree).cpu().repeat(self.num_worlds, 1, 1).numpy()  # oneself among them
+        moved = (rng.uniform(draws["channel/rewire"]) < self.rewire).cpu().numpy()  # [W, N, degree/2]
+        target = draws["channel/target"].cpu().numpy().view(np.uint64) >> np.uint64(32)
+        for world, gap, agent in np.argwhere(moved.transpose(0, 2, 1)).tolist():
+            of_world = edges[world]
+            free = (~of_world[agent]).nonzero()[0]
+            if len(free):
+                old = (agent + gap + 1) % self.num_agents
+                new = free[int(target[world, agent, gap]) * len(free) >> 32]
+                of_world[agent, old] = of_world[old, agent] = False
+                of_world[agent, new] = of_world[new, agent] = True
+        return torch.from_numpy(edges).to(self.device)
 
     # ---- one step -----------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ Per world: `calls`.
 | `horizon` | 400 | steps of an episode |
 | `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental" (`streams/schedule.py`) |
 | `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
-| `topic_steps`, `topic_classes` | 20, 2 | of topical order |
+| `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
 | `task_classes` | 2 | of class-incremental order |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
 | `public_order` | "iid" | order of the public slices, where slices are private |
@@ -98,8 +98,8 @@ Per world: `calls`.
 | `mode` | "open" | "open", "mute", "shuffled", "isolated"; or one per world, as controls |
 | `byte_price`, `label_price` | 0, 0 | reward per KiB sent and per label received |
 | `reward_scale`, `cooperation` | 10, 0 | see Rewards |
-| `exam_every` | 1 | steps between two days on which answers count; between them there is no progress |
-| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards |
+| `exam_every` | 1 | steps between days on which answers count, below the horizon; no progress on others |
+| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards (any number) |
 | `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
 
@@ -119,7 +119,7 @@ from torch import Tensor
 
 from . import ledger, rng
 from .channel import Channel, DelayLine, Delivery, RoomSettings
-from .errors import unknown
+from .errors import one_of
 from .exam import Exam, distributions, progress_reward
 from .streams import load_dataset
 from .streams.schedule import UNLIMITED_ORDERS, Schedule
@@ -197,8 +197,7 @@ class Classroom(World):
             alpha=alpha,
         )
         self.private = share != "shared"
-        if public_order not in UNLIMITED_ORDERS:
-            raise unknown("public_order", public_order, UNLIMITED_ORDERS)
+        one_of("public_order", public_order, UNLIMITED_ORDERS)
         self.public_schedule = Schedule(
             self.dataset.stream,
             self.num_agents,
@@ -212,15 +211,18 @@ class Classroom(World):
         )
         self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
         self.exam.check(self.dataset.exam)
+        self.exam.check_times(self.horizon)
         sample = math.prod(self.dataset.shape)
-        for rows in ({"slice_size": slice_size}, {"exam_size": exam_size}):
-            afford(self.num_worlds, agents=self.num_agents, **rows, sample=sample)
+        for name, rows in (("slice_size", slice_size), ("exam_size", exam_size)):
+            afford(
+                self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: rows}, sample=sample
+            )
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
         self.channel = Channel(self.num_agents, num_worlds, device=self.device, **channel)
         self.channel.check_times(self.horizon)
         told = {"agents": self.num_agents, "slice_size": slice_size, "classes": self.dataset.num_classes}
-        afford(self.num_worlds, **told, senders=self.num_agents)
-        afford(self.num_worlds, **told, delay=self.channel.delay)
+        afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
+        afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
         self._declare(slice_size, exam_size)
 

@@ -108,7 +108,7 @@ from torch import Tensor
 
 from . import ledger
 from .classroom import Classroom, prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .exam import distributions, progress_reward
 from .mixing import Mixing, disagreement, entropy
 from .streams.schedule import SHARES
@@ -148,8 +148,7 @@ class Collective(Classroom):
     ) -> None:
         self.consult_price = real("consult_price (reward per consulted sample)", consult_price, 0)
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
-        if share not in (*SHARES, "parts"):
-            raise unknown("share", str(share), (*SHARES, "parts"))
+        one_of("share", share, (*SHARES, "parts"))
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
         super().__init__(share=shared, teacher_budget=None, **kwargs)
@@ -158,7 +157,7 @@ class Collective(Classroom):
             "exam_size": self.exam.size,
             "classes": self.dataset.num_classes,
         }
-        afford(self.num_worlds, **answered, without_each=self.num_agents)
+        afford(self.num_worlds, "agents or exam_size", **answered, others=self.num_agents)
         self.mixing = Mixing(self.num_agents, weighting, k)
         self._alone = self.channel.unheard
 

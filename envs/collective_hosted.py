@@ -57,7 +57,7 @@ from torch import Tensor
 
 from ..learners import softmax
 from .collective import Collective
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .hosted import HostedClassroom
 from .world import Outcome, TensorDict
 
@@ -86,8 +86,7 @@ class HostedCollective(HostedClassroom, Collective):
             raise ConfigError(
                 "a collective has bids beside its choices: actions are 'listen', 'gated' or 'targets'"
             )
-        if learn_from not in ("all", "consulted"):
-            raise unknown("learn_from", str(learn_from), ("all", "consulted"))
+        one_of("learn_from", learn_from, ("all", "consulted"))
         super().__init__(actions=actions, **kwargs)
         if self.parts is not None:
             raise ConfigError(

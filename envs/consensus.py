@@ -118,9 +118,9 @@ class Consensus(MessageWorld):
             deals["slice"] = (self.rows,)
         self.chance = self.answers.chance
         shape = (self.rows, *self.view_shape)
-        afford(
-            self.num_worlds, agents=self.num_agents, slice_size=self.rows, sample=math.prod(self.view_shape)
-        )
+        lower = "agents or slice_size" if self.dataset else "agents, slice_size or dimensions"
+        sizes = {"agents": self.num_agents, "slice_size": self.rows}
+        afford(self.num_worlds, lower, **sizes, sample=math.prod(self.view_shape))
         if self.view_noise:
             deals["noise"] = (self.num_agents, *shape)
         if self.view_keep < 1:

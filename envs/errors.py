@@ -7,7 +7,10 @@ Each class is also the built-in exception a caller would expect (``ValueError``,
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
 class StudyhallError(Exception):
@@ -53,6 +56,35 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     return UnknownName(f"unknown {kind} {name!r}: {_known(name, known)}")
 
 
+def one_of(kind: str, name: Any, known: Iterable[str]) -> str:
+    """The name, if it is one of the known ones.
+
+    Args:
+        kind: What the name stands for, e.g. ``"data set"``.
+        name: The name asked for.
+        known: The names there are.
+
+    Raises:
+        ConfigError: It is no text.
+        UnknownName: It is not known; see :func:`unknown`.
+    """
+    names = list(known)
+    if text(kind, name, names[0]) not in names:
+        raise unknown(kind, name, names)
+    return name
+
+
+def text(kind: str, name: Any, example: str) -> str:
+    """The name, if it is text.
+
+    Raises:
+        ConfigError: It is not; shows the example.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"{kind} must be text, such as {example!r}, got {name!r}")
+    return name
+
+
 def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgument:
     """The exception for an argument that is not taken, in the words of Python's own.
 
@@ -81,3 +113,20 @@ def _known(name: str, known: Iterable[str]) -> str:
 def plural(noun: str) -> str:
     """Of an agent's name."""
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+class StudyhallWarning(UserWarning):
+    """What a user should know of, said in one line; it is no mistake."""
+
+
+def warn(line: str) -> None:
+    """Warn of something; Python names the place outside this package that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, StudyhallWarning, stacklevel=level)
+
+
+def _is_ours(names: dict[str, object]) -> bool:
+    package = __name__.partition(".")[0]
+    return str(names.get("__name__")).partition(".")[0] == package

@@ -59,6 +59,17 @@ class Exam:
                 f"{fewest}: {lower}give more data"
             )
 
+    def check_times(self, horizon: int) -> None:
+        """Raise where no second exam day falls into an episode, so that nothing learnt could be earned.
+
+        Report cards have no such limit: without a second refresh they show the first day's accuracy.
+        """
+        if self.every >= horizon > 1:
+            raise ConfigError(
+                f"exam_every {self.every} leaves one exam within {horizon} steps, that of step 0, so that nothing "
+                f"could be earned: lower it below {horizon}, or raise horizon"
+            )
+
     def draws(self, split: Split) -> dict[str, tuple[int, ...]]:
         """Draws at the start of an episode."""
         return {

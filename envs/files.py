@@ -1,18 +1,14 @@
-"""Files: written whole or not at all, and tensors out of files that anybody may have written."""
+"""Files that are written whole or not at all, and ordinary ones that are read."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import pickle
 import secrets
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from .errors import ConfigError
 
@@ -20,16 +16,6 @@ PARTIAL = ".studyhall-*.part"
 """How files are called that are being written; what a killed process leaves of them is nobody's."""
 
 _FULL = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
-# What zipfile and torch make of files that are cut, scribbled over or crafted. ``weights_only`` refuses whatever is
-# no tensor, but its reader trusts the bytes to be a pickle and stumbles in all these ways over those that are none.
-_UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, EOFError, OSError, MemoryError),
-    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError, ArithmeticError),
-)
-
-
-class Unreadable(ValueError):  # noqa: N818  # a state of the file, told apart by name
-    """A file is not what it should be; the message says why, in a few words."""
 
 
 @contextlib.contextmanager
@@ -62,9 +48,7 @@ def whole_file(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
 def unwritable(path: Path | str, fault: OSError) -> ConfigError:
     """The error for a file or folder that cannot be written."""
     advice = "make room there" if fault.errno in _FULL else "make it writable"
-    return ConfigError(
-        f"cannot write to {path} ({fault.strerror or fault}): {advice}, or choose another with --out"
-    )
+    return ConfigError(f"cannot write to {path} ({fault.strerror or fault}): {advice}")
 
 
 def read_file(path: Path) -> bytes:
@@ -76,68 +60,3 @@ def read_file(path: Path) -> bytes:
     if path.exists() and not path.is_dir() and not path.is_file():
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     return path.read_bytes()
-
-
-def read_entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """An entry of a zip, whose checksum fits.
-
-    Args:
-        archive: The zip.
-        name: Of the entry.
-        most: Bytes that it may have.
-
-    Raises:
-        Unreadable: It is not there, too large, or damaged.
-    """
-    try:
-        entry = archive.getinfo(name)
-        if entry.file_size > most:
-            raise Unreadable(f"{name} is far too large")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Unreadable(f"{name} is packed in an unknown way")
-        return archive.read(name)
-    except _UNREADABLE as fault:
-        raise _unreadable(fault) from fault
-
-
-def load_tensors(file: BinaryIO, device: Any = "cpu") -> Any:
-    """What ``torch.save`` wrote: tensors and plain values, nothing of which is ever unpickled.
-
-    Args:
-        file: Open for reading, at its start.
-        device: Where the tensors go.
-
-    Raises:
-        Unreadable: It is something else, or would take more memory than the file itself.
-    """
-    import torch
-
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise Unreadable("its entries are packed, which torch never does")
-            if archive.testzip() is not None:
-                raise Unreadable("a checksum is wrong")
-        file.seek(0)
-        return torch.load(file, map_location=device, weights_only=True)
-    except _UNREADABLE as fault:
-        raise _unreadable(fault) from fault
-
-
-def is_plain_tensor(value: Any) -> bool:
-    """Whether a loaded value is a dense tensor that is no larger than what is stored of it."""
-    import torch
-
-    return (
-        type(value) is torch.Tensor
-        and value.layout is torch.strided
-        and not value.is_meta
-        and not value.is_quantized
-        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    )
-
-
-def _unreadable(fault: BaseException) -> Unreadable:
-    if isinstance(fault, Unreadable):
-        return fault
-    return Unreadable(str(fault).partition("\n")[0].partition(". ")[0] or type(fault).__name__)

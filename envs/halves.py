@@ -82,7 +82,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
 from .validation import afford, flag, whole
@@ -113,10 +113,9 @@ class Halves(MessageWorld):
         **others: Any,
     ) -> None:
         rows, columns = _grid(grid)
-        afford(1, parts=rows * columns, parts_of_others=rows * columns)
+        afford(1, "grid", parts=rows * columns, others=rows * columns)
         super().__init__(agents=rows * columns, **others)
-        if target not in TARGETS:
-            raise unknown("target", str(target), TARGETS)
+        one_of("target", target, TARGETS)
         self.grid, self.target = (rows, columns), target
         self.rotate, self.flip, self.swap = flag("rotate", rotate), flag("flip", flip), flag("swap", swap)
         self.dataset = load_dataset(data, data_dir=data_dir).to(self.device)
@@ -130,7 +129,9 @@ class Halves(MessageWorld):
                 f"the pictures of {self.dataset.name} have a part that is always the same: cut otherwise"
             )
         sample = math.prod(self.picture_shape)
-        afford(self.num_worlds, agents=self.num_agents, slice_size=self.rows, pixels=sample)
+        afford(
+            self.num_worlds, "grid or slice_size", agents=self.num_agents, slice_size=self.rows, pixels=sample
+        )
         shape = (self.rows, *self.part_shape)
         deals: dict[str, tuple[int, ...]] = {"slice": (self.rows,)}
         if rotate:

@@ -84,7 +84,7 @@ from torch import Tensor
 
 from ..learners import Lesson, learner_keys, make_networks, make_optimiser, make_population, softmax, teach
 from .classroom import Classroom, prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .listening import FORMS, Heard, Seen
 from .society import Society
 from .sources import FEATURES, OWN_FEATURES, Sources
@@ -319,7 +319,8 @@ class HostedClassroom(Classroom):
 
     def sound(self) -> Tensor:
         """Whose parameters and last published beliefs are finite, bool ``[W, N]``."""
-        return self.population.finite() & self._state["sound"]
+        sound = self._begun()["sound"]
+        return self.population.finite() & sound
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the observations of all, one after the other."""
@@ -354,8 +355,7 @@ class HostedSociety(HostedClassroom, Society):
 
 
 def _form_name(actions: str, discrete_actions: bool) -> str:
-    if actions not in FORMS:
-        raise unknown("form of actions", str(actions), FORMS)
+    one_of("form of actions", actions, FORMS)
     if discrete_actions and actions not in ("listen", "discrete"):
         raise ConfigError(
             f"discrete_actions=True means actions='discrete', not {actions!r}: give one of them"

@@ -47,7 +47,7 @@ from torch import Tensor
 
 from . import rng
 from .channel import Channel, ChannelSettings, DelayLine
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .exam import progress_reward
 from .sources import Sources
 from .streams.dataset import SplitName
@@ -118,22 +118,27 @@ class MessageWorld(World):
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
         settings = ChannelSettings(**channel)  # nobody leaves or lies
-        if settings.delay >= rounds:
-            raise ConfigError(
-                f"messages {settings.delay} rounds late never arrive within {rounds}: raise rounds"
-            )
-        if split not in (None, "stream", "exam", "test"):
-            raise unknown("split", str(split), ("stream", "exam", "test"))
+        if split is not None:
+            one_of("split", split, ("stream", "exam", "test"))
         self._split = split
         self.channel = Channel(agents, num_worlds, device=self.device, **vars(settings))
+        self.channel.check_times(rounds)
         self.wire = _wire(width, bound, vocabulary, length, settings.noise, settings.bits)
         if choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
         shape = dict(
             zip(("length", "vocabulary") if vocabulary else ("width",), self.wire.shape, strict=True)
         )
-        afford(num_worlds, agents=agents, senders=agents, slice_size=slice_size, **shape)
-        afford(num_worlds, senders=agents, slice_size=slice_size, delay=settings.delay, **shape)
+        lower = f"the number of agents, slice_size, {' or '.join(shape)}"
+        afford(num_worlds, lower, agents=agents, senders=agents, slice_size=slice_size, **shape)
+        afford(
+            num_worlds,
+            f"delay, {lower}",
+            senders=agents,
+            slice_size=slice_size,
+            delay=settings.delay,
+            **shape,
+        )
         self.line = DelayLine(settings.delay)
         self._others = Sources(agents).index(self.device)  # [N, S]
 

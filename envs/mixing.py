@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import unknown
+from .errors import one_of
 from .exam import distributions
 from .validation import whole
 
@@ -45,8 +45,7 @@ class Mixing:
     k: int = 2
 
     def __post_init__(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise unknown("weighting", str(self.weighting), WEIGHTINGS)
+        one_of("weighting", self.weighting, WEIGHTINGS)
         if self.weighting == "top_k":
             whole("k (members heard on a sample)", self.k, 1, self.members)
 

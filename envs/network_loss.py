@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError
 from .objectives import Objective
 from .streams import load_dataset
-from .validation import whole
+from .validation import whole, widths
 from .world import TensorDict
 
 _WEIGHT = 4.0
@@ -53,11 +52,8 @@ class NetworkLoss(Objective):
         slice_size: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
         self.dataset = load_dataset(data, data_dir=data_dir).to(device)
-        widths = [whole("hidden (a width)", width, 1) for width in hidden]
-        self.sizes = (math.prod(self.dataset.shape), *widths, self.dataset.num_classes)
+        self.sizes = (math.prod(self.dataset.shape), *widths("hidden", hidden), self.dataset.num_classes)
         self.dimensions = sum((i + 1) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
         self.rows = None if slice_size is None else whole("slice_size", slice_size, 1)
         self.noisy = self.rows is not None

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .validation import afford, whole
 from .world import TensorDict
 
@@ -174,11 +174,10 @@ class Function(Objective):
         for name in self.names:
             if name == "network":
                 raise ConfigError("a list of objectives holds functions only: 'network' stands alone")
-            if name not in FUNCTIONS:
-                raise unknown("objective", str(name), [*FUNCTIONS, "network"])
+            one_of("objective", name, [*FUNCTIONS, "network"])
         self.dimensions = whole("dimensions", dimensions, 2 if "rosenbrock" in self.names else 1)
         if rotated:
-            afford(1, rows_of_a_rotation=self.dimensions, dimensions=self.dimensions)
+            afford(1, "dimensions", rows=self.dimensions, columns=self.dimensions)
         self.shifted, self.rotated = shifted, rotated
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:

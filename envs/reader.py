@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from ..learners.networks import Network
 from .errors import ConfigError
 from .saving import check_saved
 from .tokens import Tokens
-from .validation import MOST_STEPS, real, whole
+from .validation import MOST_STEPS, whole, widths
 
 Given = Callable[[Tensor, Tensor], Tensor]
 """From tokens ``[M, T, P]``, zero where not read, and what was read, bool ``[M, T]``, to logits ``[M, C]``."""
@@ -75,12 +74,8 @@ class TrainedReader(Reader):
     def __init__(
         self, tokens: Tokens, classes: int, *, hidden: Sequence[int], optimiser: str, lr: float, steps: int
     ) -> None:
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
-        widths = [whole("each width in hidden", width, 1) for width in hidden]
-        real("lr", lr, 0, math.inf)
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
-        self.network = self._network(tokens, widths, classes)
+        self.network = self._network(tokens, widths("hidden", hidden), classes)
         self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
         self.steps = whole("learning_steps", steps, 1, MOST_STEPS)
         self.population: Population | None = None

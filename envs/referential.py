@@ -94,7 +94,7 @@ from torch.nn import functional as F
 
 from . import rng
 from .answers import Classes, expected_right
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .messages import MessageWorld
 from .validation import LAST_SEED, afford, real, whole
 from .weights import Weights
@@ -187,7 +187,7 @@ class Referential(MessageWorld):
         **others: Any,
     ) -> None:
         agents = whole("agents", agents, 2)
-        afford(1, agents=agents, peers=agents)
+        afford(1, "agents", agents=agents, peers=agents)
         self.sizes = _sizes(attributes)
         heard = [[receiver > 0 and sender == 0 for sender in range(agents)] for receiver in range(agents)]
         super().__init__(
@@ -197,8 +197,7 @@ class Referential(MessageWorld):
             length=(1 if vocabulary is None else len(self.sizes)) if length is None else length,
             **others,
         )
-        if game not in GAMES:
-            raise unknown("game", str(game), GAMES)
+        one_of("game", game, GAMES)
         self.game = game
         self.answers: Classes | Attributes = Attributes(self.sizes)
         self.candidates = 1
@@ -218,8 +217,9 @@ class Referential(MessageWorld):
         }
         self._check_splits()
         shape = (self.rows, self.candidates, sum(self.sizes))
-        seen = dict(zip(("slice_size", "candidates", "attribute_values"), shape, strict=True))
-        afford(self.num_worlds, agents=self.num_agents, **seen)
+        seen = dict(zip(("slice_size", "candidates", "values"), shape, strict=True))
+        lower = "agents, slice_size, candidates or attributes"
+        afford(self.num_worlds, lower, agents=self.num_agents, **seen)
         deals: dict[str, tuple[int, ...]] = {"target": (self.rows,)}
         if self.candidates > 1:
             deals["distractors"] = (self.rows, self.candidates - 1)

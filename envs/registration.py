@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ConfigError, StudyhallError, UnknownArgument, unknown, unknown_argument
+from .errors import ConfigError, StudyhallError, UnknownArgument, one_of, text, unknown_argument
 
 if TYPE_CHECKING:
     import gymnasium
@@ -89,8 +89,9 @@ class EnvSpec:
             if meant in refused:
                 return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
             if meant in known:
+                longer = " (an episode has one step more)" if meant == "rounds" else ""
                 return UnknownArgument(
-                    f"{self.id} got an unexpected keyword argument {name!r}: it is called {meant!r} here"
+                    f"{self.id} got an unexpected keyword argument {name!r}: it is called {meant!r} here{longer}"
                 )
         return unknown_argument(self.id, name, {*known, *of_hosts})
 
@@ -181,11 +182,13 @@ def register(spec: EnvSpec) -> None:
     """Add a world, here and in Gymnasium's and PettingZoo's registries (as ``studyhall/<id>``).
 
     Raises:
-        ConfigError: Its id stands for another world; to register the same again does nothing.
+        ConfigError: Its id stands for another world (to register the same again does nothing), or it is no spec.
     """
     import gymnasium
     from pettingzoo.env_registry import registration as pettingzoo_registry
 
+    if not isinstance(spec, EnvSpec):
+        raise ConfigError(f"an EnvSpec is what can be registered as a world, got {spec!r}")
     refusal = f"{spec.id!r} is registered already: choose another name or raise its version"
     if not enter(registry, spec.id, spec, refusal):
         return
@@ -209,12 +212,8 @@ def spec(id: str) -> EnvSpec:
         UnknownName: Lists the near ones.
         ConfigError: The id is no text.
     """
-    if not isinstance(id, str):
-        raise ConfigError(f"an environment id is text, such as 'classroom-v0', got {id!r}")
-    name = id.removeprefix(f"{NAMESPACE}/")
-    if name not in registry:
-        raise unknown("environment", id, sorted(registry))
-    return registry[name]
+    name = text("environment", id, "classroom-v0").removeprefix(f"{NAMESPACE}/")
+    return registry[one_of("environment", name, registry)]
 
 
 def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: Any) -> World:

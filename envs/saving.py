@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import ConfigError
-from .files import is_plain_tensor
+from .untrusted import is_plain_tensor
 
 
 class Misfit(ValueError):  # noqa: N818  # told apart by name

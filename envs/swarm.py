@@ -112,7 +112,7 @@ from torch.nn import functional as F
 from . import ledger, particles, rng
 from .channel import Channel
 from .classroom import prefixed, under
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .network_loss import NetworkLoss
 from .objectives import Function, Objective
 from .validation import MOST_STEPS, afford, real, whole
@@ -179,11 +179,8 @@ class SwarmWorld(World):
         of_functions = {"dimensions": dimensions, "shifted": shifted or None, "rotated": rotated or None}
         of_networks = {"data": data, "data_dir": data_dir, "hidden": hidden, "slice_size": slice_size}
         self.objective = _objective(objective, of_functions, of_networks, self.device)
-        if dtype is not None and dtype not in DTYPES:
-            raise unknown("dtype", str(dtype), DTYPES)
-        self.dtype = self.objective.dtype if dtype is None else DTYPES[dtype]
-        if actions not in FORMS:
-            raise unknown("form of actions", str(actions), FORMS)
+        self.dtype = self.objective.dtype if dtype is None else DTYPES[one_of("dtype", dtype, DTYPES)]
+        one_of("form of actions", actions, FORMS)
         self.form = actions
         self._most = torch.tensor(COEFFICIENTS, device=self.device, dtype=self.dtype)
         self.refiners = whole("refiners", refiners, 0, self.num_agents)
@@ -209,9 +206,10 @@ class SwarmWorld(World):
     def _declare(self) -> None:
         """Spaces and draws."""
         n, d = self.num_agents, self.objective.dimensions
-        afford(self.num_worlds, agents=n, dimensions=d)
+        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d)
         if isinstance(self.objective, NetworkLoss) and self.objective.rows:
-            afford(self.num_worlds, slice_size=self.objective.rows, agents=n, units=max(self.objective.sizes))
+            sizes = {"slice_size": self.objective.rows, "agents": n, "units": max(self.objective.sizes)}
+            afford(self.num_worlds, "slice_size, agents or hidden", **sizes)
         observed: dict[str, spaces.Space] = {}
         acted: dict[str, spaces.Space] = {}
         draws = self.objective.step_draws() | self.channel.step_draws(1, 1)

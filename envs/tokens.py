@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import ConfigError, unknown
+from .errors import ConfigError, one_of
 from .streams import Dataset
 from .validation import whole
 
@@ -134,8 +134,7 @@ class Glimpses:
     see: str
 
     def __post_init__(self) -> None:
-        if self.see not in VIEWS:
-            raise unknown("see", str(self.see), VIEWS)
+        one_of("see", self.see, VIEWS)
 
     @property
     def features(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, ConfigError, unknown
+from .errors import ActionError, ConfigError, one_of
 from .weights import ROUNDING, Weights
 
 MOST = 2**31 - 1
@@ -24,8 +25,8 @@ MOST_REAL = 1e18
 MOST_LAYERS = 100
 """Layers of a network that talks."""
 
-LAST_SEED = 2**62
-"""The greatest seed of a policy's own."""
+LAST_SEED = 2**63 - 1
+"""The greatest seed, of worlds and of what has a seed of its own."""
 
 MOST_STEPS = 10_000
 """Gradient steps within one step of a world: time, not memory."""
@@ -53,12 +54,24 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-def afford(worlds: int, **factors: int) -> None:
+def widths(name: str, value: Any) -> tuple[int, ...]:
+    """The argument as widths of hidden layers, if it is a sequence of whole numbers of at least 1.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(f"{name} must be a list of widths, got {value!r}")
+    return tuple(whole(f"each width in {name}", width, 1) for width in value)
+
+
+def afford(worlds: int, lower: str, **factors: int) -> None:
     """Refuse sizes that take memory out of all proportion, before any is taken.
 
     Args:
         worlds: W.
-        **factors: What is multiplied to the size of one world's tensor, by the names of the arguments.
+        lower: What to lower so that one world takes less, e.g. ``"agents or slice_size"``.
+        **factors: What is multiplied to the size of one world's tensor.
 
     Raises:
         ConfigError: It would hold more than :data:`MOST_NUMBERS`, or more than :data:`MOST_OF_A_BATCH` with those of
@@ -70,26 +83,36 @@ def afford(worlds: int, **factors: int) -> None:
     most, of = MOST_NUMBERS, "world"
     if size <= MOST_NUMBERS:
         factors, size = {"num_worlds": worlds, **factors}, size * worlds
-        most, of = MOST_OF_A_BATCH, "batch"
+        most, of, lower = MOST_OF_A_BATCH, "batch", "num_worlds"
     product = " × ".join(f"{name} {factor:,}" for name, factor in factors.items())
     raise ConfigError(
-        f"{product} would be {size:.1e} numbers, more than the {most:,} of the greatest {of}: lower one of these"
+        f"{product} would be {size:.1e} numbers, more than the {most:,} of the greatest {of}: lower {lower}"
     )
 
 
 def real(name: str, value: Any, low: float, high: float | None = None) -> float:
     """The argument as a float, if it is a number in ``[low, high]``; of magnitude 1e18 at most without a ``high``.
 
-    Learning rates take ``inf``: a learner that they spoil is seen, and ends its world.
+    Raises:
+        ConfigError: It is not.
+    """
+    if not _is_number(value) or not _within(value, low, high):
+        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+    if high is None and abs(value) > MOST_REAL:
+        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
+    return float(value)
+
+
+def rate(name: str, value: Any) -> float:
+    """The argument as a float, if it is a number above 0.
+
+    Learning rates have no upper limit: a learner that one spoils is seen, and ends its world.
 
     Raises:
         ConfigError: It is not.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
-    if not number or not _within(value, low, high):
-        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
-    if high is None and abs(value) > MOST_REAL:
-        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
+    if not _is_number(value) or value <= 0:
+        raise ConfigError(f"{name} must be a number above 0, got {value!r}")
     return float(value)
 
 
@@ -104,8 +127,12 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _finite(value: Any) -> bool:
-    return bool(abs(value) < math.inf)  # also of whole numbers that are beyond floats
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number, and no truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    size: Any = abs(value)
+    return bool(size <= sys.float_info.max)  # whole numbers too may be beyond floats
 
 
 def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
@@ -124,8 +151,7 @@ def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("do
     if not isinstance(options, Mapping):
         raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {options!r}")
     for name in options:
-        if name not in known:
-            raise unknown("reset option", str(name), known)
+        one_of("reset option", name, known)
     return dict(options)
 
 
@@ -134,7 +160,7 @@ def _within(value: Any, low: float, high: float | None) -> bool:
 
 
 def _range(low: float, high: float | None) -> str:
-    return f"of at least {low}" if high in (None, math.inf) else f"between {low} and {high}"
+    return f"of at least {low}" if high is None else f"between {low} and {high}"
 
 
 def check_actions(

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from . import rng
 from .arguments import as_seeds, find_device
-from .errors import ActionError, ConfigError, EpisodeEnded, plural, unknown
+from .errors import ActionError, ConfigError, EpisodeEnded, one_of, plural
 from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
@@ -131,7 +131,7 @@ class World(ABC):
         self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
-        afford(self.num_worlds, agents=self.num_agents, peers=self.num_agents)
+        afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
         self.device = find_device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
@@ -200,12 +200,11 @@ class World(ABC):
                 domain stays.
 
         Raises:
-            UnknownName: An option is not known. Views and wrappers take out those of their own.
+            UnknownName: An option or its domain is not known. Views and wrappers take out those of their own.
         """
         chosen = self._world_mask(mask)
         domain = check_options(options).get("domain", self.domain if seed is None else "train")
-        if domain not in rng.DOMAINS:
-            raise ConfigError(f"unknown seed domain {domain!r}: use one of {', '.join(rng.DOMAINS)}")
+        one_of("seed domain", domain, rng.DOMAINS)
         if not self._state and not chosen.all():
             raise EpisodeEnded("the first reset must start every world: call reset() without a mask")
         if self.seeds is None and seed is None:
@@ -429,8 +428,7 @@ class World(ABC):
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """Refuse a state of another kind of world."""
         check_saved("world", saved, {**self.state_dict(), "domain": ...})
-        if saved["domain"] not in rng.DOMAINS:
-            raise unknown("seed domain", str(saved["domain"]), rng.DOMAINS)
+        one_of("seed domain", saved["domain"], rng.DOMAINS)
         if saved["horizon"] != self.horizon:
             raise ConfigError(
                 f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"

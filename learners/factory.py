@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..envs.errors import ConfigError, unknown
-from ..envs.validation import real, whole
+from ..envs.errors import ConfigError, one_of
+from ..envs.validation import real, widths
 from .cnn import cnn
 from .mixed import MixedPopulation
 from .modules import Factory, ModuleNetwork
@@ -76,9 +76,7 @@ class _Kinds:
     def __init__(self, shape: Sequence[int], classes: int, hidden: Sequence[int], dropout: float) -> None:
         if real("dropout", dropout, 0, 1) > 1 - 2**-16:
             raise ConfigError(f"dropout must be below 1, got {dropout}")
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
-        self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
+        self.hidden = widths("hidden", hidden)
         self.shape, self.classes, self.dropout = tuple(shape), classes, dropout
         self.made: list[tuple[str | Factory, Network]] = []
 
@@ -98,8 +96,7 @@ class _Kinds:
     def named(self, name: str) -> Callable[[], Network]:
         """What makes the network of a name."""
         known = {"mlp": self.mlp, "cnn": self.cnn}
-        if name not in known:
-            raise unknown("kind of learner", name, known)
+        one_of("kind of learner", name, known)
         return known[name]
 
     def mlp(self) -> Network:

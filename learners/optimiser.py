@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError
-from ..envs.validation import real
+from ..envs.validation import rate
 
 
 class Optimiser(ABC):
@@ -26,13 +24,11 @@ class Optimiser(ABC):
         state: What is remembered of each parameter: kind to stacks like the parameters.
 
     Raises:
-        ConfigError: A learning rate that is none.
+        ConfigError: A learning rate that is none; it has no upper limit.
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, lr: float) -> None:
-        if real("lr", lr, 0, math.inf) == 0:
-            raise ConfigError(f"lr must be above 0, got {lr}")
-        self.lr = lr
+        self.lr = rate("lr", lr)
         self.parameters = list(parameters)
         # float32, as PyTorch's fused kernels want it
         self.steps = torch.zeros(len(parameters[0]), device=parameters[0].device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import unknown
+from ..envs.errors import one_of
 from .adam import StackedAdam
 from .optimiser import Optimiser
 from .sgd import StackedSGD
@@ -30,12 +30,10 @@ def make_optimiser(name: str, **options: Any) -> Callable[[Sequence[Tensor]], Op
         UnknownName: The name or an option is not known; lists the near ones.
         ConfigError: An option is out of range.
     """
-    if name not in OPTIMISERS:
-        raise unknown("optimiser", name, OPTIMISERS)
+    one_of("optimiser", name, OPTIMISERS)
     allowed = set(inspect.signature(OPTIMISERS[name]).parameters) - {"parameters"}
     for option in options:
-        if option not in allowed:
-            raise unknown(f"option of optimiser {name}", option, allowed)
+        one_of(f"option of optimiser {name}", option, allowed)
     make = functools.partial(OPTIMISERS[name], **options)
     make([torch.zeros(1, 1)])  # refuses what is out of range before there is anything to optimise
     return make

@@ -218,7 +218,12 @@ class Population(_Ensemble):
     ) -> None:
         if keys.ndim != 2 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 [W, N], got {keys.dtype} {list(keys.shape)}")
-        afford(len(keys), learners=keys.shape[1], weights=network.num_parameters)
+        afford(
+            len(keys),
+            "the number of learners or the size of their networks",
+            learners=keys.shape[1],
+            weights=network.num_parameters,
+        )
         self.network = network
         with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
             self.keys = keys.to(device, copy=True)

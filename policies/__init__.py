@@ -1,7 +1,7 @@
 """Policies: who acts in a world, on any device."""
 
 from ..learners import MLP, Lesson, Population
-from .policy import Policy, RandomPolicy
+from .policy import MadeInReset, Policy, RandomPolicy
 from .protocols import Protocol
 from .registration import PolicySpec, make_policy, register_policy, registry
 from .rules import RULES, Rule, Talk
@@ -103,6 +103,7 @@ for _spec in (
 __all__ = [
     "MLP",
     "Lesson",
+    "MadeInReset",
     "Policy",
     "PolicySpec",
     "Population",

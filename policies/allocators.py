@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ..envs import rng
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, one_of
 from ..envs.validation import real, whole
 from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
@@ -28,7 +28,7 @@ from .collective import Experts, RelevanceRouter, allocate
 from .collective.dispatch import grouped
 from .collective.routing import dense_weights
 from .copies import Copies
-from .policy import Policy
+from .policy import MadeInReset, Policy
 
 
 class Allocator(Policy):
@@ -99,6 +99,8 @@ class Router(Allocator):
         reader: The policy's own: "mlp" knows the tokens' places, "set" does not. Best the kind that the world has.
     """
 
+    copies = MadeInReset[Copies]()
+
     def __init__(
         self,
         hidden: int = 32,
@@ -114,8 +116,7 @@ class Router(Allocator):
             raise ConfigError(
                 f"a router's scorers see the same: see must be 'coarse' or 'pixels', got {see!r}"
             )
-        if reader not in READERS:
-            raise unknown("reader", str(reader), READERS)
+        one_of("reader", reader, READERS)
         self.reader = reader
         self.make_optimiser = make_optimiser("adam", lr=lr)
         self.world_kwargs = {"see": see}
@@ -150,13 +151,13 @@ class Router(Allocator):
 
     def learn(self, obs: TensorDict, worlds: Tensor) -> None:
         """One step on the labelled slice."""
-        labels = obs["fb_labels"][:, 0].clone()
+        copies, labels = self.copies, obs["fb_labels"][:, 0].clone()
         told = (labels >= 0).any(-1) & worlds
         if none(told):
             return
         tokens = obs["fb_tokens"][:, 0].clone()
         key = rng.fold(self.world.keys ^ rng.purpose_id("policy/draw"), self.world.steps)
-        self.copies.learn(lambda net: cast(Glimpsers, net).loss(tokens, labels, key), told)
+        copies.learn(lambda net: cast(Glimpsers, net).loss(tokens, labels, key), told)
 
     def rate(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As in :meth:`Allocator.rate`."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..envs.errors import unknown
+from ..envs.errors import one_of
 from .protocols import LabelsOnly, Protocol, TwoPhase
 from .students import Students, students
 
@@ -43,7 +43,6 @@ def classroom(preset: str = "faithful", **kwargs: Any) -> Students:
         preset: One of :data:`PRESETS`.
         **kwargs: Arguments of the preset's protocol or of :class:`Students`; they win over the preset.
     """
-    if preset not in PRESETS:
-        raise unknown("preset of the classroom", preset, PRESETS)
+    one_of("preset of the classroom", preset, PRESETS)
     protocol, differences = PRESETS[preset]
-    return students(protocol, **{**differences, **kwargs})
+    return students("classroom", protocol, **{**differences, **kwargs})

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError
-from ..envs.files import is_plain_tensor, load_tensors, read_entry, read_file, whole_file
+from ..envs.files import read_file, whole_file
+from ..envs.untrusted import is_plain_tensor, load_tensors, read_entry
 
 ABOUT = "studyhall.json"
 """Entry of a policy's zip that says what it is."""

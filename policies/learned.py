@@ -42,9 +42,10 @@ class ScorerPolicy(Policy):
                 f"{self} reads {self.scorer.features} features of a source and of oneself, this world has "
                 f"{given}: train it anew"
             )
-        self._flat = None if "action_mask" in observed else FlatActions(world.action_space)
-        space: Any = world.action_space["choice"] if self._flat is None else self._flat
-        has = (space.n if self._flat is None else space.shape[0]) - sizes.sources
+        choice: Any = world.action_space.spaces.get("choice")
+        if choice is None:
+            self._flat = FlatActions(world.action_space)
+        has = (self._flat.shape[0] if choice is None else choice.n) - sizes.sources
         if has != self.scorer.pooled:
             raise ConfigError(
                 f"{self} decides {self.scorer.pooled} things beside its sources, this world asks for {has}: "
@@ -53,9 +54,10 @@ class ScorerPolicy(Policy):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Actions ``[W, N, …]``."""
+        chooses = "choice" in self.world.action_space.spaces
         with torch.no_grad():
             scores, _ = self.scorer(obs)
-        if self._flat is None:
+        if chooses:
             return {"choice": legal_logits(scores, obs["action_mask"]).argmax(-1)}
         return self._flat.split(scores)
 

@@ -17,10 +17,9 @@ observations only: never rewards, never the world's state.
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 import torch
 from gymnasium import spaces
@@ -31,11 +30,43 @@ from ..envs.errors import ConfigError
 from ..envs.saving import check_saved
 from ..envs.world import TensorDict, World
 
+_T = TypeVar("_T")
+
+
+class MadeInReset(Generic[_T]):
+    """An attribute of a policy that its ``reset`` makes, for the world the policy is bound to.
+
+    Declared in the class, ``memory = MadeInReset[Tensor]()``, and set in ``reset``, ``self.memory = …``.
+
+    Raises:
+        ConfigError: It is read before there is a world, or before a ``reset`` in this world.
+    """
+
+    def __set_name__(self, owner: type[Policy], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, policy: None, owner: type[Policy]) -> MadeInReset[_T]: ...
+
+    @overload
+    def __get__(self, policy: Policy, owner: type[Policy]) -> _T: ...
+
+    def __get__(self, policy: Policy | None, owner: type[Policy]) -> MadeInReset[_T] | _T:
+        if policy is None:
+            return self
+        world, made = vars(policy).get(self._name, (None, None))
+        if policy.world is not world:
+            raise ConfigError(f"{type(policy).__name__} has not begun: call reset() after world.reset()")
+        return cast(_T, made)
+
+    def __set__(self, policy: Policy, made: _T) -> None:
+        vars(policy)[self._name] = (policy.world, made)
+
 
 class Policy(ABC):
     """Acts for all agents of all worlds of a batch.
 
-    What needs a world, or what :meth:`reset` makes, says so where it is asked for too early.
+    What :meth:`reset` makes is a :class:`MadeInReset` attribute, so that who asks for it too early reads what to call.
     """
 
     transductive: ClassVar[bool] = False
@@ -46,14 +77,6 @@ class Policy(ABC):
     """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
 
     _world: World | None = None
-    _begun = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in _NEED_A_RESET & vars(cls).keys():
-            setattr(cls, name, _after_reset(vars(cls)[name]))
-        if "reset" in vars(cls):
-            cls.reset = _beginning(cls.reset)  # type: ignore[method-assign]
 
     @property
     def world(self) -> World:
@@ -68,10 +91,6 @@ class Policy(ABC):
             )
         return self._world
 
-    @world.setter
-    def world(self, world: World) -> None:
-        self._world, self._begun = world, type(self).reset is Policy.reset
-
     def __repr__(self) -> str:
         """Its kind, and the world it is bound to."""
         bound = f" in {self.world}" if self._world is not None else ""
@@ -79,7 +98,7 @@ class Policy(ABC):
 
     def bind(self, world: World) -> None:
         """Get to know the world this policy will act in."""
-        self.world = world
+        self._world = world
 
     def require(self, **made: Any) -> None:
         """Compare what a world was made with, of :attr:`world_kwargs` and by these names, to what this policy needs.
@@ -142,42 +161,23 @@ class Policy(ABC):
         check_saved("policy and its world", saved, self.state_dict())
 
 
-_NEED_A_RESET = {"act", "end", "predict", "together", "title", "state_dict", "load_state_dict"}
-
-
-def _after_reset(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, which first asks whether there was a world and a reset."""
-
-    @functools.wraps(method)
-    def checked(self: Policy, *args: Any, **kwargs: Any) -> Any:
-        _ = self.world  # or it says that there is none
-        if not self._begun:
-            raise ConfigError(f"{type(self).__name__} has not begun: call reset() after world.reset()")
-        return method(self, *args, **kwargs)
-
-    return checked
-
-
-def _beginning(method: Callable[..., None]) -> Callable[..., None]:
-    """The method, of which the first call is for all worlds, and noted."""
-
-    @functools.wraps(method)
-    def noted(self: Policy, mask: Tensor | None = None) -> None:
-        _ = self.world
-        if mask is not None and not self._begun:
-            raise ConfigError(f"{type(self).__name__} has not begun: the first reset() is without a mask")
-        method(self, mask)
-        self._begun = True
-
-    return noted
-
-
 class RandomPolicy(Policy):
     """Draws every action from its space, by the worlds' keys; of several choices it keeps to those there are.
 
-    Weights are uniform between the bounds; where there is no upper one they lie exponentially above the lower, so that
-    rows of them are uniform over all distributions; where there is none at all they are standard normal.
+    Numbers are uniform between their bounds, and standard normal where they have none.
     """
+
+    def bind(self, world: World) -> None:
+        """Find out between which limits to draw.
+
+        Raises:
+            ConfigError: An action is of a kind that is not drawn here, or a number has a bound on one side only.
+        """
+        super().bind(world)
+        self._limits = {
+            name: tuple(torch.as_tensor(limit, device=world.device) for limit in _limits(space))
+            for name, space in world.action_space.spaces.items()
+        }
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Draw every action from its space."""
@@ -187,26 +187,35 @@ class RandomPolicy(Policy):
         for name, space in world.action_space.spaces.items():
             choices = int(space.n) if isinstance(space, spaces.Discrete) else 0
             shape = (world.num_agents, *(space.shape or ()), *([choices] if choices else []))
-            actions[name] = _drawn(space, rng.bits(key, f"policy/{name}", shape), obs.get("action_mask"))
+            bits = rng.bits(key, f"policy/{name}", shape)
+            actions[name] = _drawn(space, bits, obs.get("action_mask"), self._limits[name])
         return actions
 
 
-def _drawn(space: spaces.Space, bits: Tensor, legal: Tensor | None) -> Tensor:
+def _limits(space: spaces.Space) -> tuple[Any, ...]:
+    """The lowest and the width of a ``Box``, nothing where it has no bounds; first choices; how many of each."""
+    if isinstance(space, spaces.Discrete):
+        return (space.start,)
+    if isinstance(space, spaces.MultiDiscrete):
+        return (space.nvec,)
+    if isinstance(space, spaces.Box) and space.is_bounded():
+        return space.low, space.high - space.low
+    if isinstance(space, spaces.Box) and not (space.bounded_below | space.bounded_above).any():
+        return ()
+    raise ConfigError(
+        f"the random policy cannot draw from {space}: use choices, or a Box with bounds for all its numbers or for none"
+    )
+
+
+def _drawn(space: spaces.Space, bits: Tensor, legal: Tensor | None, limits: tuple[Tensor, ...]) -> Tensor:
     """Members of a space from random bits ``[W, N, …]``, one for each choice of a ``Discrete``."""
     if isinstance(space, spaces.Discrete):
         chance = rng.uniform(bits)
         chance = chance if legal is None else chance.masked_fill(legal == 0, -1.0)
-        return chance.argmax(-1) + int(space.start)
+        return chance.argmax(-1) + limits[0]
     if isinstance(space, spaces.MultiDiscrete):
-        return rng.integers(bits, torch.from_numpy(space.nvec).to(bits.device))
-    if not isinstance(space, spaces.Box):
-        raise ConfigError(
-            f"the random policy cannot draw from {type(space).__name__}: use Box or Discrete actions"
-        )
-    low, high = (torch.from_numpy(bound).to(bits.device) for bound in (space.low, space.high))
-    u = rng.uniform(bits)
-    tail = -torch.log1p(-u)
-    open_ended = torch.where(
-        low.isfinite(), low + tail, torch.where(high.isfinite(), high - tail, rng.normal(bits))
-    )
-    return torch.where(low.isfinite() & high.isfinite(), low + u * (high - low), open_ended)
+        return rng.integers(bits, limits[0])
+    if not limits:
+        return rng.normal(bits)
+    low, width = limits
+    return low + rng.uniform(bits) * width

@@ -142,7 +142,7 @@ class TwoPhase(Protocol):
         """The title goes to student 0; no losses yet."""
         world = self.students.world
         self._title = torch.zeros(world.num_worlds, dtype=torch.int64, device=world.device)
-        afford(world.num_worlds, agents=world.num_agents, window=self.window)
+        afford(world.num_worlds, "window", agents=world.num_agents, window=self.window)
         self._losses = torch.zeros(world.num_worlds, world.num_agents, self.window, device=world.device)
 
     def reset(self, mask: Tensor) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, unknown, unknown_argument
+from ..envs.errors import ConfigError, text, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .own_modules import own_class
@@ -46,8 +46,10 @@ def register_policy(spec: PolicySpec) -> None:
     """Add a policy.
 
     Raises:
-        ConfigError: Its name stands for another one; to register the same again does nothing.
+        ConfigError: Its name stands for another one (to register the same again does nothing), or it is no spec.
     """
+    if not isinstance(spec, PolicySpec):
+        raise ConfigError(f"a PolicySpec is what can be registered as a policy, got {spec!r}")
     enter(registry, spec.name, spec, f"policy {spec.name!r} is registered already: choose another name")
 
 
@@ -56,8 +58,9 @@ def policy_spec(name: str) -> PolicySpec:
 
     Raises:
         UnknownName: Lists the near ones.
+        ConfigError: The name is no text.
     """
-    if name in registry:
+    if text("policy", name, "classroom") in registry:
         return registry[name]
     shipped = trained()
     if name in shipped or is_path(name):
@@ -79,9 +82,9 @@ def policy_factory(name: str) -> Callable[..., Any]:
         UnknownName: Lists the near ones.
         ConfigError: A user's own that cannot be imported, or is no policy.
     """
+    module, _, attribute = policy_spec(name).entry_point.partition(":")
     if is_own(name):
         return own_class(name)
-    module, _, attribute = policy_spec(name).entry_point.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as fault:
@@ -107,7 +110,7 @@ def make_policy(name: str, **kwargs: Any) -> Policy:
     factory: Any = policy_factory(name)
     given = {**policy_spec(name).kwargs, **kwargs}
     if isinstance(factory, type) and issubclass(factory, Protocol):
-        return students(factory, **given)
+        return students(name, factory, **given)
     known, others = arguments_of(factory)
     for argument in kwargs:
         if argument not in known and not others:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, unknown_argument
 from ..envs.registration import arguments_of
-from ..envs.validation import real, whole
+from ..envs.validation import rate, real, widths
 from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
-from .policy import Policy
+from .policy import MadeInReset, Policy
 from .protocols import Protocol
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -35,7 +35,12 @@ class Students(Policy):
         temperature: T, of published beliefs and of the imitating student.
         distill_scale: Factor of the distillation loss; None is T².
         always_dropout: Never switch dropout off: published beliefs and exam answers have it too.
+
+    Attributes:
+        population: The networks.
     """
+
+    population = MadeInReset[Population]()
 
     def __init__(
         self,
@@ -48,14 +53,14 @@ class Students(Policy):
         distill_scale: float | None = None,
         always_dropout: bool = False,
     ) -> None:
-        if real("temperature", temperature, 0) == 0 or real("lr", lr, 0, math.inf) == 0:
-            raise ConfigError(f"temperature and lr must be above 0, got {temperature} and {lr}")
+        if real("temperature", temperature, 0) == 0:
+            raise ConfigError("temperature must be above 0, got 0")
         real("dropout", dropout, 0, 1)
         if distill_scale is not None:
             real("distill_scale", distill_scale, 0)
         self.protocol = protocol
-        self.hidden = tuple(whole("each width in hidden", width, 1) for width in hidden)
-        self.dropout, self.lr = dropout, lr
+        self.hidden = widths("hidden", hidden)
+        self.dropout, self.lr = dropout, rate("lr", lr)
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
         self.always_dropout = always_dropout
@@ -110,13 +115,14 @@ class Students(Policy):
 
     def _learn(self, obs: TensorDict, allowed: Tensor) -> None:
         """One step for every student that has a lesson and is ``allowed`` (bool ``[W, N]``)."""
+        population = self.population
         lesson = self.protocol.lesson(obs)
         shared = (obs["fb_slice"][:, 0] if not self._private else obs["fb_slice"]).flatten(
             -self._input_dims()
         )
         about = obs["fb_public"].flatten(-self._input_dims()) if self._private else None
         losses = teach(
-            self.population,
+            population,
             lesson,
             inputs=shared,
             labels=obs["fb_labels"],
@@ -178,6 +184,7 @@ class Students(Policy):
 
     def title(self) -> Tensor | None:
         """The protocol's title holder, if it has one."""
+        _ = self.population  # made together with what a protocol remembers
         return self.protocol.title()
 
     def sound(self) -> Tensor:
@@ -213,16 +220,21 @@ def _one_at_most(mask: Tensor) -> bool:
     return mask.device.type == "cpu" and bool((mask.sum(-1) <= 1).all())
 
 
-def students(protocol: type[Protocol], **kwargs: Any) -> Students:
+def students(name: str, protocol: type[Protocol], /, **kwargs: Any) -> Students:
     """Students under a protocol, with the arguments of both in one dict.
 
+    Args:
+        name: Of this policy.
+        protocol: Its class.
+        **kwargs: Arguments.
+
     Raises:
-        UnknownName: An argument of neither; lists the near ones.
+        UnknownArgument: An argument of neither; lists the near ones.
     """
     of_protocol = set(arguments_of(protocol)[0])
     of_students = set(arguments_of(Students)[0]) - {"protocol"}
-    for name in kwargs:
-        if name not in of_protocol | of_students:
-            raise unknown("policy argument", name, of_protocol | of_students)
-    chosen = {name: kwargs.pop(name) for name in list(kwargs) if name in of_protocol}
+    for argument in kwargs:
+        if argument not in of_protocol | of_students:
+            raise unknown_argument(f"policy {name}", argument, of_protocol | of_students)
+    chosen = {argument: kwargs.pop(argument) for argument in list(kwargs) if argument in of_protocol}
     return Students(protocol(**chosen), **kwargs)

@@ -190,7 +190,7 @@ class Swarm:
             whole("particles", particles, 1),
             whole("dimensions", dimensions, 1),
         )
-        afford(w, particles=n, dimensions=d)
+        afford(w, "particles or dimensions", particles=n, dimensions=d)
         self.function = function
         self.coefficients = _coefficients(inertia, cognitive, social)
         self.refiners = whole("refiners", refiners, 0, n)

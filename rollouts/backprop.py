@@ -16,7 +16,6 @@ by REINFORCE in the same loop; see `policies/messages/speech.py`.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..envs.saving import Misfit, check_fits
 from ..policies.registration import is_own
 from .backprop_config import OF_RESUME, BackpropConfig, BackpropSettings, configure, resumed
 from .backprop_training import Training
-from .checkpoints import CHECKPOINT, Checkpoints, check_evaluations
+from .checkpoints import CHECKPOINT, Checkpoints, check_evaluations, say_no_checkpoint
 from .figures import figure
 from .interrupts import stop_requests
 from .trained import (
@@ -149,7 +148,7 @@ def _keep(training: Training, found: Trained, checkpoints: Checkpoints) -> None:
 def _take_up(training: Training, found: Trained, checkpoints: Checkpoints) -> None:
     """Put a training where its last checkpoint left it, and note what it had found; where there is none, it begins."""
     if not checkpoints.exist:
-        print("studyhall: no checkpoint yet: starting from update 0", file=sys.stderr)
+        say_no_checkpoint("update 0")
         return
     saved = checkpoints.read(training.world.device)
     try:

@@ -12,10 +12,10 @@ from typing import Any
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.validation import LAST_SEED, real, whole
 from ..scenarios import Scenario
-from .folders import read_config
+from .folders import ANEW, read_config
 from .output import as_json
-from .read_scenario import changes, read_scenario
-from .settings import customise, parse_assignments
+from .read_scenario import read_scenario
+from .settings import changes, customise, parse_assignments
 from .trained import plain, registered
 
 ANSWERS = ("last", "all")
@@ -188,5 +188,5 @@ def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> Back
     except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
         raise
     except (KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder} holds no training through the channel: train anew") from fault
+        raise ConfigError(f"{folder} holds no training through the channel: {ANEW['training']}") from fault
     return BackpropConfig(**(fields | chosen))

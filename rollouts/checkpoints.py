@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from ..envs.errors import ConfigError
-from ..envs.files import Unreadable, load_tensors, read_file, whole_file
+from ..envs.files import read_file, whole_file
 from ..envs.saving import Misfit, check_fits
+from ..envs.untrusted import Unreadable, load_tensors
 from ..policies.files import name_of
 
 CHECKPOINT = "checkpoint.pt"
@@ -116,6 +117,11 @@ class Checkpoints:
         raise ConfigError(
             f"the checkpoint in {self.folder} is of another configuration ({differ}): {self.advice}"
         )
+
+
+def say_no_checkpoint(start: str) -> None:
+    """Say where a run or training that is taken up begins, since it was stopped before it wrote a checkpoint."""
+    print(f"studyhall: no checkpoint yet: starting from {start}", file=sys.stderr)
 
 
 def _seal(content: bytes | memoryview) -> bytes:

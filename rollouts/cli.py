@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..envs.errors import ConfigError, StudyhallError
-from .interrupts import quit_on_interrupt, raise_on_interrupt
-from .terminal import fit_any_code_page
+from .interrupts import INTERRUPTED, quit_on_interrupt, raise_on_interrupt
+from .terminal import fit_any_code_page, warnings_in_one_line
 
 if TYPE_CHECKING:
     from .run import Rollout
@@ -129,9 +129,8 @@ def run(
     """Run a scenario, all seeds and controls side by side."""
     from . import output
     from .launch import launch, take_up
-    from .read_scenario import own_policy_of
     from .run_folder import RunFolder
-    from .settings import parse_device
+    from .settings import own_policy_of, parse_device
 
     if resume is None:
         config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
@@ -377,7 +376,7 @@ def reproduce(
         done = f"{len(found['scenarios'])} of {len(scenarios)} scenarios measured"
         kept = "nothing is kept without --out" if file is None else f"they are in {file.unfinished}"
         print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if file is not None:
         file.finish(found)
     if as_json:
@@ -429,7 +428,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     fit_any_code_page()
     try:
-        with quit_on_interrupt():
+        with quit_on_interrupt(), warnings_in_one_line():
             app(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

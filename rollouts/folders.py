@@ -25,6 +25,8 @@ from .output import as_json, write_text
 _LOCK = ".studyhall.lock"  # says that a folder is ours; who writes to the folder holds it
 _CONFIG = "config.json"
 _CHECKSUM = "checksum"
+ANEW = {"run": "run the scenario anew", "training": "train anew"}
+"""What to do where a folder cannot be taken up, by what it is of."""
 
 
 @contextlib.contextmanager
@@ -46,7 +48,7 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
         _refuse_what_is_there(path)
         lock = _claim(path)
     except OSError as fault:
-        raise unwritable("runs/" if out is None else out, fault) from fault
+        raise unwritable_out("runs/" if out is None else out, fault) from fault
     try:
         _refuse_what_is_there(path)  # another process may have been here in between
         yield path
@@ -82,12 +84,17 @@ def own_folder(path: Path, kind: str) -> Iterator[None]:
         os.close(lock)
 
 
+def unwritable_out(path: Path | str, fault: OSError) -> ConfigError:
+    """The error for what ``--out`` names, or leaves at its default, where that cannot be written."""
+    return ConfigError(f"{unwritable(path, fault)}, or choose another with --out")
+
+
 def _claim(path: Path) -> int:
     """Take a folder's lock, which the system lets go of however this process ends, and sweep out leftovers."""
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     if not _lock(lock):
         os.close(lock)
-        raise ConfigError(f"{path} is in use by another process: wait for it, or choose another with --out")
+        raise ConfigError(f"{path} is in use by another process: wait until it has ended")
     for left in path.rglob(PARTIAL):
         left.unlink()
     return lock
@@ -199,7 +206,7 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
     Raises:
         ConfigError: It is not there, or not as it was written.
     """
-    advice = f"if there is a checkpoint, it is of another configuration; restore the file, or begin the {kind} anew"
+    advice = f"if there is a checkpoint, it is of another configuration; restore the file, or {ANEW[kind]}"
     try:
         return read_sealed(folder / _CONFIG, advice)
     except FileNotFoundError:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended, as shells report it."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -59,7 +60,7 @@ def raise_on_interrupt() -> Iterator[None]:
 def _quit(number: int, frame: FrameType | None) -> None:
     sys.stderr.write("studyhall: interrupted\n")
     sys.stderr.flush()
-    os._exit(_INTERRUPTED)
+    os._exit(INTERRUPTED)
 
 
 @contextmanager

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 
 from ..envs.errors import ConfigError, StudyhallError
+from .checkpoints import say_no_checkpoint
 from .folders import own_folder
-from .interrupts import stop_requests
+from .interrupts import INTERRUPTED, stop_requests
 from .progress import LiveProgress
 from .report import Report
 from .run import Rollout, Stopped
 from .run_folder import RunConfig, RunFolder
 
 _PICTURES = 6  # of the world, kept on the way
-_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
 def launch(
@@ -52,13 +52,13 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
         ConfigError: The checkpoints cannot be read, are of another configuration, or another process is at work.
         SystemExit: The user stopped it; a checkpoint was saved.
     """
+    found = folder.report(config)  # which needs no folder that can be written
+    if found is not None:
+        return found
     with own_folder(folder.path, "run"):
-        found = folder.report(config)
-        if found is not None:
-            return found
         run = _set_up(config, f"as {folder.path}/config.json says")
         if not run.load_if_saved(folder.checkpoints):
-            print("studyhall: no checkpoint yet: starting from step 0", file=sys.stderr)
+            say_no_checkpoint("step 0")
         return _to_the_end(run, folder, checkpoint_every)
 
 
@@ -97,7 +97,7 @@ def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Rep
             )
     except Stopped as stopped:
         print(f"studyhall: {stopped}; go on with: studyhall run --resume {folder.path}", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
     if run.pictures:
         draw_pictures(run.pictures, folder.path / "picture.png")
     folder.finish(report)

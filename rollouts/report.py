@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,3 +154,49 @@ def scenario_from_json(found: Mapping[str, Any]) -> Scenario:
         entries[name] = tuple(entries[name])
     entries["claims"] = tuple(Claim(**claim) for claim in entries["claims"])
     return Scenario(**entries)
+
+
+def is_measured(report: Report) -> bool:
+    """Whether the figures of a report are built as a run records them, for its modes and seeds."""
+    modes, seeds = report.modes, len(report.seeds)
+    steps = report.steps
+    return (
+        _mapping(report.metrics, modes)
+        and all(
+            _mapping(found) and all(_rows(v, seeds) for v in found.values())
+            for found in report.metrics.values()
+        )
+        and _mapping(report.students, modes)
+        and all(_rows(rows, seeds, 1) for rows in report.students.values())
+        and isinstance(steps, list)
+        and all(type(step) is int and step > 0 for step in steps)
+        and _mapping(report.curves, modes)
+        and all(_rows(points, len(steps), 2) for points in report.curves.values())
+        and all(len(point) == seeds for points in report.curves.values() for point in points)
+        and type(report.budget_spent_at) in (int, type(None))
+        and type(report.seconds) in (int, float)
+        and 0 <= report.seconds < math.inf
+        and type(report.transductive) is bool
+        and isinstance(report.headline, str)
+        and isinstance(report.noun, str)
+        and _mapping(report.diverged, modes)
+        and all(
+            _mapping(worlds) and all(_mapping(agents) for agents in worlds.values())
+            for worlds in report.diverged.values()
+        )
+    )
+
+
+def _mapping(found: Any, names: Sequence[str] | None = None) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(name, str) and (names is None or name in names) for name in found
+    )
+
+
+def _rows(found: Any, count: int | None, depth: int = 0) -> bool:
+    """Whether something is a list, of lists to a depth, of numbers; ``count``: entries of the outermost."""
+    if not isinstance(found, list) or count not in (None, len(found)):
+        return False
+    if depth:
+        return all(_rows(entry, None, depth - 1) for entry in found)
+    return all(value is None or type(value) in (int, float) for value in found)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..envs.errors import ConfigError
-from ..envs.files import read_file, unwritable
+from ..envs.files import read_file
+from .folders import unwritable_out
 from .output import as_json, write_text
 
 _KEYS = {"system", "device", "versions", "scenarios"}
@@ -37,7 +38,7 @@ class ReproductionFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
-            raise unwritable(self.path, fault) from fault
+            raise unwritable_out(self.path, fault) from fault
         write_text(self.unfinished, as_json(found, indent=1) + "\n")
 
     def finish(self, found: Mapping[str, Any]) -> None:

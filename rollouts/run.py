@@ -18,18 +18,17 @@ from torch import Tensor
 from ..envs import make_world, spec
 from ..envs.errors import ConfigError
 from ..envs.saving import Misfit, check_fits
-from ..envs.validation import whole
+from ..envs.validation import LAST_SEED, whole
 from ..envs.world import TensorDict
 from ..policies import make_policy
 from ..scenarios import Scenario, get_scenario
 from .checkpoints import Checkpoints
 from .divergence import sound
+from .folders import ANEW
 from .measure import Measured, account, budget_left, findings, kib
 from .names import COUNTED
-from .read_scenario import is_measured
-from .report import Report
+from .report import Report, is_measured
 
-_ANEW = "run the scenario anew"
 _CURVE_POINTS = 200
 _SAVED = (
     "metrics",
@@ -84,7 +83,7 @@ class Rollout:
         seeds: int | Iterable[int] | None = None,
         device: str = "cpu",
     ) -> None:
-        scenario = get_scenario(scenario) if isinstance(scenario, str) else scenario
+        scenario = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
         self.seeds = scenario.seeds if seeds is None else _seeds(seeds)
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
@@ -105,6 +104,11 @@ class Rollout:
             autoreset=False,
             **kwargs,
         )
+        if beyond := [step for step in scenario.measure_at if step > self.world.horizon]:
+            raise ConfigError(
+                f"measure_at names step {beyond[0]} of an episode of {self.world.horizon}: leave it out, or make "
+                "episodes longer"
+            )
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
@@ -285,7 +289,8 @@ class Rollout:
             ConfigError: It cannot be written.
         """
         report = {name: getattr(self.report, name) for name in _SAVED}
-        self._checkpoints(folder).write({**self._state(), "report": report})
+        state = {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
+        self._checkpoints(folder).write({**state, "report": report})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -316,9 +321,6 @@ class Rollout:
             self.load(folder)
         return saved
 
-    def _state(self) -> dict[str, Any]:
-        return {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
-
     def _saved_report(self, saved: Any) -> Report:
         if not isinstance(saved, dict) or saved.keys() != set(_SAVED):
             raise Misfit("report is something else")
@@ -331,7 +333,7 @@ class Rollout:
         scenario = self.scenario
         decides = ("env", "env_kwargs", "policy", "policy_kwargs", "controls", "measure_at")
         configuration = {name: getattr(scenario, name) for name in decides}
-        return Checkpoints(folder, {**configuration, "seeds": self.seeds}, _ANEW)
+        return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 
 def rollout(
@@ -360,7 +362,9 @@ def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     """Checked seeds, as Python's numbers."""
     if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
         raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")
-    seeds = tuple(whole("a seed", seed, 0) for seed in (given if isinstance(given, Iterable) else (given,)))
+    seeds = tuple(
+        whole("a seed", seed, 0, LAST_SEED) for seed in (given if isinstance(given, Iterable) else (given,))
+    )
     if not seeds:
         raise ConfigError("a run needs at least one seed")
     if len(set(seeds)) < len(seeds):

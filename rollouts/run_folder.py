@@ -3,7 +3,7 @@
 =====================  =================================================================================
 ``config.json``        everything needed to repeat the run
 ``checkpoints/``       the last two states; see `checkpoints.py`
-``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, student, its value
+``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
 ``report.json``        everything that was found
 ``curve.png``          the headline over time
 ``picture.png``        the first open world, from step to step, where it can be drawn
@@ -23,13 +23,13 @@ from typing import Any
 
 from ..envs.errors import ConfigError, StudyhallError
 from ..envs.files import whole_file
-from ..envs.validation import whole
+from ..envs.validation import LAST_SEED, whole
 from ..scenarios import Scenario
-from .folders import new_folder, read_config, read_sealed, write_config, write_sealed
-from .read_scenario import fitting_report, read_scenario
-from .report import Report
+from .folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
+from .read_scenario import read_scenario
+from .report import Report, is_measured
 
-_ANEW = "run the scenario anew"
+_WITHOUT = "remove it; --resume then goes on from the checkpoint"
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class RunFolder:
         except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
             raise
         except (KeyError, TypeError) as fault:
-            raise ConfigError(f"{self.path}/config.json is not what a run writes: {_ANEW}") from fault
+            raise ConfigError(f"{self.path}/config.json is not what a run writes: {ANEW['run']}") from fault
         return RunConfig(
             scenario=scenario,
-            seeds=tuple(whole("each seed", seed, 0, 2**63 - 1) for seed in seeds),
+            seeds=tuple(whole("each seed", seed, 0, LAST_SEED) for seed in seeds),
             device=device,
             threads=whole("threads", threads, 1, 4096),
         )
@@ -110,14 +110,17 @@ class RunFolder:
             ConfigError: The file is not as it was written, or not this run's.
         """
         try:
-            found = Report.from_json(read_sealed(self.report_file, f"remove it, and {_ANEW} with --resume"))
+            found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
         except FileNotFoundError:
             return None
         except StudyhallError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise ConfigError(f"{self.report_file} is not what a run writes: {_ANEW}") from fault
-        return fitting_report(found, config.scenario, config.seeds, self.report_file)
+            raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
+        same = found.scenario == config.scenario and found.seeds == config.seeds
+        if not same or not is_measured(dataclasses.replace(found, scenario=config.scenario)):
+            raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
+        return found
 
     def finish(self, report: Report) -> None:
         """Write curves, plot and report; the report last, since it says that the run has ended."""
@@ -132,15 +135,14 @@ def _write_metrics(path: Path, report: Report) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "student", report.headline)}
+    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "agent", report.headline)}
     for mode, points in report.curves.items():
         for step, seeds in zip(report.steps, points, strict=True):
-            for seed, students in zip(report.seeds, seeds, strict=True):
-                for student, accuracy in enumerate(students):
-                    for column, value in zip(
-                        columns.values(), (step, mode, seed, student, accuracy), strict=True
-                    ):
-                        column.append(value)
+            for seed, agents in zip(report.seeds, seeds, strict=True):
+                for agent, value in enumerate(agents):
+                    row = (step, mode, seed, agent, value)
+                    for column, entry in zip(columns.values(), row, strict=True):
+                        column.append(entry)
     with whole_file(path) as file:
         parquet.write_table(pyarrow.table(columns), file, write_page_checksum=True)
 
@@ -154,4 +156,6 @@ def resumed_scenario(folder: Path) -> str:
     try:
         return str(read_config(folder, "training")["scenario"]["name"])
     except (KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder}/config.json is not what a training writes: train anew") from fault
+        raise ConfigError(
+            f"{folder}/config.json is not what a training writes: {ANEW['training']}"
+        ) from fault

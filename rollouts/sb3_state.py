@@ -45,22 +45,21 @@ def put_back(model: OnPolicyAlgorithm, saved: Any) -> None:
     Go on with ``learn(…, reset_num_timesteps=False)``.
 
     Raises:
-        Misfit: It is the state of something else; nothing was changed then.
+        Misfit, ConfigError: It is the state of something else; nothing was changed then, but that worlds which had
+            not begun have.
     """
     env = model.get_env()
     assert isinstance(env, WorldVecEnv)
-    model._last_obs = env.reset()  # type: ignore[assignment]  # so that there is a state to compare with
-    model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
+    if model._last_obs is None:  # so that there is a state to compare with
+        model._last_obs = env.reset()  # type: ignore[assignment]
+        model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
     _check(saved, model)
-    try:
-        torch.set_rng_state(saved["torch"])
-    except RuntimeError as fault:
-        raise Misfit("the generator's state is something else") from fault
+    model._last_obs = env.load_state_dict(saved["env"])  # type: ignore[assignment]  # the last that may refuse it
+    torch.set_rng_state(saved["torch"])
     name, keys, position, has_gauss, gauss = saved["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     model.policy.load_state_dict(saved["policy"])
     model.policy.optimizer.load_state_dict(saved["optimiser"])
-    model._last_obs = env.load_state_dict(saved["env"])  # type: ignore[assignment]
     model._last_episode_starts = saved["episode_starts"].numpy()
     model.ep_info_buffer = deque(saved["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
@@ -80,6 +79,10 @@ def _check(saved: Any, model: OnPolicyAlgorithm) -> None:
     for value in [*saved["policy"].values(), *moments]:
         if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
             raise Misfit("the model holds weights that are not finite")
+    try:
+        torch.Generator().set_state(saved["torch"])
+    except RuntimeError as fault:
+        raise Misfit("the generator's state is something else") from fault
     if saved["numpy"][2] > len(saved["numpy"][1]):
         raise Misfit("the generator's state is something else")
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..envs import spec
+from ..envs.arguments import find_device
 from ..envs.errors import ConfigError, unknown
 from ..envs.registration import constructors
 from ..scenarios import Scenario
@@ -81,15 +82,7 @@ def parse_device(text: str) -> str:
 
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(text)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {text!r}: use auto, cpu or cuda (cuda:1, …)") from None
-    if device.type not in ("cpu", "cuda"):  # worlds count in int64 and float64, which mps and others lack
-        raise ConfigError(f"device {text!r} is not supported: use auto, cpu or cuda (cuda:1, …)")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device {text!r} is not here (torch sees {count} GPUs): use --device auto or cpu")
+    find_device(text)
     return text
 
 
@@ -113,9 +106,11 @@ def customise(
             argument of hosted learners where there are none.
         UnknownName: No such argument; lists the near ones.
     """
+    given = parse_assignments(assignments)
+    if type(horizon := given.get("horizon", steps)) is int:
+        scenario = scenario.within(horizon)
     env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
     name = scenario.policy
-    given = parse_assignments(assignments)
     if "policy" in given:
         name = str(given.pop("policy"))
         policy = policy if name == scenario.policy else {}
@@ -128,7 +123,9 @@ def customise(
         env = _without_hosting(scenario)
     env |= theirs
     if steps is not None and "horizon" not in spec(scenario.env).arguments(hosted=_hosted(env)):
-        raise ConfigError(f"--steps sets the horizon: {spec(scenario.env).refusal('horizon')}")
+        raise ConfigError(
+            f"{scenario.env} counts rounds: leave out --steps, and give --set rounds=N (an episode has one step more)"
+        )
     if theirs:
         check_env(scenario.env, theirs, hosted=_hosted(env))
     if name != scenario.policy or ours:
@@ -170,6 +167,33 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
         found[key.strip()] = _value(value)
     return found
+
+
+def own_policy_of(assignments: Sequence[str]) -> str | None:
+    """The policy of a user's own that is named again to go on with a folder: ``policy=module:Class`` and no more.
+
+    Raises:
+        ConfigError: The assignments hold anything else, which would make another run of it.
+    """
+    given = parse_assignments(assignments)
+    if not given.keys() <= {"policy"}:
+        raise ConfigError(
+            "--resume goes on as it began: leave out --set, but for policy=module:Class of your own"
+        )
+    return None if not given else str(given["policy"])
+
+
+def changes(options: Mapping[str, Any], changeable: Sequence[str]) -> dict[str, Any]:
+    """The options that were given to a training that is taken up again.
+
+    Raises:
+        ConfigError: One would make it another training.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in changeable:
+            raise ConfigError(f"--resume goes on as the training began: leave out --{name.replace('_', '-')}")
+    return given
 
 
 _PYTHON = {"True": True, "False": False, "None": None}

@@ -55,10 +55,10 @@ def interval(values: Sequence[float]) -> Interval:
     mean = least if least == most else math.fsum(finite) / n  # equal values: no error of rounding
     half = math.nan
     if n > 1:
-        from scipy.stats import t
+        from scipy.special import stdtrit  # all of scipy.stats takes a second to import
 
         variance = math.fsum((v - mean) ** 2 for v in finite) / (n - 1)
-        half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n)
+        half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * math.sqrt(variance / n)
     return Interval(mean, half, n, mean - half, mean + half, least, most, missing)
 
 

@@ -6,6 +6,12 @@ import codecs
 import io
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..envs.errors import StudyhallWarning
 
 _PLAIN = {
     "−": "-",
@@ -38,6 +44,22 @@ def fit_any_code_page() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="studyhall")
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Within it, warnings of ours are a line of ours on standard error, without a place in the code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(message: Any, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, StudyhallWarning):
+                print(f"studyhall: {message}", file=sys.stderr)
+            else:
+                show(message, category, *place, **options)
+
+        warnings.showwarning = show_ours
+        yield
 
 
 def redraws() -> bool:

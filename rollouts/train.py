@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +40,13 @@ from ..envs.saving import Misfit, check_fits
 from ..envs.validation import whole
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings
-from .checkpoints import Checkpoints, check_evaluations
-from .folders import read_config
+from .checkpoints import Checkpoints, check_evaluations, say_no_checkpoint
+from .folders import ANEW, read_config
 from .interrupts import stop_requests
 from .output import as_json
-from .read_scenario import changes, read_scenario
+from .read_scenario import read_scenario
 from .sb3_state import put_back
-from .settings import customise, parse_assignments
+from .settings import changes, customise, parse_assignments
 from .trained import (
     Trained,
     TrainingProgress,
@@ -63,7 +62,6 @@ from .watch import Evaluation, Stopped, Watch
 
 OF_RESUME = ("timesteps", "threads")
 """What may change when a training goes on."""
-_ANEW = "train anew"
 _LAST_SEED = 2**32 - 1  # that numpy's generators take
 
 
@@ -212,7 +210,7 @@ def resumed(folder: Path, own_policy: str | None = None, **options: Any) -> Trai
     except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
         raise
     except (KeyError, TypeError) as fault:
-        raise ConfigError(f"{folder} holds no training by reward: {_ANEW}") from fault
+        raise ConfigError(f"{folder} holds no training by reward: {ANEW['training']}") from fault
     return TrainConfig(**(fields | chosen))
 
 
@@ -314,14 +312,14 @@ def _learn(model: OnPolicyAlgorithm, watch: Watch, config: TrainConfig, going_on
 def _take_up(model: OnPolicyAlgorithm, found: Trained, checkpoints: Checkpoints) -> bool:
     """Put a model where its last checkpoint left it, and note what it had found; False where there is none yet."""
     if not checkpoints.exist:
-        print("studyhall: no checkpoint yet: starting from step 0", file=sys.stderr)
+        say_no_checkpoint("step 0")
         return False
     saved = checkpoints.read("cpu")
     try:
         evaluations = check_evaluations(saved.get("evaluations"))
         check_fits(saved.get("seconds"), 0.0, "seconds")
         put_back(model, saved.get("model"))
-    except Misfit as fault:
+    except (Misfit, ConfigError) as fault:
         raise checkpoints.misfit(fault) from fault
     found.evaluations, found.seconds = evaluations, saved["seconds"]
     return True

@@ -16,11 +16,10 @@ from ..policies.files import name_of
 from ..scenarios import Scenario
 from .checkpoints import Checkpoints
 from .figures import figure
-from .folders import new_folder, own_folder, write_config
+from .folders import ANEW, new_folder, own_folder, write_config
+from .interrupts import INTERRUPTED
 from .output import as_json
 from .progress import LiveProgress
-
-_INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
 @dataclass
@@ -209,7 +208,7 @@ def checkpoints_of(folder: Path, config: Any, changeable: Sequence[str]) -> Chec
     fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     decides = {name: value for name, value in fields.items() if name not in (*changeable, "scenario")}
     of_scenario = {name: getattr(scenario, name) for name in ("env", "env_kwargs", "policy", "policy_kwargs")}
-    return Checkpoints(folder, {**of_scenario, **decides, "settings": settings}, "train anew")
+    return Checkpoints(folder, {**of_scenario, **decides, "settings": settings}, ANEW["training"])
 
 
 def interrupted(found: Trained) -> SystemExit:
@@ -219,4 +218,4 @@ def interrupted(found: Trained) -> SystemExit:
         f"{found.folder}; {found.told()}",
         file=sys.stderr,
     )
-    return SystemExit(_INTERRUPTED)
+    return SystemExit(INTERRUPTED)

@@ -17,7 +17,7 @@ from ..envs.messages import MessageWorld
 from ..scenarios import Scenario
 from . import backprop
 from .folders import read_config
-from .read_scenario import own_policy_of
+from .settings import own_policy_of
 from .trained import Trained
 
 _BY_REWARD = ("timesteps",)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..envs.errors import ConfigError, unknown
+from ..envs.errors import ConfigError, one_of
 from ..envs.registration import enter
 
 
@@ -67,6 +67,13 @@ class Scenario:
                     f"a scenario names its {what}, got {name!r}: register it under a name with {how} first"
                 )
 
+    def within(self, steps: int) -> Scenario:
+        """The same with this horizon: measured within it alone, and with a second exam where that lay beyond."""
+        env = {**self.env_kwargs, "horizon": steps}
+        if env.get("exam_every", 1) >= steps > 1:
+            env["exam_every"] = steps - 1
+        return replace(self, env_kwargs=env, measure_at=tuple(at for at in self.measure_at if at <= steps))
+
 
 registry: dict[str, Scenario] = {}
 """All scenarios by name."""
@@ -76,8 +83,10 @@ def register_scenario(scenario: Scenario) -> None:
     """Add a scenario.
 
     Raises:
-        ConfigError: Its name stands for another one; to register the same again does nothing.
+        ConfigError: Its name stands for another one (to register the same again does nothing), or it is no scenario.
     """
+    if not isinstance(scenario, Scenario):
+        raise ConfigError(f"a Scenario is what can be registered as one, got {scenario!r}")
     refusal = f"scenario {scenario.name!r} is registered already: choose another name"
     enter(registry, scenario.name, scenario, refusal)
 
@@ -87,7 +96,6 @@ def get_scenario(name: str) -> Scenario:
 
     Raises:
         UnknownName: Lists the near ones.
+        ConfigError: The name is no text.
     """
-    if name not in registry:
-        raise unknown("scenario", name, registry)
-    return registry[name]
+    return registry[one_of("scenario", name, registry)]

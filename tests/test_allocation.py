@@ -492,7 +492,7 @@ def test_copies_refuse_the_state_of_another_module():
         ),
         ({"reader": lambda tokens: tokens}, ConfigError, "the reader fails on tokens"),
         ({"hidden": "64"}, ConfigError, "hidden must be a list"),
-        ({"lr": 0}, ConfigError, "lr must be above 0"),
+        ({"lr": 0}, ConfigError, "lr must be a number above 0"),
     ],
 )
 def test_mistakes_are_told_in_one_line(kwargs, error, says):

@@ -107,7 +107,7 @@ def test_a_matrix_of_0_and_1_is_a_topology(call):
 
 def test_a_device_that_is_none_says_which_there_are(call):
     code, _, err = call("run", "classroom-digits", "--device", "gpu")
-    assert (code, err) == (2, "studyhall: unknown device 'gpu': use auto, cpu or cuda (cuda:1, …)\n")
+    assert (code, err) == (2, "studyhall: unknown device 'gpu': use 'cpu', or 'cuda' (cuda:1, …) for a GPU\n")
 
 
 def test_version_and_help(call):
@@ -230,7 +230,7 @@ def test_run(call, tmp_path):
     pictures = {"curve.png", "picture.png"}
     assert made == {"config.json", "metrics.parquet", "report.json", "checkpoints", *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
-    assert table.column_names == ["step", "mode", "seed", "student", "exam_accuracy"]
+    assert table.column_names == ["step", "mode", "seed", "agent", "exam_accuracy"]
     assert table.num_rows == 20 * 3 * 2 * 3
     assert set(table["mode"].to_pylist()) == {"open", "mute", "isolated"}
     for name in pictures:
@@ -396,7 +396,7 @@ def test_a_hosted_run_resumes(call):
         ("hidden=32", "hidden must be a list (each a whole number), got 32"),
         ("hidden=[0]", "each width in hidden must be a whole number of at least 1"),
         ("lr=high", 'lr must be a number, got "high"'),
-        ("lr=-1", "lr must be a number of at least 0"),
+        ("lr=-1", "lr must be a number above 0"),
         ("optimiser=sdg", "did you mean 'sgd'"),
         ("students=3", "it is called 'agents' here"),
         ("learners=null policy=mutual learner=mlp", "did you mean 'learners'"),
@@ -439,6 +439,10 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
         (["run", "classroom-digits", "--set", "teacher_budget=x"], "a whole number or null"),
         (["run", "classroom-digits", "--set", "horizon"], "--set takes KEY=VALUE"),
         (["run", "classroom-digits", "--set", "horizon=3", "--steps", "4"], "leave out --set horizon"),
+        (
+            ["run", "consensus-vector", "--steps", "4"],
+            "consensus-v0 counts rounds: leave out --steps, and give --set rounds=N (an episode has one step more)",
+        ),
         (["run", "classroom-digits", "--set", "num_worlds=3"], "--seeds"),
         (["run", "classroom-digits", "--set", "mode=mute"], "--controls"),
         (["run", "classroom-digits", "--controls", "mut"], "did you mean 'mute'"),
@@ -470,6 +474,15 @@ def test_mistakes_are_one_line(call, arguments, words):
     assert err.startswith("studyhall: ")
     assert err.count("\n") == 1
     assert words in err
+
+
+def test_a_warning_is_one_line(call):
+    rows = [f"{place},{place % 2},somebody" for place in range(400)]
+    Path("table.csv").write_text("\n".join(["x,label,name", *rows]))
+    arguments = ("run", "classroom-digits", "--steps", "2", "--seeds", "0", "--controls", "none", "--json")
+    code, out, err = call(*arguments, *SMALL, "--set", "data=table.csv")
+    assert (code, err) == (0, "studyhall: 'table.csv': left out 'name', since no numbers are in them\n")
+    assert json.loads(out)
 
 
 def test_debug_shows_the_traceback(call):
@@ -504,15 +517,15 @@ LONG = ("classroom-digits", "--seeds", "0-1", "--steps", "150", "--controls", "m
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """What :data:`LONG` finds when nothing comes between."""
-    cwd = tmp_path_factory.mktemp("uninterrupted")
-    process = studyhall("run", *LONG, "--out", "run", cwd=cwd)
-    process.communicate()
-    assert process.returncode == 0
-    return results(cwd / "run")
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", *LONG, "--out", str(folder)])
+    assert not ended.value.code
+    return results(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_resumes_to_the_same_end(number, tmp_path, uninterrupted):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_resumes_to_the_same_end(number, call, tmp_path, uninterrupted):
     process = studyhall("run", *LONG, "--out", "run", "--checkpoint-every", "0", cwd=tmp_path)
     folder = tmp_path / "run"
     ready = folder / "checkpoints" / "checkpoint.pt"
@@ -528,9 +541,8 @@ def test_a_stopped_run_resumes_to_the_same_end(number, tmp_path, uninterrupted):
         assert "go on with: studyhall run --resume run" in err
     done = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)["done"]
     assert 0 < done < 150
-    resumed = studyhall("run", "--resume", "run", "--json", cwd=tmp_path)
-    out, err = resumed.communicate()
-    assert (resumed.returncode, err) == (0, "")
+    code, out, err = call("run", "--resume", "run", "--json")
+    assert (code, err) == (0, "")
     assert json.loads(out)["metrics"] == uninterrupted["metrics"]
     assert results(folder) == uninterrupted
 

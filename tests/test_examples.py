@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 
@@ -17,11 +16,22 @@ SHORT = {
 }
 """Arguments of the short form, where it is not ``--steps 20``."""
 
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, runpy, sys
+for path, arguments in json.loads(sys.argv[1]):
+    sys.argv[:] = [path, *arguments]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        runpy.run_path(path, run_name="__main__")
+    print(json.dumps([path, said.getvalue()]))
+"""
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, tmp_path):
+
+def test_every_example_runs(tmp_path):
+    """In one process of their own, whose imports take longer than the examples."""
+    asked = [(str(path), SHORT.get(path.stem, ("--steps", "20"))) for path in EXAMPLES]
     done = subprocess.run(
-        [sys.executable, path, *SHORT.get(path.stem, ("--steps", "20"))],
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(asked)],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -29,7 +39,9 @@ def test_example(path, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    said = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert list(said) == [path for path, _ in asked]
+    assert all(text.strip() for text in said.values())
 
 
 def test_there_are_examples():

@@ -21,16 +21,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import studyhall
 from studyhall.envs.errors import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.files import read, save, trained
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.checkpoints import Checkpoints, Misfit
-from studyhall.rollouts.folders import new_folder, read_sealed, write_sealed
+from studyhall.rollouts.folders import new_folder, own_folder, read_sealed, write_sealed
 from studyhall.rollouts.read_scenario import read_scenario
 from studyhall.rollouts.run import Rollout
 from studyhall.rollouts.sb3_state import put_back, state_of
 from studyhall.scenarios import Scenario, registry
+from studyhall.testing.tools import copied, leaves, same
 
 SMALL = ("classroom-digits", "--steps", "4", "--seeds", "0-1", "--controls", "none")
 SMALL = (*SMALL, "--set", "agents=2", "--set", "policy.hidden=[4]", "--set", "exam_size=10")
@@ -129,19 +131,21 @@ def test_a_module_beside_the_folder_is_not_imported(call, stopped):
     assert not Path("harmed").exists()
 
 
-def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path):
+def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path, monkeypatch):
     (tmp_path / "own_mine.py").write_text(OWN)
     (tmp_path / "own_sibling.py").write_text("")
     (tmp_path / "rich.py").write_text('open("harmed", "w")')
     named = ("--set", "policy=own_mine:Mine")
-    run = ("-m", "studyhall", "run")
-    first = python(*run, *SMALL[:7], *named, "--out", "run", "--json")
+    first = python("-m", "studyhall", "run", *SMALL[:7], *named, "--out", "run", "--json")
     assert first.returncode == 0, first.stderr
     Path("run/report.json").unlink()
-    assert "add --set policy=own_mine:Mine" in refused(call, *run[2:], "--resume", "run")
-    again = python(*run, "--resume", "run", *named, "--json")
-    assert again.returncode == 0, again.stderr
-    both = [json.loads(done.stdout.partition("\n")[2])["metrics"] for done in (first, again)]
+    assert "add --set policy=own_mine:Mine" in refused(call, "run", "--resume", "run")
+    search = list(sys.path)
+    code, again, err = call("run", "--resume", "run", *named, "--json")
+    for module in ("own_mine", "own_sibling"):
+        monkeypatch.delitem(sys.modules, module)
+    assert (code, err, sys.path) == (0, "", search)
+    both = [json.loads(told.partition("\n")[2])["metrics"] for told in (first.stdout, again)]
     assert both[0] == both[1]
     assert not Path("harmed").exists()
 
@@ -185,6 +189,28 @@ def test_no_file_of_the_current_folder_is_run(tmp_path):
         assert (done.returncode, done.stderr) == (0, ""), start
         assert "classroom-v0" in done.stdout
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("form", ["module", "command"])
+@pytest.mark.parametrize("path", ["{colon}{search}", "{search}{colon}"])
+def test_an_empty_element_of_the_search_path_runs_no_file_of_the_current_folder(tmp_path, form, path):
+    search = path.format(search=Path(studyhall.__file__).parents[1], colon=os.pathsep)
+    for name in ("rich", "typer"):
+        (tmp_path / f"{name}.py").write_text('open("harmed", "w")')
+    script = tmp_path / "bin" / "studyhall"
+    script.parent.mkdir()
+    script.write_text("from studyhall.rollouts.cli import main\nmain()\n")
+    start = ("-m", "studyhall") if form == "module" else (str(script),)
+    done = python(*start, "list", "envs", PYTHONPATH=search)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_the_current_folder_is_searched_where_it_is_named(tmp_path):
+    (tmp_path / "typer.py").write_text('open("mine", "w")')
+    named = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    python("-m", "studyhall", "list", "envs", PYTHONPATH=named)
+    assert (tmp_path / "mine").exists()
 
 
 def test_a_deleted_current_folder_is_one_line(tmp_path, monkeypatch):
@@ -293,6 +319,41 @@ def test_a_folder_in_use_is_refused_while_its_process_lives(call, stopped):
     assert call("run", "--resume", "run")[0] == 0
 
 
+def test_a_report_is_read_where_nothing_can_be_written(call, ended):
+    """Here: the folder is another process's, whose files are left alone too."""
+    shutil.copytree(ended, "run")
+    Path("run/.studyhall-0.part").touch()
+    with own_folder(Path("run"), "run"):
+        Path("run/.studyhall-1.part").touch()
+        before = contents(Path("run"))
+        code, out, err = call("run", "--resume", "run", "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["metrics"] == json.loads(Path("run/report.json").read_text())["metrics"]
+        assert contents(Path("run")) == before
+
+
+def test_a_damaged_report_can_be_removed(call, ended):
+    shutil.copytree(ended, "run")
+    whole = json.loads(Path("run/report.json").read_text())
+    Path("run/report.json").write_text("{}")
+    said = refused(call, "run", "--resume", "run")
+    assert said.endswith("remove it; --resume then goes on from the checkpoint\n")
+    Path("run/report.json").unlink()
+    code, out, err = call("run", "--resume", "run", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["metrics"] == whole["metrics"]
+
+
+def test_what_cannot_be_written_names_an_option_of_the_command_line_there_alone(call):
+    Path("file").touch()
+    save_to = Path("file/it.zip")
+    with pytest.raises(
+        ConfigError, match=r"^cannot write to file/it\.zip \(Not a directory\): make it writable$"
+    ):
+        save(save_to, {"format": "x"}, {})
+    assert refused(call, "run", *SMALL, "--out", "file/run").endswith("or choose another with --out\n")
+
+
 def test_two_processes_do_not_begin_in_one_folder(tmp_path):
     again = new_folder(tmp_path / "run", "x")
     with new_folder(tmp_path / "run", "x"), pytest.raises(ConfigError, match="in use by another process"):
@@ -394,6 +455,17 @@ def _with(value, *path):
     return change
 
 
+def progress(run):
+    """What a refused checkpoint must leave as it is."""
+    return {"world": run.world.state_dict(), "policy": run.policy.state_dict(), "done": run.done}
+
+
+def assert_same(before, now):
+    after = dict(leaves(now))
+    assert before.keys() == after.keys()
+    assert [key for key, value in before.items() if not same(value, after[key])] == []
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -427,7 +499,7 @@ def _with(value, *path):
 def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):
     """Of somebody who knows how it is sealed; what it does not fit in is named, and nothing is taken over."""
     run, whole = run_and_checkpoint
-    before = run._state()
+    before = copied(progress(run))
     state = torch.load(io.BytesIO(whole), weights_only=True)
     configuration = json.loads(state.pop("configuration"))
     change(state)
@@ -435,7 +507,7 @@ def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):
     with pytest.raises(ConfigError, match=r"does not fit|another kind of world") as caught:
         run.load(tmp_path)
     assert "\n" not in str(caught.value)
-    assert str(run._state()) == str(before)
+    assert_same(before, progress(run))
 
 
 @pytest.fixture(scope="module")
@@ -453,6 +525,8 @@ def trainings():
     states = {"optimiser": of_messages.state_dict(), "model": state_of(model)}
     buffer = io.BytesIO()
     torch.save(states, buffer)
+    of_messages.update()  # both go on, so that what is loaded would be seen
+    model.learn(16, reset_num_timesteps=False)
     return of_messages, model, buffer.getvalue()
 
 
@@ -484,14 +558,18 @@ def test_a_crafted_checkpoint_of_a_training_does_not_fit(trainings, change):
         _with(lambda x: torch.zeros_like(x), "torch"),
         _with(["MT19937", torch.zeros(624, dtype=torch.int64), 900, 0, 0.0], "numpy"),
         _with([{"r": "much", "l": 3}], "episodes"),
+        _with(5, "env", "world", "horizon"),
+        _with("nowhere", "env", "world", "domain"),
     ],
 )
 def test_a_crafted_checkpoint_of_a_training_by_reward_does_not_fit(trainings, change):
     _, model, content = trainings
     state = torch.load(io.BytesIO(content), weights_only=True)["model"]
     change(state)
-    with pytest.raises(Misfit):
+    before = copied(state_of(model))
+    with pytest.raises((Misfit, ConfigError)):
         put_back(model, state)
+    assert_same(before, state_of(model))
 
 
 @pytest.mark.parametrize("name", ["config.json", "report.json"])

@@ -357,7 +357,8 @@ def test_mistakes_in_naming_learners(kwargs, error, said):
     [
         ("adma", {}, UnknownName, "did you mean 'adam'"),
         ("sgd", {"betas": (0.9, 0.9)}, UnknownName, "unknown option of optimiser sgd 'betas'"),
-        ("adam", {"lr": 0.0}, ConfigError, "lr must be above 0"),
+        ("adam", {"lr": 10**400}, ConfigError, "lr must be a number above 0"),
+        ("adam", {"lr": 0.0}, ConfigError, "lr must be a number above 0"),
         ("adam", {"betas": (0.9, 1.0)}, ConfigError, "betas must be below 1"),
         ("sgd", {"momentum": 1.0}, ConfigError, "momentum must be below 1"),
     ],

@@ -16,7 +16,7 @@ from studyhall.envs import ActionError, ConfigError
 from studyhall.envs.bridges.flat import FlatActions, FlatChoices
 from studyhall.policies import make_policy
 from studyhall.policies.files import save
-from studyhall.policies.messages.feedforward import FeedforwardNetwork, FeedforwardPolicy
+from studyhall.policies.messages.feedforward import FeedforwardNetwork, FeedforwardPolicy, situation
 from studyhall.policies.messages.policy import FORMAT
 from studyhall.policies.messages.sb3 import MessageSB3Policy
 from studyhall.rollouts import rollout
@@ -273,7 +273,8 @@ def test_probabilities_belong_to_the_actions():
         torch.testing.assert_close(again, values)
         torch.testing.assert_close(policy.predict_values(tensors(obs)), values)
         assert (actions.shape, values.shape, entropy.shape) == ((40, 3), (40, 1), (40,))
-        seen = policy._situation(tensors(obs))
+        now = tensors(obs)
+        seen = situation(now["own_view"].flatten(1), now["inbox"].flatten(2), now["heard"], now["elapsed"])
         answer, said = policy.network(seen)
         parts = [answer.log_softmax(-1), *said.unflatten(-1, (2, 4)).log_softmax(-1).unbind(1)]
         taken = [part.gather(1, actions[:, [i]])[:, 0] for i, part in enumerate(parts)]

@@ -230,6 +230,18 @@ def test_steps_override_the_horizon():
     assert rollout(customise(TINY, steps=30)).steps[-1] == 30
 
 
+def test_a_shortened_run_measures_and_examines_within_its_steps():
+    short = customise(TINY, steps=3)
+    assert short.env_kwargs["exam_every"] == 2
+    assert short.measure_at == ()
+    assert customise(TINY, assignments=["horizon=13"]).measure_at == (12,)
+    assert (rollout(short).metrics["open"]["return"] != np.zeros(2)).any()
+    with pytest.raises(ConfigError, match="exam_every 9 leaves one exam within 3 steps"):
+        rollout(customise(TINY, steps=3, assignments=["exam_every=9"]))
+    with pytest.raises(ConfigError, match="measure_at names step 99 of an episode of 24: leave it out"):
+        Rollout(dataclasses.replace(TINY, measure_at=(99,)))
+
+
 def test_a_stream_dealt_out_ends_the_run():
     scenario = customise(
         TINY, assignments=["order=single_pass", "slice_size=200", "teacher_budget=null"], controls=()
@@ -497,7 +509,14 @@ def test_a_scenario_may_be_given_by_its_name(brief):
 
 @pytest.mark.parametrize(
     ("given", "seeds"),
-    [(3, (3,)), (np.int64(3), (3,)), ([0, 2], (0, 2)), (range(3), (0, 1, 2)), (None, (0, 1))],
+    [
+        (3, (3,)),
+        (np.int64(3), (3,)),
+        ([0, 2], (0, 2)),
+        (range(3), (0, 1, 2)),
+        (None, (0, 1)),
+        (2**63 - 1, (2**63 - 1,)),
+    ],
 )
 def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
     assert Rollout(brief, seeds=given).seeds == seeds
@@ -508,6 +527,7 @@ def test_a_number_is_one_seed_as_on_the_command_line(brief, given, seeds):
     [
         ((), "at least one seed"),
         (-1, "seed"),
+        (2**63, f"a seed must be a whole number between 0 and {2**63 - 1}"),
         ("0-4", "one whole number or several"),
         (1.5, "one whole number or several"),
         ((1, 1), "name a seed twice"),

@@ -432,7 +432,7 @@ def test_a_run_whose_report_is_gone_resumes(call):
     [
         (
             ["talk", "--steps", "5"],
-            "--steps sets the horizon: talk-v0 takes no horizon: its length is rounds",
+            "talk-v0 counts rounds: leave out --steps, and give --set rounds=N",
         ),
         (["descent", "--controls", "mute"], "descent-v0 has no modes to run controls in"),
         (["descent", "--set", "policy=median"], "policy median needs a world that takes actions"),

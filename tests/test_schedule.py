@@ -158,6 +158,14 @@ def test_dirichlet_shares_of_a_task_follow_their_concentration():
     assert share.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
+def test_dirichlet_draws_of_an_iid_order_stay_what_they_were():
+    schedule = Schedule(make_split(), 2, 6, 10, share="dirichlet")
+    assert deal(schedule, 2, worlds=1)[:, 0].tolist() == [
+        [[100, 107, 134, 36, 88, 17], [95, 89, 1, 95, 96, 98]],
+        [[104, 21, 90, 121, 132, 119], [96, 96, 46, 2, 90, 6]],
+    ]
+
+
 def test_dirichlet_shares_of_very_many_classes_are_not_empty():
     split = make_split((1,) * 20_000)
     dealt = deal(Schedule(split, 2, 64, 10, share="dirichlet", alpha=50.0), 2)
@@ -175,8 +183,14 @@ def test_worlds_do_not_depend_on_their_batch():
     [
         ({"order": "topcal"}, UnknownName, "topical"),
         ({"share": "dirichle"}, UnknownName, "dirichlet"),
-        ({"order": "single_pass", "share": "class_experts"}, ConfigError, "'shared' or 'own'"),
-        ({"order": "class_incremental", "share": "class_experts"}, ConfigError, "use order 'topical'"),
+        ({"order": "single_pass", "share": "class_experts"}, ConfigError, "use order 'iid' or 'topical'"),
+        (
+            {"order": "class_incremental", "share": "class_experts"},
+            ConfigError,
+            "use order 'iid' or 'topical'",
+        ),
+        ({"topic_classes": None}, ConfigError, "topic_classes must be a whole number between 1 and 4"),
+        ({"task_classes": None}, ConfigError, "task_classes must be a whole number between 1 and 4"),
         ({"order": "single_pass", "rows": 500}, ConfigError, "lower slice_size"),
         ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "alpha must be a number between 1e-09 and"),
         ({"alpha": -1.0}, ConfigError, "alpha must be a number between 1e-09 and"),

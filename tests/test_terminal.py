@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from studyhall.rollouts.interrupts import quit_on_interrupt, raise_on_interrupt
+from studyhall.rollouts import cli
+from studyhall.rollouts.interrupts import quit_on_interrupt, raise_on_interrupt, stop_requests
 from studyhall.rollouts.terminal import fit_any_code_page
 
 SHORT = (
@@ -42,24 +43,42 @@ def started(*arguments: str, cwd: Path, python: tuple[str, ...] = (), **env: str
     )
 
 
-def test_a_run_is_shown_where_there_is_only_ascii(tmp_path):
-    process = started(*SHORT, cwd=tmp_path, PYTHONIOENCODING="ascii")
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, b"")
-    text = out.decode("ascii")
+def test_a_run_is_shown_where_there_is_only_ascii(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(SHORT))
+    assert (ended.value.code or 0, sys.stderr.buffer.getvalue()) == (0, b"")
+    text = sys.stdout.buffer.getvalue().decode("ascii")
     assert "mean +- 95 % interval over 2 seeds" in text
     assert "peers against mute: " in text
     assert "?" not in text
 
 
+ONE_AFTER_THE_OTHER = """
+import sys
+from studyhall.rollouts import cli
+for command in (["list", "data"], ["train", "--help"], ["run", "\\N{MINUS SIGN}\\N{HORIZONTAL ELLIPSIS}"]):
+    try:
+        cli.main(command)
+    except SystemExit as ended:
+        print(command[0], "ended with", ended.code or 0)
+"""
+
+
 @pytest.mark.parametrize("page", ["cp1252", "cp437", "ascii"])
-@pytest.mark.parametrize("arguments", [("list", "data"), ("train", "--help"), ("run", "−…")])
-def test_every_command_writes_in_any_code_page(page, arguments, tmp_path):
-    process = started(*arguments, cwd=tmp_path, PYTHONIOENCODING=page)
-    out, err = process.communicate()
-    assert process.returncode == (2 if arguments[0] == "run" else 0)
-    assert b"Traceback" not in err
-    assert out + err
+def test_every_command_writes_in_any_code_page(page, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": page},
+        capture_output=True,
+    )
+    assert (process.returncode, process.stderr.count(b"\n")) == (0, 1), process.stderr
+    assert process.stderr.startswith(b"studyhall: unknown scenario ")
+    ends = [line for line in process.stdout.decode(page, "replace").splitlines() if " ended with " in line]
+    assert ends == ["list ended with 0", "train ended with 0", "run ended with 2"]
 
 
 def test_glyphs_are_spelt_out():
@@ -119,8 +138,8 @@ def on_a_terminal(*arguments: str, cwd: Path, **env: str) -> str:
 
 
 def test_a_notebook_gets_no_bar(tmp_path):
-    cell = on_a_terminal(*SHORT, cwd=tmp_path, JPY_PARENT_PID="1", FORCE_COLOR="1")
-    assert "peers against mute" in cell
+    cell = on_a_terminal(*SHORT, "--controls", "none", cwd=tmp_path, JPY_PARENT_PID="1", FORCE_COLOR="1")
+    assert "best student" in cell
     assert "\x1b[?25l" not in cell  # the cursor is hidden while a bar is drawn
     assert "steps/s" not in cell
 
@@ -158,3 +177,15 @@ def test_an_interrupt_is_as_before_where_nothing_runs():
         with raise_on_interrupt(), pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_first_signal_asks_and_a_second_one_interrupts(number):
+    before = signal.getsignal(number)
+    with stop_requests() as asked:
+        assert not asked()
+        signal.raise_signal(number)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before

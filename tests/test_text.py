@@ -235,6 +235,7 @@ def test_texts_without_words_are_set_aside_with_a_warning():
     with pytest.warns(UserWarning, match=says) as warned:
         data = load_dataset(odd, text_size=8)
     assert len(warned) == 1
+    assert warned[0].filename == __file__
     expected = load_dataset(
         {name: [column[row] for row in kept] for name, column in good.items()}, text_size=8
     )

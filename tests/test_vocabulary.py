@@ -53,6 +53,7 @@ def test_names_from_elsewhere_are_answered_with_the_ones_here(id, hosted):
             if usual in known:
                 assert name in line
                 assert usual in line
+                assert ("an episode has one step more" in line) == (usual == "rounds")
 
 
 def test_every_argument_is_on_the_page_of_its_world():
@@ -65,3 +66,21 @@ def test_every_argument_is_on_the_page_of_its_world():
         for name in spec.arguments(hosted=spec.hosted is not None):
             if name not in ("num_worlds", "device"):
                 assert re.search(rf"`{name}\b", pages), f"{id}: {name}"
+
+
+@pytest.mark.parametrize(("id", "hosted"), FORMS)
+def test_what_is_no_word_is_refused_where_words_are_asked_for(id, hosted):
+    known = registry[id].arguments(hosted=hosted)
+    words = {name for name, default in known.items() if isinstance(default, str)} - {"data", "learners"}
+    for name in words | {"device", "mode"} & known.keys():
+        for value in (3, 1.5, {}):
+            assert name in told(id, hosted, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["delay", "topic_classes", "task_classes", "liar_kinds", "hidden"])
+@pytest.mark.parametrize(("id", "hosted"), FORMS)
+def test_words_and_none_are_refused_where_numbers_or_lists_are_asked_for(id, hosted, name):
+    if name in registry[id].arguments(hosted=hosted):
+        for value in ("x", None):
+            if (id, value) != ("swarm-v0", None):  # which leaves `hidden` to its objective
+                assert name in told(id, hosted, **{name: value})

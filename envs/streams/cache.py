@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import uuid
-import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..errors import warn
 
 Array = npt.NDArray[Any]
 _FORMAT = 2  # part of every fingerprint: raise it when decoding changes
@@ -79,10 +80,9 @@ def write(entry: Path, arrays: Mapping[str, Array], notes: Mapping[str, Any]) ->
         os.replace(draft, entry)
     except OSError as fault:
         if read(entry) is None:  # else another process has just put the same entry there
-            warnings.warn(
+            warn(
                 f"decoded data cannot be kept in {entry.parent} ({fault}), so it will be decoded each time; "
-                "set STUDYHALL_CACHE to a folder that can be written",
-                stacklevel=2,
+                "set STUDYHALL_CACHE to a folder that can be written"
             )
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, warn
 from . import pictures
 from .arrays import as_items
 from .labels import Labels, few, read_labels
@@ -154,7 +153,7 @@ def _numbers(
             "columns of numbers, of pictures or of arrays, or strings in a column 'text'"
         )
     if left_out:
-        warnings.warn(f"{where}: left out {few(left_out)}, since no numbers are in them", stacklevel=2)
+        warn(f"{where}: left out {few(left_out)}, since no numbers are in them")
     items = np.empty((table.columns.num_rows, len(used)), dtype=np.float32)
     for place, name in enumerate(used):
         values = compute.cast(table.columns[name], pyarrow.float64(), safe=False).to_numpy()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from ..errors import unknown
+from ..errors import one_of
 from .labels import few
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ class Dataset:
         Raises:
             UnknownName: There are only *stream*, *exam* and *test*.
         """
-        if name not in get_args(SplitName):
-            raise unknown("split", name, get_args(SplitName))
+        one_of("split", name, get_args(SplitName))
         return getattr(self, name)
 
     def inputs(self, split: SplitName, index: Tensor) -> Tensor:

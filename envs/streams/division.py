@@ -67,7 +67,7 @@ def divide(
     sizes = {"stream": stream_size, "exam": exam_size, "test": test_size}
     for name, size in sizes.items():
         if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-            raise DataError(f"{name}_size is {size}: give a number of items, at least 1")
+            raise DataError(f"{_argument(name)} is {size}: give a number of items, at least 1")
     num_classes, train = len(source.classes), source.train
     default = max(1, len(train.y) // DEFAULT_SHARE)
     parts: dict[str, Part] = {}
@@ -90,7 +90,7 @@ def _cut(part: Part, size: int, num_classes: int, name: str) -> tuple[Part, Part
     """``size`` items of a part, and the others; both keep the part's order."""
     n = len(part.y)
     if size > n:
-        raise DataError(f"{name}_size is {size}, but only {n} items are left for it: ask for fewer")
+        raise DataError(f"{_argument(name)} is {size}, but only {n} items are left for it: ask for fewer")
     chosen = stratified(part.y, size, num_classes, f"split {name}")
     return Part(part.x[chosen], part.y[chosen]), Part(part.x[~chosen], part.y[~chosen])
 
@@ -132,8 +132,13 @@ def _check_classes(name: str, split: Split, source: Source) -> None:
         raise DataError(
             f"the {name} split ({len(split)} items) is too small: it has none of class {listed}"
             f"{f' and {len(absent) - 3} more' if len(absent) > 3 else ''}; every split needs every class, so drop "
-            f"the class, give more items of it, or set {name}_size"
+            f"the class, give more items of it, or call load_dataset with another {_argument(name)}"
         )
+
+
+def _argument(split: str) -> str:
+    """What sets the size of a split."""
+    return "exam_size (exam_items of a world)" if split == "exam" else f"{split}_size"
 
 
 def _describe(source: Source, splits: dict[str, Split]) -> Dataset:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import glob
+import gzip
+import importlib.util
 import logging
 import os
 import re
@@ -39,11 +41,14 @@ _PATIENCE = 5.0  # seconds for the hub to answer at all
 @functools.cache  # scikit-learn reads them from text each time; what is divided is copied
 def load_digits() -> Source:
     """The 8×8 digits that come with scikit-learn; no network, values 0 to 16."""
-    from sklearn import datasets
-
-    bunch = datasets.load_digits()
-    x = torch.from_numpy(bunch.images.astype(np.uint8)[:, None])
-    y = torch.from_numpy(bunch.target.astype(np.int64))
+    # Its file, since to import all of scikit-learn takes as long as to import torch.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("the digits come with scikit-learn, which is not installed: pip install scikit-learn")
+    with gzip.open(Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz") as file:
+        rows = np.loadtxt(file, delimiter=",")
+    x = torch.from_numpy(rows[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8))
+    y = torch.from_numpy(rows[:, -1].astype(np.int64))
     classes = tuple(str(c) for c in range(10))
     moments = (torch.tensor(0.3053), torch.tensor(0.3761))
     return Source("digits", classes, Part(x, y), moments=moments, scale=16.0)

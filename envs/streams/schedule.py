@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from .. import rng
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, one_of
 from ..validation import real, whole
 from .dataset import Split
 
@@ -84,25 +84,23 @@ class Schedule:
     name: str = "stream"
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise unknown("order", self.order, ORDERS)
-        if self.share not in SHARES:
-            raise unknown("share", self.share, SHARES)
+        one_of("order", self.order, ORDERS)
+        one_of("share", self.share, SHARES)
         for name in ("topic_classes", "task_classes", "expert_classes"):
-            if (value := getattr(self, name)) is not None:
-                whole(name, value, 1, self.classes)
+            if name != "expert_classes" or self.expert_classes is not None:
+                whole(name, getattr(self, name), 1, self.classes)
         whole("slice_size", self.rows, 1)
         whole("topic_steps", self.topic_steps, 1, 2**31)
         real("alpha", self.alpha, 1e-9, 1e9)
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
-                f"order {self.order!r} deals the stream in random order: share must be 'shared' or 'own', "
-                f"got {self.share!r}"
+                f"order {self.order!r} deals the stream in random order, whatever the classes, which share "
+                f"{self.share!r} goes by: use order 'iid' or 'topical'"
             )
         if self.order == "class_incremental" and self.share == "class_experts":
             raise ConfigError(
                 "order 'class_incremental' shows each class once, so experts of other classes would have nothing "
-                "to study: use order 'topical', or share 'own' or 'dirichlet'"
+                "to study: use order 'iid' or 'topical'"
             )
         if self.dealt and self.slices_per_pass < 1:
             raise ConfigError(
@@ -209,7 +207,7 @@ class Schedule:
             state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
         bits = draws[self._purpose("items")]
         on = self._classes_on(state, clock)
-        skew = self._levels(state["skew"], on if on is None else on[:, None, :])
+        skew = state["skew"] if on is None else self._masked(state["skew"], on[:, None, :])
         weights = skew * self.split.counts
         ends = weights.cumsum(-1)  # exact: whole numbers
         ticket = rng.integers(bits, ends[..., -1:])
@@ -241,37 +239,36 @@ class Schedule:
     # ---- shares -------------------------------------------------------------------------------------
 
     def _skew(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
-        """How much each slot has of each class, ``[W, A, C]``: int64, or logarithms of Dirichlet weights."""
+        """How much each slot has of each class, int64 ``[W, A, C]``.
+
+        Of a Dirichlet share in an order that switches classes on and off: the weights' logarithms, float64.
+        """
         if self.share == "class_experts":
             rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)  # [W, C]
             each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()
         if self.share == "dirichlet":
-            return _log_gamma_variates(
+            gamma = _log_gamma_variates(
                 self.alpha, draws[self._purpose("gamma")], draws[self._purpose("boost")]
             )
+            return self._levels(gamma) if self.order == "iid" else gamma
         return torch.ones(worlds, self.slots, self.classes, dtype=torch.int64, device=device)
 
-    def _levels(self, skew: Tensor, on: Tensor | None) -> Tensor:
-        """Whole-number weights of the classes of each slot, int64 ``[W, A, C]``, of which some are above 0.
-
-        Args:
-            skew: As :meth:`_skew` gave it.
-            on: Which classes the order allows now, bool ``[W, 1, C]``; None allows all.
-        """
+    def _masked(self, skew: Tensor, on: Tensor) -> Tensor:
+        """Whole-number weights ``[W, A, C]``, some above 0, of the classes that are ``on`` (bool ``[W, 1, C]``)."""
         if self.share == "dirichlet":  # weights given that the class is on are a Dirichlet of these classes
-            skew = skew if on is None else skew.masked_fill(~on, -torch.inf)
-            most = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
-            levels = (skew.softmax(-1) * most).round().long()
-            relative = ((skew - skew.amax(-1, keepdim=True)).exp() * most).round().long()
-            return torch.where(
-                levels.any(-1, keepdim=True), levels, relative
-            )  # classes so many that none had one
-        if on is None:
-            return skew
+            return self._levels(skew.masked_fill(~on, -torch.inf))
         masked = skew * on
         return torch.where(masked.any(-1, keepdim=True), masked, skew)  # an expert off topic studies its own
+
+    def _levels(self, log_weights: Tensor) -> Tensor:
+        """Weights as whole numbers, int64 ``[W, A, C]``, of which some are above 0."""
+        most = min(_SKEW_LEVELS, (2**31 - 1) // len(self.split.y))  # tickets stay below 2**31
+        share = log_weights.softmax(-1)
+        largest = share.amax(-1, keepdim=True)
+        share = torch.where(largest * most > 0.5, share, share / largest)  # classes so many that none had one
+        return (share * most).round().long()
 
 
 def _log_gamma_variates(alpha: float, proposals: Tensor, boost: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ import hashlib
 import re
 import sys
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, warn
 from .dataset import Dataset, SplitName
 
 if TYPE_CHECKING:
@@ -157,10 +156,9 @@ def with_words(items: Tensor, what: str) -> Tensor:
             f"none of the {len(items)} texts of {what} has a letter or digit: give texts with words"
         )
     if wordless:
-        warnings.warn(
+        warn(
             f"{what}: set aside {len(wordless)} of {len(items)} texts, which have no letter or digit (row "
-            f"{few_rows(wordless)})",
-            stacklevel=2,
+            f"{few_rows(wordless)})"
         )
     return kept
 

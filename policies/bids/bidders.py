@@ -8,7 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ...envs.errors import ConfigError, unknown
+from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real
 from ...envs.world import TensorDict, World
 from ..files import damaged, read
@@ -41,9 +41,9 @@ class BiddingPolicy(Policy):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bid for the slice and for the exam."""
+        world = self.world
         bids = self.bids(obs["samples"], obs)
         answers_bids = self.bids(obs["answers_samples"], obs)
-        world = self.world
         batch = (world.num_worlds, world.num_agents)
         silent = {
             key: torch.zeros(*batch, *(space.shape or ()), device=bids.device)
@@ -68,8 +68,7 @@ class Bidders(BiddingPolicy):
         """Find the feature."""
         super().bind(world)
         features: tuple[str, ...] = world.sample_features  # type: ignore[attr-defined]
-        if self.by not in features:
-            raise unknown("feature of a sample", self.by, features)
+        one_of("feature of a sample", self.by, features)
         self._feature = features.index(self.by)
 
     def bids(self, samples: Tensor, obs: TensorDict) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import unknown
+from ...envs.errors import one_of
 from ...envs.validation import real
 from ...learners import softmax
 from . import aggregation as by
@@ -56,8 +56,7 @@ class Ensemble(nn.Module):
         activation: Activation = F.relu,
     ) -> None:
         super().__init__()
-        if aggregation not in AGGREGATIONS:
-            raise unknown("aggregation", aggregation, AGGREGATIONS)
+        one_of("aggregation", aggregation, AGGREGATIONS)
         self.aggregation = aggregation
         self.members = Experts(members, sizes, key=key, activation=activation)
         if aggregation == "weighted":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import unknown
+from ...envs.errors import one_of
 from . import aggregation as by
 from .dispatch import grouped
 from .experts import Activation, Experts, flatten
@@ -63,8 +63,7 @@ class UnifiedCollective(nn.Module):
         final: Activation | None = None,
     ) -> None:
         super().__init__()
-        if weighting not in WEIGHTINGS:
-            raise unknown("weighting", weighting, WEIGHTINGS)
+        one_of("weighting", weighting, WEIGHTINGS)
         self.specialists = Experts(specialists, sizes, key=key, activation=activation, final=final)
         self.weighting: NoisyTopK | Uniform | Confidence
         if weighting == "learned":

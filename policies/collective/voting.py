@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import unknown
+from ...envs.errors import one_of
 from ...learners import softmax
 from . import aggregation as by
 from .experts import Experts, flatten, widths
@@ -50,8 +50,7 @@ class VotingLayer(nn.Module):
         voting: str = "soft",
     ) -> None:
         super().__init__()
-        if voting not in VOTINGS:
-            raise unknown("way of voting", str(voting), VOTINGS)
+        one_of("way of voting", voting, VOTINGS)
         self.voting = voting
         self.voters = Experts(voters, widths(inputs, hidden, classes), key=key, activation=F.relu)
         self.confidence = Confidence(inputs, voters, key=key)

@@ -102,7 +102,7 @@ def hidden(view_size: int, message_size: int, width: int, generator: torch.Gener
 
 def linear(ins: int, outs: int, generator: torch.Generator) -> nn.Linear:
     """``nn.Linear`` initialised as ever, uniform within ±1/√ins, but by a generator of one's own."""
-    afford(1, inputs=ins, outputs=outs)
+    afford(1, "the widths of the network", inputs=ins, outputs=outs)
     made = nn.utils.skip_init(nn.Linear, ins, outs)
     with torch.no_grad():
         for parameter in made.parameters():

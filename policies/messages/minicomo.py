@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs.errors import ConfigError, unknown
+from ...envs.errors import ConfigError, one_of
 from ...envs.validation import MOST_LAYERS, afford, whole
 from .attention import Block
 from .stacked import StackedLayerNorm, StackedLinear
@@ -195,7 +195,7 @@ class MiniCoMo(nn.Module):
         sizes = {"view_size": view_size, "answer_size": answer_size, "message_size": message_size}
         for name, value in (counts | sizes | {"width": width, "hidden": hidden}).items():
             whole(name, value, 1, MOST_LAYERS if name == "layers" else None)
-        afford(1, agents=agents, tokens=tokens, width=width)
+        afford(1, "tokens or width", agents=agents, tokens=tokens, width=width)
         if width % heads:
             raise ConfigError(f"heads must divide width: {heads} do not divide {width}")
         self.agents = agents
@@ -256,10 +256,8 @@ READERS = ("sample", "batch")
 
 def _messenger(name: str, reader: str, slice_size: int | None) -> Callable[..., Messenger]:
     """The class of a messenger, by the names of what it does."""
-    if name not in MESSENGERS:
-        raise unknown("messenger", str(name), MESSENGERS)
-    if reader not in READERS:
-        raise unknown("reader", str(reader), READERS)
+    one_of("messenger", name, MESSENGERS)
+    one_of("reader", reader, READERS)
     if reader == "sample":
         return AttentionMessenger if name == "attention" else SimpleMessenger
     if name == "simple":

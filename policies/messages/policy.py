@@ -23,7 +23,7 @@ from ...envs.saving import check_saved
 from ...envs.validation import LAST_SEED, whole
 from ...envs.world import TensorDict, World
 from ..files import read
-from ..policy import Policy
+from ..policy import MadeInReset, Policy
 from .speech import Speech, speech_of
 
 FORMAT = "studyhall message network, 1"
@@ -75,6 +75,8 @@ class MessagePolicy(Policy):
 
     network: nn.Module
     speech: Speech
+    _memory = MadeInReset[Memory]()
+    _seen = MadeInReset[np.ndarray]()  # the world's clock when it was last looked at
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class MessagePolicy(Policy):
         self.about: dict[str, Any] = {}
         self._weights: Mapping[str, Tensor] | None = None
         if weights is not None:
-            about, self._weights = read(weights, FORMAT)
+            about, self._weights = read(str(weights), FORMAT)
             self.about = dict(about)
 
     @abstractmethod
@@ -129,9 +131,8 @@ class MessagePolicy(Policy):
                     f"and the messages, and the policy the settings, that they were trained with{self._trained_in()}"
                 ) from fault
         self.network = network.to(world.device).requires_grad_(True)
-        self._memory: Memory = None
-        self._seen = np.full(world.num_worlds, -1)  # the world's clock when it was last looked at
-        self.reset()
+        self._memory = None
+        self._seen = np.full(world.num_worlds, -1)
 
     def _trained_in(self) -> str:
         """What the file of the weights says of their world."""
@@ -247,9 +248,9 @@ class MessagePolicy(Policy):
 
     def _fresh_memory(self) -> Memory:
         """Of episodes that begin."""
-        network: Any = self.network
+        view = self._agents_first(self.world.obs["own_view"]).flatten(2)
         with torch.no_grad():
-            return network.begin(self._agents_first(self.world.obs["own_view"]).flatten(2))
+            return self.network.begin(view)  # type: ignore[operator]
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights that the next :meth:`bind` puts into its network."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...envs import rng
-from ...envs.errors import ConfigError, unknown
+from ...envs.errors import ConfigError, one_of
 from ...envs.messages import MessageWorld
 from ...envs.validation import real
 from ...envs.wire import Symbols
@@ -136,8 +136,7 @@ def speech_of(world: MessageWorld, estimator: str, temperature: float, entropy: 
         UnknownName: No such estimator.
         ConfigError: A value out of range.
     """
-    if estimator not in SPEECHES:
-        raise unknown("estimator", str(estimator), SPEECHES)
+    one_of("estimator", estimator, SPEECHES)
     if real("temperature", temperature, 0) == 0:
         raise ConfigError("temperature must be above 0")
     real("entropy", entropy, 0)

@@ -84,7 +84,7 @@ class StackedLinear(nn.Module):
 
     def __init__(self, agents: int, ins: int, outs: int, generator: torch.Generator) -> None:
         super().__init__()
-        afford(1, agents=agents, inputs=ins, outputs=outs)
+        afford(1, "the widths of the network", agents=agents, inputs=ins, outputs=outs)
         bound = 1.0 / math.sqrt(ins)
         self.weight = nn.Parameter(
             torch.empty(agents, ins, outs).uniform_(-bound, bound, generator=generator)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import unknown
+from ...envs.errors import one_of
 from ...learners import label_loss, softmax
 from ..collective import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
 from ..collective.routing import dense_weights
@@ -125,8 +125,7 @@ class SwitchPanel(LayerPanel):
         z_weight: float = 0.001,
         z_form: str = "logsumexp",
     ) -> None:
-        if z_form not in _Z_LOSSES:
-            raise unknown("form of the z-loss", str(z_form), _Z_LOSSES)
+        one_of("form of the z-loss", z_form, _Z_LOSSES)
         layer = Switch(
             sizes[0],
             sizes[1:-1],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import unknown
+from ...envs.errors import one_of
 from ...envs.validation import real
 from ...learners import label_loss, softmax
 from ..collective import Experts, diverse_loss, errors, predictions
@@ -77,8 +77,7 @@ class Ensemble(Panel):
         confidence: float = 0.0,
         aggregation: str = "mean",
     ) -> None:
-        if aggregation not in ("mean", "vote"):
-            raise unknown("aggregation", str(aggregation), ("mean", "vote"))
+        one_of("aggregation", aggregation, ("mean", "vote"))
         super().__init__(specialists, sizes, key=key, confidence=confidence)
         self.weighting = "votes" if aggregation == "vote" else None
 
@@ -128,8 +127,7 @@ class DiverseEnsemble(Panel):
         weight: float = 0.1,
         of: str = "errors",
     ) -> None:
-        if of not in _CORRELATED:
-            raise unknown("thing to correlate", str(of), _CORRELATED)
+        one_of("thing to correlate", of, _CORRELATED)
         super().__init__(specialists, sizes, key=key, confidence=confidence)
         self.weight, self.of = real("weight", weight, 0), _CORRELATED[of]
 

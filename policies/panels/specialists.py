@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from ...envs import rng
-from ...envs.errors import ConfigError, unknown, unknown_argument
+from ...envs.errors import ConfigError, one_of, unknown_argument
 from ...envs.mixing import Mixing
-from ...envs.validation import whole
+from ...envs.validation import whole, widths
 from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
 from ..collective import aggregation
 from ..copies import Copies
-from ..policy import Policy
+from ..policy import MadeInReset, Policy
 from . import AS_PUBLISHED, PANELS
 from .layers import AnyPanel
 
@@ -45,6 +45,8 @@ class Specialists(Policy):
         **options: Arguments of the panel; they win over the preset.
     """
 
+    copies = MadeInReset[Copies]()
+
     def __init__(
         self,
         system: str = "ensemble",
@@ -55,11 +57,8 @@ class Specialists(Policy):
         preset: str | None = None,
         **options: Any,
     ) -> None:
-        if system not in PANELS:
-            raise unknown("collective", str(system), PANELS)
-        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-            raise ConfigError(f"hidden must be a list of widths, got {hidden!r}")
-        self.system, self.hidden = system, tuple(whole("each width in hidden", width, 1) for width in hidden)
+        one_of("collective", system, PANELS)
+        self.system, self.hidden = system, widths("hidden", hidden)
         self.make_optimiser = make_optimiser(optimiser, lr=lr)
         allowed = set(inspect.signature(PANELS[system]).parameters) - {"specialists", "sizes", "key"}
         for name in options:
@@ -145,7 +144,7 @@ class Specialists(Policy):
 
     def _learn(self, obs: TensorDict, worlds: Tensor) -> None:
         """One step in ``worlds`` (bool ``[W]``) for every specialist who was told labels."""
-        labels = obs["fb_labels"].clone()
+        copies, labels = self.copies, obs["fb_labels"].clone()
         told = (labels >= 0).any(-1) & worlds[:, None]
         if none(told):
             return
@@ -153,7 +152,7 @@ class Specialists(Policy):
         known = labels if self._private else labels.amax(1, keepdim=True).expand_as(labels)
         key = rng.fold(self.world.keys ^ rng.purpose_id("policy/noise"), self.world.steps)
         seen = self._seen(obs["fb_slice"])
-        self.copies.learn(lambda panel: panel.loss(seen, known, key), told)  # type: ignore[operator]
+        copies.learn(lambda panel: panel.loss(seen, known, key), told)  # type: ignore[operator]
 
     def _seen(self, x: Tensor) -> Tensor:
         """Inputs ``[W, N, R, D…]`` as panels take them, flat: ``[W, R, D]`` where all see the same."""
@@ -207,8 +206,7 @@ class Specialists(Policy):
 
 def _preset(system: str, name: str) -> Mapping[str, Any]:
     """What a preset says of a panel."""
-    if name != "as_published":
-        raise unknown("preset of a collective", str(name), ("as_published",))
+    one_of("preset of a collective", name, ("as_published",))
     if system not in AS_PUBLISHED:
         raise ConfigError(
             f"policy {system} does what its document does without a preset (these differ: "

@@ -31,10 +31,7 @@ class Oracle(Weighted):
 
     def secret(self, name: str) -> Tensor:
         """A secret of the world's."""
-        secrets = self.world.secrets()  # type: ignore[attr-defined]
-        if name not in secrets:
-            raise ConfigError(f"the oracle {type(self).__name__} needs a world that knows its {name}")
-        return secrets[name]
+        return self.world.secrets()[name]  # type: ignore[attr-defined]
 
     def honest(self) -> Tensor:
         """Which sources are honest, bool ``[W, N, S]``."""
@@ -55,6 +52,16 @@ class OracleExpert(Oracle):
     The mean of them where there are several; nobody where there is none. On rows where oneself is an expert of
     the class every source is ignored, other experts of it too.
     """
+
+    def bind(self, world: World) -> None:
+        """Get to know the world.
+
+        Raises:
+            ConfigError: It has no experts.
+        """
+        super().bind(world)
+        if not hasattr(world, "experts"):
+            raise ConfigError(f"the oracle {type(self).__name__} needs a world with experts: take society-v0")
 
     def weights(self, talk: Talk) -> Tensor:
         """One for the honest experts of each row, ``[W, N, S, B]``."""

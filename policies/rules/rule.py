@@ -12,7 +12,7 @@ from torch import Tensor
 from ...envs.errors import ConfigError
 from ...envs.exam import distributions
 from ...envs.world import TensorDict, World
-from ..policy import Policy
+from ..policy import MadeInReset, Policy
 
 
 class Talk(NamedTuple):
@@ -73,7 +73,7 @@ class Rule(Policy):
 
     world_kwargs: Mapping[str, Any] = {"actions": "targets"}
 
-    memory: TensorDict
+    memory = MadeInReset[TensorDict]()
 
     def bind(self, world: World) -> None:
         """Get to know the world.

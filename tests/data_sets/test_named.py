@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import socket
+import threading
 
 import datasets
 import pytest
 import torch
 
+from studyhall.envs.errors import DataError
 from studyhall.envs.streams import load_dataset, named
 
 from .making import SPLITS, check_invariants, fake_pictures, fault, picture_bytes, same
@@ -124,6 +127,27 @@ def test_hub_is_decoded_by_the_same_code(tmp_path, monkeypatch, fake_mnist):
     assert same(from_hub, load_dataset("mnist", data_dir=fake_mnist))
 
 
-def test_a_hub_that_answers():
-    assert named._answers("data:,hello")
-    assert not named._answers("http://127.0.0.1:9")
+def test_a_hub_that_answers_is_asked(tmp_path, monkeypatch):
+    """Anything that answers, here with an error; what is wrong is then what `datasets` says."""
+
+    class Busy(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        do_GET = do_HEAD  # noqa: N815  # the name is looked up
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("STUDYHALL_CACHE", str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(DataError) as caught:
+            load_dataset("cifar10")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "no answer" not in str(caught.value)
+    assert "cannot get uoft-cs/cifar10 from the Hugging Face hub (" in str(caught.value)

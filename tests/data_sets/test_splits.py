@@ -93,10 +93,13 @@ def test_stratified_takes_exact_numbers(size):
 def test_too_little_data():
     fault(r"the stream split \(0 items\)|is too small", numbered(4, 2))
     labels = [0] * 36 + [1, 2, 1, 2]
-    says = r"the test split \(8 items\) is too small: it has none of class '2' \(2 of 40 items\).*every split needs"
+    says = r"the test split \(8 items\) is too small: it has none of class '2' \(2 of 40 items\); every split needs "
+    says += "every class, .* or call load_dataset with another test_size$"
     fault(says, (np.zeros((40, 1)), labels))
     fault(r"stream_size is 500, but only 24 items are left", numbered(40, 2), stream_size=500)
-    fault(r"exam_size is 0", numbered(40, 2), exam_size=0)
-    fault(r"exam_size is 2\.5: give a number of items", numbered(40, 2), exam_size=2.5)
+    fault(r"exam_size \(exam_items of a world\) is 0", numbered(40, 2), exam_size=0)
+    fault(
+        r"exam_size \(exam_items of a world\) is 2\.5: give a number of items", numbered(40, 2), exam_size=2.5
+    )
     fault(r"test_size is 1000000000000, but only 40 items are left", numbered(40, 2), test_size=10**12)
     fault(r"stream split \(3 items\) is too small", numbered(400, 10), stream_size=3)

@@ -81,6 +81,7 @@ def test_columns_without_numbers_are_left_out_with_a_warning(frame):
     ) as warned:
         data = load_dataset(more)
     assert len(warned) == 1
+    assert warned[0].filename == __file__  # the line that asked for the data
     assert same(data, expected(frame))
 
 
