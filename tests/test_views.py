@@ -348,9 +348,7 @@ def test_unknown_names_list_near_ones(make):
 @pytest.mark.parametrize("make", [*MAKES, studyhall.make_world])
 @pytest.mark.parametrize("id", [3, None, ["classroom-v0"]])
 def test_what_is_no_id(make, id):
-    with pytest.raises(
-        ConfigError, match="environment must be text, such as 'classroom-v0', got 3"
-    ) as caught:
+    with pytest.raises(ConfigError, match="environment must be text, such as 'classroom-v0', got ") as caught:
         make(id)
     one_line(caught)
 
