@@ -15,17 +15,8 @@ from .errors import (
     StudyhallError,
     UnknownName,
 )
-from .registration import (
-    EnvSpec,
-    make_aec,
-    make_env,
-    make_sb3,
-    make_vec,
-    make_world,
-    register,
-    registry,
-    spec,
-)
+from .make import make_aec, make_env, make_sb3, make_vec, make_world
+from .registration import EnvSpec, register, registry, spec
 
 if TYPE_CHECKING:
     from .world import Outcome, Step, World

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import ConfigError
-from ..envs.registration import make_world, spec
+from ..envs.make import make_world
+from ..envs.registration import spec
 from ..envs.world import World
 from . import names, steps, twins, views
 from .tools import Subject, leaves, same, seeded

@@ -51,7 +51,7 @@ def test_the_world_keeps_the_contract():
     # The reader that the world trains is under test wherever all registered worlds are.
     kwargs = {"data": vectors(), "patch": 3, "budget": 2, "see": "pixels", "reader": linear(0, 3, 12)}
     kwargs |= {"spending": "sample", "weighting": "top_k", "k": 1, "exam_every": 3, "order": "single_pass"}
-    check_world(Allocation, **SMALL | {"horizon": 6}, **kwargs)
+    check_world(Allocation, **{**SMALL, **kwargs, "horizon": 6})
 
 
 # ---- tokens -----------------------------------------------------------------------------------------

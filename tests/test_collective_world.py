@@ -41,16 +41,8 @@ def actions(world, *, seed=0, **given):
 
 def test_the_world_keeps_the_contract():
     kwargs = {"weighting": "top_k", "k": 2, "share": "parts", "delay": 1, "exam_every": 3, "churn": 0.2}
-    check_world(
-        Collective,
-        **SMALL | {"horizon": 6},
-        **kwargs,
-        byte_price=0.1,
-        consult_price=0.01,
-        drop=0.3,
-        liars=1,
-        bits=4,
-    )
+    kwargs |= {"byte_price": 0.1, "consult_price": 0.01, "drop": 0.3, "liars": 1, "bits": 4, "horizon": 6}
+    check_world(Collective, **{**SMALL, **kwargs})
 
 
 def test_the_hosted_world_keeps_the_contract():

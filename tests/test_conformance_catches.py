@@ -754,6 +754,16 @@ class Backwards(FlatWorld):
         return super().flattened(obs).flip(-1)
 
 
+class TellsNoState(WorldParallelEnv):
+    def state(self):
+        return 0 * super().state()
+
+
+class TakesNothing(FlatWorld):
+    def __init__(self, world):
+        raise ConfigError("these actions have no flat form")
+
+
 BROKEN_VIEWS = [
     (views.check_pettingzoo_parallel, ForgetsAnAgent, "Live agent was not given info"),
     (views.check_pettingzoo_parallel, NewSpaces, "exact same space object"),
@@ -763,6 +773,8 @@ BROKEN_VIEWS = [
     (views.check_pettingzoo_engine, HandsOutState, "must (observe|pay) as the engine does"),
     (views.check_gymnasium_env, SameObservation, "share an object"),
     (views.check_gymnasium_vector, SingleReward, "reward as float64"),
+    (views.check_pettingzoo_state, TellsNoState, "State numpy array is all zeros"),
+    (views.check_flat, TakesNothing, "must take these actions: these actions have no flat form"),
     (views.check_flat, Backwards, "observe as one by name: agent_0 at step 0"),
     (views.check_autoreset_modes, NoFinalObs, "SameStep"),
     (views.check_autoreset_modes, RewardsTheReset, "reward in mode NextStep"),

@@ -1,5 +1,6 @@
 """The life of a policy: bound, reset, saved; whoever asks too early, or loads what is not its own, reads one line."""
 
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
@@ -116,7 +117,17 @@ def test_views_take_states_of_their_own_kind_only():
     from studyhall import make_sb3
 
     view = make_sb3("society-v0", 2, learners="mlp", hidden=(4,), discrete_actions=True, **SMALL)
+    view.seed(3)
     view.reset()
+    turns = np.zeros(view.num_envs, dtype=np.int64)
+    view.step(turns)
+    saved = view.state_dict()
+    gone_on = [view.step(turns) for _ in range(3)]
+    view.load_state_dict(saved)
+    for (obs, rewards, dones, _), expected in zip((view.step(turns) for _ in range(3)), gone_on, strict=True):
+        assert same(rewards, expected[1])
+        assert same(dones, expected[2])
+        assert all(same(obs[key], value) for key, value in expected[0].items())
     for state in ({}, 3, {"world": {}}, {"world": 3}):
         with pytest.raises(ConfigError, match="the saved state is not of this"):
             view.load_state_dict(state)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -22,10 +23,11 @@ from pettingzoo.test.max_cycles_test import max_cycles_test
 
 import studyhall
 from studyhall.envs.bridges.arrays import to_arrays
+from studyhall.envs.bridges.flat import FlatWorld, flat_space
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
-from studyhall.envs.registration import make_joint
+from studyhall.envs.make import make_joint
 from studyhall.envs.world import Outcome, World
 
 SMALL = {"agents": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
@@ -348,7 +350,8 @@ def test_unknown_names_list_near_ones(make):
 @pytest.mark.parametrize("make", [*MAKES, studyhall.make_world])
 @pytest.mark.parametrize("id", [3, None, ["classroom-v0"]])
 def test_what_is_no_id(make, id):
-    with pytest.raises(ConfigError, match="environment must be text, such as 'classroom-v0', got ") as caught:
+    told = re.escape(f"environment must be text, such as 'classroom-v0', got {id!r}")
+    with pytest.raises(ConfigError, match=told) as caught:
         make(id)
     one_line(caught)
 
@@ -413,10 +416,6 @@ def test_every_environment_tells_its_own_horizon():
         again = gymnasium.make_vec(vector.spec)
         assert (again.num_envs, again.unwrapped.world.horizon, again.spec.max_episode_steps) == (2, 500, 500)
     assert gymnasium.make(made["make_joint"].spec).unwrapped.world.horizon == 500
-    sooner = gymnasium.make(FULL, max_episode_steps=2, **SMALL)
-    assert sooner.spec.max_episode_steps == 2
-    sooner.reset(seed=0)
-    assert [sooner.step(sooner.action_space.sample())[3] for _ in range(2)] == [False, True]
     parallel, aec = (make("classroom-v0", **SMALL) for make in (studyhall.make_env, studyhall.make_aec))
     assert parallel.spec.max_cycles == aec.spec.max_cycles == 3
     assert pettingzoo_make("parallel", parallel.spec).max_cycles == 3
@@ -424,6 +423,25 @@ def test_every_environment_tells_its_own_horizon():
     again.reset(seed=0)
     turns = sum(1 for agent in again.agent_iter() if again.step(_turn(again, agent)) is None)
     assert turns == 3 * 2 + 2
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+def test_no_wrapper_cuts_episodes_short(make):
+    """Its metrics, told at the horizon, would be missing, and the time observed would never reach its end."""
+    with pytest.raises(ConfigError, match=r"is 2, but .* have 3 steps: set horizon=N instead"):
+        make(FULL, max_episode_steps=2, **SMALL)
+    with pytest.raises(ConfigError, match="have 5 steps: set rounds=N"):
+        make("studyhall/consensus-v0", max_episode_steps=4, rounds=4)
+    env = make(FULL, max_episode_steps=3, **SMALL)
+    for again in (env, make(env.spec)):
+        again.reset(seed=0)
+        ends = [again.step(again.action_space.sample()) for _ in range(3)]
+        assert [bool(np.all(end[3])) for end in ends] == [False, False, True]
+        assert "metrics" in ends[-1][4]
+        assert again.spec.max_episode_steps == 3
+    for how in ({}, {"horizon": 7}):
+        with pytest.raises(ConfigError, match="max_episode_steps is 2"):
+            make(env.spec, max_episode_steps=2, **how)
 
 
 def _turn(aec, agent):
@@ -782,6 +800,31 @@ def test_flat_views_are_of_one_vector():
     np.testing.assert_array_equal(env.observe("particle_1"), joined["particle_1"])
     with pytest.raises(ActionError, match=r"'velocity' of particle_0 \(world 0\) is not finite"):
         flat.step({agent: np.float32([np.nan, 0]) for agent in flat.agents})
+
+
+def test_a_flat_world_is_flat_in_all_that_it_offers():
+    world = FlatWorld(studyhall.make_world("swarm-v0", agents=3, autoreset=False))
+    start = world.reset(seed=0)
+    assert torch.equal(world.obs, start)
+    twin = world.fork()
+    action = {"action": torch.zeros(1, 3, *world.action_space["action"].shape)}
+    assert torch.equal(twin.step(action).obs, twin.obs)
+    assert torch.equal(world.obs, start)
+    assert "FlatWorld" in repr(world)
+    assert "SwarmWorld" in repr(world)
+    with pytest.raises(AttributeError, match="ask its world"):
+        _ = world.observe
+
+
+def test_flat_choices_are_choices():
+    """Several of them too, each of them one of a few."""
+    parts = spaces.Dict({"turn": spaces.Discrete(5, start=1), "ask": spaces.Discrete(2)})
+    flat = flat_space(parts)
+    assert flat == spaces.MultiDiscrete([2, 5])
+    assert {key: value.tolist() for key, value in flat.split(torch.tensor([[1, 4]])).items()} == {
+        "ask": [1],
+        "turn": [5],
+    }
 
 
 def test_flat_views_keep_the_mask_beside():

@@ -197,8 +197,15 @@ class FlatObservations(spaces.Box):
         return torch.cat([obs[name].flatten(lead).float() for name in self.sizes], dim=-1)
 
 
+_OF_THE_WORLD = frozenset(
+    {"agents", "autoreset", "device", "horizon", "hosts_learners", "metadata", "num_agents", "num_worlds"}
+    | {"render", "state", "state_space", "validate"}
+)
+"""What views ask of a world that flat observations and actions do not change."""
+
+
 class FlatWorld:
-    """A world whose observations and actions are flat, for views. All else is the world's own.
+    """A world whose observations and actions are flat, for views; it is what views ask of a world, and no more.
 
     Args:
         world: The engine, which checks the values of actions.
@@ -206,6 +213,7 @@ class FlatWorld:
     Attributes:
         observation_space: A :class:`FlatObservations`, or a ``Dict`` of ``observation`` and ``action_mask``.
         action_space: A ``Dict`` of ``action`` alone: what views show bare.
+        world: The engine, for all else.
 
     Raises:
         ConfigError: The actions have no flat form.
@@ -221,10 +229,22 @@ class FlatWorld:
         self._acted = flat_space(world.action_space)
         self.action_space = spaces.Dict({"action": self._acted})
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.world}>"
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "world":  # a copy that is being made has no world yet to ask
-            raise AttributeError(name)
+        if name not in _OF_THE_WORLD:
+            raise AttributeError(f"a flat world has no {name!r}: ask its world, which is not flat")
         return getattr(self.world, name)
+
+    @property
+    def obs(self) -> Tensor | TensorDict:
+        """The present observations, as of :meth:`reset`."""
+        return self.flattened(self.world.obs)
+
+    def fork(self) -> FlatWorld:
+        """A copy that goes its own way from here."""
+        return type(self)(self.world.fork())
 
     def reset(self, **how: Any) -> Tensor | TensorDict:
         """As the world's; observations ``[W, N, F]``, by name where there is a mask."""

@@ -45,7 +45,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         max_cycles: The horizon. PettingZoo's tests write to it, without effect: the horizon of a world is
             its argument ``horizon``.
         spec: PettingZoo's ``EnvSpec`` of this very environment, its horizon as ``max_cycles``; None where
-            :func:`~studyhall.envs.registration.make_env` did not make it.
+            :func:`~studyhall.envs.make.make_env` did not make it.
 
     Raises:
         ConfigError: The world has W ≠ 1 or resets itself, or cannot be drawn in that mode.
