@@ -143,6 +143,7 @@ class Allocation(World):
         reader: Who answers; changed in place where the world trains it.
     """
 
+    few_actions = "patch=4, slice_size=4, exam_size=10"
     agent_noun = "scorer"
     headline = "reader_accuracy"
     hosts_learners = True

@@ -132,6 +132,7 @@ from .world import Outcome, TensorDict, World
 class Classroom(World):
     """The batched world behind ``classroom-v0``; this module's page documents every argument."""
 
+    few_actions = "learners='mlp', or slice_size=1, exam_size=10"
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"

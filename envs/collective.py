@@ -125,6 +125,7 @@ MOMENTS = 60
 class Collective(Classroom):
     """The batched world behind ``collective-v0``; this module's page documents what differs from a classroom."""
 
+    few_actions = "learners='mlp', or slice_size=1, exam_size=10"
     agent_noun = "member"
     headline = "collective_accuracy"
     refused_arguments: ClassVar[Mapping[str, str]] = {

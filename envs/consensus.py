@@ -88,6 +88,7 @@ from .world import TensorDict
 class Consensus(MessageWorld):
     """The batched world behind ``consensus-v0``; this module's page documents every argument."""
 
+    few_actions = "slice_size=1, bound=1, or slice_size=1, vocabulary=10, choices=True"
     agent_noun = "witness"
 
     def __init__(

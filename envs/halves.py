@@ -95,6 +95,7 @@ _CHUNK = 4096  # pictures converted at a time
 class Halves(MessageWorld):
     """The batched world behind ``halves-v0``; this module's page documents every argument."""
 
+    few_actions = "slice_size=1, bound=1"
     agent_noun = "viewer"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "agents": "every part of the picture has its viewer: set grid, e.g. grid=(2, 2) for 4",

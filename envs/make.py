@@ -64,7 +64,7 @@ def _refuse_own(kwargs: dict[str, Any]) -> None:
     for name in _OF_VIEWS:
         if name in kwargs:
             raise ConfigError(
-                f"{name} is an argument of make_world only: views set it (make_vec takes num_envs)"
+                f"{name} is set by the view: leave it out (make_vec takes num_envs, make_sb3 and make_world num_worlds)"
             )
 
 

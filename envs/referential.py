@@ -166,6 +166,7 @@ class Referential(MessageWorld):
         candidates: C; 1 in reconstruction.
     """
 
+    few_actions = "slice_size=1, choices=True"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "listeners": "set agents, which counts the speaker too",
         **dict.fromkeys(

@@ -25,13 +25,23 @@ _MAKE = f"{__package__}.make"
 _LENGTHS = ("steps", "num_steps", "n_steps", "max_steps", "max_cycles", "max_episode_steps", "episode_length")
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "agents": (
-        *("num_agents", "n_agents", "students", "members", "witnesses", "scorers", "particles", "listeners"),
-        *("viewers", "experts"),
+        *("students", "members", "witnesses", "scorers", "particles", "listeners", "viewers", "experts"),
+        *("players", "num_agents"),
     ),
     "horizon": ("rounds", *_LENGTHS),
     "rounds": ("horizon", *_LENGTHS),
+    "drop": ("loss", "dropout_rate", "packet_loss"),
+    "bits": ("quantise", "quantize", "quantisation", "quantization"),
 }
 """An argument that many worlds take, and what people call it elsewhere."""
+
+_MANY = "several worlds side by side are made by make_vec(id, num_envs=…), or make_sb3 and make_world (num_worlds=…)"
+_ELSEWHERE = {
+    "seed": "seeds are given to reset(seed=…), on the command line by --seeds",
+    "num_envs": _MANY,
+    "n_envs": _MANY,
+}
+"""What people give to a world that is asked for elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +83,18 @@ class EnvSpec:
             name: Of the argument.
             hosted: Whether the form is meant that hosts its learners.
         """
+        if name in _ELSEWHERE:
+            return UnknownArgument(
+                f"{self.id} got an unexpected keyword argument {name!r}: {_ELSEWHERE[name]}"
+            )
         known, refused = self.arguments(hosted=hosted), self.load(hosted=hosted).refused_arguments
         of_hosts = self.arguments(hosted=True) if self.hosted else {}
         if name in of_hosts and name not in known:
             return ConfigError(
                 f"{name} is an argument of worlds that host their learners: give learners too (learners='mlp')"
             )
-        for meant in (name, *(usual for usual, others in SYNONYMS.items() if name in others)):
+        bare = name.removeprefix("num_").removeprefix("n_")
+        for meant in (name, *(usual for usual, others in SYNONYMS.items() if {name, bare} & {usual, *others})):
             if meant in refused:
                 return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
             if meant in known:

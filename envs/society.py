@@ -78,6 +78,7 @@ KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 class Society(Classroom):
     """The batched world behind ``society-v0``; this module's page documents what differs from a classroom."""
 
+    few_actions = "learners='mlp', or slice_size=1, exam_size=10"
     agent_noun = "agent"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "share": "every agent sees its own classes, as many as expert_classes says",

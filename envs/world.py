@@ -32,6 +32,7 @@ from torch import Tensor
 
 from . import rng
 from .arguments import as_seeds, find_device
+from .drawing import plain_style
 from .errors import ActionError, ConfigError, EpisodeEnded, one_of, plural
 from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
@@ -106,6 +107,9 @@ class World(ABC):
     refused_arguments: ClassVar[Mapping[str, str]] = {}
     """Arguments that this world does not take although a base class does, or another world of its kind, and what to do
     instead."""
+
+    few_actions: ClassVar[str] = ""
+    """Arguments with which actions are few and bounded enough for Stable-Baselines3, as errors name them."""
 
     observation_space: spaces.Dict
     action_space: spaces.Dict
@@ -389,7 +393,8 @@ class World(ABC):
         """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
         if mode not in self.metadata["render_modes"]:
             raise ConfigError(f"unknown render mode {mode!r}: use one of {self.metadata['render_modes']}")
-        return self.picture(self._begun(), world, mode)
+        with plain_style():
+            return self.picture(self._begun(), world, mode)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""

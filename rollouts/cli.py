@@ -44,6 +44,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=4096,
         help="CPU threads, 1 by default: classes are small, and with more threads figures may differ in the "
         "last digits.",
     ),
@@ -427,6 +428,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
     fit_any_code_page()
+    os.environ["MPLBACKEND"] = "agg"  # no window is opened, and what the environment says may not be there
     try:
         with quit_on_interrupt(), warnings_in_one_line():
             app(given, prog_name="studyhall")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..envs.drawing import plain_style
 from ..envs.errors import plural
 from ..envs.files import whole_file
 from .names import human, is_fraction
@@ -26,10 +27,10 @@ def draw_curve(report: Report, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    plot_curve(figure.subplots(), report)
-    with whole_file(path) as file:
+    with plain_style(), whole_file(path) as file:
+        figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+        FigureCanvasAgg(figure)
+        plot_curve(figure.subplots(), report)
         figure.savefig(file, format="png")
 
 
@@ -42,7 +43,7 @@ def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
         np.pad(picture, ((0, _GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
         for picture in pictures
     ]
-    with whole_file(path) as file:
+    with plain_style(), whole_file(path) as file:
         imsave(file, np.concatenate(rows)[:-_GAP], format="png")
 
 

@@ -42,8 +42,9 @@ def read_scenario(found: Any, own_policy: str | None = None) -> Scenario:
     _check_types(scenario)
     for claim in scenario.claims:
         _check_types(claim)
-    if set(scenario.controls) - set(MODES) or not all(type(step) is int for step in scenario.measure_at):
-        raise TypeError("controls are modes, and measure_at steps")
+    twice = len(set(scenario.controls)) < len(scenario.controls)
+    if twice or set(scenario.controls) - set(MODES) or not all(type(step) is int for step in scenario.measure_at):
+        raise TypeError("controls are modes, each once, and measure_at steps")
     policy = scenario.policy
     if is_own(policy) and own_policy is None:
         raise ConfigError(

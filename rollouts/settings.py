@@ -69,6 +69,8 @@ def parse_controls(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in MODES:
             raise unknown("control", name, (*MODES, "none"))
+    if len(set(names)) < len(names):
+        raise ConfigError(f"controls {text!r} name a mode twice: every control is one more world a seed")
     return names
 
 
@@ -205,7 +207,7 @@ def _value(text: str) -> Any:
         return _PYTHON[text.strip()]
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or beyond what is read of it
         return text
 
 

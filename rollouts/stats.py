@@ -44,10 +44,14 @@ def interval(values: Sequence[float]) -> Interval:
     Raises:
         ConfigError: There are no values.
     """
-    if not len(values):
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise ConfigError(f"an interval is of a list of numbers, one a seed, got {values!r}") from None
+    if not numbers:
         raise ConfigError("an interval is of one value or more, got none: give the values of the seeds")
-    finite = [float(value) for value in values if math.isfinite(value)]
-    n, missing = len(finite), len(values) - len(finite)
+    finite = [value for value in numbers if math.isfinite(value)]
+    n, missing = len(finite), len(numbers) - len(finite)
     if n == 0:
         nan = math.nan
         return Interval(nan, nan, 0, nan, nan, nan, nan, missing)
@@ -57,8 +61,8 @@ def interval(values: Sequence[float]) -> Interval:
     if n > 1:
         from scipy.special import stdtrit  # all of scipy.stats takes a second to import
 
-        variance = math.fsum((v - mean) ** 2 for v in finite) / (n - 1)
-        half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * math.sqrt(variance / n)
+        distance = math.hypot(*(v - mean for v in finite))  # whose squares may be beyond floats
+        half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * distance / math.sqrt(n * (n - 1))
     return Interval(mean, half, n, mean - half, mean + half, least, most, missing)
 
 

@@ -138,7 +138,7 @@ def test_scorers_can_be_trained_with_stable_baselines3():
     assert env.action_space.shape == ((4 + 10) * (4 + 1),)
     model = PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, device="cpu")
     assert model.learn(8).num_timesteps == 8
-    with pytest.raises(ConfigError, match=r"has 1632 numbers .* 256 at most: use make_vec, or arguments"):
+    with pytest.raises(ConfigError, match=r"has 1632 numbers .* 256 at most: make the world with patch=4"):
         make_sb3("allocation-v0", 1)
 
 

@@ -395,7 +395,7 @@ def test_bids_can_be_trained_with_stable_baselines3():
     before = [p.clone() for p in model.policy.parameters()]
     model.learn(48)
     assert any(not torch.equal(old, new) for old, new in zip(before, model.policy.parameters(), strict=True))
-    with pytest.raises(ConfigError, match=r"use make_vec, or arguments .* \(see its page\)"):
+    with pytest.raises(ConfigError, match="make the world with learners='mlp'"):
         make_sb3("collective-v0", 2)  # 1,056 numbers
 
 

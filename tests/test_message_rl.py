@@ -142,7 +142,7 @@ def test_choices_that_cannot_be_taken():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"slice_size": 1}, ["'message'", "no bounds", "bound=…"]),
+        ({"slice_size": 1}, ["'message'", "no bounds", "bound=1"]),
         ({"slice_size": 1, "data": "vector"}, ["'message'", "no bounds", "bound="]),
         ({"slice_size": 129, "vocabulary": 4, "choices": True}, ["258 choices", "256", "slice_size=1"]),
     ],

@@ -149,8 +149,12 @@ def flat_space(parts: spaces.Dict) -> Flat:
     return FlatChoices(parts) if several or choices else FlatActions(parts)
 
 
-def trainable_space(parts: spaces.Dict) -> Flat:
+def trainable_space(parts: spaces.Dict, few_actions: str = "") -> Flat:
     """The flat form of an action space, if the algorithms of Stable-Baselines3 can learn over it.
+
+    Args:
+        parts: The action space of a single agent.
+        few_actions: Arguments that make it so, for the error: :attr:`~studyhall.envs.World.few_actions`.
 
     Raises:
         ConfigError: It has none, is unbounded, or has more than :data:`MOST` numbers.
@@ -158,16 +162,17 @@ def trainable_space(parts: spaces.Dict) -> Flat:
     space = flat_space(parts)
     if isinstance(space, FlatChoice):
         return space
+    instead = f"make the world with {few_actions}" if few_actions else INSTEAD
     total, what = sum(space.sizes.values()), "numbers" if isinstance(space, FlatActions) else "choices"
     if total > MOST:
         raise ConfigError(
             f"the action has {total} {what} ({', '.join(space.sizes)}), of which a flat one is to hold {MOST} at "
-            f"most: {INSTEAD}"
+            f"most: {instead}"
         )
     for name, part in space.parts.items():
         if isinstance(part, spaces.Box) and not part.is_bounded():
             raise ConfigError(
-                f"action {name!r} has no bounds (Box {part.shape}), and a flat action needs some: {INSTEAD}"
+                f"action {name!r} has no bounds (Box {part.shape}), and a flat action needs some: {instead}"
             )
     return space
 

@@ -78,7 +78,7 @@ class WorldVecEnv(VecEnv):
         self.origin = dict(origin or {})
         self._agents = [_Agent(self, index) for index in range(world.num_worlds * world.num_agents)]
         self._obs: Any = None
-        action_space = trainable_space(world.action_space)
+        action_space = trainable_space(world.action_space, world.few_actions)
         self._flattened = FlatWorld(world) if flat else None
         seen: Any = world if self._flattened is None else self._flattened
         super().__init__(len(self._agents), seen.observation_space, action_space)
