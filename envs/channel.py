@@ -193,7 +193,7 @@ class Channel(RoomSettings):
             matrix = torch.empty(0)
         if matrix.shape != (n, n):
             names = ", ".join(TOPOLOGIES)
-            raise ConfigError(f"topology must be one of {names}, or a {n} × {n} matrix of booleans")
+            raise ConfigError(f"topology must be one of {names}, or a matrix of {n} × {n} booleans")
         return matrix
 
     def check_times(self, horizon: int) -> None:

@@ -44,6 +44,8 @@ def own_class(name: str) -> type[Policy] | type[Protocol]:
         raise ConfigError(
             f"policy {name} cannot be imported: {_place(imported)} holds no {attribute}{_hidden(imported)}"
         )
+    if isinstance(found, type) and issubclass(found, Policy) and inspect.isabstract(found):
+        raise ConfigError(f"policy {name} cannot act yet: it has no method {', '.join(_abstract(found))}")
     if not isinstance(found, type) or not issubclass(found, (Policy, Protocol)) or inspect.isabstract(found):
         raise ConfigError(
             f"{name} is no Policy: name a class of your own that derives from studyhall.policies.Policy "
@@ -67,6 +69,11 @@ def _current_folder_last() -> Iterator[None]:
     finally:
         if folder in sys.path:
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
+
+
+def _abstract(policy: type[Policy]) -> list[str]:
+    """Methods that a policy must have and has not."""
+    return sorted(policy.__abstractmethods__)
 
 
 def _place(module: ModuleType) -> str:

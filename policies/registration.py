@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envs.errors import ConfigError, text, unknown, unknown_argument
+from ..envs.errors import ConfigError, UnknownName, text, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
 from .files import is_path, trained
 from .own_modules import own_class
@@ -67,6 +67,9 @@ def policy_spec(name: str) -> PolicySpec:
         return PolicySpec(name, "studyhall.policies.saved:saved_policy", "trained", {"source": name})
     if is_own(name):
         return PolicySpec(name, name, "a user's own")
+    module, dot, attribute = name.rpartition(".")
+    if dot and attribute[:1].isupper():  # a class as Python names it
+        raise UnknownName(f"unknown policy {name!r}: a class of your own is named {module}:{attribute}")
     raise unknown("policy", name, [*registry, *shipped])
 
 

@@ -57,7 +57,7 @@ def limits(
     mean, half = scale * found.mean, scale * found.half
     if math.isnan(half):
         return figure(mean, digits, signed=signed) + unit
-    places = _places(mean, half, digits) if half else digits
+    places = _places(mean, half, digits, more=1) if half else digits  # so that a limit near 0 shows its side
     low, high = scale * found.low, scale * found.high
     size = max(abs(low), abs(high))
     of, first, last = (figure(end, places, signed=signed, size=size) for end in (mean, low, high))
@@ -101,10 +101,10 @@ def as_interval(found: Mapping[str, Any]) -> Interval:
     return Interval(**named)
 
 
-def _places(mean: float, half: float, digits: int | None) -> int:
-    """Decimals that an error above 0 leaves: of its first figure, or its second where the first is a 1."""
+def _places(mean: float, half: float, digits: int | None, more: int = 0) -> int:
+    """Decimals that an error above 0 leaves and ``more``: of its first figure, or second if that is a 1."""
     first = math.floor(math.log10(half))
-    own = -first + (1 if half / 10.0**first < 2 else 0)
+    own = -first + (1 if half / 10.0**first < 2 else 0) + more
     if digits is None:
         digits = _MOST - 1 - (math.floor(math.log10(abs(mean))) if mean else first)
     return min(own, digits)

@@ -54,6 +54,7 @@ def take_up(folder: RunFolder, config: RunConfig, checkpoint_every: float) -> Re
     """
     found = folder.report(config)  # which needs no folder that can be written
     if found is not None:
+        print(f"studyhall: {folder.path} has ended; this is what it found", file=sys.stderr)
         return found
     with own_folder(folder.path, "run"):
         run = _set_up(config, f"as {folder.path}/config.json says")

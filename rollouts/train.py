@@ -291,8 +291,6 @@ def train(config: TrainConfig, out: Path | None = None, *, resume: bool = False)
             found.stopped = stop()
         watch.keep()
         watch.save("last.zip")
-        if not found.evaluations:
-            watch.save("best.zip")
     return found
 
 

@@ -248,7 +248,7 @@ def test_a_delay_line_holds_what_went_in_and_lets_gradients_through():
         ({"mode": "mut"}, UnknownName, "mute"),
         ({"liar_kinds": ("sharpe",)}, UnknownName, "sharp"),
         ({"topology": torch.ones(2, 2)}, ConfigError, "4 × 4"),
-        ({"topology": np.full((4, 4), 0.5)}, ConfigError, "matrix of booleans"),
+        ({"topology": np.full((4, 4), 0.5)}, ConfigError, "a matrix of . × . booleans"),
         ({"topology": None}, ConfigError, "must be one of complete"),
         ({"topology": [[1, 0], [1]]}, ConfigError, "must be one of complete"),
         ({"liars": 1, "liar_kinds": ()}, ConfigError, "list of kinds"),

@@ -196,8 +196,14 @@ def classes(differences: list[float]) -> Report:
 @pytest.mark.parametrize(
     ("differences", "line"),
     [
-        ([0.1, 0.12, 0.11], "peers against mute: +11 points, 95 % interval +9 to +13 (3 seeds): a gain"),
-        ([-0.1, -0.12, -0.11], "peers against mute: −11 points, 95 % interval −13 to −9 (3 seeds): a loss"),
+        (
+            [0.1, 0.12, 0.11],
+            "peers against mute: +11.0 points, 95 % interval +8.5 to +13.5 (3 seeds): a gain",
+        ),
+        (
+            [-0.1, -0.12, -0.11],
+            "peers against mute: −11.0 points, 95 % interval −13.5 to −8.5 (3 seeds): a loss",
+        ),
         (
             [-0.704, -0.351],
             "peers against mute: −53 points, 95 % interval −277 to +172 (2 seeds): not resolved with 2 seeds",
@@ -209,7 +215,7 @@ def classes(differences: list[float]) -> Report:
         ),
         (
             [NAN, 0.1, 0.1, 0.13],
-            "peers against mute: +11 points, 95 % interval +7 to +15 (3 of 4 seeds): a gain",
+            "peers against mute: +11.0 points, 95 % interval +6.7 to +15.3 (3 of 4 seeds): a gain",
         ),
     ],
 )

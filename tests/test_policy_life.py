@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from studyhall import make_world
 from studyhall import registry as world_registry
@@ -92,6 +93,9 @@ def test_a_world_takes_states_of_its_own_kind_only(id, kwargs):
         world.load_state_dict({})
     with pytest.raises(StudyhallError, match="the world has not begun"):
         _ = world.obs  # it was never reset
+    if world.hosts_learners:
+        with pytest.raises(StudyhallError, match="the world has not begun"):
+            world.sound()
     world.reset(seed=3)
     before = world.state_dict()
     other.reset(seed=3)
@@ -217,6 +221,13 @@ def test_the_random_policy_draws_from_the_space(id, kwargs):
         course.append(seen)
     for one, other in zip(*course, strict=True):  # a world in a batch draws as it does alone
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_random_policy_refuses_what_it_cannot_draw():
+    world = make_world("swarm-v0")
+    world.action_space = spaces.Dict({"velocity": spaces.Box(0, float("inf"), (2,))})
+    with pytest.raises(ConfigError, match="a Box with bounds for all its numbers or for none"):
+        make_policy("random").bind(world)
 
 
 def test_the_random_policy_covers_its_space():
