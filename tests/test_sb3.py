@@ -331,12 +331,12 @@ def test_flat_actions_scale_and_decide():
     [
         (spaces.Box(0, np.inf, (2,)), ["'it'", "no bounds", "learners=", "'listen'"]),
         (spaces.Discrete(3), ["'it'", "Discrete(3)", "'discrete'"]),
-        (spaces.Box(0, 1, (32, 10)), ["321 numbers", "256", "'gated'"]),
+        (spaces.Box(0, 1, (32, 10)), ["322 numbers", "256", "'gated'"]),
     ],
 )
 def test_actions_that_do_not_go_flat(part, words):
     with pytest.raises(ConfigError) as caught:
-        trainable_space(spaces.Dict({"it": part, "ask": spaces.Discrete(2)}))
+        trainable_space(spaces.Dict({"it": part, "ask": spaces.Discrete(2), "x": spaces.Box(0, 1, (1,))}))
     assert all(word in one_line(caught) for word in words)
 
 
