@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -212,17 +211,10 @@ def make_sb3(
 def gymnasium_env(env_id: str, **kwargs: Any) -> WorldEnv:
     """What ``gymnasium.make`` calls.
 
-    It puts a ``TimeLimit`` around, of which it does not tell: the limit is read where it stands, since an episode cut
-    short would never tell its metrics.
+    Where it is given ``max_episode_steps`` it puts its own ``TimeLimit`` around, of which it does not tell: give
+    ``horizon``, at which the world tells its metrics.
     """
-    import gymnasium
-
-    env = make_joint(env_id, **kwargs)
-    caller = sys._getframe(1)
-    if caller.f_code is gymnasium.make.__code__:
-        given, known = caller.f_locals["max_episode_steps"], caller.f_locals["env_spec"].max_episode_steps
-        _check_limit(env_id, known if given is None else given, env.world.horizon)
-    return env
+    return make_joint(env_id, **kwargs)
 
 
 def gymnasium_vec(env_id: str, max_episode_steps: int | None = None, **kwargs: Any) -> WorldVectorEnv:

@@ -94,7 +94,10 @@ class EnvSpec:
                 f"{name} is an argument of worlds that host their learners: give learners too (learners='mlp')"
             )
         bare = name.removeprefix("num_").removeprefix("n_")
-        for meant in (name, *(usual for usual, others in SYNONYMS.items() if {name, bare} & {usual, *others})):
+        for meant in (
+            name,
+            *(usual for usual, others in SYNONYMS.items() if {name, bare} & {usual, *others}),
+        ):
             if meant in refused:
                 return ConfigError(f"{self.id} takes no {name}: {refused[meant]}")
             if meant in known:

@@ -43,7 +43,11 @@ def read_scenario(found: Any, own_policy: str | None = None) -> Scenario:
     for claim in scenario.claims:
         _check_types(claim)
     twice = len(set(scenario.controls)) < len(scenario.controls)
-    if twice or set(scenario.controls) - set(MODES) or not all(type(step) is int for step in scenario.measure_at):
+    if (
+        twice
+        or set(scenario.controls) - set(MODES)
+        or not all(type(step) is int for step in scenario.measure_at)
+    ):
         raise TypeError("controls are modes, each once, and measure_at steps")
     policy = scenario.policy
     if is_own(policy) and own_policy is None:
