@@ -155,7 +155,7 @@ def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path
     [
         ("os:system", "os:system is no Policy: name a class of your own"),
         ("json:JSONDecoder", "json:JSONDecoder is no Policy"),
-        ("studyhall.policies.policy:Policy", "is no Policy"),  # it is abstract
+        ("studyhall.policies.policy:Policy", "it has no method act"),
         (":", "policy ':' is no module:Class"),
         ("os.:x", "is no module:Class"),
         (":system", "is no module:Class"),
@@ -327,7 +327,7 @@ def test_a_report_is_read_where_nothing_can_be_written(call, ended):
         Path("run/.studyhall-1.part").touch()
         before = contents(Path("run"))
         code, out, err = call("run", "--resume", "run", "--json")
-        assert (code, err) == (0, "")
+        assert (code, err) == (0, "studyhall: run has ended; this is what it found\n")
         assert json.loads(out)["metrics"] == json.loads(Path("run/report.json").read_text())["metrics"]
         assert contents(Path("run")) == before
 
