@@ -157,7 +157,7 @@ def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path
     [
         ("os:system", "os:system is no Policy: name a class of your own"),
         ("json:JSONDecoder", "json:JSONDecoder is no Policy"),
-        ("studyhall.policies.policy:Policy", "cannot act yet: it has no method act"),
+        ("studyhall.policies.policy:Policy", "it has no method act"),
         (":", "policy ':' is no module:Class"),
         ("os.:x", "is no module:Class"),
         (":system", "is no module:Class"),
