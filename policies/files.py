@@ -14,6 +14,7 @@ import difflib
 import importlib.resources
 import io
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ _LARGEST = (
     1 << 26
 )  # bytes of an entry that is still read: a scorer is some 100 KiB, a message network some MiB
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 def trained() -> dict[str, Any]:
     """The trained policies that come with the package: name to file."""
@@ -48,8 +51,13 @@ def trained() -> dict[str, Any]:
 
 def is_path(name: str) -> bool:
     """Whether a policy's name is a path: it ends in ``.zip``, or a file or a folder of a training is there."""
-    path = Path(name).expanduser()
-    return name.endswith(".zip") or path.is_file() or (path / _BEST).is_file()
+    path = _path(name)
+    return name.endswith(".zip") or os.path.isfile(path) or os.path.isfile(path / _BEST)
+
+
+def _path(name: str) -> Path:
+    """Where a name leads; like ``os.path.isfile`` of it, never an error, whatever the text is."""
+    return Path(os.path.expanduser(name))
 
 
 def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
@@ -59,14 +67,17 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
         source: Path of the file, or the name of one that comes with the package.
         *formats: What the reader understands.
 
+    Returns:
+        What ``studyhall.json`` says, and the weights by name, float32.
+
     Raises:
         ConfigError: There is no such file or name, or it is no policy of ours, or of another format.
     """
     shipped = trained()
-    file = shipped.get(source, Path(source).expanduser())
+    file = shipped.get(source, _path(source))
     try:
         content = read_file(file)
-    except OSError as fault:
+    except (OSError, ValueError) as fault:  # text with a zero byte is no path at all
         raise _missing(source, fault, list(shipped)) from fault
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -88,7 +99,8 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
         known = " or ".join(map(repr, formats))
         raise ConfigError(f"{source} is of format {about['format']!r}, what reads it here reads {known}")
     for name, value in weights.items():
-        if not torch.isfinite(value).all():
+        weights[name] = value.float()
+        if not torch.isfinite(weights[name]).all():
             raise ConfigError(
                 f"{source} holds weights that are not finite ({name}): its training diverged, take another policy"
             )
@@ -97,26 +109,37 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
 
 def _is_about(about: Any) -> bool:
     """Whether what a file says of itself has the types that its readers suppose."""
-    return (
-        isinstance(about, dict)
-        and isinstance(about.get("format"), str)
-        and all(
-            isinstance(about.get(name, {}), dict) for name in ("env_kwargs", "world_kwargs", "policy_kwargs")
-        )
+    if not isinstance(about, dict) or not isinstance(about.get("format"), str):
+        return False
+    mappings = [about.get(name, {}) for name in ("env_kwargs", "world_kwargs", "policy_kwargs")]
+    lists = [about.get(name, []) for name in ("source_features", "sample_features")]
+    actions = about.get("actions", [])  # their names, or by name what they are
+    return all(isinstance(value, dict) for value in mappings) and all(
+        isinstance(value, list) and all(isinstance(name, str) for name in value)
+        for value in [*lists, list(actions) if isinstance(actions, dict) else actions]
     )
 
 
 def _are_weights(weights: Any) -> bool:
-    return isinstance(weights, dict) and all(
-        isinstance(name, str) and is_plain_tensor(value) for name, value in weights.items()
+    """Whether these are tensors of ordinary numbers, of no more of them than the file could hold."""
+    return (
+        isinstance(weights, dict)
+        and all(
+            isinstance(name, str)
+            and is_plain_tensor(value)
+            and value.dtype in _FLOATS
+            and 0 not in value.shape  # no number vouches for the other sizes then
+            for name, value in weights.items()
+        )
+        and sum(value.nbytes for value in weights.values()) <= _LARGEST
     )
 
 
-def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
-    path = Path(source).expanduser()
-    beside = [str(f) for f in sorted(path.parent.glob("*.zip"))] if path.parent.is_dir() else []
+def _missing(source: str, fault: OSError | ValueError, shipped: list[str]) -> ConfigError:
+    path, why = _path(source), getattr(fault, "strerror", None) or "cannot be read"
+    beside = [str(f) for f in sorted(path.parent.glob("*.zip"))] if os.path.isdir(path.parent) else []
     near = difflib.get_close_matches(source, [*shipped, *beside], n=3, cutoff=0.4)
-    if (path / _BEST).is_file():
+    if os.path.isfile(path / _BEST):
         near = [str(path / _BEST)]
     hint = (
         f"did you mean {' or '.join(map(repr, near))}?"
@@ -125,7 +148,7 @@ def _missing(source: str, fault: OSError, shipped: list[str]) -> ConfigError:
     )
     if not near and shipped:
         hint += f", or one of {', '.join(shipped)}"
-    return ConfigError(f"no trained policy {source!r} ({fault.strerror or 'cannot be read'}): {hint}")
+    return ConfigError(f"no trained policy {source!r} ({why}): {hint}")
 
 
 def damaged(source: str) -> ConfigError:

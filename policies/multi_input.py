@@ -101,9 +101,9 @@ class LearnedMultiInput(MultiInputPolicy):
                     f"{self.about.get('env_kwargs')}"
                 )
         try:
-            policy = network(
-                world.observation_space, trainable_space(world.action_space), _layers(self._weights)
-            )
+            features = CombinedExtractor(world.observation_space).features_dim
+            layers = _layers(self._weights, features)
+            policy = network(world.observation_space, trainable_space(world.action_space), layers)
             policy.load_state_dict(self._weights)
         except (RuntimeError, TypeError, ValueError) as fault:
             raise damaged(self.source) from fault
@@ -118,12 +118,18 @@ def network(observed: spaces.Dict, acted: spaces.Space, layers: Sequence[int]) -
         return MultiInputActorCriticPolicy(observed, acted, lambda _: 0.0, net_arch=list(layers))
 
 
-def _layers(weights: Mapping[str, Tensor]) -> list[int]:
-    """Widths of the hidden layers that the weights are of; an activation lies between two."""
+def _layers(weights: Mapping[str, Tensor], features: int) -> list[int]:
+    """Widths of the hidden layers that the weights are of, which read that many features.
+
+    An activation lies between two.
+
+    Raises:
+        ValueError: The sizes do not fit together.
+    """
     found: list[int] = []
     while (name := f"mlp_extractor.policy_net.{2 * len(found)}.weight") in weights:
         width, width_before = weights[name].shape
-        if found and found[-1] != width_before:
+        if width_before != (found[-1] if found else features):
             raise ValueError(f"{name} does not fit the layer before")
         found.append(width)
     return found
@@ -153,7 +159,9 @@ def save_multi_input(model: BaseAlgorithm, path: str | os.PathLike[str], **about
     """
     world = env_of(model, MultiInputActorCriticPolicy).world
     policy: Any = model.policy
-    again = network(policy.observation_space, policy.action_space, _layers(policy.state_dict()))
+    again = network(
+        policy.observation_space, policy.action_space, _layers(policy.state_dict(), policy.features_dim)
+    )
     as_is = type(policy) is MultiInputActorCriticPolicy and again.activation_fn is policy.activation_fn
     if (
         not as_is

@@ -38,8 +38,8 @@ def saved_policy(
         raise damaged(source)
     if name not in registry:  # a file must not say what is imported
         raise ConfigError(
-            f"{source} holds weights of {name}, which is not registered here: take policy={name} and "
-            f"policy.weights={source}"
+            f"{source} holds weights for a class of somebody's own, which only its owner can name: name the policy "
+            f"yourself, and give it policy.weights={source}"
         )
     factory = policy_factory(name)
     if not isinstance(factory, type) or not issubclass(factory, MessagePolicy) or "weights" in kwargs:

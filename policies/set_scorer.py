@@ -59,11 +59,10 @@ class SetScorer(nn.Module):
             RuntimeError, ValueError: Shapes do not fit together.
         """
         width, source_features = state["of_source.weight"].shape
-        if state["mix.weight"].shape != (width, width):  # before layers of that width are made
-            raise ValueError("shapes do not fit together")
         pooled = state["heads.weight"].shape[0] if "heads.weight" in state else 0
-        scorer = cls(source_features, state["of_self.weight"].shape[1], pooled, width)
-        scorer.load_state_dict(state)
+        with torch.device("meta"):  # no layer is made of sizes that do not fit together
+            scorer = cls(source_features, state["of_self.weight"].shape[1], pooled, width)
+        scorer.load_state_dict(state, assign=True)
         return scorer
 
     @property

@@ -40,7 +40,7 @@ class Scenario:
         policy_kwargs: Arguments of the policy.
         seeds: World seeds, run side by side.
         controls: Channel modes run beside every seed as controls, on their own observations.
-        measure_at: Steps at which the test set is measured, besides the end.
+        measure_at: Steps from 1 at which the test set is measured, besides the end.
         claims: Documented figures.
         training: How ``studyhall train`` trains its policy where not told otherwise: fields of
             :class:`~studyhall.rollouts.backprop.BackpropConfig` and of its settings.
@@ -66,6 +66,9 @@ class Scenario:
                 raise ConfigError(
                     f"a scenario names its {what}, got {name!r}: register it under a name with {how} first"
                 )
+        for step in self.measure_at:
+            if type(step) is not int or step < 1:
+                raise ConfigError(f"measure_at names steps, whole numbers of at least 1, got {step!r}")
 
     def within(self, steps: int) -> Scenario:
         """The same with this horizon: measured within it alone, and with a second exam where that lay beyond."""

@@ -22,9 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import studyhall
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
+from studyhall.policies.bids import BidScorer
 from studyhall.policies.files import read, save, trained
+from studyhall.policies.set_scorer import SetScorer
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.checkpoints import Checkpoints, Misfit
 from studyhall.rollouts.folders import new_folder, own_folder, read_sealed, write_sealed
@@ -620,13 +622,67 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         {"policy_kwargs": []},
         {"env_kwargs": 3},
         {"format": ["x"]},
+        {"source_features": 5},
+        {"sample_features": [{}]},
+        {"actions": [["listen"]]},
     ],
 )
 def test_a_policys_file_names_only_what_it_is(tmp_path, about):
     described = {"format": "studyhall message network, 1", "policy": "consensus_network", "policy_kwargs": {}}
     save(tmp_path / "it.zip", described | about, {"x": torch.zeros(1)})
-    with pytest.raises(ConfigError, match=r"it\.zip (is damaged|holds weights of os:system)"):
+    with pytest.raises(
+        ConfigError, match=r"it\.zip (is damaged|holds weights for a class of somebody)"
+    ) as caught:
         make_policy(str(tmp_path / "it.zip"))
+    assert "os:system" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(0, 10**7),
+        torch.zeros(3, 0),
+        torch.zeros(2, dtype=torch.int8),
+        torch.zeros(2, dtype=torch.bool),
+        torch.zeros(2, dtype=torch.complex64),
+        torch.zeros(2, dtype=torch.float8_e4m3fn),
+    ],
+    ids=str,
+)
+def test_weights_are_ordinary_numbers(tmp_path, value):
+    save(tmp_path / "it.zip", {"format": "x"}, {"weight": value})
+    with pytest.raises(ConfigError, match=r"it\.zip is damaged"):
+        read(str(tmp_path / "it.zip"), "x")
+
+
+def test_weights_beyond_single_precision_are_not_finite(tmp_path):
+    save(tmp_path / "it.zip", {"format": "x"}, {"weight": torch.full((2,), 1e300, dtype=torch.float64)})
+    with pytest.raises(ConfigError, match=r"not finite \(weight\)"):
+        read(str(tmp_path / "it.zip"), "x")
+
+
+def test_one_tensor_under_many_names_takes_no_more_than_a_file_may(tmp_path):
+    value = torch.zeros(2**20)
+    save(tmp_path / "it.zip", {"format": "x"}, {str(name): value for name in range(17)})
+    with pytest.raises(ConfigError, match=r"it\.zip is damaged"):
+        read(str(tmp_path / "it.zip"), "x")
+
+
+@pytest.mark.parametrize("make", [SetScorer.from_state, BidScorer.from_state])
+def test_no_network_is_made_of_sizes_that_do_not_fit_together(make):
+    """A layer of 10^14 numbers could not be made to be compared."""
+    thin = {
+        f"{name}.weight": torch.zeros(1).expand(10**7, 2) for name in ("of_source", "of_sample", "of_self")
+    }
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        make(thin | {"mix.weight": torch.zeros(1, 1)})
+
+
+@pytest.mark.parametrize("name", ["a\0.zip", "~nosuch/x.zip", "~nosuch", "a" * 5000, "a" * 5000 + ".zip"])
+def test_whatever_text_a_policys_name_is_the_answer_is_one_line(name):
+    with pytest.raises(StudyhallError, match=r"^(unknown|no trained) policy") as caught:
+        make_policy(name)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_never_ends_is_no_policy(tmp_path):

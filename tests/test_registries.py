@@ -68,6 +68,12 @@ def test_what_is_no_name_or_no_entry_is_one_line(call, says, value):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("step", [0, -5, 1.5, True, "1"])
+def test_a_scenario_is_measured_from_its_first_step_on(step):
+    with pytest.raises(ConfigError, match="measure_at names steps, whole numbers of at least 1"):
+        dataclasses.replace(get_scenario("classroom-digits"), measure_at=(step,))
+
+
 @pytest.mark.parametrize("name", sorted(policies))
 def test_an_argument_that_a_policy_does_not_take(name):
     """A ``TypeError`` too, as libraries expect that try arguments out."""

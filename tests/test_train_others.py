@@ -20,7 +20,7 @@ from studyhall.policies import make_policy
 from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
 from studyhall.policies.bids.sb3 import BidPolicy, save_bids
 from studyhall.policies.bids.scorer import BidScorer
-from studyhall.policies.multi_input import LearnedMultiInput, save_multi_input
+from studyhall.policies.multi_input import LearnedMultiInput, _layers, save_multi_input
 from studyhall.policies.sb3 import SetPolicy, save_policy
 from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
@@ -370,3 +370,10 @@ def test_a_tampered_file_says_so_in_one_line(bidder, about, tensors):
         with pytest.raises(StudyhallError, match=r"odd\.zip is damaged") as caught:
             make_policy("odd.zip").bind(make_world(env, **kwargs))
         one_line(caught)
+
+
+def test_layers_that_do_not_fit_what_is_observed_are_never_made():
+    """Such as one of ten million rows, which a small file holds where it reads a single number."""
+    weights = {"mlp_extractor.policy_net.0.weight": torch.zeros(1).expand(10**7, 1)}
+    with pytest.raises(ValueError, match="does not fit"):
+        _layers(weights, 300)
