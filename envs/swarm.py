@@ -115,7 +115,7 @@ from .classroom import prefixed, under
 from .errors import ConfigError, one_of
 from .network_loss import NetworkLoss
 from .objectives import Function, Objective
-from .validation import MOST_STEPS, afford, real, whole
+from .validation import MOST_STEPS, afford, flag, real, whole
 from .world import Outcome, TensorDict, World
 
 FORMS = ("velocity", "coefficients")
@@ -176,12 +176,12 @@ class SwarmWorld(World):
             autoreset=autoreset,
             validate=validate,
         )
-        of_functions = {"dimensions": dimensions, "shifted": shifted or None, "rotated": rotated or None}
+        turned = {name: flag(name, value) or None for name, value in (("shifted", shifted), ("rotated", rotated))}
+        of_functions = {"dimensions": dimensions, **turned}
         of_networks = {"data": data, "data_dir": data_dir, "hidden": hidden, "slice_size": slice_size}
         self.objective = _objective(objective, of_functions, of_networks, self.device)
         self.dtype = self.objective.dtype if dtype is None else DTYPES[one_of("dtype", dtype, DTYPES)]
-        one_of("form of actions", actions, FORMS)
-        self.form = actions
+        self.form = one_of("form of actions", actions, FORMS)
         self._most = torch.tensor(COEFFICIENTS, device=self.device, dtype=self.dtype)
         self.refiners = whole("refiners", refiners, 0, self.num_agents)
         self.refine_steps = whole("refine_steps", refine_steps, 1, MOST_STEPS)
@@ -438,7 +438,7 @@ def _objective(
     kind, strange = "functions", networks
     if isinstance(given, Objective):
         kind, strange = "an Objective of your own", functions | networks
-    elif given == "network":
+    elif isinstance(given, str) and given == "network":
         kind, strange = "a network", functions
     if strange:
         raise ConfigError(f"{', '.join(strange)} cannot be set where the objective is {kind}")
@@ -449,4 +449,4 @@ def _objective(
         whole("dimensions of the objective", given.dimensions, 1)
         real("optimum of the objective", given.optimum, -torch.inf)
         return given
-    return NetworkLoss(**networks, device=device) if given == "network" else Function(given, **functions)
+    return NetworkLoss(**networks, device=device) if kind == "a network" else Function(given, **functions)
