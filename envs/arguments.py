@@ -19,7 +19,9 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         named = torch.device(device)
     except (RuntimeError, TypeError, ValueError, OverflowError):
-        raise ConfigError(f"unknown device {short(device)}: use 'cpu', or 'cuda' (cuda:1, …) for a GPU") from None
+        raise ConfigError(
+            f"unknown device {short(device)}: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"
+        ) from None
     if named.type not in ("cpu", "cuda"):  # worlds count in int64 and float64, which mps and others lack
         raise ConfigError(
             f"device {short(str(device))} is not supported: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"

@@ -119,7 +119,9 @@ def _known(name: str, known: Iterable[str]) -> str:
     """The known names that are near, or all of them where none is."""
     names = sorted(known)
     lower = {known_name.lower(): known_name for known_name in names}
-    near = [lower[found] for found in difflib.get_close_matches(name[:_ECHOED].lower(), lower, n=3, cutoff=0.5)]
+    near = [
+        lower[found] for found in difflib.get_close_matches(name[:_ECHOED].lower(), lower, n=3, cutoff=0.5)
+    ]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known are {', '.join(names) if names else 'none'}"

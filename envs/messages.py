@@ -128,7 +128,11 @@ class MessageWorld(World):
         if self.choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
         shape = dict(
-            zip(("length", "vocabulary") if isinstance(self.wire, Symbols) else ("width",), self.wire.shape, strict=True)
+            zip(
+                ("length", "vocabulary") if isinstance(self.wire, Symbols) else ("width",),
+                self.wire.shape,
+                strict=True,
+            )
         )
         lower = f"the number of agents, slice_size, {' or '.join(shape)}"
         afford(self.num_worlds, lower, agents=agents, senders=agents, slice_size=self.rows, **shape)

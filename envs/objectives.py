@@ -167,7 +167,9 @@ class Function(Objective):
         self, names: str | Sequence[str], dimensions: int = 2, *, shifted: bool = False, rotated: bool = False
     ) -> None:
         if not isinstance(names, Sequence):
-            raise ConfigError(f"objective must be a name, a list of names or an Objective, got {short(names)}")
+            raise ConfigError(
+                f"objective must be a name, a list of names or an Objective, got {short(names)}"
+            )
         listed = (names,) if isinstance(names, str) else tuple(names)
         if not listed:
             raise ConfigError("objective must name one function at least, got none")

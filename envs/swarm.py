@@ -127,6 +127,9 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 _FLOOR = 1e-300  # of errors whose logarithms are told
 
+COPIES = 8
+"""Tensors of the size of all positions that a step holds at a time: positions, velocities, bests, draws, …"""
+
 TRAIL = 16
 """Positions of each particle that pictures show."""
 
@@ -176,7 +179,9 @@ class SwarmWorld(World):
             autoreset=autoreset,
             validate=validate,
         )
-        turned = {name: flag(name, value) or None for name, value in (("shifted", shifted), ("rotated", rotated))}
+        turned = {
+            name: flag(name, value) or None for name, value in (("shifted", shifted), ("rotated", rotated))
+        }
         of_functions = {"dimensions": dimensions, **turned}
         of_networks = {"data": data, "data_dir": data_dir, "hidden": hidden, "slice_size": slice_size}
         self.objective = _objective(objective, of_functions, of_networks, self.device)
@@ -206,7 +211,10 @@ class SwarmWorld(World):
     def _declare(self) -> None:
         """Spaces and draws."""
         n, d = self.num_agents, self.objective.dimensions
-        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d)
+        copies = COPIES * self.dtype.itemsize // 4  # numbers are counted as float32
+        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d, copies=copies)
+        if isinstance(self.objective, Function) and self.objective.rotated:
+            afford(self.num_worlds, "the dimensions", rows=d, columns=d, copies=copies)
         if isinstance(self.objective, NetworkLoss) and self.objective.rows:
             sizes = {"slice_size": self.objective.rows, "agents": n, "units": max(self.objective.sizes)}
             afford(self.num_worlds, "slice_size, agents or hidden", **sizes)

@@ -66,7 +66,7 @@ def widths(name: str, value: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: It is not.
     """
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise ConfigError(f"{name} must be a list of widths, got {short(value)}")
     return tuple(whole(f"each width in {name}", width, 1) for width in value)
 
@@ -138,7 +138,7 @@ def _is_number(value: Any) -> bool:
     """Whether a value is a finite number, and no truth value."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    size: Any = abs(value)
+    size: Any = abs(value.item() if isinstance(value, np.generic) else value)
     return bool(size <= sys.float_info.max)  # whole numbers too may be beyond floats
 
 

@@ -42,6 +42,7 @@ def read_labels(y: Any, what: str, classes: Sequence[Any] | None = None) -> Labe
     Raises:
         DataError: One is missing, negative, no whole number, or of another kind than the rest.
     """
+    refuse_masked(y, what)
     values = _array(y, what)
     if values.ndim != 1:
         raise DataError(f"{what} has shape {values.shape}: give one label an item, [n]")
@@ -101,6 +102,17 @@ def number_classes(parts: Mapping[str, Labels]) -> tuple[tuple[str, ...], dict[s
             )
         numbered[part] = torch.from_numpy(np.array([places[name] for name in distinct])[which])
     return classes, numbered
+
+
+def refuse_masked(values: Any, what: str) -> None:
+    """Raise where NumPy's masks hide entries, or whole rows of a list: they would count as if they were there.
+
+    Raises:
+        DataError: Some do.
+    """
+    rows = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in rows):
+        raise DataError(f"{what} has masked entries: fill them (x.filled(…)) or drop their rows")
 
 
 def _array(y: Any, what: str) -> npt.NDArray[Any]:

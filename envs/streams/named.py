@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from ..files import as_path
 from . import cache, pictures
 from .division import Part, Source
 from .hub_sets import HUB_SETS, HubSet, HubTexts
@@ -102,7 +103,8 @@ def _local_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | 
     asked = data_dir or os.environ.get("STUDYHALL_DATA")
     if not asked:
         return None
-    said, root = ("data_dir" if data_dir else "STUDYHALL_DATA"), Path(asked).expanduser()
+    said = "data_dir" if data_dir else "STUDYHALL_DATA"
+    root = as_path(said, asked)
     if not root.is_dir():
         raise DataError(
             f"{said} is {str(root)!r}, which is no folder: point it to one that holds {name}/*.parquet"

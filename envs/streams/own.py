@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..files import as_path
 from .division import Part, Source
 from .labels import few, number_classes
 from .own_parts import PartReader, Read, Size
@@ -40,7 +41,7 @@ def load_own(data: Any, image_size: Size, text_size: tuple[int, int]) -> Source:
         DataError: The data cannot be used; the message names the part, the item and the fault.
     """
     if isinstance(data, (str, os.PathLike)):
-        path = Path(data).expanduser()
+        path = as_path("data", data)
         name, given = path.stem if is_table_file(path) else path.name, _paths(path)
     elif isinstance(data, Mapping) and not _is_part(data):
         name, given = "own", _named_parts(data)
