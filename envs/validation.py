@@ -200,8 +200,8 @@ def check_actions(
             + " and ".join(
                 text
                 for keys, text in (
-                    (missing, f"lack the keys {missing}"),
-                    (extra, f"have unknown keys {extra}"),
+                    (missing, f"lack the keys {short(missing)}"),
+                    (extra, f"have unknown keys {short(extra)}"),
                 )
                 if keys
             )

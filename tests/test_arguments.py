@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from studyhall import make_sb3, make_world, registry
-from studyhall.envs.errors import ConfigError, StudyhallError, short
+from studyhall import make_sb3, make_vec, make_world, registry
+from studyhall.envs.errors import ActionError, ConfigError, StudyhallError, short
 from studyhall.envs.streams import load_dataset
 from studyhall.testing.tools import sample_actions, seeded
 
@@ -116,3 +116,21 @@ def test_a_swarm_counts_all_that_is_of_its_size():
 )
 def test_what_was_given_is_repeated_in_short(value, said):
     assert short(value) == said
+
+
+@pytest.mark.parametrize(
+    "mode", [np.array([1, 2]), 10**5000, "a" * 100_000, b"x"], ids=["array", "huge", "long", "bytes"]
+)
+@pytest.mark.parametrize("argument", ["render_mode", "autoreset_mode"])
+def test_modes_of_views_are_words(argument, mode):
+    with pytest.raises(ConfigError, match=f"^unknown {argument} .{{1,100}}: use ") as caught:
+        make_vec("swarm-v0", 1, **{argument: mode})
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_of_actions_are_repeated_in_short():
+    world = make_world("swarm-v0")
+    world.reset(seed=0)
+    with pytest.raises(ActionError, match="have unknown keys") as caught:
+        world.step({"a" * 100_000: None})
+    assert len(str(caught.value)) < 200

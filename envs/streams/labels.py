@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, short
 
 _KINDS = "labels are whole numbers from 0, or names"
 _MOST = 2**53  # whole numbers beyond are not exact as floats
@@ -91,7 +91,7 @@ def number_classes(parts: Mapping[str, Labels]) -> tuple[tuple[str, ...], dict[s
     places = {name: place for place, name in enumerate(classes)}
     if len(places) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"two classes are named {twice!r}: give each a name of its own")
+        raise DataError(f"two classes are named {short(twice)}: give each a name of its own")
     numbered = {}
     for part, (distinct, which) in names.items():
         unknown = [name for name in distinct if name not in places]

@@ -104,7 +104,7 @@ def load_dataset(
         DataError: The data cannot be had or used; the message says what to do.
     """
     sizes = {"stream_size": stream_size, "exam_size": exam_size, "test_size": test_size}
-    words = text_shape(text_size)
+    words, picture_size = text_shape(text_size), image_hw(image_size)
     if data_dir is not None:
         as_path("data_dir", data_dir)  # whether it is used or not
     if isinstance(data, Dataset):
@@ -120,7 +120,7 @@ def load_dataset(
     elif isinstance(data, str) and _is_name(data):
         raise unknown("data set", data, DATASETS)
     else:
-        source = load_own(data, image_hw(image_size), words)
+        source = load_own(data, picture_size, words)
     return divide(source, **sizes)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, short
 from ..files import as_path
 from . import cache, pictures
 from .division import Part, Source
@@ -182,7 +182,7 @@ class _Reader:
     def _check_columns(self, columns: list[str], where: str) -> None:
         for column in (self.known.column, self.known.label):
             if column not in columns:
-                raise DataError(f"{where} has no column {column!r}, only {', '.join(columns)}")
+                raise DataError(f"{where} has no column {short(column)}, only {', '.join(columns)}")
 
     def _decode(self, opened: Any, where: str, bar: TaskID) -> Iterator[tuple[cache.Array, cache.Array]]:
         names = getattr((opened.features or {}).get(self.known.label), "names", None)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, short
 from ..files import as_path
 from .division import Part, Source
 from .labels import few, number_classes
@@ -81,7 +81,7 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
         part = _PART_NAMES.get(key)
         if part is None or part in parts:
             raise DataError(
-                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
+                f"part {short(key)} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
                 "(columns as pandas.DataFrame(columns))"
             )
         parts[part] = held

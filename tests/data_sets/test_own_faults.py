@@ -91,6 +91,7 @@ def test_faulty_hugging_face_datasets():
 @pytest.mark.parametrize("data", ["~nobody-of-that-name/x.csv", "a\0.csv", "a\0", "a" * 5000])
 def test_faulty_paths(data):
     fault(r"^data '.* is no path that can be read \(.*\): give another$", data)
+    fault(r"^image_size is .*: give a side", "digits", image_size=data)
     fault(r"^data_dir '.* is no path that can be read \(.*\): give another$", "digits", data_dir=data)
 
 
