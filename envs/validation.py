@@ -118,7 +118,7 @@ def rate(name: str, value: Any) -> float:
     Raises:
         ConfigError: It is not.
     """
-    if not _is_number(value) or value <= 0:
+    if not _is_number(value) or not 0 < value <= sys.float_info.max:  # whole numbers may be beyond floats
         raise ConfigError(f"{name} must be a number above 0, got {short(value)}")
     return float(value)
 
@@ -139,7 +139,7 @@ def _is_number(value: Any) -> bool:
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     size: Any = abs(value.item() if isinstance(value, np.generic) else value)
-    return bool(size <= sys.float_info.max)  # whole numbers too may be beyond floats
+    return bool(size < math.inf)
 
 
 def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
