@@ -194,14 +194,13 @@ class Allocation(World):
             autoreset=autoreset,
             validate=validate,
         )
-        one_of("spending", spending, SPENDINGS)
-        self.spending, self.see = spending, see
+        self.spending, self.see = one_of("spending", spending, SPENDINGS), see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
         self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
         self.reward_scale = real("reward_scale", reward_scale, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.mixing = Mixing(self.num_agents, weighting, k)
-        if weighting == "votes":
+        if self.mixing.weighting == "votes":
             raise ConfigError(
                 "a vote is for one token, and so few would be read: weighting must be 'normalised' or 'top_k'"
             )
@@ -224,7 +223,7 @@ class Allocation(World):
         self.exam.check_times(self.horizon)
         options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
         self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
-        self._declare(slice_size, exam_size)
+        self._declare(self.schedule.rows, self.exam.size)
 
     def _declare(self, rows: int, exam_size: int) -> None:
         """Spaces and draws."""

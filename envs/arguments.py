@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .errors import ConfigError
+from .errors import ConfigError, short
 
 
 def find_device(device: str | torch.device) -> torch.device:
@@ -18,17 +18,19 @@ def find_device(device: str | torch.device) -> torch.device:
     """
     try:
         named = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ConfigError(f"unknown device {device!r}: use 'cpu', or 'cuda' (cuda:1, …) for a GPU") from None
+    except (RuntimeError, TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"unknown device {short(device)}: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"
+        ) from None
     if named.type not in ("cpu", "cuda"):  # worlds count in int64 and float64, which mps and others lack
         raise ConfigError(
-            f"device {str(device)!r} is not supported: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"
+            f"device {short(str(device))} is not supported: use 'cpu', or 'cuda' (cuda:1, …) for a GPU"
         )
     try:
         return torch.zeros(1, device=named).device
     except (RuntimeError, AssertionError):  # what torch raises for missing devices
         raise ConfigError(
-            f"this PyTorch finds no device {str(device)!r} on this machine: try 'cpu'"
+            f"this PyTorch finds no device {short(str(device))} on this machine: try 'cpu'"
         ) from None
 
 
@@ -43,8 +45,8 @@ def as_seeds(seed: int | Sequence[int] | np.ndarray, worlds: int) -> np.ndarray:
     except (TypeError, ValueError):  # what numpy says of ragged lists
         given = np.asarray(None)
     if given.dtype.kind not in "iu" or (given >= 2**63).any():
-        raise ConfigError(f"a seed must be a whole number below 2**63, got {seed!r}")
+        raise ConfigError(f"a seed must be a whole number below 2**63, got {short(seed)}")
     seeds = given + np.arange(worlds) if given.ndim == 0 else given
     if seeds.shape != (worlds,) or (seeds < 0).any():  # also where counting up goes beyond 2**63
-        raise ConfigError(f"seed must be one number ≥ 0 or {worlds} of them, below 2**63, got {seed!r}")
+        raise ConfigError(f"seed must be one number ≥ 0 or {worlds} of them, below 2**63, got {short(seed)}")
     return seeds.astype(np.int64)

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import ledger, rng
-from .errors import ConfigError, one_of
-from .validation import real, whole
+from .errors import ConfigError, one_of, short
+from .validation import keep, real, whole
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
 MODES = ("open", "mute", "shuffled", "isolated")
@@ -144,24 +144,30 @@ class Channel(RoomSettings):
 
     def __post_init__(self) -> None:
         for name in ("rewire", "edge_probability", "drop", "churn", "rejoin"):
-            real(name, getattr(self, name), 0, 1)
-        whole("bits", self.bits, 1, 32)
-        whole("delay", self.delay, 0)
-        whole("wake", self.wake, 0)
-        whole("liars", self.liars, 0, self.num_agents)
-        real("noise", self.noise, 0)
+            keep(self, **{name: real(name, getattr(self, name), 0, 1)})
+        keep(
+            self,
+            num_agents=whole("num_agents", self.num_agents, 1),
+            num_worlds=whole("num_worlds", self.num_worlds, 1),
+            degree=whole("degree", self.degree, 2),
+            bits=whole("bits", self.bits, 1, 32),
+            delay=whole("delay", self.delay, 0),
+            wake=whole("wake", self.wake, 0),
+            liars=whole("liars", self.liars, 0, self.num_agents),
+            noise=real("noise", self.noise, 0),
+        )
         if self.cap is not None:
-            real("cap (bytes per agent and step)", self.cap, 0)
+            keep(self, cap=real("cap (bytes per agent and step)", self.cap, 0))
         if (
             isinstance(self.liar_kinds, str)
             or not isinstance(self.liar_kinds, Sequence)
             or not self.liar_kinds
         ):
-            raise ConfigError(f"liar_kinds must be a list of kinds, got {self.liar_kinds!r}")
+            raise ConfigError(f"liar_kinds must be a list of kinds, got {short(self.liar_kinds)}")
         for kind in self.liar_kinds:
             one_of("kind of liar", kind, LIAR_KINDS)
         if not isinstance(self.mode, (str, Sequence)):
-            raise ConfigError(f"mode must be one word, or one per world, got {self.mode!r}")
+            raise ConfigError(f"mode must be one word, or one per world, got {short(self.mode)}")
         modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
         if len(modes) != self.num_worlds:
             raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
@@ -172,7 +178,7 @@ class Channel(RoomSettings):
         object.__setattr__(self, "_mode", codes.to(self.device))
         object.__setattr__(self, "_matrix", self._given_matrix())
         if self._is("k_regular") or self._is("small_world"):
-            if whole("degree", self.degree, 2) % 2:
+            if self.degree % 2:
                 raise ConfigError(f"degree must be even, got {self.degree}")
             if self.degree >= self.num_agents:
                 raise ConfigError(

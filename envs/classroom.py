@@ -219,13 +219,13 @@ class Classroom(World):
                 self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: rows}, sample=sample
             )
         self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
-        self.channel = Channel(self.num_agents, num_worlds, device=self.device, **channel)
+        self.channel = Channel(self.num_agents, self.num_worlds, device=self.device, **channel)
         self.channel.check_times(self.horizon)
         told = {"agents": self.num_agents, "slice_size": slice_size, "classes": self.dataset.num_classes}
         afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
-        self._declare(slice_size, exam_size)
+        self._declare(self.schedule.rows, self.exam.size)
 
     def _declare(self, rows: int, exam_size: int) -> None:
         """Spaces and draws."""

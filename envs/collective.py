@@ -149,7 +149,7 @@ class Collective(Classroom):
     ) -> None:
         self.consult_price = real("consult_price (reward per consulted sample)", consult_price, 0)
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
-        one_of("share", share, (*SHARES, "parts"))
+        share = one_of("share", share, (*SHARES, "parts"))
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
         super().__init__(share=shared, teacher_budget=None, **kwargs)

@@ -82,21 +82,20 @@ class HostedCollective(HostedClassroom, Collective):
     sample_features = SAMPLE_FEATURES
 
     def __init__(self, *, actions: str = "listen", learn_from: str = "all", **kwargs: Any) -> None:
-        if actions == "discrete":
+        if isinstance(actions, str) and actions == "discrete":
             raise ConfigError(
                 "a collective has bids beside its choices: actions are 'listen', 'gated' or 'targets'"
             )
-        one_of("learn_from", learn_from, ("all", "consulted"))
+        self.only_consulted = one_of("learn_from", learn_from, ("all", "consulted")) == "consulted"
         super().__init__(actions=actions, **kwargs)
         if self.parts is not None:
             raise ConfigError(
                 "learners of the world see whole samples: share='parts' needs learners of your own"
             )
-        if self.private and learn_from == "consulted":
+        if self.private and self.only_consulted:
             raise ConfigError(
                 "learn_from='consulted' needs share='shared': own slices are nobody else's to ask about"
             )
-        self.only_consulted = learn_from == "consulted"
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)

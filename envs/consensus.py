@@ -104,12 +104,13 @@ class Consensus(MessageWorld):
     ) -> None:
         super().__init__(agents=agents, **others)
         self.view_noise = real("view_noise", view_noise, 0)
+        dimensions = whole("dimensions", dimensions, 1)
         self.view_keep = real("view_keep", view_keep, 0, 1)
         self.dataset: Dataset | None = None
         self.answers: Answers
         deals: dict[str, tuple[int, ...]] = {}
         if isinstance(data, str) and data == "vector":
-            self.answers = Vectors(whole("dimensions", dimensions, 1))
+            self.answers = Vectors(dimensions)
             self.view_shape: tuple[int, ...] = (dimensions,)
             deals["vector"] = (self.rows, dimensions)
         else:

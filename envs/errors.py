@@ -7,6 +7,7 @@ Each class is also the built-in exception a caller would expect (``ValueError``,
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Iterable
@@ -41,6 +42,19 @@ class UnknownArgument(UnknownName, TypeError):  # noqa: N818
     """An argument that a world or policy does not take; see :func:`unknown_argument`."""
 
 
+_ECHOED = 80  # characters
+
+
+def short(value: Any) -> str:
+    """What a user gave, as a message repeats it: on one line, and at most about 80 characters of it."""
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes out no greater ones
+        return f"a number of {value.bit_length():,} bits"
+    if isinstance(value, (str, bytes)):
+        value = value[: 2 * _ECHOED]
+    said = re.sub(r"\s*\n\s*", " ", repr(value))  # arrays and tensors take several lines
+    return said if len(said) <= _ECHOED else f"{said[:_ECHOED]}…"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The exception for a name that is not among the known ones.
 
@@ -53,7 +67,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         An :class:`UnknownName` (to be raised by the caller) that lists the near names, or all of them where
         none is near.
     """
-    return UnknownName(f"unknown {kind} {name!r}: {_known(name, known)}")
+    return UnknownName(f"unknown {kind} {short(name)}: {_known(name, known)}")
 
 
 def one_of(kind: str, name: Any, known: Iterable[str]) -> str:
@@ -71,7 +85,7 @@ def one_of(kind: str, name: Any, known: Iterable[str]) -> str:
     names = list(known)
     if text(kind, name, names[0]) not in names:
         raise unknown(kind, name, names)
-    return name
+    return str(name)
 
 
 def text(kind: str, name: Any, example: str) -> str:
@@ -81,8 +95,8 @@ def text(kind: str, name: Any, example: str) -> str:
         ConfigError: It is not; shows the example.
     """
     if not isinstance(name, str):
-        raise ConfigError(f"{kind} must be text, such as {example!r}, got {name!r}")
-    return name
+        raise ConfigError(f"{kind} must be text, such as {example!r}, got {short(name)}")
+    return str(name)  # numpy has strings of its own
 
 
 def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgument:
@@ -98,14 +112,16 @@ def unknown_argument(taker: str, name: str, known: Iterable[str]) -> UnknownArgu
     Returns:
         An :class:`UnknownArgument` (to be raised by the caller), as of :func:`unknown`.
     """
-    return UnknownArgument(f"{taker} got an unexpected keyword argument {name!r}: {_known(name, known)}")
+    return UnknownArgument(f"{taker} got an unexpected keyword argument {short(name)}: {_known(name, known)}")
 
 
 def _known(name: str, known: Iterable[str]) -> str:
     """The known names that are near, or all of them where none is."""
     names = sorted(known)
     lower = {known_name.lower(): known_name for known_name in names}
-    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+    near = [
+        lower[found] for found in difflib.get_close_matches(name[:_ECHOED].lower(), lower, n=3, cutoff=0.5)
+    ]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known are {', '.join(names) if names else 'none'}"

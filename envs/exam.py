@@ -23,7 +23,7 @@ from torch import Tensor
 from . import rng
 from .errors import ConfigError
 from .streams import Split
-from .validation import real, whole
+from .validation import keep, real, whole
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,14 @@ class Exam:
     card_every: int = 10
 
     def __post_init__(self) -> None:
-        whole("exam_size", self.size, 1)
-        whole("exam_every", self.every, 1)
-        whole("card_every", self.card_every, 1)
-        if real("exam_smoothing", self.smoothing, 0, 1) == 0:
+        keep(
+            self,
+            size=whole("exam_size", self.size, 1),
+            every=whole("exam_every", self.every, 1),
+            card_every=whole("card_every", self.card_every, 1),
+            smoothing=real("exam_smoothing", self.smoothing, 0, 1),
+        )
+        if self.smoothing == 0:
             raise ConfigError("exam_smoothing of 0 would never change the score: give a number above 0")
 
     def check(self, split: Split) -> None:

@@ -8,14 +8,34 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from .errors import ConfigError
+from .errors import ConfigError, DataError, short
 
 PARTIAL = ".studyhall-*.part"
 """How files are called that are being written; what a killed process leaves of them is nobody's."""
 
 _FULL = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
+
+
+def as_path(name: str, given: Any) -> Path:
+    """The path that a user gave for something to read, with ``~`` made a home folder; nothing need be there.
+
+    Raises:
+        DataError: It is no path, or one that cannot be looked at: of an unknown home, too long, closed to us.
+    """
+    if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str):
+        raise DataError(f"{name} must be a path, got {short(given)}")
+    try:
+        path = Path(given).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (OSError, RuntimeError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else str(fault).rstrip(".")
+        raise DataError(
+            f"{name} {short(str(given))} is no path that can be read ({reason}): give another"
+        ) from fault
+    return path
 
 
 @contextlib.contextmanager

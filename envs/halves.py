@@ -82,7 +82,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError, one_of
+from .errors import ConfigError, one_of, short
 from .messages import MessageWorld
 from .streams import Dataset, load_dataset
 from .validation import afford, flag, whole
@@ -116,11 +116,10 @@ class Halves(MessageWorld):
         rows, columns = _grid(grid)
         afford(1, "grid", parts=rows * columns, others=rows * columns)
         super().__init__(agents=rows * columns, **others)
-        one_of("target", target, TARGETS)
-        self.grid, self.target = (rows, columns), target
+        self.grid, self.target = (rows, columns), one_of("target", target, TARGETS)
         self.rotate, self.flip, self.swap = flag("rotate", rotate), flag("flip", flip), flag("swap", swap)
         self.dataset = load_dataset(data, data_dir=data_dir).to(self.device)
-        self.picture_shape = _picture_shape(self.dataset, self.grid, rotate)
+        self.picture_shape = _picture_shape(self.dataset, self.grid, self.rotate)
         channels, height, width = self.picture_shape
         self.part_shape = (channels, height // rows, width // columns)
         self._cut = _cuts(self.picture_shape, self.grid).to(self.device)  # [8, N, pixels of a part]
@@ -135,11 +134,11 @@ class Halves(MessageWorld):
         )
         shape = (self.rows, *self.part_shape)
         deals: dict[str, tuple[int, ...]] = {"slice": (self.rows,)}
-        if rotate:
+        if self.rotate:
             deals["turn"] = (self.rows,)
-        if flip:
+        if self.flip:
             deals["flip"] = (self.rows,)
-        if swap:
+        if self.swap:
             deals["deal"] = (self.rows, self.num_agents)
         self._declare(
             spaces.Box(0, 1, shape, np.float32), spaces.Box(0, 1, (self.sources, *shape), np.float32), deals
@@ -232,7 +231,7 @@ class Halves(MessageWorld):
 
 def _grid(grid: Sequence[int]) -> tuple[int, int]:
     if not isinstance(grid, (list, tuple)) or len(grid) != 2:
-        raise ConfigError(f"grid must be rows and columns, e.g. (1, 2) for halves, got {grid!r}")
+        raise ConfigError(f"grid must be rows and columns, e.g. (1, 2) for halves, got {short(grid)}")
     rows, columns = whole("rows of the grid", grid[0], 1), whole("columns of the grid", grid[1], 1)
     if rows * columns < 2:
         raise ConfigError("a grid of one part leaves nobody to talk to: cut in two at least, grid=(1, 2)")

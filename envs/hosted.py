@@ -88,7 +88,7 @@ from .errors import ConfigError, one_of
 from .listening import FORMS, Heard, Seen
 from .society import Society
 from .sources import FEATURES, OWN_FEATURES, Sources
-from .validation import MOST_STEPS, real, whole
+from .validation import MOST_STEPS, flag, real, whole
 from .world import Outcome, TensorDict
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -355,8 +355,8 @@ class HostedSociety(HostedClassroom, Society):
 
 
 def _form_name(actions: str, discrete_actions: bool) -> str:
-    one_of("form of actions", actions, FORMS)
-    if discrete_actions and actions not in ("listen", "discrete"):
+    actions = one_of("form of actions", actions, FORMS)
+    if flag("discrete_actions", discrete_actions) and actions not in ("listen", "discrete"):
         raise ConfigError(
             f"discrete_actions=True means actions='discrete', not {actions!r}: give one of them"
         )

@@ -52,7 +52,7 @@ from .exam import progress_reward
 from .sources import Sources
 from .streams.dataset import SplitName
 from .validation import afford, flag, real, whole
-from .wire import Numbers, Symbols, Wire
+from .wire import Numbers, Symbols, Wire, limit
 from .world import Outcome, TensorDict, World
 
 SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
@@ -103,10 +103,11 @@ class MessageWorld(World):
         cooperation: float = 0.0,
         **channel: Any,
     ) -> None:
+        agents, rounds = whole("agents", agents, 2), whole("rounds", rounds, 1)
         super().__init__(
             num_worlds=num_worlds,
-            num_agents=whole("agents", agents, 2),
-            horizon=whole("rounds", rounds, 1) + 1,
+            num_agents=agents,
+            horizon=rounds + 1,
             device=device,
             autoreset=autoreset,
             validate=validate,
@@ -119,27 +120,31 @@ class MessageWorld(World):
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
         settings = ChannelSettings(**channel)  # nobody leaves or lies
         if split is not None:
-            one_of("split", split, ("stream", "exam", "test"))
+            split = one_of("split", split, ("stream", "exam", "test"))
         self._split = split
-        self.channel = Channel(agents, num_worlds, device=self.device, **vars(settings))
+        self.channel = Channel(agents, self.num_worlds, device=self.device, **vars(settings))
         self.channel.check_times(rounds)
-        self.wire = _wire(width, bound, vocabulary, length, settings.noise, settings.bits)
-        if choices and vocabulary is None:
+        self.wire = _wire(width, bound, vocabulary, length, self.channel.noise, self.channel.bits)
+        if self.choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
         shape = dict(
-            zip(("length", "vocabulary") if vocabulary else ("width",), self.wire.shape, strict=True)
+            zip(
+                ("length", "vocabulary") if isinstance(self.wire, Symbols) else ("width",),
+                self.wire.shape,
+                strict=True,
+            )
         )
         lower = f"the number of agents, slice_size, {' or '.join(shape)}"
-        afford(num_worlds, lower, agents=agents, senders=agents, slice_size=slice_size, **shape)
+        afford(self.num_worlds, lower, agents=agents, senders=agents, slice_size=self.rows, **shape)
         afford(
-            num_worlds,
+            self.num_worlds,
             f"delay, {lower}",
             senders=agents,
-            slice_size=slice_size,
-            delay=settings.delay,
+            slice_size=self.rows,
+            delay=self.channel.delay,
             **shape,
         )
-        self.line = DelayLine(settings.delay)
+        self.line = DelayLine(self.channel.delay)
         self._others = Sources(agents).index(self.device)  # [N, S]
 
     def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:
@@ -291,6 +296,8 @@ class MessageWorld(World):
 
 def _wire(width: int, bound: float, vocabulary: int | None, length: int, noise: float, bits: int) -> Wire:
     """What the arguments say messages are made of."""
+    width, length = whole("width", width, 1), whole("length", length, 1)
+    bound = limit(bound)
     if vocabulary is None:
         if length != 1:
             raise ConfigError("length is of messages of symbols: give vocabulary too, or width for numbers")

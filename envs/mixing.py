@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from .errors import one_of
 from .exam import distributions
-from .validation import whole
+from .validation import keep, whole
 
 WEIGHTINGS = ("normalised", "top_k", "votes")
 
@@ -45,9 +45,8 @@ class Mixing:
     k: int = 2
 
     def __post_init__(self) -> None:
-        one_of("weighting", self.weighting, WEIGHTINGS)
-        if self.weighting == "top_k":
-            whole("k (members heard on a sample)", self.k, 1, self.members)
+        most = self.members if one_of("weighting", self.weighting, WEIGHTINGS) == "top_k" else None
+        keep(self, weighting=str(self.weighting), k=whole("k (members heard on a sample)", self.k, 1, most))
 
     def weights(self, bids: Tensor) -> Tensor:
         """Weights ``[…, N, R]`` of bids ``[…, N, R]``; what is not finite or below 0 is no bid."""

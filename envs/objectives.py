@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError, one_of
-from .validation import afford, whole
+from .errors import ConfigError, one_of, short
+from .validation import afford, flag, whole
 from .world import TensorDict
 
 
@@ -167,18 +167,19 @@ class Function(Objective):
         self, names: str | Sequence[str], dimensions: int = 2, *, shifted: bool = False, rotated: bool = False
     ) -> None:
         if not isinstance(names, Sequence):
-            raise ConfigError(f"objective must be a name, a list of names or an Objective, got {names!r}")
-        self.names = (names,) if isinstance(names, str) else tuple(names)
-        if not self.names:
+            raise ConfigError(
+                f"objective must be a name, a list of names or an Objective, got {short(names)}"
+            )
+        listed = (names,) if isinstance(names, str) else tuple(names)
+        if not listed:
             raise ConfigError("objective must name one function at least, got none")
-        for name in self.names:
-            if name == "network":
-                raise ConfigError("a list of objectives holds functions only: 'network' stands alone")
-            one_of("objective", name, [*FUNCTIONS, "network"])
+        self.names = tuple(one_of("objective", name, [*FUNCTIONS, "network"]) for name in listed)
+        if "network" in self.names:
+            raise ConfigError("a list of objectives holds functions only: 'network' stands alone")
         self.dimensions = whole("dimensions", dimensions, 2 if "rosenbrock" in self.names else 1)
-        if rotated:
+        self.shifted, self.rotated = flag("shifted", shifted), flag("rotated", rotated)
+        if self.rotated:
             afford(1, "dimensions", rows=self.dimensions, columns=self.dimensions)
-        self.shifted, self.rotated = shifted, rotated
 
     def reset_draws(self) -> dict[str, tuple[int, ...]]:
         """Which function, where its optimum is, and how it is turned."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..learners import MLP, Population, make_optimiser
 from ..learners.modules import ModuleNetwork
 from ..learners.networks import Network
-from .errors import ConfigError
+from .errors import ConfigError, short
 from .saving import check_saved
 from .tokens import Tokens
 from .validation import MOST_STEPS, whole, widths
@@ -226,6 +226,6 @@ def make_reader(
     if isinstance(reader, str) or not callable(reader):
         raise ConfigError(
             f'reader must be "mlp" or "set", trained by the world, or a callable (tokens, read) -> logits, '
-            f"got {reader!r}"
+            f"got {short(reader)}"
         )
     return GivenReader(reader, tokens, classes, device)

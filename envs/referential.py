@@ -94,7 +94,7 @@ from torch.nn import functional as F
 
 from . import rng
 from .answers import Classes, expected_right
-from .errors import ConfigError, one_of
+from .errors import ConfigError, one_of, short
 from .messages import MessageWorld
 from .validation import LAST_SEED, afford, real, whole
 from .weights import Weights
@@ -198,12 +198,12 @@ class Referential(MessageWorld):
             length=(1 if vocabulary is None else len(self.sizes)) if length is None else length,
             **others,
         )
-        one_of("game", game, GAMES)
-        self.game = game
+        self.game = one_of("game", game, GAMES)
+        candidates = whole("candidates", candidates, 2)
         self.answers: Classes | Attributes = Attributes(self.sizes)
         self.candidates = 1
-        if game == "discrimination":
-            self.candidates = whole("candidates", candidates, 2)
+        if self.game == "discrimination":
+            self.candidates = candidates
             self.answers = Classes(candidates)
         self.chance = self.answers.chance
         total = math.prod(self.sizes)
@@ -311,7 +311,7 @@ def _shared(value: Tensor) -> Tensor:
 def _sizes(attributes: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(attributes, (list, tuple)) or not attributes:
         raise ConfigError(
-            f"attributes must say how many values each has, e.g. (8, 4) for two, got {attributes!r}"
+            f"attributes must say how many values each has, e.g. (8, 4) for two, got {short(attributes)}"
         )
     sizes = tuple(whole("values of an attribute", size, 2) for size in attributes)
     if math.prod(sizes) > MOST:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ConfigError, StudyhallError, UnknownArgument, one_of, text, unknown_argument
+from .errors import ConfigError, StudyhallError, UnknownArgument, one_of, short, text, unknown_argument
 
 if TYPE_CHECKING:
     from .world import World
@@ -65,9 +65,9 @@ class EnvSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.entry_point, str) or ":" not in self.entry_point:
-            raise ConfigError(f"an entry point is text, 'module:Class', got {self.entry_point!r}")
+            raise ConfigError(f"an entry point is text, 'module:Class', got {short(self.entry_point)}")
         if not re.fullmatch(r"[a-z0-9-]+-v\d+", self.id):
-            raise ConfigError(f"an environment id looks like 'name-v0', got {self.id!r}")
+            raise ConfigError(f"an environment id looks like 'name-v0', got {short(self.id)}")
 
     def load(self, *, hosted: bool = False) -> type[World]:
         """The world's class, imported now; ``hosted``: the form that hosts its learners."""
@@ -200,7 +200,7 @@ def register(spec: EnvSpec) -> None:
     from pettingzoo.env_registry import registration as pettingzoo_registry
 
     if not isinstance(spec, EnvSpec):
-        raise ConfigError(f"an EnvSpec is what can be registered as a world, got {spec!r}")
+        raise ConfigError(f"an EnvSpec is what can be registered as a world, got {short(spec)}")
     refusal = f"{spec.id!r} is registered already: choose another name or raise its version"
     if not enter(registry, spec.id, spec, refusal):
         return

@@ -115,7 +115,7 @@ from .classroom import prefixed, under
 from .errors import ConfigError, one_of
 from .network_loss import NetworkLoss
 from .objectives import Function, Objective
-from .validation import MOST_STEPS, afford, real, whole
+from .validation import MOST_STEPS, afford, flag, real, whole
 from .world import Outcome, TensorDict, World
 
 FORMS = ("velocity", "coefficients")
@@ -126,6 +126,9 @@ WIDTH = 2.0
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 _FLOOR = 1e-300  # of errors whose logarithms are told
+
+COPIES = 8
+"""Tensors of the size of all positions that a step holds at a time: positions, velocities, bests, draws, …"""
 
 TRAIL = 16
 """Positions of each particle that pictures show."""
@@ -176,12 +179,14 @@ class SwarmWorld(World):
             autoreset=autoreset,
             validate=validate,
         )
-        of_functions = {"dimensions": dimensions, "shifted": shifted or None, "rotated": rotated or None}
+        turned = {
+            name: flag(name, value) or None for name, value in (("shifted", shifted), ("rotated", rotated))
+        }
+        of_functions = {"dimensions": dimensions, **turned}
         of_networks = {"data": data, "data_dir": data_dir, "hidden": hidden, "slice_size": slice_size}
         self.objective = _objective(objective, of_functions, of_networks, self.device)
         self.dtype = self.objective.dtype if dtype is None else DTYPES[one_of("dtype", dtype, DTYPES)]
-        one_of("form of actions", actions, FORMS)
-        self.form = actions
+        self.form = one_of("form of actions", actions, FORMS)
         self._most = torch.tensor(COEFFICIENTS, device=self.device, dtype=self.dtype)
         self.refiners = whole("refiners", refiners, 0, self.num_agents)
         self.refine_steps = whole("refine_steps", refine_steps, 1, MOST_STEPS)
@@ -206,7 +211,10 @@ class SwarmWorld(World):
     def _declare(self) -> None:
         """Spaces and draws."""
         n, d = self.num_agents, self.objective.dimensions
-        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d)
+        copies = COPIES * self.dtype.itemsize // 4  # numbers are counted as float32
+        afford(self.num_worlds, "agents or the dimensions", agents=n, dimensions=d, copies=copies)
+        if isinstance(self.objective, Function) and self.objective.rotated:
+            afford(self.num_worlds, "the dimensions", rows=d, columns=d, copies=copies)
         if isinstance(self.objective, NetworkLoss) and self.objective.rows:
             sizes = {"slice_size": self.objective.rows, "agents": n, "units": max(self.objective.sizes)}
             afford(self.num_worlds, "slice_size, agents or hidden", **sizes)
@@ -438,7 +446,7 @@ def _objective(
     kind, strange = "functions", networks
     if isinstance(given, Objective):
         kind, strange = "an Objective of your own", functions | networks
-    elif given == "network":
+    elif isinstance(given, str) and given == "network":
         kind, strange = "a network", functions
     if strange:
         raise ConfigError(f"{', '.join(strange)} cannot be set where the objective is {kind}")
@@ -449,4 +457,4 @@ def _objective(
         whole("dimensions of the objective", given.dimensions, 1)
         real("optimum of the objective", given.optimum, -torch.inf)
         return given
-    return NetworkLoss(**networks, device=device) if given == "network" else Function(given, **functions)
+    return NetworkLoss(**networks, device=device) if kind == "a network" else Function(given, **functions)

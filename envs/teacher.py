@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from . import rng
-from .errors import ConfigError
-from .validation import whole
+from .errors import one_of
+from .validation import keep, whole
 
 UNLIMITED = 1 << 40
 
@@ -47,9 +47,8 @@ class Teacher:
 
     def __post_init__(self) -> None:
         if self.budget is not None:
-            whole("teacher_budget (or None for no limit)", self.budget, 0)
-        if self.unit not in ("calls", "labels"):
-            raise ConfigError(f"teacher_unit must be 'calls' or 'labels', got {self.unit!r}")
+            keep(self, budget=whole("teacher_budget (or None for no limit)", self.budget, 0))
+        keep(self, unit=one_of("teacher_unit", self.unit, ("calls", "labels")))
 
     @property
     def price(self) -> int:

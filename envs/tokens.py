@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import ConfigError, one_of
+from .errors import ConfigError, one_of, short
 from .streams import Dataset
 from .validation import whole
 
@@ -48,7 +48,7 @@ class Tokens:
         if len(self.shape) == 1:
             if high != wide:
                 raise ConfigError(
-                    f"vectors are cut into stretches: patch must be a length, got {self.patch!r}"
+                    f"vectors are cut into stretches: patch must be a length, got {short(self.patch)}"
                 )
             high = 1
         channels, height, width = (1, 1, *self.shape)[-3:]
@@ -111,7 +111,7 @@ class Tokens:
 def _sides(patch: int | Sequence[int]) -> tuple[int, int]:
     pair = tuple(patch) if isinstance(patch, (tuple, list)) else (patch, patch)
     if len(pair) != 2:
-        raise ConfigError(f"patch must be a side, or (height, width), got {patch!r}")
+        raise ConfigError(f"patch must be a side, or (height, width), got {short(patch)}")
     return whole("patch", pair[0], 1), whole("patch", pair[1], 1)
 
 

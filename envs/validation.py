@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .errors import ActionError, ConfigError, one_of
+from .errors import ActionError, ConfigError, one_of, short
 from .weights import ROUNDING, Weights
 
 MOST = 2**31 - 1
@@ -48,10 +48,16 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
         ConfigError: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not _within(value, low, high):
-        raise ConfigError(f"{name} must be a whole number {_range(low, high)}, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number {_range(low, high)}, got {short(value)}")
     if high is None and int(value) > MOST:
         raise ConfigError(f"{name} must be {MOST:,} at most: give a smaller number")
     return int(value)
+
+
+def keep(settings: Any, **checked: Any) -> None:
+    """Set fields of a frozen dataclass, from within its ``__post_init__``, to what their checks made of them."""
+    for name, value in checked.items():
+        object.__setattr__(settings, name, value)
 
 
 def widths(name: str, value: Any) -> tuple[int, ...]:
@@ -60,8 +66,8 @@ def widths(name: str, value: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: It is not.
     """
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ConfigError(f"{name} must be a list of widths, got {value!r}")
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ConfigError(f"{name} must be a list of widths, got {short(value)}")
     return tuple(whole(f"each width in {name}", width, 1) for width in value)
 
 
@@ -77,6 +83,7 @@ def afford(worlds: int, lower: str, **factors: int) -> None:
         ConfigError: It would hold more than :data:`MOST_NUMBERS`, or more than :data:`MOST_OF_A_BATCH` with those of
             all worlds.
     """
+    factors = {name: int(factor) for name, factor in factors.items()}  # numpy's would wrap around
     size = math.prod(factors.values())
     if size <= MOST_NUMBERS and size * worlds <= MOST_OF_A_BATCH:
         return
@@ -97,9 +104,9 @@ def real(name: str, value: Any, low: float, high: float | None = None) -> float:
         ConfigError: It is not.
     """
     if not _is_number(value) or not _within(value, low, high):
-        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {value!r}")
+        raise ConfigError(f"{name} must be a number {_range(low, high)}, got {short(value)}")
     if high is None and abs(value) > MOST_REAL:
-        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {value!r}")
+        raise ConfigError(f"{name} must be within ±{MOST_REAL:g}, got {short(value)}")
     return float(value)
 
 
@@ -111,8 +118,8 @@ def rate(name: str, value: Any) -> float:
     Raises:
         ConfigError: It is not.
     """
-    if not _is_number(value) or value <= 0:
-        raise ConfigError(f"{name} must be a number above 0, got {value!r}")
+    if not _is_number(value) or not 0 < value <= sys.float_info.max:  # whole numbers may be beyond floats
+        raise ConfigError(f"{name} must be a number above 0, got {short(value)}")
     return float(value)
 
 
@@ -123,7 +130,7 @@ def flag(name: str, value: Any) -> bool:
         ConfigError: It is not.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ConfigError(f"{name} must be true or false, got {value!r}")
+        raise ConfigError(f"{name} must be true or false, got {short(value)}")
     return bool(value)
 
 
@@ -131,8 +138,8 @@ def _is_number(value: Any) -> bool:
     """Whether a value is a finite number, and no truth value."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    size: Any = abs(value)
-    return bool(size <= sys.float_info.max)  # whole numbers too may be beyond floats
+    size: Any = abs(value.item() if isinstance(value, np.generic) else value)
+    return bool(size < math.inf)
 
 
 def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("domain",)) -> dict[str, Any]:
@@ -149,7 +156,7 @@ def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("do
     if options is None:
         return {}
     if not isinstance(options, Mapping):
-        raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {options!r}")
+        raise ConfigError(f"options of a reset must be a dict ({', '.join(known)}), got {short(options)}")
     for name in options:
         one_of("reset option", name, known)
     return dict(options)
@@ -193,8 +200,8 @@ def check_actions(
             + " and ".join(
                 text
                 for keys, text in (
-                    (missing, f"lack the keys {missing}"),
-                    (extra, f"have unknown keys {extra}"),
+                    (missing, f"lack the keys {short(missing)}"),
+                    (extra, f"have unknown keys {short(extra)}"),
                 )
                 if keys
             )

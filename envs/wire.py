@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -20,9 +21,16 @@ from torch.nn import functional as F
 
 from . import ledger, rng
 from .errors import ConfigError
-from .validation import real, whole
+from .validation import keep, real, whole
 
 _BOUNDS = 1e-18, 1e18  # of bounds: their rounding steps and sums are ordinary float32 numbers
+
+
+def limit(bound: float) -> float:
+    """The bound of numbers, if it is one, or ``inf``."""
+    if isinstance(bound, Real) and bound == math.inf:
+        return math.inf
+    return real("bound", bound, *_BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,8 @@ class Numbers:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        whole("width (numbers of a message)", self.width, 1)
-        if self.bound != math.inf:
-            real("bound", self.bound, *_BOUNDS)
+        keep(self, width=whole("width (numbers of a message)", self.width, 1))
+        keep(self, bound=limit(self.bound))
         if self.bits < 32 and not math.isfinite(self.bound):
             raise ConfigError("numbers of fewer than 32 bits are rounded between bounds: give bound, e.g. 1")
 
@@ -104,8 +111,8 @@ class Symbols:
     vocabulary: int
 
     def __post_init__(self) -> None:
-        whole("length (symbols of a message)", self.length, 1)
-        whole("vocabulary", self.vocabulary, 2)
+        length = whole("length (symbols of a message)", self.length, 1)
+        keep(self, length=length, vocabulary=whole("vocabulary", self.vocabulary, 2))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ from torch import Tensor
 from . import rng
 from .arguments import as_seeds, find_device
 from .drawing import plain_style
-from .errors import ActionError, ConfigError, EpisodeEnded, one_of, plural
+from .errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
 from .saving import check_saved
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
@@ -391,8 +391,10 @@ class World(ABC):
 
     def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
         """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
-        if mode not in self.metadata["render_modes"]:
-            raise ConfigError(f"unknown render mode {mode!r}: use one of {self.metadata['render_modes']}")
+        if not isinstance(mode, str) or mode not in self.metadata["render_modes"]:
+            raise ConfigError(
+                f"unknown render mode {short(mode)}: use one of {self.metadata['render_modes']}"
+            )
         with plain_style():
             return self.picture(self._begun(), world, mode)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, short
 from ..envs.validation import real
 from .optimiser import Optimiser, along
 
@@ -77,10 +77,12 @@ class StackedAdam(Optimiser):
         fused: bool | None = None,
     ) -> None:
         super().__init__(parameters, lr=lr)
-        for beta in betas:
-            if real("each of betas", beta, 0, 1) == 1:
-                raise ConfigError(f"each of betas must be below 1, got {betas}")
-        self.betas, self.eps = betas, real("eps", eps, 0)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ConfigError(f"betas must be two numbers, such as (0.9, 0.999), got {short(betas)}")
+        self.betas = (real("each of betas", betas[0], 0, 1), real("each of betas", betas[1], 0, 1))
+        if 1 in self.betas:
+            raise ConfigError(f"each of betas must be below 1, got {self.betas}")
+        self.eps = real("eps", eps, 0)
         self.exp_avg = [torch.zeros_like(stack) for stack in parameters]
         self.exp_avg_sq = [torch.zeros_like(stack) for stack in parameters]
         self.state = {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}

@@ -74,10 +74,11 @@ class _Kinds:
     """Networks for data of one shape; the same network for the same kind."""
 
     def __init__(self, shape: Sequence[int], classes: int, hidden: Sequence[int], dropout: float) -> None:
-        if real("dropout", dropout, 0, 1) > 1 - 2**-16:
+        self.dropout = real("dropout", dropout, 0, 1)
+        if self.dropout > 1 - 2**-16:
             raise ConfigError(f"dropout must be below 1, got {dropout}")
         self.hidden = widths("hidden", hidden)
-        self.shape, self.classes, self.dropout = tuple(shape), classes, dropout
+        self.shape, self.classes = tuple(shape), classes
         self.made: list[tuple[str | Factory, Network]] = []
 
     def make(self, kind: str | Factory) -> Network:

@@ -26,9 +26,9 @@ class StackedSGD(Optimiser):
     def __init__(self, parameters: Sequence[Tensor], *, lr: float = 1e-2, momentum: float = 0.9) -> None:
         super().__init__(parameters, lr=lr)
         self.momentum = real("momentum", momentum, 0, 1)
-        if momentum == 1:
+        if self.momentum == 1:
             raise ConfigError("momentum must be below 1, or no gradient is ever forgotten")
-        if momentum:
+        if self.momentum:
             self.state = {"momentum": [torch.zeros_like(stack) for stack in parameters]}
 
     def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:

@@ -517,3 +517,11 @@ def test_a_copy_goes_its_own_way(networks, optimiser):
         assert same(other.state_dict(), kept)
     assert same(population.state_dict(), twin.state_dict())
     assert not same(population.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    "betas", [0.9, (0.9,), np.array([0.9, 0.999]), (0.9, 1.0), (0.9, "x"), (np.nan, 0.9)]
+)
+def test_betas_are_two_numbers_below_one(betas):
+    with pytest.raises(ConfigError, match="betas must be"):
+        make_optimiser("adam", betas=betas)

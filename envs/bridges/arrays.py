@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..errors import ActionError, ConfigError
+from ..errors import ActionError, ConfigError, short
 from ..world import TensorDict, World
 from .flat import FlatWorld
 
@@ -105,10 +105,10 @@ def check_keys(given: Any, known: list[str], what: str, kind: str) -> None:
         raise ActionError(f"{what} must be a dict by {kind} ({', '.join(known)}), got {type(given).__name__}")
     for key in known:
         if key not in given:
-            raise ActionError(f"{what} lacks the {kind} {key!r}")
+            raise ActionError(f"{what} lacks the {kind} {short(key)}")
     for key in given:
         if key not in known:
-            raise ActionError(f"{what} has the unknown {kind} {key!r}: known are {', '.join(known)}")
+            raise ActionError(f"{what} has the unknown {kind} {short(key)}: known are {', '.join(known)}")
 
 
 def check_view(world: World | FlatWorld, render_mode: str | None, num_worlds: int | None = None) -> None:
@@ -123,9 +123,9 @@ def check_view(world: World | FlatWorld, render_mode: str | None, num_worlds: in
         ConfigError: Says which argument is wrong.
     """
     modes = world.metadata["render_modes"]
-    if render_mode is not None and render_mode not in modes:
+    if render_mode is not None and not (isinstance(render_mode, str) and render_mode in modes):
         raise ConfigError(
-            f"unknown render_mode {render_mode!r}: use None or one of {', '.join(modes) or 'none'}"
+            f"unknown render_mode {short(render_mode)}: use None or one of {', '.join(modes) or 'none'}"
         )
     if world.autoreset:
         raise ConfigError("a view resets worlds itself: make the world with autoreset=False")

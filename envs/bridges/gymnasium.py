@@ -28,7 +28,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from ..errors import ConfigError, EpisodeEnded
+from ..errors import ConfigError, EpisodeEnded, short
 from ..validation import check_options, check_values
 from ..world import Step, TensorDict, World
 from .arrays import ArrayDict, by_key, check_view, each, shown, to_array, to_arrays, to_tensors
@@ -323,11 +323,11 @@ class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     for known in AutoresetMode:
-        spelled = str(mode).replace("_", "").lower()
+        spelled = mode.replace("_", "").lower() if isinstance(mode, str) else ""
         if mode is known or spelled == known.value.lower():
             return known
     known_modes = ", ".join(repr(known.value) for known in AutoresetMode)
-    raise ConfigError(f"unknown autoreset_mode {mode!r}: use one of {known_modes}")
+    raise ConfigError(f"unknown autoreset_mode {short(mode)}: use one of {known_modes}")
 
 
 def _mean_reward(step: Step) -> np.ndarray:

@@ -15,7 +15,7 @@ from pettingzoo import ParallelEnv
 from pettingzoo.env_registry.spec import EnvSpec
 from torch import Tensor
 
-from ..errors import ActionError, EpisodeEnded
+from ..errors import ActionError, EpisodeEnded, short
 from ..validation import check_values
 from ..world import World
 from .arrays import ArrayDict, by_key, check_keys, check_view, each, shown, to_array, to_arrays, to_tensors
@@ -177,7 +177,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
             return self.possible_agents.index(agent)
         except ValueError:
             raise ActionError(
-                f"unknown agent {agent!r}: known are {', '.join(self.possible_agents)}"
+                f"unknown agent {short(agent)}: known are {', '.join(self.possible_agents)}"
             ) from None
 
     def _batch(self, actions: Mapping[str, Any]) -> ArrayDict:

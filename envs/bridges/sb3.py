@@ -18,10 +18,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from .. import rng
-from ..errors import ActionError, ConfigError, EpisodeEnded, unknown
+from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, short
 from ..messages import MessageWorld
 from ..saving import check_saved
-from ..validation import check_options
+from ..validation import LAST_SEED, check_options, whole
 from ..world import Step, TensorDict, World
 from .arrays import each
 from .flat import MASK, FlatActions, FlatWorld, trainable_space
@@ -66,15 +66,14 @@ class WorldVecEnv(VecEnv):
     ) -> None:
         if not world.autoreset:
             raise ConfigError("SB3 expects worlds to reset themselves: make the world with autoreset=True")
-        if render_mode not in (None, "rgb_array") or (render_mode and not world.metadata["render_modes"]):
+        drawn = isinstance(render_mode, str) and render_mode == "rgb_array" and world.metadata["render_modes"]
+        if render_mode is not None and not drawn:
             raise ConfigError(
-                f"render_mode {render_mode!r} cannot be had: use None, or 'rgb_array' if it has one"
+                f"render_mode {short(render_mode)} cannot be had: use None, or 'rgb_array' if it has one"
             )
-        if domain not in rng.DOMAINS:
-            raise unknown("seed domain", str(domain), rng.DOMAINS)
         self.world = world
         self.render_mode = render_mode
-        self.domain = domain
+        self.domain = one_of("seed domain", domain, rng.DOMAINS)
         self.origin = dict(origin or {})
         self._agents = [_Agent(self, index) for index in range(world.num_worlds * world.num_agents)]
         self._obs: Any = None
@@ -93,6 +92,8 @@ class WorldVecEnv(VecEnv):
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed the worlds of the next reset, and return the seed of every sub-environment."""
+        if seed is not None:
+            seed = whole("seed", seed, 0, LAST_SEED)
         first = super().seed(seed)[0]
         assert first is not None
         self._seeds = [first + index // self.world.num_agents for index in range(self.num_envs)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .labels import held_types
+from .labels import held_types, refuse_masked
 
 _CHANNELS = (1, 3, 4)
 """Grey, RGB, RGB with transparency."""
@@ -19,6 +19,7 @@ def as_tensor(array: Any, what: str) -> Tensor:
     """A detached copy of an array on the CPU; numbers that are Python objects become numbers."""
     if isinstance(array, Tensor):
         return array.detach().cpu().clone()
+    refuse_masked(array, what)
     try:
         numbers = np.array(array)
         if numbers.dtype.kind == "O" and not any(isinstance(one, (str, bytes)) for one in numbers.flat):

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import warn
+from ..files import as_path
 
 Array = npt.NDArray[Any]
 _FORMAT = 2  # part of every fingerprint: raise it when decoding changes
@@ -31,7 +32,7 @@ def folder() -> Path:
     """``$STUDYHALL_CACHE``, else the platform's cache folder."""
     chosen = os.environ.get("STUDYHALL_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return as_path("STUDYHALL_CACHE", chosen)
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

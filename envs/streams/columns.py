@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError, warn
+from ..errors import DataError, short, warn
 from . import pictures
 from .arrays import as_items
 from .labels import Labels, few, read_labels
@@ -55,7 +55,7 @@ def read_columns(
     item = next(filter(None, (_only(given, kind, where) for kind in ("picture", "array", "text"))), None)
     label = _label(table, kinds, named, item, where)
     labels = read_labels(
-        _plain(table.columns[label]), f"column {label!r} of {where}", table.classes.get(label)
+        _plain(table.columns[label]), f"column {short(label)} of {where}", table.classes.get(label)
     )
     if item is None:
         items, side_by_side = _numbers(table, kinds, label, where)
@@ -149,7 +149,7 @@ def _numbers(
     left_out = [name for name, kind in kinds.items() if kind != "number" and name != label]
     if not used:
         raise DataError(
-            f"{where} has nothing to learn from beside the label {label!r} (its columns are {few(kinds)}): give "
+            f"{where} has nothing to learn from beside the label {short(label)} (its columns are {few(kinds)}): give "
             "columns of numbers, of pictures or of arrays, or strings in a column 'text'"
         )
     if left_out:
@@ -162,7 +162,7 @@ def _numbers(
         wrong = np.flatnonzero(~np.isfinite(items[:, place]))
         if len(wrong):
             raise DataError(
-                f"column {name!r} of {where} is empty, infinite or no number in row {wrong[0]} ({len(wrong)} of "
+                f"column {short(name)} of {where} is empty, infinite or no number in row {wrong[0]} ({len(wrong)} of "
                 f"{len(items)} rows): fill or drop them"
             )
     return torch.from_numpy(items), tuple(used)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import rng
-from ..errors import DataError
+from ..errors import DataError, short
 from .dataset import Dataset, Split
 from .text import Lexicon, TextDataset, hash_words, moments
 
@@ -67,7 +67,8 @@ def divide(
     sizes = {"stream": stream_size, "exam": exam_size, "test": test_size}
     for name, size in sizes.items():
         if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-            raise DataError(f"{_argument(name)} is {size}: give a number of items, at least 1")
+            raise DataError(f"{_argument(name)} is {short(size)}: give a number of items, at least 1")
+        sizes[name] = None if size is None else int(size)
     num_classes, train = len(source.classes), source.train
     default = max(1, len(train.y) // DEFAULT_SHARE)
     parts: dict[str, Part] = {}
@@ -77,8 +78,8 @@ def divide(
             parts[name], train = _cut(train, default if size is None else size, num_classes, name)
         else:
             parts[name] = given if size is None else _cut(given, size, num_classes, name)[0]
-    if stream_size is not None:
-        train, _ = _cut(train, stream_size, num_classes, "stream")
+    if sizes["stream"] is not None:
+        train, _ = _cut(train, sizes["stream"], num_classes, "stream")
     parts["stream"] = train
     splits = {name: Split.sort(part.x, part.y, num_classes) for name, part in parts.items()}
     for name, split in splits.items():
@@ -90,7 +91,9 @@ def _cut(part: Part, size: int, num_classes: int, name: str) -> tuple[Part, Part
     """``size`` items of a part, and the others; both keep the part's order."""
     n = len(part.y)
     if size > n:
-        raise DataError(f"{_argument(name)} is {size}, but only {n} items are left for it: ask for fewer")
+        raise DataError(
+            f"{_argument(name)} is {short(size)}, but only {n} items are left for it: ask for fewer"
+        )
     chosen = stratified(part.y, size, num_classes, f"split {name}")
     return Part(part.x[chosen], part.y[chosen]), Part(part.x[~chosen], part.y[~chosen])
 

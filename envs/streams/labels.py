@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, short
 
 _KINDS = "labels are whole numbers from 0, or names"
 _MOST = 2**53  # whole numbers beyond are not exact as floats
@@ -42,6 +42,7 @@ def read_labels(y: Any, what: str, classes: Sequence[Any] | None = None) -> Labe
     Raises:
         DataError: One is missing, negative, no whole number, or of another kind than the rest.
     """
+    refuse_masked(y, what)
     values = _array(y, what)
     if values.ndim != 1:
         raise DataError(f"{what} has shape {values.shape}: give one label an item, [n]")
@@ -90,7 +91,7 @@ def number_classes(parts: Mapping[str, Labels]) -> tuple[tuple[str, ...], dict[s
     places = {name: place for place, name in enumerate(classes)}
     if len(places) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"two classes are named {twice!r}: give each a name of its own")
+        raise DataError(f"two classes are named {short(twice)}: give each a name of its own")
     numbered = {}
     for part, (distinct, which) in names.items():
         unknown = [name for name in distinct if name not in places]
@@ -101,6 +102,17 @@ def number_classes(parts: Mapping[str, Labels]) -> tuple[tuple[str, ...], dict[s
             )
         numbered[part] = torch.from_numpy(np.array([places[name] for name in distinct])[which])
     return classes, numbered
+
+
+def refuse_masked(values: Any, what: str) -> None:
+    """Raise where NumPy's masks hide entries, or whole rows of a list: they would count as if they were there.
+
+    Raises:
+        DataError: Some do.
+    """
+    rows = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in rows):
+        raise DataError(f"{what} has masked entries: fill them (x.filled(…)) or drop their rows")
 
 
 def _array(y: Any, what: str) -> npt.NDArray[Any]:

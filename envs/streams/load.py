@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, unknown
+from ..files import as_path
 from .dataset import Dataset
 from .division import divide
 from .hub_sets import DATASETS, HUB_SETS
@@ -103,7 +104,9 @@ def load_dataset(
         DataError: The data cannot be had or used; the message says what to do.
     """
     sizes = {"stream_size": stream_size, "exam_size": exam_size, "test_size": test_size}
-    words = text_shape(text_size)
+    words, picture_size = text_shape(text_size), image_hw(image_size)
+    if data_dir is not None:
+        as_path("data_dir", data_dir)  # whether it is used or not
     if isinstance(data, Dataset):
         if any(size is not None for size in sizes.values()):
             raise DataError(
@@ -117,10 +120,12 @@ def load_dataset(
     elif isinstance(data, str) and _is_name(data):
         raise unknown("data set", data, DATASETS)
     else:
-        source = load_own(data, image_hw(image_size), words)
+        source = load_own(data, picture_size, words)
     return divide(source, **sizes)
 
 
 def _is_name(data: str) -> bool:
     """Whether a string is no path: without separators, of nothing that is there, and not like a table's name."""
-    return not data or (Path(data).name == data and not Path(data).exists() and not is_table_file(data))
+    return not data or (
+        Path(data).name == data and not is_table_file(data) and not as_path("data", data).exists()
+    )

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, short
+from ..files import as_path
 from . import cache, pictures
 from .division import Part, Source
 from .hub_sets import HUB_SETS, HubSet, HubTexts
@@ -102,7 +103,8 @@ def _local_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | 
     asked = data_dir or os.environ.get("STUDYHALL_DATA")
     if not asked:
         return None
-    said, root = ("data_dir" if data_dir else "STUDYHALL_DATA"), Path(asked).expanduser()
+    said = "data_dir" if data_dir else "STUDYHALL_DATA"
+    root = as_path(said, asked)
     if not root.is_dir():
         raise DataError(
             f"{said} is {str(root)!r}, which is no folder: point it to one that holds {name}/*.parquet"
@@ -180,7 +182,7 @@ class _Reader:
     def _check_columns(self, columns: list[str], where: str) -> None:
         for column in (self.known.column, self.known.label):
             if column not in columns:
-                raise DataError(f"{where} has no column {column!r}, only {', '.join(columns)}")
+                raise DataError(f"{where} has no column {short(column)}, only {', '.join(columns)}")
 
     def _decode(self, opened: Any, where: str, bar: TaskID) -> Iterator[tuple[cache.Array, cache.Array]]:
         names = getattr((opened.features or {}).get(self.known.label), "names", None)

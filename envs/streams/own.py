@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, short
+from ..files import as_path
 from .division import Part, Source
 from .labels import few, number_classes
 from .own_parts import PartReader, Read, Size
@@ -40,7 +41,7 @@ def load_own(data: Any, image_size: Size, text_size: tuple[int, int]) -> Source:
         DataError: The data cannot be used; the message names the part, the item and the fault.
     """
     if isinstance(data, (str, os.PathLike)):
-        path = Path(data).expanduser()
+        path = as_path("data", data)
         name, given = path.stem if is_table_file(path) else path.name, _paths(path)
     elif isinstance(data, Mapping) and not _is_part(data):
         name, given = "own", _named_parts(data)
@@ -80,7 +81,7 @@ def _named_parts(data: Mapping[str, Any]) -> dict[str, Any]:
         part = _PART_NAMES.get(key)
         if part is None or part in parts:
             raise DataError(
-                f"part {key!r} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
+                f"part {short(key)} of the data is not understood: give 'train' and, if there, 'exam', 'test' "
                 "(columns as pandas.DataFrame(columns))"
             )
         parts[part] = held

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..files import as_path
 from . import pictures
 from .arrays import as_items, as_tensor
 from .columns import read_columns
-from .labels import Labels, read_labels
+from .labels import Labels, read_labels, refuse_masked
 from .tables import Table, as_table, read_file
 from .text import Lexicon, with_words
 from .torchvision_shim import import_torchvision
@@ -63,7 +64,7 @@ class PartReader:
             DataError: It cannot be used.
         """
         if isinstance(data, (str, os.PathLike)):
-            path = Path(data).expanduser()
+            path = as_path(where, data)
             return (
                 self._folder(path, where) if path.is_dir() else self._table(read_file(path), f"{str(path)!r}")
             )
@@ -149,31 +150,53 @@ class PartReader:
 
     def _folder(self, root: Path, where: str) -> Read:
         """A folder with a sub-folder of pictures for each class."""
-        import_torchvision()
-        from torchvision.datasets import ImageFolder
-
-        try:
-            found = ImageFolder(str(root))
-        except FileNotFoundError as fault:  # no sub-folders, or one without pictures
-            reason = str(fault).partition("\n")[0]
-            raise DataError(
-                f"{str(root)!r} is no folder of picture classes ({reason.rstrip('.')})"
-            ) from fault
-        paths = [path for path, _ in found.samples]
+        classes = _picture_classes(root)
+        paths = [path for held in classes.values() for path in held]
+        targets = [target for target, held in enumerate(classes.values()) for _ in held]
         decoded = []
         with pictures.progress_bar() as progress:
             for path in progress.track(paths, description=f"reading {where}"):
                 try:
-                    decoded.append(pictures.decode(Path(path).read_bytes(), self.image_size))
+                    decoded.append(pictures.decode(path.read_bytes(), self.image_size))
                 except (OSError, pictures.PictureError) as fault:
-                    raise DataError(f"{path!r} {fault}") from fault
-        inside = [repr(str(Path(path).relative_to(root))) for path in paths]
+                    raise DataError(f"{str(path)!r} {fault}") from fault
+        inside = [repr(str(path.relative_to(root))) for path in paths]
         items = pictures.stack_all(decoded, repr(str(root)), inside)
-        return self._checked(items, read_labels(found.targets, f"{where} y", found.classes), where)
+        return self._checked(items, read_labels(targets, f"{where} y", list(classes)), where)
+
+
+def _picture_classes(root: Path) -> dict[str, list[Path]]:
+    """The pictures in each sub-folder, sorted; none deeper, and none that a link leads to.
+
+    Raises:
+        DataError: There are no sub-folders, or one has no picture; the rest is not looked at then.
+    """
+    import_torchvision()
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    found: dict[str, list[Path]] = {}
+    reason = "it has no sub-folders"
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+        for folder in folders:
+            files = [path for path in folder.iterdir() if path.suffix.lower() in IMG_EXTENSIONS]
+            found[folder.name] = sorted(path for path in files if path.is_file() and not path.is_symlink())
+            if not found[folder.name]:
+                links = ", and links are not followed" if files else ""
+                raise DataError(
+                    f"{str(root)!r} is no folder of picture classes ({folder.name!r} holds no picture{links}): give "
+                    "one whose sub-folders hold the pictures of a class each"
+                )
+    except OSError as fault:
+        found, reason = {}, f"{fault.strerror}: {fault.filename}"
+    if not found:
+        raise DataError(f"{str(root)!r} is no folder of picture classes ({reason})")
+    return found
 
 
 def _texts(x: Any, what: str) -> list[Any] | None:
     """The rows of a list or column of which any is a string; None where none is."""
+    refuse_masked(x, what)
     if isinstance(x, (str, Iterator)):
         raise DataError(f"{what} is of type {type(x).__name__}: give a list or an array, one item a row")
     if hasattr(x, "__array__") and not isinstance(x, (Sequence, Tensor)):  # NumPy, pandas, Arrow

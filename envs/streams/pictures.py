@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, short
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -140,10 +140,10 @@ def image_hw(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """
     if image_size is None:
         return None
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    pair = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(pair) != 2 or not all(type(side) is int and 0 < side <= _MOST_SIDE for side in pair):
         raise DataError(
-            f"image_size is {image_size!r}: give a side in pixels, or (height, width), of {_MOST_SIDE} at most"
+            f"image_size is {short(image_size)}: give a side in pixels, or (height, width), of {_MOST_SIDE} at most"
         )
     return pair
 

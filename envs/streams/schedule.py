@@ -38,7 +38,7 @@ from torch import Tensor
 
 from .. import rng
 from ..errors import ConfigError, one_of
-from ..validation import real, whole
+from ..validation import keep, real, whole
 from .dataset import Split
 
 ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
@@ -84,14 +84,16 @@ class Schedule:
     name: str = "stream"
 
     def __post_init__(self) -> None:
-        one_of("order", self.order, ORDERS)
-        one_of("share", self.share, SHARES)
+        keep(self, order=one_of("order", self.order, ORDERS), share=one_of("share", self.share, SHARES))
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if name != "expert_classes" or self.expert_classes is not None:
-                whole(name, getattr(self, name), 1, self.classes)
-        whole("slice_size", self.rows, 1)
-        whole("topic_steps", self.topic_steps, 1, 2**31)
-        real("alpha", self.alpha, 1e-9, 1e9)
+                keep(self, **{name: whole(name, getattr(self, name), 1, self.classes)})
+        keep(
+            self,
+            rows=whole("slice_size", self.rows, 1),
+            topic_steps=whole("topic_steps", self.topic_steps, 1, 2**31),
+            alpha=real("alpha", self.alpha, 1e-9, 1e9),
+        )
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order, whatever the classes, which share "

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import DataError, warn
+from ..errors import DataError, short, warn
 from .dataset import Dataset, SplitName
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def text_shape(text_size: int | Sequence[int]) -> tuple[int, int]:
     pair = tuple(text_size) if isinstance(text_size, (tuple, list)) else (text_size, TEXT_SIZE[1])
     if len(pair) != 2 or not all(type(size) is int and 0 < size <= _MOST for size in pair):
         raise DataError(
-            f"text_size is {text_size!r}: give words kept of a text, or (words, numbers of a word), {_MOST} at most"
+            f"text_size is {short(text_size)}: give words kept of a text, or (words, numbers of a word), "
+            f"{_MOST} at most"
         )
     return pair
 

@@ -6,6 +6,7 @@ import zlib
 
 import datasets
 import numpy as np
+import pytest
 import torch
 
 from studyhall.envs.streams import load_dataset
@@ -20,6 +21,9 @@ def test_faulty_arrays():
     fault(r"item 7 of train x is NaN or infinite \(1 of 40 items", (gap, y))
     fault(r"all items are of class '0'", (x, y * 0))
     fault(r"all items are of class 'cat'", (x, ["cat"] * 40))
+    fault(r"train x has masked entries: fill them", (np.ma.masked_equal(x, 0), y))
+    fault(r"train x has masked entries", ([np.ma.masked_equal(row, 0) for row in x], y))
+    fault(r"train y has masked entries", (x, np.ma.masked_equal(y, 1)))
     fault(r"train y has shape \(40, 1\)", (x, y[:, None]))
     fault(r"train has 40 items in x but 39 labels in y", (x, y[1:]))
     fault(r"train x has shape \(40,\)", (x[:, 0], y))
@@ -82,6 +86,26 @@ def test_faulty_hugging_face_datasets():
     gone = hub_like(20).cast_column("picture", datasets.Image(decode=False))
     gone = gone.map(lambda row: {"picture": {"bytes": None, "path": "/dev/zero"}})
     fault(r"picture 0 of train is neither there as bytes nor as a file", gone)
+
+
+@pytest.mark.parametrize("data", ["~nobody-of-that-name/x.csv", "a\0.csv", "a\0", "a" * 5000])
+def test_faulty_paths(data):
+    fault(r"^data '.* is no path that can be read \(.*\): give another$", data)
+    fault(r"^image_size is .*: give a side", "digits", image_size=data)
+    fault(r"^data_dir '.* is no path that can be read \(.*\): give another$", "digits", data_dir=data)
+
+
+def test_folders_are_read_one_level_deep_and_no_links_followed(tmp_path):
+    save_folder(tmp_path / "pets")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "pets").rename(tmp_path / "deep" / "pets")
+    fault(r"'pets' holds no picture\): give one whose sub-folders", tmp_path / "deep")
+    (tmp_path / "round").mkdir()
+    (tmp_path / "round" / "again").symlink_to(tmp_path / "round")
+    fault(r"is no folder of picture classes \(it has no sub-folders\)", tmp_path / "round")
+    (tmp_path / "linked" / "cat").mkdir(parents=True)
+    (tmp_path / "linked" / "cat" / "0.png").symlink_to("/dev/zero")
+    fault(r"'cat' holds no picture, and links are not followed", tmp_path / "linked")
 
 
 def test_faulty_folders(tmp_path):
