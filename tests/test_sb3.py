@@ -343,7 +343,7 @@ def test_actions_that_do_not_go_flat(part, words):
 def test_worlds_without_hosted_learners_say_what_to_do():
     with pytest.raises(ConfigError, match="learners="):
         studyhall.make_sb3("classroom-v0", 1)
-    with pytest.raises(ConfigError, match="make_world only"):
+    with pytest.raises(ConfigError, match="autoreset is set by the view"):
         studyhall.make_sb3("classroom-v0", 1, autoreset=False)
     with pytest.raises(ConfigError, match="autoreset"):
         WorldVecEnv(Tiny(num_worlds=1, autoreset=False))

@@ -175,7 +175,7 @@ def test_the_form_that_bidders_are_trained_in():
         (["bids", "--set", "consult_price=0.1"], ["consult_price", "train with consult_price=0"]),
         (["bids", "--set", "slice_size=300"], ["256", "bids"]),
         (["collective-digits-moe"], ["does not host its learners: add --set learners=mlp"]),
-        (["allocation-digits"], ["answers_bids", "make_vec"]),
+        (["allocation-digits"], ["answers_bids", "make the world with patch=4"]),
         (["aim", "--set", "bound=Infinity"], ["guess", "no bounds", "make_vec"]),
         (["aim", "--set", "pictures=true"], ["look", "pictures"]),
         (["aim", "--set", "ppo.log_std_init=3"], ["log_std_init"]),
