@@ -76,6 +76,8 @@ class OwnNetworkPolicy(ActorCriticPolicy):
                 f"{name} is one network of its own and has no {', '.join(others)}: policy_kwargs may be "
                 f"{', '.join(_OPTIONS)}"
             )
+        if not isinstance(observation_space, spaces.Dict):
+            raise ConfigError(f"{name} reads observations by name: make the environment with flat=False")
         self.width = width
         super().__init__(
             observation_space,

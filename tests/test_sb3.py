@@ -742,3 +742,9 @@ def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, 
     policy.bind(world)
     step = world.step(policy.act(world.reset(seed=0)))
     assert torch.isfinite(step.reward).all()
+
+
+def test_a_network_that_reads_by_name_refuses_flat_observations():
+    env = studyhall.make_sb3("society-v0", learners="mlp", horizon=4, flat=True)
+    with pytest.raises(ConfigError, match=r"SetPolicy reads observations by name: .* flat=False"):
+        PPO(SetPolicy, env)
