@@ -7,7 +7,11 @@ before this line, the package ``studyhall`` and ``runpy``, it finds in the envir
 """
 
 import os
+import signal
 import sys
+
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended, as shells report it."""
 
 _arguments: list[str] = getattr(sys, "argv", [])
 
@@ -35,7 +39,19 @@ def _leave_out(folder: str) -> None:
     sys.path[:first] = [entry for entry in sys.path[:first] if entry not in ("", folder)]
 
 
+def quit_at_once(number: int, frame: object) -> None:
+    """End the program on Ctrl-C, with a line.
+
+    While modules are imported an exception may come out anywhere, or nowhere.
+    """
+    sys.stderr.write("studyhall: interrupted\n")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
 if _is_module_of_python() or _is_command():
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, quit_at_once)
     try:
         current = os.getcwd()
     except FileNotFoundError:  # libraries ask for it while they are imported

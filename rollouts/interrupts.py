@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED = 130
-"""The exit status of a program that Ctrl-C ended, as shells report it."""
+from .._start import INTERRUPTED, quit_at_once
+
+__all__ = ["INTERRUPTED", "quit_on_interrupt", "raise_on_interrupt", "stop_requests"]
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -44,9 +44,9 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 def quit_on_interrupt() -> Iterator[None]:
     """Within it, Ctrl-C ends the program at once, with a line.
 
-    While modules are imported an exception may come out anywhere, or nowhere.
+    The package does so from its first line on, where it is run as a command.
     """
-    with _on_interrupt(_quit):
+    with _on_interrupt(quit_at_once):
         yield
 
 
@@ -55,12 +55,6 @@ def raise_on_interrupt() -> Iterator[None]:
     """Within it, Ctrl-C is a ``KeyboardInterrupt`` again."""
     with _on_interrupt(signal.default_int_handler):
         yield
-
-
-def _quit(number: int, frame: FrameType | None) -> None:
-    sys.stderr.write("studyhall: interrupted\n")
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
 
 
 @contextmanager
