@@ -116,7 +116,7 @@ def _loop(
         if time.perf_counter() - shown >= 0.1:
             shown = time.perf_counter()
             last = figure(found.evaluations[-1][1]) if found.evaluations else "–"
-            figures = f"update {training.done:,} · loss {loss:.4f} · on validation slices {last}"
+            figures = f"update {training.done:,} · loss {loss:.4f} · on held-out worlds {last}"
             bar.show(round(1000 * training.progress), figures)
 
 
@@ -130,7 +130,7 @@ def _evaluate(training: Training, found: Trained, checkpoints: Checkpoints, bar:
         return False
     value = training.evaluate()
     best = found.evaluated(training.timesteps, value)
-    bar.tell(f"loss on validation slices {figure(value)} after {training.done:,} updates")
+    bar.tell(f"loss on held-out worlds {figure(value)} after {training.done:,} updates")
     if best:
         training.save_weights(found.folder / "best.zip")
     _keep(training, found, checkpoints)

@@ -215,7 +215,7 @@ def interrupted(found: Trained) -> SystemExit:
     """What ends the program where the user stopped a training; says what was kept, and how to go on."""
     print(
         f"studyhall: stopped after {found.counted(found.timesteps)}; go on with: studyhall train --resume "
-        f"{found.folder}; {found.told()}",
+        f"{found.folder}; {found.told()}{f', in {found.kept}' if found.improved else ''}",
         file=sys.stderr,
     )
     return SystemExit(INTERRUPTED)

@@ -62,6 +62,7 @@ def test_the_best_is_the_best_that_was_measured(evaluations, figure, improved, k
     assert interrupted(found).code == 130
     err = capsys.readouterr().err
     assert words in err
+    assert str(Path("run") / kept) in err
     assert err.count("\n") == 1
 
 
