@@ -26,7 +26,7 @@ register(
         "classroom-v0",
         "studyhall.envs.classroom:Classroom",
         "students learn from one stream, a teacher on a budget, and each other",
-        hosted="studyhall.envs.hosted:HostedClassroom",
+        hosted=True,
     )
 )
 register(
@@ -34,7 +34,7 @@ register(
         "society-v0",
         "studyhall.envs.society:Society",
         "experts of a few classes each learn the others', with liars among them",
-        hosted="studyhall.envs.hosted:HostedSociety",
+        hosted=True,
     )
 )
 register(
@@ -63,7 +63,7 @@ register(
         "collective-v0",
         "studyhall.envs.collective:Collective",
         "specialists answer and bid, and the collective says the weighted sum",
-        hosted="studyhall.envs.collective_hosted:HostedCollective",
+        hosted=True,
     )
 )
 register(

@@ -111,7 +111,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -119,19 +119,19 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..learners import learner_keys, softmax
+from ..learners import softmax
 from . import ledger, rng
-from .classroom import prefixed, under
+from .arguments import share_out
 from .errors import ConfigError, one_of
-from .exam import Exam, distributions, progress_reward
+from .exam import distributions
 from .mixing import Mixing
 from .reader import Given, make_reader
-from .streams import load_dataset
-from .streams.schedule import Schedule
+from .state import TensorDict, prefixed, under
+from .study import Pay, Study
 from .tokens import Glimpses, Tokens, agreement, dominance, spend
 from .validation import afford, real, whole
 from .weights import Weights
-from .world import Outcome, TensorDict, World
+from .world import Outcome, World
 
 SPENDINGS = ("top_k", "sample")
 
@@ -146,8 +146,11 @@ class Allocation(World):
     few_actions = "patch=4, slice_size=4, exam_size=10"
     agent_noun = "scorer"
     headline = "reader_accuracy"
-    hosts_learners = True
     crosses = frozenset({"soft_targets", "labels"})
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay)
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        "label_price": "labels are the reader's, and no scorer is taught any: there is nothing to pay for"
+    }
 
     def __init__(
         self,
@@ -157,9 +160,7 @@ class Allocation(World):
         autoreset: bool = True,
         validate: bool = False,
         agents: int = 4,
-        data: Any = "digits",
-        data_dir: str | None = None,
-        exam_items: int | None = None,
+        horizon: int = 400,
         patch: int | Sequence[int] | None = None,
         budget: int = 4,
         spending: str = "top_k",
@@ -171,20 +172,8 @@ class Allocation(World):
         optimiser: str = "adam",
         lr: float = 3e-3,
         learning_steps: int = 1,
-        slice_size: int = 32,
-        exam_size: int = 64,
-        horizon: int = 400,
-        order: str = "iid",
-        topic_steps: int = 20,
-        topic_classes: int = 2,
-        task_classes: int = 2,
         contribution_weight: float = 1.0,
-        byte_price: float = 0.0,
-        reward_scale: float = 10.0,
-        cooperation: float = 0.0,
-        exam_every: int = 1,
-        exam_smoothing: float = 0.2,
-        card_every: int = 10,
+        **others: Any,
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
@@ -194,33 +183,21 @@ class Allocation(World):
             autoreset=autoreset,
             validate=validate,
         )
+        study, pay = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.spending, self.see = one_of("spending", spending, SPENDINGS), see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
-        self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
-        self.reward_scale = real("reward_scale", reward_scale, 0)
-        self.cooperation = real("cooperation", cooperation, 0, 1)
+        self.study, self.pay = Study(**study), Pay(**pay)
         self.mixing = Mixing(self.num_agents, weighting, k)
         if self.mixing.weighting == "votes":
             raise ConfigError(
                 "a vote is for one token, and so few would be read: weighting must be 'normalised' or 'top_k'"
             )
-        self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
+        self.dataset = self.study.dataset(self.device)
         self.tokens = Tokens.of(self.dataset, patch)
         self.glimpses = Glimpses(self.tokens, self.num_agents, see)
         self.budget = whole("budget (tokens read of a sample)", budget, 1, self.tokens.count)
-        self.schedule = Schedule(
-            self.dataset.stream,
-            self.num_agents,
-            slice_size,
-            horizon,
-            order=order,
-            topic_steps=topic_steps,
-            topic_classes=topic_classes,
-            task_classes=task_classes,
-        )
-        self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
-        self.exam.check(self.dataset.exam)
-        self.exam.check_times(self.horizon)
+        self.schedule = self.study.schedule(self.dataset.stream, self.num_agents, self.horizon)
+        self.exam = self.study.exam(self.dataset.exam, self.horizon)
         options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
         self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
         self._declare(self.schedule.rows, self.exam.size)
@@ -265,10 +242,8 @@ class Allocation(World):
     # ---- how it moves -------------------------------------------------------------------------------
 
     def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
-        """A fresh exam, reader and slice, nothing read."""
+        """A fresh exam and slice, nothing read."""
         w, rows, t = self.num_worlds, self.schedule.rows, self.tokens.count
-        moving = torch.from_numpy(self.moving).to(self.device) if self._state else None
-        self.reader.begin(learner_keys(state["key"], 1), moving)
         fresh = prefixed("stream/", self.schedule.start(draws, state["clock"]))
         none, nobody = torch.zeros(w, device=self.device), torch.zeros(w, self.num_agents, device=self.device)
         chance = self.exam.chance(self.dataset.num_classes)
@@ -283,7 +258,7 @@ class Allocation(World):
             "accuracy": none,
             "card": nobody,
             "bits": torch.zeros_like(nobody, dtype=torch.int64),
-            "sound": torch.ones(w, dtype=torch.bool, device=self.device),
+            "sound": torch.ones(w, 1, dtype=torch.bool, device=self.device),
         }
         fresh |= prefixed("total/", {"loss": none, "read": none, "agreement": none, "dominance": nobody})
         return fresh
@@ -295,31 +270,25 @@ class Allocation(World):
         weights = self.mixing.weights(bids)
         read = self._spend(self.mixing.mix(weights, ratings), draws, "spend/slice")
         slice_ = state["stream/slice"][:, 0]
-        tokens, labels = self._tokens("stream", slice_), self._labels(slice_)
+        tokens, labels = self.tokens.cut(self.dataset.dealt(slice_)), self.dataset.dealt_labels(slice_)
         loss, sound = self._loss(self.reader.logits(tokens, read), labels)
         marks = self._examine(state, actions, draws)
-        moving = torch.from_numpy(self.moving).to(self.device)
         # By chance: a reader that learnt from what the scorers choose would learn to read their choice.
         lesson = spend(torch.ones_like(tokens[..., 0]), self.budget, rng.uniform(draws["lesson"]))
-        self.reader.learn(tokens, lesson, labels, moving)
-        reward = progress_reward(
-            state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
-        )
+        self.reader.learn(tokens, lesson, labels, self.moving)
         bits = ledger.soft_targets((weights > 0).sum(-1), self.tokens.count)
         told = torch.full_like(bits, rows)
-        reward = reward - self.byte_price * bits / (8 * 1024)
+        reward = self.pay.progress(state["score"], marks["score"]) - self.pay.prices(bits)
         tally = {
             "loss": loss.mean(-1),
             "read": read.sum(-1).float().mean(-1),
             "agreement": agreement(ratings),
             "dominance": dominance(weights, ratings, read),
         }
-        stream = under(state, "stream/")
-        if self.schedule.begins_pass(self._clock + 1):
-            stream = self.schedule.shuffle(stream, clock, state["key"])
+        stream = self.schedule.step(under(state, "stream/"), draws, clock, state["key"], self._clock + 1)
         new = {
             **state,
-            **prefixed("stream/", self.schedule.advance(stream, draws, clock)),
+            **prefixed("stream/", stream),
             **prefixed(
                 "total/", {name: total + tally[name] for name, total in under(state, "total/").items()}
             ),
@@ -331,7 +300,7 @@ class Allocation(World):
                 state["card"], marks["accuracy"][:, None].expand_as(state["card"]), clock
             ),
             "bits": state["bits"] + bits,
-            "sound": state["sound"] & sound.all(-1),
+            "sound": state["sound"] & sound.all(-1, keepdim=True),
         }
         info = {
             **self._told(marks, tally),
@@ -341,18 +310,14 @@ class Allocation(World):
         }
         return Outcome(new, reward, info)
 
-    def sound(self) -> Tensor:
-        """Whether the reader, whom all scorers serve, is finite, bool ``[W, N]``."""
-        return self._begun()["sound"][:, None].expand(-1, self.num_agents)
+    @property
+    def hosts_learners(self) -> bool:
+        """Yes: the reader, trained here or given, answers for all worlds at once."""
+        return True
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
-        """A single-pass stream has been dealt out, or the reader is no longer finite.
-
-        The second is looked for where looking is free, on a device when report cards are due.
-        """
-        over = self.schedule.exhausted(clock)
-        due = self.device.type == "cpu" or bool((clock % self.exam.card_every == 0).any())
-        return over | ~self._state["sound"].cpu().numpy() if due else over
+        """A single-pass stream has been dealt out."""
+        return self.schedule.exhausted(clock)
 
     def _rated(self, relevance: Tensor, bids: Tensor) -> tuple[Tensor, Tensor]:
         """Relevance as shares of the tokens ``[W, N, R, T]``, and bids ``[W, N, R]``, 0 of those who abstain."""
@@ -381,22 +346,18 @@ class Allocation(World):
         together = self.mixing.mix(self.mixing.weights(bids), ratings)[:, None]  # [W, 1, E, T]
         shares = torch.cat([together, self.mixing.without_each(bids, ratings)], dim=1)
         read = self._spend(shares, draws, "spend/exam")  # [W, 1 + N, E, T]
-        tokens = self._tokens("exam", state["exam"])[:, None].expand(*read.shape, -1)
+        tokens = self.tokens.cut(self.dataset.inputs("exam", state["exam"]))[:, None].expand(*read.shape, -1)
         logits = self.reader.logits(tokens.flatten(1, 2), read.flatten(1, 2))
         answers, silent = distributions(softmax(logits).unflatten(1, read.shape[1:3]))
         scores, correct = self.exam.score(answers, silent, self.dataset.labels("exam", state["exam"]))
         reader, contribution = scores[:, :1], scores[:, :1] - scores[:, 1:]
         marks = {
-            "score": self.exam.smooth(state["score"], reader + self.contribution_weight * contribution),
-            "contribution": self.exam.smooth(state["contribution"], contribution),
-            "reader_score": self.exam.smooth(state["reader_score"], reader[:, 0]),
+            "score": reader + self.contribution_weight * contribution,
+            "contribution": contribution,
+            "reader_score": reader[:, 0],
             "accuracy": correct[:, 0].float().mean(-1),
         }
-        today = self.exam.today(state["clock"] - 1)
-        return {
-            name: torch.where(today if mark.dim() == 1 else today[:, None], mark, state[name])
-            for name, mark in marks.items()
-        }
+        return self.exam.update(state, marks, ("score", "contribution", "reader_score"), state["clock"])
 
     # ---- what is seen -------------------------------------------------------------------------------
 
@@ -409,15 +370,14 @@ class Allocation(World):
 
         budget = torch.full((w, n), self.budget / self.tokens.count, device=self.device)
         today = self.exam.today(state["clock"])
-        feedback = state["fb/slice"][:, 0]
         return {
-            "tokens": self.glimpses.of(self._tokens("stream", state["stream/slice"][:, 0])),
+            "tokens": self._glimpsed(state["stream/slice"]),
             "exam": self._exam_shown(state["exam"], today),
             "exam_now": alike(today.to(torch.int8)[:, None]),
-            "fb_tokens": self.glimpses.of(self._tokens("stream", feedback)),
+            "fb_tokens": self._glimpsed(state["fb/slice"]),
             "fb_read": alike(state["fb/read"].to(torch.int8)),
             "fb_loss": alike(state["fb/loss"]),
-            "fb_labels": alike(self._labels(feedback)),
+            "fb_labels": alike(self.dataset.dealt_labels(state["fb/slice"][:, 0])),
             "report": torch.stack([state["card"], budget], dim=-1),
             "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
@@ -428,16 +388,11 @@ class Allocation(World):
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
             seen = (index.shape[1], self.tokens.count, self.glimpses.features)
             return torch.zeros(1, device=self.device).expand(self.num_worlds, self.num_agents, *seen)
-        return self.glimpses.of(self._tokens("exam", index) * today.view(-1, 1, 1, 1))
+        return self.glimpses.of(self.tokens.cut(self.dataset.inputs("exam", index)) * today.view(-1, 1, 1, 1))
 
-    def _tokens(self, split: Any, index: Tensor) -> Tensor:
-        """Tokens ``[W, R, T, P]`` of items ``index [W, R]``; zeros where −1."""
-        tokens = self.tokens.cut(self.dataset.inputs(split, index.clamp_min(0)))
-        return tokens * (index >= 0)[..., None, None]
-
-    def _labels(self, index: Tensor) -> Tensor:
-        """Stream labels of ``index``; −1 where −1."""
-        return torch.where(index >= 0, self.dataset.labels("stream", index.clamp_min(0)), -1)
+    def _glimpsed(self, index: Tensor) -> Tensor:
+        """What each scorer sees of a slice ``[W, 1, B]``, ``[W, N, B, T, F]``."""
+        return self.glimpses.of(self.tokens.cut(self.dataset.dealt(index[:, 0])))
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
@@ -469,31 +424,10 @@ class Allocation(World):
         """What so many labels take on the wire, in bytes."""
         return ledger.labels(labels, self.dataset.num_classes) / 8
 
-    def predict(self, x: Tensor, *, dropout: int | None = None) -> None:
-        """None: what the reader makes of a sample depends on what the scorers let it read."""
-
-    # ---- looking in, saving, branching --------------------------------------------------------------
+    # ---- looking in --------------------------------------------------------------
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """What was read of the last slice, and who had a say in it."""
         from .allocation_picture import as_image, as_text
 
         return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything, the reader included."""
-        self._begun()
-        return {**super().state_dict(), "reader": self.reader.state_dict()}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of a world made with the same arguments."""
-        super().load_state_dict(saved)  # compares the reader's state too, before anything changes
-        self.reader.load_state_dict(saved["reader"])
-
-    def fork(self) -> Allocation:
-        """A copy that goes its own way from here, with a reader of its own."""
-        self._begun()
-        twin = super().fork()
-        assert isinstance(twin, Allocation)
-        twin.reader = self.reader.fork()
-        return twin

@@ -10,7 +10,7 @@ from .streams import TextDataset
 
 if TYPE_CHECKING:
     from .allocation import Allocation
-    from .world import TensorDict
+    from .state import TensorDict
 
 _SAMPLES = 12
 _TEXTS = 5

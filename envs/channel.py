@@ -261,14 +261,14 @@ class Channel(RoomSettings):
 
     # ---- the episode's fixed part -------------------------------------------------------------------
 
-    def start(self, draws: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
-        """The channel's part of a world's state.
+    def start(self, draws: dict[str, Tensor], classes: int, worlds: int) -> dict[str, Tensor]:
+        """The channel's part of the state of so many worlds.
 
         Returns:
             ``edges`` bool ``[W, N, N]``, ``present`` bool ``[W, N]`` and, where there are liars,
             ``liar`` int64 ``[W, N]`` (an index into :data:`LIAR_KINDS`, 0 = honest) and ``shift`` ``[W]``.
         """
-        w, n = self.num_worlds, self.num_agents
+        w, n = worlds, self.num_agents
         state = {
             "edges": self._edges(draws).expand(w, n, n).contiguous(),
             "present": torch.ones(w, n, dtype=torch.bool, device=self.device),
@@ -315,8 +315,8 @@ class Channel(RoomSettings):
         other, so that no two coincide; an agent that has an edge to everyone keeps its own. On the host: each edge
         hangs on those before.
         """
-        edges = self._lattice(self.degree).cpu().repeat(self.num_worlds, 1, 1).numpy()  # oneself among them
         moved = (rng.uniform(draws["channel/rewire"]) < self.rewire).cpu().numpy()  # [W, N, degree/2]
+        edges = self._lattice(self.degree).cpu().repeat(len(moved), 1, 1).numpy()  # oneself among them
         target = draws["channel/target"].cpu().numpy().view(np.uint64) >> np.uint64(32)
         for world, gap, agent in np.argwhere(moved.transpose(0, 2, 1)).tolist():
             of_world = edges[world]
@@ -348,9 +348,26 @@ class Channel(RoomSettings):
             draws: This step's draws.
             clock: int64 ``[W]``.
         """
-        classes = published.shape[-1]
-        present = state["present"]
-        published = published * present[:, :, None, None]
+        on_air, silent = self.on_air(published, state, draws, clock)
+        row_count = (~silent).sum(-1)  # [W, N]
+        size = ledger.soft_targets(row_count, published.shape[-1], self.bits)
+        return Delivery(on_air, *self.route(size, state, draws))
+
+    def on_air(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What becomes of one step's publications at the sender: lies, noise and quantisation.
+
+        Args:
+            published: float32 ``[W, N, B, C]``; an all-zero row abstains.
+            state: As of :meth:`carry`.
+            draws: This step's draws.
+            clock: int64 ``[W]``.
+
+        Returns:
+            float32 ``[W, N, B, C]`` as it goes on the air, and bool ``[W, N, B]``: which rows say nothing.
+        """
+        published = published * state["present"][:, :, None, None]
         silent = published.sum(-1, keepdim=True) == 0
         on_air = self._distort(published, state, draws, clock)
         if self.bits < 32:
@@ -359,9 +376,7 @@ class Channel(RoomSettings):
         if self.noise or self.bits < 32 or self.liars:
             total = on_air.sum(-1, keepdim=True)
             on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
-        row_count = (~silent[..., 0]).sum(-1)  # [W, N]
-        route = self.route(ledger.soft_targets(row_count, classes, self.bits), state, draws)
-        return Delivery(on_air, *route)
+        return on_air, silent[..., 0]
 
     def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
         """Carry one step's messages, whatever they say.

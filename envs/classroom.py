@@ -42,7 +42,7 @@ An answer at step t is given before learning from slice t.
 
 With `learners="mlp"` (or "cnn", a factory of modules, a list of these) the world hosts the learners, and an agent
 decides only whom to imitate and whether to ask: other observations, actions and arguments, on the page of
-`studyhall.envs.hosted`.
+`studyhall.envs.hosting`.
 
 ## Rewards
 `reward_scale · ((1 − cooperation)·own + cooperation·class mean) − byte_price·KiB sent − label_price·labels`,
@@ -100,6 +100,7 @@ Per world: `calls`.
 | `reward_scale`, `cooperation` | 10, 0 | see Rewards |
 | `exam_every` | 1 | steps between days on which answers count, below the horizon; no progress on others |
 | `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards (any number) |
+| `learners` | None | the world hosts them: "mlp", "cnn", …; see `studyhall.envs.hosting` for this and its arguments |
 | `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
 
@@ -109,6 +110,7 @@ Per world: `calls`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, ClassVar
 
@@ -118,25 +120,34 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import ledger, rng
-from .channel import Channel, DelayLine, Delivery, RoomSettings
-from .errors import one_of
-from .exam import Exam, distributions, progress_reward
-from .streams import load_dataset
-from .streams.schedule import UNLIMITED_ORDERS, Schedule
+from .arguments import share_out
+from .channel import Channel, DelayLine, RoomSettings, Route
+from .errors import ConfigError, one_of
+from .exam import distributions
+from .hosting.host import Feedback, Host, HostSettings
+from .hosting.listening import Heard, Seen
+from .state import TensorDict, prefixed, under
+from .streams.schedule import UNLIMITED_ORDERS
+from .study import Pay, Study
 from .teacher import Answer, Teacher
-from .validation import afford, real
+from .validation import afford
 from .weights import Weights
-from .world import Outcome, TensorDict, World
+from .world import Outcome, World
 
 
 class Classroom(World):
-    """The batched world behind ``classroom-v0``; this module's page documents every argument."""
+    """The batched world behind ``classroom-v0``; this module's page documents every argument.
+
+    Attributes:
+        host: Holds the learners, where the world hosts them; see ``studyhall.envs.hosting``.
+    """
 
     few_actions = "learners='mlp', or slice_size=1, exam_size=10"
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"
-    forwarded_arguments_to: ClassVar[type] = RoomSettings
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
+    hosting_arguments = frozenset(field.name for field in dataclasses.fields(HostSettings))
 
     def __init__(
         self,
@@ -146,30 +157,15 @@ class Classroom(World):
         autoreset: bool = True,
         validate: bool = False,
         agents: int = 8,
-        data: Any = "digits",
-        data_dir: str | None = None,
-        exam_items: int | None = None,
-        slice_size: int = 32,
-        exam_size: int = 64,
         horizon: int = 400,
-        order: str = "iid",
         share: str = "shared",
-        topic_steps: int = 20,
-        topic_classes: int = 2,
-        task_classes: int = 2,
         expert_classes: int | None = None,
         alpha: float = 0.5,
         public_order: str = "iid",
         teacher_budget: int | None = 100,
         teacher_unit: str = "calls",
-        byte_price: float = 0.0,
-        label_price: float = 0.0,
-        reward_scale: float = 10.0,
-        cooperation: float = 0.0,
-        exam_every: int = 1,
-        exam_smoothing: float = 0.2,
-        card_every: int = 10,
-        **channel: Any,
+        learners: Any = None,
+        **others: Any,
     ) -> None:
         super().__init__(
             num_worlds=num_worlds,
@@ -179,53 +175,62 @@ class Classroom(World):
             autoreset=autoreset,
             validate=validate,
         )
-        self.reward_scale = real("reward_scale", reward_scale, 0)
-        self.cooperation = real("cooperation", cooperation, 0, 1)
-        self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
-        self.label_price = real("label_price (reward per label)", label_price, 0)
-        self.dataset = load_dataset(data, data_dir=data_dir, exam_size=exam_items).to(self.device)
-        self.schedule = Schedule(
-            self.dataset.stream,
-            self.num_agents,
-            slice_size,
-            horizon,
-            order=order,
-            share=share,
-            topic_steps=topic_steps,
-            topic_classes=topic_classes,
-            task_classes=task_classes,
-            expert_classes=expert_classes,
-            alpha=alpha,
+        shares = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        study, pay, channel, hosting = shares
+        if learners is None and hosting:
+            raise ConfigError(
+                f"{', '.join(hosting)}: only worlds that host their learners take this, so give learners too "
+                "(learners='mlp')"
+            )
+        settings = HostSettings(**hosting)
+        self.study, self.pay = Study(**study), Pay(**pay)
+        self.dataset = self.study.dataset(self.device)
+        stream = self.dataset.stream
+        self.schedule = self.study.schedule(
+            stream, self.num_agents, self.horizon, share=share, expert_classes=expert_classes, alpha=alpha
         )
         self.private = share != "shared"
         one_of("public_order", public_order, UNLIMITED_ORDERS)
-        self.public_schedule = Schedule(
-            self.dataset.stream,
-            self.num_agents,
-            slice_size,
-            horizon,
-            order=public_order,
-            topic_steps=topic_steps,
-            topic_classes=topic_classes,
-            task_classes=task_classes,
-            name="public",
+        self.public_schedule = self.study.schedule(
+            stream, self.num_agents, self.horizon, order=public_order, name="public"
         )
-        self.exam = Exam(exam_size, exam_smoothing, exam_every, card_every)
-        self.exam.check(self.dataset.exam)
-        self.exam.check_times(self.horizon)
-        sample = math.prod(self.dataset.shape)
-        for name, rows in (("slice_size", slice_size), ("exam_size", exam_size)):
+        self.exam = self.study.exam(self.dataset.exam, self.horizon)
+        rows, sample = self.schedule.rows, math.prod(self.dataset.shape)
+        for name, size in (("slice_size", rows), ("exam_size", self.exam.size)):
             afford(
-                self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: rows}, sample=sample
+                self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: size}, sample=sample
             )
-        self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, slice_size)
+        self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, rows)
         self.channel = Channel(self.num_agents, self.num_worlds, device=self.device, **channel)
         self.channel.check_times(self.horizon)
-        told = {"agents": self.num_agents, "slice_size": slice_size, "classes": self.dataset.num_classes}
+        told = {"agents": self.num_agents, "slice_size": rows, "classes": self.dataset.num_classes}
         afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
-        self._declare(self.schedule.rows, self.exam.size)
+        self.host: Host | None = None
+        self._declare(rows, self.exam.size)
+        if learners is not None:
+            self._invite(learners, settings)
+
+    def _invite(self, learners: Any, settings: HostSettings) -> None:
+        """Host the learners: agents now see and decide what :mod:`studyhall.envs.hosting` says."""
+        if self.num_agents < 2:
+            raise ConfigError(
+                f"a world that hosts its learners needs 2 {self.agent_noun}s or more: one has no source"
+            )
+        self.host = Host(
+            learners,
+            settings,
+            agents=self.num_agents,
+            shape=self.dataset.shape,
+            rows=self.schedule.rows,
+            classes=self.dataset.num_classes,
+            teacher="ask" in self.action_space.spaces,
+        )
+        self.observation_space = self.host.observation_space
+        self.action_space = self.host.action_space
+        self.source_features, self.own_features = self.host.source_features, self.host.own_features
+        self.form_name = settings.form
 
     def _declare(self, rows: int, exam_size: int) -> None:
         """Spaces and draws."""
@@ -293,41 +298,31 @@ class Classroom(World):
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
         feedback |= self.remembered(feedback["published"])
         fresh |= prefixed("fb/", feedback) | prefixed("line/", self.line.start(feedback))
-        fresh |= self.channel.start(draws, c)
+        fresh |= self.channel.start(draws, c, w)
         fresh |= self.teacher.start(w, n, self.device)
         fresh["exam"] = self.exam.draw(self.dataset.exam, draws)
-        fresh["score"] = torch.full_like(zeros, self.exam.chance(c))
-        fresh["card"] = fresh["accuracy"] = zeros
+        fresh["card"] = zeros
         fresh["bits"] = fresh["labels"] = torch.zeros_like(zeros, dtype=torch.int64)
         fresh["calls"] = torch.zeros_like(clock)
-        return fresh
+        if self.host is not None:
+            fresh |= prefixed("known/", self.host.sources.start(w, self.device))
+        return fresh | self.first_marks(fresh)
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Score the answers, carry the messages, ask the teacher, deal the next slice."""
-        clock, present = state["clock"], state["present"]
-        rows = self.schedule.rows
-        targets, silent = distributions(actions["soft_targets"])
-        sent = self.channel.carry(targets, state, draws, clock)
-        answer = self.teacher.answer(
-            self.asks(actions) & present,
-            state["left"],
-            state["own_left"],
-            self.channel.isolated,
-            draws,
-        )
-        marks = self._sit_exam(state, actions["answers"])
-        smoothed, accuracy = marks["score"], marks["accuracy"]
-        labels = answer.served * rows
-        reward = progress_reward(
-            state["score"], smoothed, scale=self.reward_scale, cooperation=self.cooperation
-        )
-        kib = sent.sent_bits / (8 * 1024)
-        reward = (reward - self.byte_price * kib - self.label_price * labels) * present
-        shown = state["public/slice" if self.private else "stream/slice"]
-        correct = (targets.max(-1).indices == self._labels(shown)) & ~silent
+        present = state["present"]
+        acts = self._brought(state, actions)
+        targets, silent = distributions(acts["soft_targets"])
+        sent = self.channel.carry(targets, state, draws, state["clock"])
+        answer = self._ask(acts, state, draws)
+        marks = self._sit_exam(state, acts["answers"])
+        labels = answer.served * self.schedule.rows
+        progress = self.pay.progress(state["score"], marks["score"])
+        reward = (progress - self.pay.prices(sent.sent_bits, labels)) * present
+        correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
         info = {
-            "score": smoothed,
-            "exam_accuracy": accuracy,
+            "score": marks["score"],
+            "exam_accuracy": marks["accuracy"],
             "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
             "bytes": sent.sent_bits / 8,
             "labels": labels,
@@ -335,30 +330,50 @@ class Classroom(World):
             "refused": answer.refused,
             "calls": answer.calls,
         }
-        return Outcome(self._after(state, draws, sent, answer, marks, self.remembered(targets)), reward, info)
+        route = Route(sent.order, sent.heard, sent.sent_bits)
+        said = {"published": sent.published, **self.remembered(targets)}
+        return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
+
+    def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
+        """What agents that bring their learners would do: what hosted ones do, once they have learnt."""
+        if self.host is None:
+            return actions
+        with torch.inference_mode(False), torch.no_grad():  # so that learning can record what it needs
+            allowed = state["present"] & self.moving[:, None]
+            self.host.learn(actions, self._feedback(state), allowed)
+        acts = {**actions, "soft_targets": self.host.beliefs(self._flat("stream", self._shown(state))[:, 0])}
+        if self.exam.today(self._clock).any():
+            acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
+        else:
+            shape = (self.num_worlds, self.num_agents, self.exam.size, self.dataset.num_classes)
+            acts["answers"] = torch.zeros(1, device=self.device).expand(shape)
+        if self.host.form.teacher:
+            acts["ask"] = self.host.form.asks(actions)
+        return acts
+
+    def _ask(self, acts: TensorDict, state: TensorDict, draws: TensorDict) -> Answer:
+        """What the teacher answers."""
+        asked = self.asks(acts) & state["present"]
+        return self.teacher.answer(asked, state["left"], state["own_left"], self.channel.isolated, draws)
 
     def _after(
         self,
         state: TensorDict,
         draws: TensorDict,
-        sent: Delivery,
+        route: Route,
+        said: TensorDict,
         answer: Answer,
         marks: TensorDict,
-        remembered: TensorDict,
     ) -> TensorDict:
-        """The state after a step, of what was sent, what the teacher answered and how the exam went."""
-        happened = {
-            "slice": state["stream/slice"],
-            "served": answer.served,
-            "published": sent.published,
-            "heard": sent.heard,
-        }
-        if sent.order is not None:
-            happened["order"] = sent.order
+        """The state after a step, of how messages travelled, what was said, taught and marked."""
+        clock = state["clock"]
+        happened = {"slice": state["stream/slice"], "served": answer.served, "heard": route.heard, **said}
+        if route.order is not None:
+            happened["order"] = route.order
         if self.private:
             happened["public"] = state["public/slice"]
-        line, feedback = self.line.push(under(state, "line/"), happened | remembered)
-        return {
+        line, feedback = self.line.push(under(state, "line/"), happened)
+        new = {
             **state,
             **prefixed("line/", line),
             **prefixed("fb/", feedback),
@@ -367,11 +382,19 @@ class Classroom(World):
             "left": answer.left,
             "own_left": answer.own_left,
             **marks,
-            "card": self.exam.cards(state["card"], marks["accuracy"], state["clock"]),
-            "bits": state["bits"] + sent.sent_bits,
+            "card": self.exam.cards(state["card"], marks["accuracy"], clock),
+            "bits": state["bits"] + route.sent_bits,
             "labels": state["labels"] + answer.served * self.schedule.rows,
             "calls": state["calls"] + answer.calls,
         }
+        if self.host is None:
+            return new
+        due = ((clock - 1) % self.exam.card_every == 0)[:, None]
+        known = self.host.notice(under(state, "known/"), self._heard(new), feedback["beliefs"])
+        change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
+        # A belief that is not finite abstains, and no other does.
+        sound = said["beliefs"].any(-1).all(-1)
+        return new | prefixed("known/", {**known, "card_change": change}) | {"sound": sound}
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
@@ -382,13 +405,7 @@ class Classroom(World):
 
     def _counted(self, state: TensorDict, marks: TensorDict) -> TensorDict:
         """Marks ``[W, N]`` or ``[W]`` where it is a day for them, of those who are there; scores are smoothed."""
-        today = self.exam.today(state["clock"] - 1)
-        there = state["present"] & today[:, None]
-        marks = marks | {name: self.exam.smooth(state[name], marks[name]) for name in self.smoothed}
-        return {
-            name: torch.where(there if mark.dim() > 1 else today, mark, state[name])
-            for name, mark in marks.items()
-        }
+        return self.exam.update(state, marks, self.smoothed, state["clock"], state["present"])
 
     # ---- what kinds of classroom may change ---------------------------------------------------------
 
@@ -403,22 +420,47 @@ class Classroom(World):
         score, correct = self.exam.score(answers, abstained, labels)
         return {"score": score, "accuracy": correct.float().mean(-1)}
 
+    def first_marks(self, fresh: TensorDict) -> TensorDict:
+        """The :attr:`marks` that an episode begins with: of hosted learners those of a first exam."""
+        if self.host is None:
+            zeros = torch.zeros_like(fresh["card"])
+            return {
+                "score": torch.full_like(zeros, self.exam.chance(self.dataset.num_classes)),
+                "accuracy": zeros,
+            }
+        answers, silent = self._first_answers(fresh)
+        return self.mark(fresh, answers, silent, self.dataset.labels("exam", fresh["exam"]))
+
+    def _first_answers(self, fresh: TensorDict) -> tuple[Tensor, Tensor]:
+        """What hosted learners answer before they have learnt anything; none abstains."""
+        assert self.host is not None
+        answers = self.host.answers(self._flat("exam", fresh["exam"]))
+        return answers, torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
+
     def asks(self, actions: TensorDict) -> Tensor:
         """Who asks the teacher, bool ``[W, N]``."""
         return actions["ask"] == 1
 
+    def told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """Which hosted learners learn labels of the last slice, bool ``[W, N]``, and these, ``[W, N, B]``; −1: none."""
+        served = state["fb/served"]
+        return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
+
     def remembered(self, said: Tensor) -> TensorDict:
-        """What else comes back as feedback on a slice, beside what was said of it (``[W, N, B, C]``)."""
-        return {}
+        """What else comes back as feedback on a slice, beside what went on the air.
+
+        Args:
+            said: What the agents said of it, ``[W, N, B, C]``: hosted learners are told what they believed, since what
+                goes on the air in one's name may be another thing.
+        """
+        return {} if self.host is None else {"beliefs": said}
 
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
-        clock, stream = state["clock"], under(state, "stream/")
-        if self.schedule.begins_pass(self._clock + 1):
-            stream = self.schedule.shuffle(stream, clock, state["key"])
-        new = prefixed("stream/", self.schedule.advance(stream, draws, clock))
+        clock, key, made = state["clock"], state["key"], self._clock + 1
+        new = prefixed("stream/", self.schedule.step(under(state, "stream/"), draws, clock, key, made))
         if self.private:
-            public = self.public_schedule.advance(under(state, "public/"), draws, clock)
+            public = self.public_schedule.step(under(state, "public/"), draws, clock, key, made)
             new |= prefixed("public/", public)
         return new
 
@@ -429,13 +471,17 @@ class Classroom(World):
     # ---- what is seen -------------------------------------------------------------------------------
 
     def observe(self, state: TensorDict) -> TensorDict:
-        """The tables of this module's page, ``[W, N, …]``."""
+        """The table of this module's page, or of the one on hosting, ``[W, N, …]``."""
+        return self.view(state) if self.host is None else self.hosted_view(state)
+
+    def view(self, state: TensorDict) -> TensorDict:
+        """What agents see that bring their learners, ``[W, N, …]``."""
         w, n = self.num_worlds, self.num_agents
         heard = state["fb/heard"]
         own = torch.eye(n, dtype=torch.bool, device=self.device)
         seen = own | ~self.channel.isolated[:, None, None]  # whom each knows of, [W, N, N]
         cards = state["card"][:, None] * seen
-        labels = self._labels(state["fb/slice"]).expand(w, n, -1)
+        labels = self.dataset.dealt_labels(state["fb/slice"]).expand(w, n, -1)
         obs = {
             "slice": self._inputs(state["stream/slice"]),
             "exam": self._exam_shown(state),
@@ -480,13 +526,70 @@ class Classroom(World):
 
     def _inputs(self, index: Tensor) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""
-        x = self.dataset.inputs("stream", index.clamp_min(0))
-        x = x * (index >= 0).view(*index.shape, *[1] * len(self.dataset.shape))
+        x = self.dataset.dealt(index)
         return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
 
-    def _labels(self, index: Tensor) -> Tensor:
-        """Stream labels of ``index [W, A, B]``; −1 where −1."""
-        return torch.where(index >= 0, self.dataset.labels("stream", index.clamp_min(0)), -1)
+    def _shown(self, state: TensorDict) -> Tensor:
+        """The slice that the coming messages are about, int64 ``[W, A, B]``."""
+        return state["public/slice" if self.private else "stream/slice"]
+
+    # ---- what is seen where the world hosts the learners --------------------------------------------
+
+    def hosted_view(self, state: TensorDict) -> TensorDict:
+        """What agents see that decide for hosted learners, ``[W, N, …]``."""
+        assert self.host is not None
+        sources, left = self.host.sources, self.budget_left(state)
+        heard = sources.select(state["fb/heard"])
+        cards = state["card"][:, sources.index(self.device)] * heard
+        told = (state["fb/served"] & (state["clock"] > 0)[:, None]).float()
+        time = (state["clock"].float() / self.horizon)[:, None, None]
+        obs = {
+            "sources": sources.features(under(state, "known/"), cards, heard),
+            "sources_mask": heard.to(torch.int8),
+            "own_features": sources.own_features(under(state, "known/"), heard, told),
+            "report": torch.stack([state["card"], left], dim=-1),
+            "elapsed": time.expand(self.num_worlds, self.num_agents, 1),
+        }
+        seen = Seen(lambda: self._heard(state).messages, state["fb/beliefs"], cards, heard, left)
+        return obs | self.host.form.observe(seen)
+
+    def _heard(self, state: TensorDict) -> Heard:
+        """The messages of the last slice, by source."""
+        assert self.host is not None
+        sources = self.host.sources
+        mask = sources.select(state["fb/heard"])
+        if self.channel.shuffles:
+            own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
+            return Heard(sources.select(self._arrived(state, own)), mask)
+        published = state["fb/published"][:, sources.index(self.device)]
+        return Heard(published * mask[..., None, None], mask)
+
+    def _feedback(self, state: TensorDict) -> Feedback:
+        """What hosted learners learn the last slice from."""
+        told, labels = self.told(state)
+        own = self._flat("stream", state["fb/slice"])
+        if not self.private:
+            return Feedback(own[:, 0], labels, told, None, self._heard(state))
+        public = self._flat("stream", state["fb/public"]).expand_as(own)
+        return Feedback(own, labels, told, public, self._heard(state))
+
+    def _flat(self, split: Any, index: Tensor) -> Tensor:
+        """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""
+        return self.dataset.inputs(split, index.clamp_min(0)).flatten(index.dim())
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions of the hosted learners, ``[W, N, M, C]``; see :meth:`World.predict`."""
+        self._begun()
+        return None if self.host is None else self.host.predict(x, dropout=dropout)
+
+    @property
+    def population(self) -> Any:
+        """The hosted learners, ``[W, N]``."""
+        if self.host is None:
+            raise ConfigError("this world hosts no learners: give it learners='mlp' or the like")
+        return self.host.population
+
+    # ---- what is told, looking in -------------------------------------------------------------------
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
@@ -513,11 +616,16 @@ class Classroom(World):
         nobody = torch.zeros(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
         return {
             "liar": state["liar"] > 0 if "liar" in state else nobody,
-            "labels": self._labels(state["fb/public" if self.private else "fb/slice"])[:, 0],
+            "labels": self.dataset.dealt_labels(state["fb/public" if self.private else "fb/slice"])[:, 0],
         }
 
     def state(self) -> Tensor:
-        """float32 ``[W, 4N + N² + 1]``: scores, cards, presence, budget, who heard whom, time."""
+        """float32 ``[W, 4N + N² + 1]``: scores, cards, presence, budget, who heard whom, time.
+
+        Where the world hosts the learners, what their agents see, one after the other.
+        """
+        if self.host is not None:
+            return super().state()
         s = self._begun()
         parts = [s["score"], s["card"], s["present"], self.budget_left(s), s["fb/heard"].flatten(1)]
         return torch.cat([part.float() for part in [*parts, (s["clock"] / self.horizon)[:, None]]], dim=1)
@@ -525,6 +633,8 @@ class Classroom(World):
     @property
     def state_space(self) -> spaces.Box:
         """The space of one world's :meth:`state`."""
+        if self.host is not None:
+            return super().state_space
         n = self.num_agents
         return spaces.Box(0, 1, (4 * n + n * n + 1,), np.float32)
 
@@ -533,13 +643,3 @@ class Classroom(World):
         from .classroom_picture import as_image, as_text
 
         return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
-
-
-def prefixed(prefix: str, entries: TensorDict) -> TensorDict:
-    """Entries of a part of the state, under its prefix."""
-    return {prefix + k: v for k, v in entries.items()}
-
-
-def under(state: TensorDict, prefix: str) -> TensorDict:
-    """The entries of the state under a prefix, without it."""
-    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}

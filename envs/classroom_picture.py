@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from .classroom import Classroom
-    from .world import TensorDict
+    from .state import TensorDict
 
 _BAR = 20
 _TILES = 16

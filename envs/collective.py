@@ -13,7 +13,7 @@ specialists.
 
 Everything not said here is as in `classroom-v0` (`studyhall.envs.classroom`), whose stream, exam, channel and feedback
 this world shares. With `learners=` it hosts the specialists, and an agent decides only what to bid and whom to imitate:
-see `studyhall.envs.collective_hosted`.
+see `studyhall.envs.specialists`.
 
 ## Observation Space
 As in `classroom-v0`, with B rows, E exam items, N members, and:
@@ -91,6 +91,7 @@ Those of `classroom-v0`, but for `teacher_budget`, `teacher_unit` and `cap`, and
 | `k` | 2 | members heard on a sample by "top_k" |
 | `consult_price` | 0 | reward per sample on which one is consulted |
 | `contribution_weight` | 1 | of the marginal contribution in the score |
+| `learners`, `learn_from` | None, "all" | the world hosts the specialists: see `studyhall.envs.specialists` |
 
 ## Version History
 * v0: first release.
@@ -107,13 +108,16 @@ from gymnasium import spaces
 from torch import Tensor
 
 from . import ledger
-from .classroom import Classroom, prefixed, under
+from .classroom import Classroom
 from .errors import ConfigError, one_of
-from .exam import distributions, progress_reward
+from .exam import distributions
+from .hosting.host import HostSettings
 from .mixing import Mixing, disagreement, entropy
+from .specialists import Samples
+from .state import TensorDict, prefixed, under
 from .streams.schedule import SHARES
 from .validation import afford, real
-from .world import Outcome, TensorDict
+from .world import Outcome
 
 _PER_WORLD = ("collective_score", "collective_accuracy")
 _TOTALS = ("asked", "dropped", "entropy", "diversity")  # [W]
@@ -132,7 +136,9 @@ class Collective(Classroom):
         "teacher_budget": "labels come by themselves, so there is no budget",
         "teacher_unit": "labels come by themselves, so there is no budget",
         "cap": "what is sent is limited by prices: set byte_price or consult_price",
+        "discrete_actions": "bids are numbers: set actions to 'listen', 'gated' or 'targets'",
     }
+    hosting_arguments = Classroom.hosting_arguments | {"learn_from"}
     crosses = Classroom.crosses | {"messages"}  # weights, beside the soft targets
     smoothed = ("score", "member_score", "contribution", "collective_score")
     marks = ("accuracy", "collective_accuracy", *smoothed)
@@ -145,14 +151,20 @@ class Collective(Classroom):
         k: int = 2,
         consult_price: float = 0.0,
         contribution_weight: float = 1.0,
+        learn_from: str = "all",
         **kwargs: Any,
     ) -> None:
         self.consult_price = real("consult_price (reward per consulted sample)", consult_price, 0)
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
+        self.only_consulted = one_of("learn_from", learn_from, ("all", "consulted")) == "consulted"
         share = one_of("share", share, (*SHARES, "parts"))
         self._in_parts = share == "parts"
         shared = "shared" if self._in_parts else share
         super().__init__(share=shared, teacher_budget=None, **kwargs)
+        if self.host is None and self.only_consulted:
+            raise ConfigError(
+                "learn_from is of learners that the world hosts: give learners too (learners='mlp')"
+            )
         answered = {
             "agents": self.num_agents,
             "exam_size": self.exam.size,
@@ -160,21 +172,47 @@ class Collective(Classroom):
         }
         afford(self.num_worlds, "agents or exam_size", **answered, others=self.num_agents)
         self.mixing = Mixing(self.num_agents, weighting, k)
-        self._alone = self.channel.unheard
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
         n = self.num_agents
-        self.parts = self._cut() if self._in_parts else None
-        observed = {
-            "fb_weights": spaces.Box(0, 1, (n, rows), np.float32),
-            "load": spaces.Box(0, 1, (n,), np.float32),
-        }
+        self.views = self._cut() if self._in_parts else None
+        observed = {"fb_weights": spaces.Box(0, 1, (n, rows), np.float32), **self._shown_load}
         self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
         acts = {key: space for key, space in self.action_space.spaces.items() if key != "ask"}
-        acts["bids"] = spaces.Box(0, 1, (rows,), np.float32)
-        acts["answers_bids"] = spaces.Box(0, 1, (exam_size,), np.float32)
-        self.action_space = spaces.Dict(acts)
+        self.action_space = spaces.Dict(acts | self._bids)
+
+    def _invite(self, learners: Any, settings: HostSettings) -> None:
+        """Host the specialists: agents decide what they bid, beside what every host lets them decide."""
+        if settings.form == "discrete":
+            raise ConfigError(
+                "a collective has bids beside its choices: actions are 'listen', 'gated' or 'targets'"
+            )
+        if self.views is not None:
+            raise ConfigError(
+                "learners of the world see whole samples: share='parts' needs learners of your own"
+            )
+        if self.private and self.only_consulted:
+            raise ConfigError(
+                "learn_from='consulted' needs share='shared': own slices are nobody else's to ask about"
+            )
+        super()._invite(learners, settings)
+        self.samples = Samples(self.dataset.num_classes)
+        self.sample_features = self.samples.names
+        seen = self.samples.observed(self.schedule.rows, self.exam.size)
+        self.observation_space = spaces.Dict({**self.observation_space.spaces, **seen, **self._shown_load})
+        self.action_space = spaces.Dict(self.action_space.spaces | self._bids)
+
+    @property
+    def _bids(self) -> dict[str, spaces.Space]:
+        """What agents bid."""
+        bids = {"bids": self.schedule.rows, "answers_bids": self.exam.size}
+        return {name: spaces.Box(0, 1, (size,), np.float32) for name, size in bids.items()}
+
+    @property
+    def _shown_load(self) -> dict[str, spaces.Space]:
+        """The part of an observation that says who was consulted how much."""
+        return {"load": spaces.Box(0, 1, (self.num_agents,), np.float32)}
 
     def _cut(self) -> Tensor:
         """Which entries of a sample each member sees, float32 ``[N, 1, D…]``: a strip of its last side."""
@@ -188,7 +226,7 @@ class Collective(Classroom):
     @property
     def own_views(self) -> bool:
         """Whether members see different inputs."""
-        return self.private or self.parts is not None
+        return self.private or self.views is not None
 
     # ---- how it moves -------------------------------------------------------------------------------
 
@@ -196,69 +234,82 @@ class Collective(Classroom):
         """As a classroom, with nobody consulted."""
         fresh = super().start(draws, state)
         none = torch.zeros_like(fresh["score"])
-        chance = self.exam.chance(self.dataset.num_classes)
-        fresh |= {"member_score": fresh["score"], "contribution": none}
-        fresh |= {"collective_score": torch.full_like(none[:, 0], chance), "collective_accuracy": none[:, 0]}
         fresh["past/asked"] = none.new_zeros(self.num_worlds, MOMENTS)
         fresh["past/consulted"] = none.new_zeros(self.num_worlds, MOMENTS, self.num_agents)
         fresh |= prefixed("total/", dict.fromkeys(_TOTALS, none[:, 0]) | dict.fromkeys(_MEMBER_TOTALS, none))
-        return fresh
+        if self.host is None:
+            return fresh
+        fresh |= prefixed("class/", self.samples.start(none))
+        return fresh | self._coming({**state, **fresh}, np.zeros(self.num_worlds, dtype=np.int64))
+
+    def first_marks(self, fresh: TensorDict) -> TensorDict:
+        """As a classroom's; hosted specialists sit their first exam under equal bids."""
+        if self.host is not None:
+            answers, silent = self._first_answers(fresh)
+            return self.grade(fresh, answers, silent, (~silent).float())
+        marks = super().first_marks(fresh)
+        none = torch.zeros_like(fresh["card"])
+        return marks | {
+            "member_score": marks["score"],
+            "contribution": none,
+            "collective_score": torch.full_like(none[:, 0], self.exam.chance(self.dataset.num_classes)),
+            "collective_accuracy": none[:, 0],
+        }
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
-        clock, present, classes = state["clock"], state["present"], self.dataset.num_classes
-        bids, answers_bids = self.bids(state, actions)
-        targets, silent = distributions(actions["soft_targets"])
+        present, classes, bits = state["present"], self.dataset.num_classes, self.channel.bits
+        acts = self._brought(state, actions)
+        targets, silent = distributions(acts["soft_targets"])
         silent = silent | ~present[..., None]
-        bids = torch.where(silent, 0.0, bids)
+        bids = torch.where(silent, 0.0, acts["bids"].detach())
         weights = self.mixing.weights(bids)
-        told = torch.where(self._alone[:, None, None], self.mixing.alone(bids), weights)
-        sent = self.channel.carry(targets, state, draws, clock)
-        whole_message = ledger.soft_targets((~silent).sum(-1), classes, self.channel.bits)
-        edges = sent.sent_bits // whole_message.clamp_min(1)
-        rows_sent = (weights > 0).sum(-1)  # [W, N]
-        row_bits = ledger.soft_targets(rows_sent, classes, self.channel.bits) + ledger.messages(rows_sent, 1)
-        said = self.mixing.mix(weights, sent.published)
-        sent = sent._replace(
-            published=sent.published * (told > 0)[..., None],
-            heard=sent.heard & (rows_sent > 0)[:, None],
-            sent_bits=edges * row_bits,
-        )
-        answer = self.teacher.answer(
-            self.asks(actions) & present, state["left"], state["own_left"], self.channel.isolated, draws
-        )
+        told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
+        on_air, _ = self.channel.on_air(targets, state, draws, state["clock"])
+        rows = (weights > 0).sum(-1)  # [W, N]
+        size = ledger.soft_targets(rows, classes, bits) + ledger.messages(rows, 1)
+        route = self.channel.route(size, state, draws)
+        answer = self._ask(acts, state, draws)
         labels = answer.served * self.schedule.rows
         tally = self._tally(weights, targets, silent)
-        marks, sat = self._examine(state, actions["answers"], answers_bids)
+        marks, sat = self._examine(state, acts["answers"], acts["answers_bids"].detach())
         tally = {name: count + sat.get(name, 0.0) for name, count in tally.items()}
-        reward = progress_reward(
-            state["score"], marks["score"], scale=self.reward_scale, cooperation=self.cooperation
-        )
-        prices = self.byte_price * sent.sent_bits / (8 * 1024) + self.label_price * labels
-        reward = (reward - prices - self.consult_price * tally["consulted"]) * present
-        remembered = self.remembered(targets) | {"weights": told}
+        progress = self.pay.progress(state["score"], marks["score"])
+        reward = progress - self.pay.prices(route.sent_bits, labels) - self.consult_price * tally["consulted"]
+        said = {
+            "published": on_air * (told > 0)[..., None],
+            **self.remembered(targets),
+            "weights": told,
+        }
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
-        new = self._after(state, draws, sent, answer, marks, remembered)
+        new = self._after(state, draws, route, said, answer, marks)
         new |= prefixed("total/", totals) | self._past(state, tally)
         info = {
             **self._shares(tally),
             **{name: marks[name] for name in (*_PER_WORLD, "score", "member_score", "contribution")},
             "exam_accuracy": marks["accuracy"],
-            **self._prequential(state, targets, silent, said),
-            "bytes": sent.sent_bits / 8,
+            **self._prequential(state, targets, silent, self.mixing.mix(weights, on_air)),
+            "bytes": route.sent_bits / 8,
             "labels": labels,
             "label_bytes": self._label_bytes(labels),
             "calls": answer.calls,
         }
-        return Outcome(new, reward, info)
-
-    def bids(self, state: TensorDict, actions: TensorDict) -> tuple[Tensor, Tensor]:
-        """Bids on the slice ``[W, N, B]`` and on the exam ``[W, N, E]``."""
-        return actions["bids"], actions["answers_bids"]
+        if self.host is not None:
+            new |= prefixed("class/", self.samples.count(under(new, "class/"), *self._answered(new)))
+            new |= self._coming(new, self._clock + 1)
+        return Outcome(new, reward * present, info)
 
     def asks(self, actions: TensorDict) -> Tensor:
         """Everyone is told the labels of its own slice."""
         return torch.ones(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
+
+    def told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """As in a classroom, of the consulted samples alone if so asked."""
+        told, labels = super().told(state)
+        if not self.only_consulted:
+            return told, labels
+        consulted = state["fb/weights"] > 0
+        return told & consulted.any(-1), torch.where(consulted, labels, -1)
 
     def remembered(self, said: Tensor) -> TensorDict:
         """Beside what was said, the weights it had (none yet, where this is asked at the start)."""
@@ -344,7 +395,7 @@ class Collective(Classroom):
 
     def _prequential(self, state: TensorDict, targets: Tensor, silent: Tensor, said: Tensor) -> TensorDict:
         """Accuracy on the slice at hand, of each member where it speaks, and of the collective."""
-        labels = self._labels(state["public/slice" if self.private else "stream/slice"])
+        labels = self.dataset.dealt_labels(self._shown(state))
         correct = (targets.argmax(-1) == labels) & ~silent
         right = (said.argmax(-1) == labels[:, 0]) & (said.sum(-1) > 0)
         return {
@@ -354,11 +405,48 @@ class Collective(Classroom):
 
     # ---- what is seen -------------------------------------------------------------------------------
 
-    def observe(self, state: TensorDict) -> TensorDict:
-        """The tables of this module's page, ``[W, N, …]``."""
+    def view(self, state: TensorDict) -> TensorDict:
+        """What members see that bring their learners, ``[W, N, …]``."""
         own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
         weights = self._arrived({**state, "fb/published": state["fb/weights"][..., None]}, own)[..., 0]
-        return super().observe(state) | {"fb_weights": weights, "load": self.load(state)}
+        return super().view(state) | {"fb_weights": weights, "load": self.load(state)}
+
+    def hosted_view(self, state: TensorDict) -> TensorDict:
+        """What members see that decide for hosted specialists, ``[W, N, …]``."""
+        features = {name: state[name] for name in ("samples", "answers_samples")}
+        return super().hosted_view(state) | features | {"load": self.load(state)}
+
+    def _answered(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """What each believes of its labelled slice ``[W, N, B, C]``, zeros where none came, and its labels."""
+        assert self.host is not None
+        beliefs = state["fb/beliefs"]
+        told = state["fb/served"][..., None, None] & beliefs.any(-1, keepdim=True)
+        if self.private:  # those are about the public slice
+            beliefs = self.host.answers(self._flat("stream", state["fb/slice"]))
+        return beliefs * told, self.dataset.dealt_labels(state["fb/slice"])
+
+    def _coming(self, state: TensorDict, clock: np.ndarray) -> TensorDict:
+        """Features of the coming samples, ``[W, N, B or E, F]``; ``clock [W]`` are the steps made, on the host."""
+        assert self.host is not None
+        card = self.samples.card(under(state, "class/"))
+        rows = self.samples.features(card, self.host.answers(self._flat("stream", self._shown(state))[:, 0]))
+        items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
+        if self.exam.today(clock).any():
+            today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
+            items = self.samples.features(card, self.host.answers(self._flat("exam", state["exam"]))) * today
+        return {"samples": rows, "answers_samples": items}
+
+    def secrets(self) -> TensorDict:
+        """As a classroom's; of hosted specialists also ``right``, bool ``[W, N, E]``: whose answers are right by now.
+
+        That is before the coming step's lesson, as bids are: the answers that count are given after it.
+        """
+        told = super().secrets()
+        if self.host is None:
+            return told
+        state = self._begun()
+        labels = self.dataset.labels("exam", state["exam"])[:, None]
+        return told | {"right": self.host.answers(self._flat("exam", state["exam"])).argmax(-1) == labels}
 
     def load(self, state: TensorDict) -> Tensor:
         """Mean weights on the slice that feedback is about, of oneself and of whom one heard, ``[W, N, N]``."""
@@ -367,11 +455,11 @@ class Collective(Classroom):
 
     def _inputs(self, index: Tensor) -> Tensor:
         inputs = super()._inputs(index)
-        return inputs if self.parts is None else inputs * self.parts
+        return inputs if self.views is None else inputs * self.views
 
     def _exam_shown(self, state: TensorDict) -> Tensor:
         shown = super()._exam_shown(state)
-        return shown if self.parts is None else shown * self.parts
+        return shown if self.views is None else shown * self.views
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""

@@ -10,7 +10,7 @@ from .classroom_picture import draw_slice
 
 if TYPE_CHECKING:
     from .collective import Collective
-    from .world import TensorDict
+    from .state import TensorDict
 
 _BAR = 20
 

@@ -10,7 +10,7 @@ from .answers import Classes
 
 if TYPE_CHECKING:
     from .consensus import Consensus
-    from .world import TensorDict
+    from .state import TensorDict
 
 _SAMPLES = 4
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .halves import Halves
-    from .world import TensorDict
+    from .state import TensorDict
 
 _SAMPLES = 8
 _ENLARGED = 48  # pixels of a picture's longer side, at least

@@ -48,12 +48,13 @@ from torch import Tensor
 from . import rng
 from .channel import Channel, ChannelSettings, DelayLine
 from .errors import ConfigError, one_of
-from .exam import progress_reward
-from .sources import Sources
+from .hosting.sources import Sources
+from .state import TensorDict, prefixed, under
 from .streams.dataset import SplitName
-from .validation import afford, flag, real, whole
+from .study import Pay
+from .validation import afford, flag, whole
 from .wire import Numbers, Symbols, Wire, limit
-from .world import Outcome, TensorDict, World
+from .world import Outcome, World
 
 SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
 """Seed domain to the split that its slices are dealt from."""
@@ -78,7 +79,7 @@ class MessageWorld(World):
     differentiable = True
     crosses = frozenset({"messages", "symbols"})
     headline = "score"
-    forwarded_arguments_to: ClassVar[type] = ChannelSettings
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (ChannelSettings,)
     chance: float = 0.0
 
     def __init__(
@@ -114,9 +115,7 @@ class MessageWorld(World):
         )
         self.rows = whole("slice_size", slice_size, 1)
         self.rounds, self.sources = rounds, agents - 1
-        self.reward_scale = real("reward_scale", reward_scale, 0)
-        self.cooperation = real("cooperation", cooperation, 0, 1)
-        self.byte_price = real("byte_price (reward per KiB)", byte_price, 0)
+        self.pay = Pay(reward_scale=reward_scale, cooperation=cooperation, byte_price=byte_price)
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
         settings = ChannelSettings(**channel)  # nobody leaves or lies
         if split is not None:
@@ -211,7 +210,7 @@ class MessageWorld(World):
     def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
         """A fresh slice, and nothing heard."""
         w, n, s = self.num_worlds, self.num_agents, self.sources
-        fresh = self.deal(draws) | self.channel.start(draws, 1)
+        fresh = self.deal(draws) | self.channel.start(draws, 1, w)
         del fresh["present"]  # everyone stays
         if self.oracle:
             seen = fresh["own_view"][:, self._others]  # [W, N, S, B, …]
@@ -221,7 +220,7 @@ class MessageWorld(World):
             "inbox": torch.zeros(w, n, s, self.rows, *self.wire.shape, device=self.device),
             "heard": torch.zeros(w, n, s, dtype=torch.bool, device=self.device),
         }
-        fresh |= letters | {f"line/{key}": value for key, value in self.line.start(letters).items()}
+        fresh |= letters | prefixed("line/", self.line.start(letters))
         fresh["answer"] = self.unanswered(fresh)
         fresh["loss"], _ = self.judge(fresh["answer"], fresh)
         fresh["score"] = torch.full((w, n), self.chance, device=self.device)
@@ -231,25 +230,22 @@ class MessageWorld(World):
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Judge the answers, carry the messages."""
         letters, sent_bits = self._carry(actions["message"], state, draws)
-        kept = {key.removeprefix("line/"): value for key, value in state.items() if key.startswith("line/")}
-        line, arrived = self.line.push(kept, letters)
+        line, arrived = self.line.push(under(state, "line/"), letters)
         answer = self.readable(actions["answer"], state)
         loss, score = self.judge(answer, state)
         found = score.detach()
-        progress = progress_reward(
-            state["score"], found, scale=self.reward_scale, cooperation=self.cooperation
-        )
+        reward = self.pay.progress(state["score"], found) - self.pay.prices(sent_bits)
         new = {
             **state,
             **arrived,
-            **{f"line/{key}": value for key, value in line.items()},
+            **prefixed("line/", line),
             "answer": answer.detach(),
             "loss": loss.detach(),
             "score": found,
             "bits": state["bits"] + sent_bits,
         }
         info = {"bytes": sent_bits / 8, "score": found}
-        return Outcome(new, progress - self.byte_price * sent_bits / 8192, info, loss)
+        return Outcome(new, reward, info, loss)
 
     def _carry(self, message: Tensor, state: TensorDict, draws: TensorDict) -> tuple[TensorDict, Tensor]:
         """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..learners import MLP, Population, make_optimiser
+from ..learners import MLP
 from ..learners.modules import ModuleNetwork
 from ..learners.networks import Network
 from .errors import ConfigError, short
-from .saving import check_saved
+from .hosting.learners import Learners
 from .tokens import Tokens
 from .validation import MOST_STEPS, whole, widths
 
@@ -29,9 +29,6 @@ _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runtime
 class Reader(ABC):
     """Answers from the tokens that were read; one for each world."""
 
-    def begin(self, keys: Tensor, moving: Tensor | None) -> None:
-        """Fresh readers for keys ``[W, 1]`` in the worlds that are ``moving`` (bool ``[W]``; None: all)."""
-
     @abstractmethod
     def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
         """Logits ``[W, M, C]`` of tokens ``[W, M, T, P]``, of which those in ``read`` (bool ``[W, M, T]``) are seen."""
@@ -42,24 +39,8 @@ class Reader(ABC):
         ``read`` must not be what scorers chose: a reader that learns from their choices learns to be told by them.
         """
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """What it has learnt."""
-        return {}
 
-    def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
-        """Take over a :meth:`state_dict`.
-
-        Raises:
-            ConfigError: It is of another kind.
-        """
-        check_saved("reader", saved, self.state_dict())
-
-    def fork(self) -> Reader:
-        """A reader that goes its own way from here."""
-        return self
-
-
-class TrainedReader(Reader):
+class TrainedReader(Learners, Reader):
     """A perceptron over all tokens, zero where not read, and over which were: so places and gaps are known.
 
     Args:
@@ -74,27 +55,18 @@ class TrainedReader(Reader):
     def __init__(
         self, tokens: Tokens, classes: int, *, hidden: Sequence[int], optimiser: str, lr: float, steps: int
     ) -> None:
-        make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
-        self.network = self._network(tokens, widths("hidden", hidden), classes)
-        self.options: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
+        network = self._network(tokens, widths("hidden", hidden), classes)
+        super().__init__(network, 1, optimiser=optimiser, lr=lr)
         self.steps = whole("learning_steps", steps, 1, MOST_STEPS)
-        self.population: Population | None = None
 
     def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:
         """From ``[M, T·(P + 1)]``, tokens and whether each was read, to logits."""
         return MLP((tokens.count * (tokens.width + 1), *widths, classes), dropout=0.0)
 
-    def begin(self, keys: Tensor, moving: Tensor | None) -> None:
-        """As in :meth:`Reader.begin`."""
-        if self.population is None or moving is None:
-            self.population = Population(self.network, keys, **self.options)
-        else:
-            self.population.reset(moving, keys)
-
-    def logits(self, tokens: Tensor, read: Tensor) -> Tensor:
+    def logits(self, tokens: Tensor, read: Tensor) -> Tensor:  # type: ignore[override]
         """As in :meth:`Reader.logits`."""
         with torch.no_grad():
-            return self._learners().logits(self._seen(tokens, read))[:, 0]
+            return self.population.logits(self._seen(tokens, read))[:, 0]
 
     def learn(self, tokens: Tensor, read: Tensor, labels: Tensor, moving: Tensor) -> None:
         """As in :meth:`Reader.learn`."""
@@ -106,30 +78,12 @@ class TrainedReader(Reader):
 
         with torch.inference_mode(False):
             for _ in range(self.steps):
-                self._learners().learn(seen.clone() if seen.is_inference() else seen, loss, rate=moving)
+                self.population.learn(seen.clone() if seen.is_inference() else seen, loss, rate=moving)
 
     def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
         """What the network is given, ``[W, M, T·(P + 1)]``."""
         seen = torch.cat([tokens * read[..., None], read[..., None].to(tokens.dtype)], dim=-1)
         return seen.flatten(2)
-
-    def _learners(self) -> Population:
-        assert self.population is not None  # the world begins before it reads
-        return self.population
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Weights and the optimiser's state."""
-        return self._learners().state_dict()
-
-    def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
-        """As in :meth:`Reader.load_state_dict`."""
-        self._learners().load_state_dict(saved)
-
-    def fork(self) -> TrainedReader:
-        """As in :meth:`Reader.fork`."""
-        twin = copy.copy(self)
-        twin.population = copy.deepcopy(self.population)
-        return twin
 
 
 class SetReader(TrainedReader):

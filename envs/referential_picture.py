@@ -10,7 +10,7 @@ from .wire import Symbols
 
 if TYPE_CHECKING:
     from .referential import Referential
-    from .world import TensorDict
+    from .state import TensorDict
 
 _SAMPLES = 6
 

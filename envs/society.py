@@ -10,7 +10,7 @@ classes each make each other better.
 
 Everything not said here is as in `classroom-v0` (`studyhall.envs.classroom`), whose channel, exam, prices and
 modes this world shares. With `learners=` it hosts the learners, and an agent decides only whom to imitate:
-see `studyhall.envs.hosted`.
+see `studyhall.envs.hosting`.
 
 ## Observation Space
 As in `classroom-v0` with private slices: `slice` and `fb_slice` are one's own, `public` and `fb_public` what
@@ -69,7 +69,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from .classroom import Classroom
-from .world import TensorDict
+from .state import TensorDict
 
 KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 """The mixture of liars that a society has unless told otherwise."""
@@ -114,10 +114,10 @@ class Society(Classroom):
         super()._declare(rows, exam_size)
         self.action_space = spaces.Dict({k: v for k, v in self.action_space.items() if k != "ask"})
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
-        """As a classroom, with nothing known of anybody's classes."""
-        fresh = super().start(draws, state)
-        return fresh | dict.fromkeys(("expert", "general", "expert_best"), torch.zeros_like(fresh["score"]))
+    def first_marks(self, fresh: TensorDict) -> TensorDict:
+        """As a classroom's, with nothing known of anybody's classes."""
+        unknown = dict.fromkeys(("expert", "general", "expert_best"), torch.zeros_like(fresh["card"]))
+        return unknown | super().first_marks(fresh | unknown)
 
     def asks(self, actions: TensorDict) -> Tensor:
         """Everyone is told the labels of its own slice."""

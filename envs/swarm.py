@@ -111,12 +111,12 @@ from torch.nn import functional as F
 
 from . import ledger, particles, rng
 from .channel import Channel
-from .classroom import prefixed, under
 from .errors import ConfigError, one_of
 from .network_loss import NetworkLoss
 from .objectives import Function, Objective
+from .state import TensorDict, prefixed, under
 from .validation import MOST_STEPS, afford, flag, real, whole
-from .world import Outcome, TensorDict, World
+from .world import Outcome, World
 
 FORMS = ("velocity", "coefficients")
 COEFFICIENTS = (1.4, 3.0, 3.0)
@@ -252,7 +252,7 @@ class SwarmWorld(World):
         myself = torch.arange(n, device=self.device).expand(w, n).contiguous()
         return {
             **prefixed("objective/", instance),
-            **self.channel.start(draws, 1),
+            **self.channel.start(draws, 1, w),
             "position": position,
             "velocity": (aim - position) / 2,
             "value": value,
@@ -289,11 +289,9 @@ class SwarmWorld(World):
         }
         if self.refiners:
             moved = self._refine(moved, actions["refine"] == 1, instance)
-        sent = self.channel.carry(
-            torch.ones(*value.shape, 1, 1, device=self.device), state, draws, state["clock"]
-        )
-        bits = sent.sent_bits // ledger.soft_targets(1, 1) * ledger.weights(objective.dimensions + 1)
-        told = self._listen(state, moved, old, sent.heard)
+        size = torch.full(value.shape, ledger.weights(objective.dimensions + 1), device=self.device)
+        route = self.channel.route(size, state, draws)
+        told = self._listen(state, moved, old, route.heard)
         worth = self._worth(moved["best"], moved["best_value"], instance)
         new = {
             **state,
@@ -303,11 +301,11 @@ class SwarmWorld(World):
             "velocity": velocity,
             "worth": worth,
             "since": torch.where(moved["best_value"] < old, 0, state["since"] + 1),
-            "bits": state["bits"] + bits,
+            "bits": state["bits"] + route.sent_bits,
             "trail": torch.cat([state["trail"][:, 1:], _seen(moved["position"])[:, None]], dim=1),
         }
         reward = self._progress(state["worth"], worth)
-        info = {"bytes": bits / 8, "evaluations": moved["evaluations"] - state["evaluations"]}
+        info = {"bytes": route.sent_bits / 8, "evaluations": moved["evaluations"] - state["evaluations"]}
         return Outcome(new, reward, info)
 
     def _value(self, x: Tensor, instance: TensorDict) -> Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from .state import TensorDict
     from .swarm import SwarmWorld
-    from .world import TensorDict
 
 _COLUMNS, _ROWS = 41, 17
 _GRID = 61

@@ -15,6 +15,10 @@ Everything shared lives here: seeding, masked reset and step, autoreset, truncat
 actions, saving, forking. State is functional: a step makes new tensors and never writes into old ones,
 so an observation handed out stays what it was, and a fork is a copy of a dict. Observations are for reading: what
 agents see alike is one piece of memory, so a write reaches all of them, or fails. It never reaches the world.
+
+What has to change in place, such as learners, is a :class:`~studyhall.envs.parts.Part` that the world assigns to an
+attribute; it has begun anew when ``start`` is called. A world with parts puts ``"sound"`` into its state, bool
+``[W, N]`` or ``[W, 1]``: whether what they gave in this step was finite. One in which it was not is at an end.
 """
 
 from __future__ import annotations
@@ -34,10 +38,13 @@ from . import rng
 from .arguments import as_seeds, find_device
 from .drawing import plain_style
 from .errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
+from .parts import Part
 from .saving import check_saved
+from .state import TensorDict
 from .validation import MOST_WORLDS, afford, check_actions, check_options, check_values, flag, whole
 
-TensorDict = dict[str, Tensor]
+LOOK_EVERY = 10
+"""On a device, where looking makes the host wait: steps between two looks at whether parts are still finite."""
 
 
 class Step(NamedTuple):
@@ -85,8 +92,8 @@ class World(ABC):
     Attributes:
         agents: Names of the agents of one world.
         observation_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
-        moving: Worlds that the running reset or step moves, bool ``[W]`` on the host: a world that changes anything
-            in place (learners) must leave the others alone.
+        moving: Worlds that the running reset or step moves, bool ``[W]`` on the device: parts that change in place
+            (learners) must stay as they are in the others.
         action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
     """
 
@@ -94,9 +101,6 @@ class World(ABC):
     agent_noun: ClassVar[str] = "agent"
     differentiable: ClassVar[bool] = False
     """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
-    hosts_learners: ClassVar[bool] = False
-    """Whether the world trains networks of its own: a world in a batch then equals the same world alone only
-    to rounding (batched matrix products), instead of bit for bit."""
     crosses: ClassVar[frozenset[str]] = frozenset()
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
@@ -107,6 +111,9 @@ class World(ABC):
     refused_arguments: ClassVar[Mapping[str, str]] = {}
     """Arguments that this world does not take although a base class does, or another world of its kind, and what to do
     instead."""
+
+    hosting_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that this world takes only where it hosts its learners."""
 
     few_actions: ClassVar[str] = ""
     """Arguments with which actions are few and bounded enough for Stable-Baselines3, as errors name them."""
@@ -141,8 +148,10 @@ class World(ABC):
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self.seeds: np.ndarray | None = None
         self.domain = "train"
-        self.moving = np.ones(self.num_worlds, dtype=bool)
+        self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
+        self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
         self._state: TensorDict = {}
+        self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
         self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
         self._terminated = np.zeros(self.num_worlds, dtype=bool)
         self._truncated = np.zeros(self.num_worlds, dtype=bool)
@@ -158,7 +167,11 @@ class World(ABC):
 
     @abstractmethod
     def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
-        """Fresh state of all W worlds. ``state`` holds the engine's part (keys, clock, …)."""
+        """Fresh state of W worlds. ``state`` holds the engine's part (keys, clock, …).
+
+        Where some worlds of a batch begin anew, ``num_worlds`` and the parts are for the time of the call those of
+        these worlds alone, so that the others cost nothing. Nothing may be kept on ``self``.
+        """
 
     @abstractmethod
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -225,22 +238,46 @@ class World(ABC):
 
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
         """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
-        self.moving = chosen
+        moving, old = self._let_move(chosen), self._state
         key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
-        old = self._state
         zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
         episode = zero if first_episode or not old else old["episode"] + 1
-        fresh: TensorDict = {
-            "clock": zero,
-            "episode": episode,
-            "key": rng.fold(key, episode),
-            "return": torch.zeros(self.num_worlds, self.num_agents, device=self.device),
-        }
-        with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
-            fresh |= self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
-        self._state = self._merge(fresh, old, None if chosen.all() else chosen)
+        key = rng.fold(key, episode)
+        for part in self.parts.values():
+            part.reset(key, moving)
+        worlds = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
+        fresh = {"clock": zero, "episode": episode, "key": key}
+        if worlds is None:
+            self._state = self._begin(fresh)
+        else:
+            anew = self._at(worlds)._begin({k: v[worlds] for k, v in fresh.items()})
+            self._state = {k: old[k].index_copy(0, worlds, v) for k, v in anew.items()}
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0
+
+    def _begin(self, fresh: TensorDict) -> TensorDict:
+        """The state of new episodes in all worlds, from their clocks, numbers and keys ``[W]``."""
+        nothing = torch.zeros(self.num_worlds, self.num_agents, device=self.device)
+        fresh = {**fresh, "return": nothing}
+        if self.parts:
+            fresh["sound"] = torch.ones_like(nothing, dtype=torch.bool)
+        with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
+            return fresh | self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
+
+    def _at(self, worlds: Tensor) -> World:
+        """Some of the worlds (int64 ``[K]``), for :meth:`start`, which reads neither their states nor their clocks."""
+        twin = copy.copy(self)
+        twin.num_worlds = len(worlds)
+        vars(twin).update({name: part.at(worlds) for name, part in self.parts.items()})
+        return twin
+
+    def _let_move(self, chosen: np.ndarray) -> Tensor:
+        """Note which worlds move (host bool ``[W]``); on the device the mask is made only where it changes."""
+        if chosen.all():
+            self._moving, self.moving = chosen, self._everyone
+        elif not np.array_equal(chosen, self._moving):
+            self._moving, self.moving = chosen, torch.from_numpy(chosen).to(self.device)
+        return self.moving
 
     def step(
         self, actions: Mapping[str, Tensor] | Tensor, *, mask: Tensor | np.ndarray | None = None
@@ -271,25 +308,23 @@ class World(ABC):
         if self.validate:
             check_values(checked, self.action_space, self.agents, chosen)
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            return self._move(checked, None if chosen.all() else chosen)
+            return self._move(checked, chosen)
 
-    def _move(self, actions: TensorDict, chosen: np.ndarray | None) -> Step:
-        """The transition proper; ``chosen`` is None where every world moves."""
-        old = self._state
-        self.moving = np.ones(self.num_worlds, dtype=bool) if chosen is None else chosen
+    def _move(self, actions: TensorDict, chosen: np.ndarray) -> Step:
+        """The transition proper, of the worlds that are ``chosen`` (host bool ``[W]``)."""
+        old, moving = self._state, self._let_move(chosen)
         clock = old["clock"] + 1
         draws = self.step_draws(rng.fold(old["key"], clock))
         outcome = self.advance({**old, "clock": clock}, actions, draws)
         reward = outcome.reward.detach()
         loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
         info: dict[str, Any] = outcome.info
-        if chosen is not None:
-            where = torch.from_numpy(chosen).to(self.device)
-            reward = torch.where(where[:, None], reward, 0.0)
-            loss = torch.where(where[:, None], loss, 0.0)
-            info = {k: torch.where(_expand(where, v), v, torch.zeros_like(v)) for k, v in info.items()}
+        if moving is not self._everyone:
+            reward = torch.where(moving[:, None], reward, 0.0)
+            loss = torch.where(moving[:, None], loss, 0.0)
+            info = {k: torch.where(_expand(moving, v), v, torch.zeros_like(v)) for k, v in info.items()}
         new = {**outcome.state, "return": old["return"] + reward}
-        self._state = self._merge(new, old, chosen)
+        self._state = new if moving is self._everyone else self._merge(new, old, moving)
         ended = self._advance_clock(chosen)
         final_obs = self.obs
         obs = dict(final_obs)
@@ -300,20 +335,35 @@ class World(ABC):
             obs = self.obs
         return Step(obs, reward, loss, terminated, truncated, final_obs, info)
 
-    def _advance_clock(self, chosen: np.ndarray | None) -> np.ndarray:
+    def _advance_clock(self, moved: np.ndarray) -> np.ndarray:
         """Advance the host's clock; returns which worlds ended in this step."""
-        moved = np.ones(self.num_worlds, dtype=bool) if chosen is None else chosen
         self._clock[moved] += 1
-        self._terminated[moved] = self.exhausted(self._clock)[moved]
+        over = self.exhausted(self._clock) | self._spoilt()
+        self._terminated[moved] = over[moved]
         self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
         return moved & self.ended
 
+    def _spoilt(self) -> np.ndarray:
+        """Worlds whose parts gave what is not finite, bool ``[W]`` on the host.
+
+        Looked for where looking is free, on a device every :data:`LOOK_EVERY` steps.
+        """
+        looks = self.device.type == "cpu" or bool((self._clock % LOOK_EVERY == 0).any())
+        if not (looks and "sound" in self._state):
+            return np.zeros(self.num_worlds, dtype=bool)
+        return ~self._state["sound"].all(-1).cpu().numpy()
+
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
         """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
-        if not ended.any():
-            return {k: torch.full_like(v, torch.nan) for k, v in self.metrics().items()}
-        where = torch.from_numpy(ended).to(self.device)
-        return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in self.metrics().items()}
+        if ended.any() or not self._metrics:
+            found = self.metrics()
+            self._metrics = {k: (v.shape, v.dtype) for k, v in found.items()}
+            where = torch.from_numpy(ended).to(self.device)
+            return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in found.items()}
+        return {
+            k: torch.full(shape, torch.nan, dtype=dtype, device=self.device)
+            for k, (shape, dtype) in self._metrics.items()
+        }
 
     def _flags(self, host: np.ndarray) -> Tensor:
         """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
@@ -321,12 +371,9 @@ class World(ABC):
             return torch.zeros(self.num_worlds, dtype=torch.bool, device=self.device)
         return torch.from_numpy(host.copy()).to(self.device)
 
-    def _merge(self, new: TensorDict, old: TensorDict, chosen: np.ndarray | None) -> TensorDict:
-        """``new`` in the chosen worlds, ``old`` in the others."""
-        if chosen is None or not old:
-            return new
-        where = torch.from_numpy(chosen).to(self.device)
-        return {k: v if v is old[k] else torch.where(_expand(where, v), v, old[k]) for k, v in new.items()}
+    def _merge(self, new: TensorDict, old: TensorDict, moving: Tensor) -> TensorDict:
+        """``new`` in the worlds that are ``moving`` (bool ``[W]``), ``old`` in the others."""
+        return {k: v if v is old[k] else torch.where(_expand(moving, v), v, old[k]) for k, v in new.items()}
 
     def _hand_out(self, tensors: TensorDict) -> TensorDict:
         """The tensors, those that share memory with the state copied: who gets them may write into them."""
@@ -366,9 +413,38 @@ class World(ABC):
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
 
-    def sound(self) -> Tensor | None:
-        """Whose hosted learners are finite, bool ``[W, N]``; None where the world hosts none."""
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What changes in place, by the names of the attributes that hold it."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
+
+    @property
+    def hosts_learners(self) -> bool:
+        """Whether the world trains networks of its own.
+
+        A world in a batch then equals the same world alone only to rounding (batched matrix products), instead of bit
+        for bit.
+        """
+        return bool(self.parts)
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions ``[W, N, M, C]`` of hosted learners for inputs ``[M, D…]``, for reports; None if none.
+
+        Args:
+            x: Inputs.
+            dropout: None evaluates properly; a number switches training-time dropout on and names the draw.
+        """
         return None
+
+    def sound(self) -> Tensor | None:
+        """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""
+        state = self._begun()
+        if "sound" not in state:
+            return None
+        found = state["sound"].expand(-1, self.num_agents)
+        for part in self.parts.values():
+            found = found & part.finite()
+        return found
 
     def breakdown(self) -> TensorDict:
         """The running episodes' metrics by case, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
@@ -400,6 +476,8 @@ class World(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""
+        if self.parts:
+            self._begun()
         return {
             "state": {k: v.detach().clone() for k, v in self._state.items()},
             "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
@@ -408,6 +486,7 @@ class World(ABC):
             "clock": torch.from_numpy(self._clock.copy()),
             "terminated": torch.from_numpy(self._terminated.copy()),
             "truncated": torch.from_numpy(self._truncated.copy()),
+            **{name: part.state_dict() for name, part in self.parts.items()},
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -425,12 +504,24 @@ class World(ABC):
             except ConfigError:
                 self._state, self.seeds = {}, None
                 raise
+        self._load_parts(saved)
         self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
         self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
         self.domain = saved["domain"]
         self._clock[:] = saved["clock"].cpu().numpy()
         self._terminated[:] = saved["terminated"].cpu().numpy()
         self._truncated[:] = saved["truncated"].cpu().numpy()
+
+    def _load_parts(self, saved: Mapping[str, Any]) -> None:
+        """Load every part, or leave all as they were."""
+        before = {name: part.state_dict() for name, part in self.parts.items()}
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(saved[name])
+        except ConfigError:
+            for name, part in self.parts.items():
+                part.load_state_dict(before[name])
+            raise
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """Refuse a state of another kind of world."""
@@ -443,8 +534,11 @@ class World(ABC):
 
     def fork(self) -> World:
         """A copy that goes its own way from here; the two share only what neither ever writes to."""
+        if self.parts:
+            self._begun()
         twin = copy.copy(self)
         twin._state = dict(self._state)
+        vars(twin).update({name: part.fork() for name, part in self.parts.items()})
         for name in ("_clock", "_terminated", "_truncated"):
             setattr(twin, name, getattr(self, name).copy())
         twin.seeds = None if self.seeds is None else self.seeds.copy()

@@ -125,7 +125,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     whole = policy.together(x)
     if whole is not None:
         found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
-    if controls and not (world.hosts_learners and not world.dropout):  # type: ignore[attr-defined]
+    if controls:
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
             sample = knows.predict(x, dropout=draw)

@@ -227,7 +227,7 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
     made = make_policy(name, **scenario.policy_kwargs)
     found = spec(scenario.env)
     lacking = [key for key in made.world_kwargs if key not in found.arguments(hosted=hosted)]
-    if lacking and found.hosted is not None and not hosted:
+    if lacking and found.hosted and not hosted:
         raise ConfigError(
             f"policy {name} decides for learners that the world hosts: add --set learners=mlp, or take another policy"
         )
@@ -264,7 +264,7 @@ def _without_hosting(scenario: Scenario) -> dict[str, Any]:
 def check_env(env: str, given: Mapping[str, Any], *, hosted: bool) -> None:
     """Check names and types of arguments of a world that a user or a file gives."""
     found = spec(env)
-    hints = _hints(found.load(hosted=hosted))
+    hints = _hints(found.load())
     known = [name for name in found.arguments(hosted=hosted) if name not in _DECIDED]
     for name, value in given.items():
         if name in _DECIDED:

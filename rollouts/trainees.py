@@ -17,10 +17,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
-from ..envs.collective_hosted import HostedCollective
+from ..envs.classroom import Classroom
+from ..envs.collective import Collective
 from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
-from ..envs.hosted import HostedClassroom
 from ..envs.messages import MessageWorld
 from ..policies.bids.bidders import ScorerBids
 from ..policies.bids.sb3 import BidPolicy, save_bids
@@ -313,9 +313,9 @@ def _check_hosted(scenario: Scenario) -> None:
 def trainee_of(scenario: Scenario) -> Trainee:
     """Who is trained in a scenario's world."""
     found = spec(scenario.env)
-    world = found.load(hosted=found.hosted is not None)
+    world = found.load()
     if issubclass(world, MessageWorld):
         return Talkers()
-    if issubclass(world, HostedCollective):
+    if issubclass(world, Collective):
         return Bidding()
-    return Listeners() if issubclass(world, HostedClassroom) else Anyone()
+    return Listeners() if issubclass(world, Classroom) else Anyone()

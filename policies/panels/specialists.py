@@ -185,7 +185,7 @@ class Specialists(Policy):
     def _whole(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and bids for inputs ``[M, D…]``, some at a time."""
         w, n = self.world.num_worlds, self.world.num_agents
-        parts = self.world.parts  # type: ignore[attr-defined]
+        parts = self.world.views  # type: ignore[attr-defined]
         said = []
         with torch.no_grad():
             for rows in x.split(_PREDICT_ROWS):

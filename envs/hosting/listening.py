@@ -15,7 +15,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from .world import TensorDict
+from ..state import TensorDict
 
 SHARPEST = 16.0
 """Exponent on confidence at ``gate`` 1."""
