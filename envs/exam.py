@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import rng
+from .engine import rng
 from .errors import ConfigError
 from .streams import Split
 from .validation import keep, real, whole

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .bridges.gymnasium import WorldEnv, WorldVectorEnv
     from .bridges.pettingzoo import WorldParallelEnv
     from .bridges.sb3 import WorldVecEnv
-    from .world import World
+    from .engine.world import World
 
 
 def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: Any) -> World:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .errors import ConfigError, StudyhallError, UnknownArgument, one_of, short, text, unknown_argument
 
 if TYPE_CHECKING:
-    from .world import World
+    from .engine.world import World
 
 _Spec = TypeVar("_Spec")
 
@@ -50,7 +50,7 @@ class EnvSpec:
 
     Args:
         id: ``"name-v0"``.
-        entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.world.World`.
+        entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.engine.world.World`.
         summary: One line.
         kwargs: Arguments that differ from the class's defaults.
         hosted: Whether the world can host its learners, by the argument ``learners``.

@@ -17,11 +17,11 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
-from ..envs.classroom import Classroom
-from ..envs.collective import Collective
-from ..envs.consensus import Consensus
+from ..envs.classroom.world import Classroom
+from ..envs.collective.world import Collective
 from ..envs.errors import ConfigError
-from ..envs.messages import MessageWorld
+from ..envs.messages.consensus import Consensus
+from ..envs.messages.world import MessageWorld
 from ..policies.bids.bidders import ScorerBids
 from ..policies.bids.sb3 import BidPolicy, save_bids
 from ..policies.files import save

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studyhall.envs import rng
+from studyhall.envs.classroom.teacher import Teacher
 from studyhall.envs.errors import ConfigError
 from studyhall.envs.exam import Exam, distributions
 from studyhall.envs.streams import Split
 from studyhall.envs.study import Pay
-from studyhall.envs.teacher import Teacher
 
 
 def make_split(counts) -> Split:

@@ -21,8 +21,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..engine.world import Step, TensorDict, World
 from ..errors import ConfigError
-from ..world import Step, TensorDict, World
 
 MASK = "action_mask"
 """The observation that says which choices there are: PettingZoo's name for it."""

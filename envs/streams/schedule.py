@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import rng
+from ..engine import rng
 from ..errors import ConfigError, one_of
 from ..validation import keep, real, whole
 from .dataset import Split
