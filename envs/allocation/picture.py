@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..streams import TextDataset
-
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .world import Allocation
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+from ..streams import Dataset, TextDataset
+from .tokens import Tokens
 
 _SAMPLES = 12
 _TEXTS = 5
 _UNREAD = 0.25  # how bright a token is that was not read
 
 
-def as_text(world: Allocation, state: TensorDict, w: int) -> str:
+class AllocationView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    dataset: Dataset
+    tokens: Tokens
+    budget: int
+
+
+def as_text(world: AllocationView, state: TensorDict, w: int) -> str:
     """The reader's accuracy, how often each token of the last slice was read, and who dominates.
 
     Of texts the first ones, what was read in brackets.
@@ -43,14 +50,10 @@ def as_text(world: Allocation, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def as_image(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: AllocationView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: samples of the last slice with what was not read dimmed or grey, and who dominates."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metrics = {name: value[w].cpu().numpy() for name, value in world.summary(state).items()}
-    figure = Figure(figsize=(10, 4.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(10, 4.5)
     tiles, bars = figure.subplots(1, 2, width_ratios=(2, 1))
     if isinstance(world.dataset, TextDataset):
         _print(tiles, _texts(world, world.dataset, state, w))
@@ -64,11 +67,10 @@ def as_image(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
     bars.invert_yaxis()
     accuracy = float(metrics["reader_accuracy"])
     figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    the reader's exam {accuracy:.0%}")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)
 
 
-def _overlay(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
+def _overlay(world: AllocationView, state: TensorDict, w: int) -> np.ndarray:
     """Samples side by side in [0, 1], ``[height, width, 3]``: unread tokens dark, read ones as they are, in a tint."""
     index = state["fb/slice"][w, 0, :_SAMPLES].clamp_min(0)
     pixels = world.dataset.pixels("stream", index)
@@ -88,7 +90,7 @@ def _overlay(world: Allocation, state: TensorDict, w: int) -> np.ndarray:
 
 
 def _texts(
-    world: Allocation, dataset: TextDataset, state: TensorDict, w: int
+    world: AllocationView, dataset: TextDataset, state: TensorDict, w: int
 ) -> list[list[tuple[str, bool]]]:
     """Words of the first texts of the last slice, and whether each was read; none before there is a slice."""
     index = state["fb/slice"][w, 0, :_TEXTS]

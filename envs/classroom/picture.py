@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .world import Classroom
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+from ..streams import Dataset
 
 _BAR = 20
 _TILES = 16
 
 
-def as_text(world: Classroom, state: TensorDict, w: int) -> str:
+class ClassroomView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    dataset: Dataset
+
+    def budget_left(self, state: TensorDict) -> Tensor:
+        """Fraction of the budget left to each student, ``[W, N]``."""
+
+
+def as_text(world: ClassroomView, state: TensorDict, w: int) -> str:
     """One line per student: exam accuracy, report card, labels and bytes so far, whom it heard."""
     host = {k: state[k][w].cpu() for k in ("accuracy", "card", "labels", "bits", "present", "fb/heard")}
     clock = int(state["clock"][w])
@@ -32,13 +42,9 @@ def as_text(world: Classroom, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def as_image(world: Classroom, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: ClassroomView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: who heard whom on a circle, exam accuracies, budget, and the slice."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(9, 4.5)
     graph, bars, tiles = figure.subplots(1, 3, width_ratios=(1.1, 1, 1))
     _draw_graph(graph, state["fb/heard"][w].cpu().numpy(), state["accuracy"][w].cpu().numpy())
     accuracy = state["accuracy"][w].cpu().numpy()
@@ -46,9 +52,8 @@ def as_image(world: Classroom, state: TensorDict, w: int) -> np.ndarray:
     bars.set(xlim=(0, 1), title="exam accuracy")
     budget = float(world.budget_left(state)[w].mean())
     figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    teacher's budget left {budget:.0%}")
-    draw_slice(tiles, world, state, w)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    draw_slice(tiles, world.dataset, state, w)
+    return as_pixels(figure)
 
 
 def _draw_graph(axes, heard: np.ndarray, accuracy: np.ndarray) -> None:
@@ -69,16 +74,16 @@ def _draw_graph(axes, heard: np.ndarray, accuracy: np.ndarray) -> None:
     axes.axis("off")
 
 
-def draw_slice(axes, world: Classroom, state: TensorDict, w: int) -> None:
+def draw_slice(axes, dataset: Dataset, state: TensorDict, w: int) -> None:
     """Draw the first pictures of the slice, or its rows where they are no pictures."""
     axes.set_title("the slice")
     axes.axis("off")
-    shape = world.dataset.shape
+    shape = dataset.shape
     index = state["stream/slice"][w, 0, :_TILES].clamp_min(0)
     if len(shape) not in (2, 3):  # not a picture: show the rows as they are
-        axes.imshow(world.dataset.inputs("stream", index).flatten(1).cpu().numpy(), aspect="auto")
+        axes.imshow(dataset.inputs("stream", index).flatten(1).cpu().numpy(), aspect="auto")
         return
-    pixels = world.dataset.pixels("stream", index).cpu().numpy()
+    pixels = dataset.pixels("stream", index).cpu().numpy()
     if pixels.ndim == 4:
         pixels = pixels.transpose(0, 2, 3, 1)[..., : 3 if shape[0] >= 3 else 1]
         pixels = pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels

@@ -128,8 +128,7 @@ from ..engine.weights import Weights
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
 from ..exam import distributions
-from ..hosted.host import Feedback, Host, HostSettings
-from ..hosted.listening import Heard, Seen
+from ..hosted.host import Feedback, Host, HostSettings, Oneself
 from ..streams.schedule import UNLIMITED_ORDERS
 from ..study import Pay, Study
 from ..validation import afford
@@ -391,7 +390,7 @@ class Classroom(World):
         if self.host is None:
             return new
         due = ((clock - 1) % self.exam.card_every == 0)[:, None]
-        known = self.host.notice(under(state, "known/"), self._heard(new), feedback["beliefs"])
+        known = self.host.notice(under(state, "known/"), feedback)
         change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
@@ -539,40 +538,20 @@ class Classroom(World):
     def hosted_view(self, state: TensorDict) -> TensorDict:
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
         assert self.host is not None
-        sources, left = self.host.sources, self.budget_left(state)
-        heard = sources.select(state["fb/heard"])
-        cards = state["card"][:, sources.index(self.device)] * heard
-        told = (state["fb/served"] & (state["clock"] > 0)[:, None]).float()
-        time = (state["clock"].float() / self.horizon)[:, None, None]
-        obs = {
-            "sources": sources.features(under(state, "known/"), cards, heard),
-            "sources_mask": heard.to(torch.int8),
-            "own_features": sources.own_features(under(state, "known/"), heard, told),
-            "report": torch.stack([state["card"], left], dim=-1),
-            "elapsed": time.expand(self.num_worlds, self.num_agents, 1),
-        }
-        seen = Seen(lambda: self._heard(state).messages, state["fb/beliefs"], cards, heard, left)
-        return obs | self.host.form.observe(seen)
-
-    def _heard(self, state: TensorDict) -> Heard:
-        """The messages of the last slice, by source."""
-        assert self.host is not None
-        sources = self.host.sources
-        mask = sources.select(state["fb/heard"])
-        if self.channel.shuffles:
-            own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-            return Heard(sources.select(self._arrived(state, own)), mask)
-        published = state["fb/published"][:, sources.index(self.device)]
-        return Heard(published * mask[..., None, None], mask)
+        told = state["fb/served"] & (state["clock"] > 0)[:, None]
+        elapsed = state["clock"].float() / self.horizon
+        about = Oneself(state["card"], self.budget_left(state), told, elapsed)
+        return self.host.observe(under(state, "known/"), under(state, "fb/"), about)
 
     def _feedback(self, state: TensorDict) -> Feedback:
         """What hosted learners learn the last slice from."""
+        assert self.host is not None
         told, labels = self.told(state)
+        heard = self.host.heard(under(state, "fb/"))
         own = self._flat("stream", state["fb/slice"])
         if not self.private:
-            return Feedback(own[:, 0], labels, told, None, self._heard(state))
-        public = self._flat("stream", state["fb/public"]).expand_as(own)
-        return Feedback(own, labels, told, public, self._heard(state))
+            return Feedback(own[:, 0], labels, told, None, heard)
+        return Feedback(own, labels, told, self._flat("stream", state["fb/public"]).expand_as(own), heard)
 
     def _flat(self, split: Any, index: Tensor) -> Tensor:
         """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""

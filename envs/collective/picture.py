@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ..classroom.picture import draw_slice
-
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .world import Collective
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+from ..streams import Dataset
 
 _BAR = 20
 
 
-def as_text(world: Collective, state: TensorDict, w: int) -> str:
+class CollectiveView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    dataset: Dataset
+
+
+def as_text(world: CollectiveView, state: TensorDict, w: int) -> str:
     """The collective's accuracy, then one line per member: accuracy, contribution, and how often it is consulted."""
     metrics = {name: value[w].cpu() for name, value in world.summary(state).items()}
     lines = [
@@ -36,14 +41,10 @@ def as_text(world: Collective, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def as_image(world: Collective, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: CollectiveView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: accuracies, utilisation (in all, and over time), weights on the last slice, the slice."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metrics = {name: value[w].cpu().numpy() for name, value in world.summary(state).items()}
-    figure = Figure(figsize=(14, 4.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(14, 4.5)
     bars, shares, times, weights, tiles = figure.subplots(1, 5)
     places = np.arange(world.num_agents)
     together = float(metrics["collective_accuracy"])
@@ -63,7 +64,6 @@ def as_image(world: Collective, state: TensorDict, w: int) -> np.ndarray:
     weights.set(yticks=places, xlabel="sample", title="weights on the last slice")
     for axes in (bars, shares):
         axes.invert_yaxis()
-    draw_slice(tiles, world, state, w)
+    draw_slice(tiles, world.dataset, state, w)
     figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    dropped {int(metrics['dropped']):,}")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)

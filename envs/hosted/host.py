@@ -16,7 +16,7 @@ from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
 from .learners import Learners
-from .listening import FORMS, Heard
+from .listening import FORMS, Heard, Seen
 from .sources import FEATURES, OWN_FEATURES, Sources
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -77,6 +77,15 @@ class Feedback(NamedTuple):
     told: Tensor  # bool [W, N]: who learns labels
     about: Tensor | None  # the slice that messages are about, shaped like inputs; None: the same
     heard: Heard
+
+
+class Oneself(NamedTuple):
+    """What an agent is told of itself."""
+
+    cards: Tensor  # [W, N]
+    budget_left: Tensor  # [W, N]
+    told: Tensor  # bool [W, N]: whether the labels of the last slice came
+    elapsed: Tensor  # [W]: share of the episode
 
 
 class Host(Learners):
@@ -140,9 +149,43 @@ class Host(Learners):
         """What an agent decides."""
         return spaces.Dict(self.form.action_parts())
 
-    def notice(self, known: Mapping[str, Tensor], heard: Heard, beliefs: Tensor) -> TensorDict:
-        """What there is to know of the sources after one more slice; see :meth:`Sources.notice`."""
-        return self.sources.notice(known, heard.messages, beliefs, heard.mask)
+    def heard(self, came: Mapping[str, Tensor]) -> Heard:
+        """The messages of a slice by source, zero where one was not heard.
+
+        Args:
+            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, N]``, and where some world
+                shuffles rows their ``order [W, B]``.
+        """
+        published = came["published"]
+        if "order" in came:
+            published = published.gather(2, came["order"][:, None, :, None].expand_as(published))
+        mask = self.sources.select(came["heard"])
+        messages = published[:, self.sources.index(published.device)]
+        return Heard(messages * mask[..., None, None], mask)
+
+    def notice(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
+        """What there is to know of the sources after one more slice.
+
+        Args:
+            known: As :meth:`Sources.start` gave it, or this.
+            came: As of :meth:`heard`, and ``beliefs [W, N, B, C]``, what each believed of the slice itself.
+        """
+        heard = self.heard(came)
+        return self.sources.notice(known, heard.messages, came["beliefs"], heard.mask)
+
+    def observe(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], about: Oneself) -> TensorDict:
+        """What agents see, ``[W, N, …]``; arguments as of :meth:`notice`."""
+        heard = self.sources.select(came["heard"])
+        cards = about.cards[:, self.sources.index(heard.device)] * heard
+        obs = {
+            "sources": self.sources.features(known, cards, heard),
+            "sources_mask": heard.to(torch.int8),
+            "own_features": self.sources.own_features(known, heard, about.told.float()),
+            "report": torch.stack([about.cards, about.budget_left], dim=-1),
+            "elapsed": about.elapsed[:, None, None].expand(*about.cards.shape, 1),
+        }
+        seen = Seen(lambda: self.heard(came).messages, came["beliefs"], cards, heard, about.budget_left)
+        return obs | self.form.observe(seen)
 
     # ---- what the learners do -----------------------------------------------------------------------
 

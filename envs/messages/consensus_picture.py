@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from .answers import Classes
-
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .consensus import Consensus
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+from .answers import Answers, Classes
 
 _SAMPLES = 4
 
 
-def as_text(world: Consensus, state: TensorDict, w: int) -> str:
+class ConsensusView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    rows: int
+    answers: Answers
+
+
+def as_text(world: ConsensusView, state: TensorDict, w: int) -> str:
     """One line per witness: score, accuracy where there are classes, bytes, whom it heard."""
     found = {key: value[w].detach().cpu() for key, value in world.summary(state).items()}
     heard = state["heard"][w].cpu().tolist()
@@ -29,14 +34,10 @@ def as_text(world: Consensus, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def as_image(world: Consensus, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: ConsensusView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: a row per witness; of each of the first samples its view, and its estimate."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     n, samples = world.num_agents, min(_SAMPLES, world.rows)
-    figure = Figure(figsize=(3.2 * samples, 1.3 * n + 0.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(3.2 * samples, 1.3 * n + 0.5)
     axes = figure.subplots(n, 2 * samples, squeeze=False)
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "answer", "truth")}
     for i in range(n):
@@ -45,8 +46,7 @@ def as_image(world: Consensus, state: TensorDict, w: int) -> np.ndarray:
             _draw_estimate(axes[i, 2 * b + 1], world, host["answer"][i, b], host["truth"][i, b])
         axes[i, 0].set_ylabel(world.agents[i], fontsize=7)
     figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)
 
 
 def _draw_view(axes, view: np.ndarray) -> None:
@@ -57,7 +57,7 @@ def _draw_view(axes, view: np.ndarray) -> None:
         axes.bar(np.arange(view.size), view.ravel(), color="#4c78a8")
 
 
-def _draw_estimate(axes, world: Consensus, estimate: np.ndarray, truth: np.ndarray) -> None:
+def _draw_estimate(axes, world: ConsensusView, estimate: np.ndarray, truth: np.ndarray) -> None:
     places = np.arange(estimate.size)
     axes.set(xticks=[], yticks=[])
     if isinstance(world.answers, Classes):

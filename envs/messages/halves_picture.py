@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .halves import Halves
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
 
 _SAMPLES = 8
 _ENLARGED = 48  # pixels of a picture's longer side, at least
@@ -17,7 +16,17 @@ _GAP = 4
 _PAPER = 0.85  # grey between the parts
 
 
-def as_text(world: Halves, state: TensorDict, w: int) -> str:
+class HalvesView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    sources: int
+    oracle: bool
+    grid: tuple[int, int]
+    picture_shape: tuple[int, int, int]
+    part_shape: tuple[int, int, int]
+
+
+def as_text(world: HalvesView, state: TensorDict, w: int) -> str:
     """One line per viewer: score, MSE, bytes, whom it heard."""
     host = {key: state[key][w].detach().cpu() for key in ("score", "loss", "bits", "heard")}
     lines = [f"round {int(state['clock'][w])}/{world.horizon}   summed MSE {float(host['loss'].sum()):.4f}"]
@@ -30,20 +39,16 @@ def as_text(world: Halves, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def as_image(world: Halves, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: HalvesView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: of the first samples (columns), what each viewer saw, painted, and should have painted.
 
     Parts stand where their holders' places are in the grid; beside a viewer's paintings is its own part.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     held = state["own_view"][w, :, :_SAMPLES]
     if world.oracle:
         held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
     truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]
-    figure = Figure(figsize=(9, 3.4 * world.num_agents + 0.4), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.4 * world.num_agents + 0.4)
     axes = figure.subplots(3 * world.num_agents, 1)
     for i, name in enumerate(world.agents):
         others = [(i + 1 + s) % world.num_agents for s in range(world.sources)]
@@ -55,11 +60,10 @@ def as_image(world: Halves, state: TensorDict, w: int) -> np.ndarray:
             axes[3 * i + k].set(xticks=[], yticks=[])
             axes[3 * i + k].set_ylabel(f"{name}\n{what}", fontsize=8, rotation=0, ha="right", va="center")
     figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=10)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)
 
 
-def _strip(world: Halves, parts: dict[int, Tensor]) -> np.ndarray:
+def _strip(world: HalvesView, parts: dict[int, Tensor]) -> np.ndarray:
     """Samples side by side, ``[H, W, 3]`` in [0, 1]; parts that are not there are grey."""
     channels, height, width = world.part_shape
     samples = len(next(iter(parts.values())))

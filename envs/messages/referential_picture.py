@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from ..channel.wire import Symbols
-
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .referential import Referential
+from ..channel.wire import Symbols, Wire
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
 
 _SAMPLES = 6
 
 
-def as_text(world: Referential, state: TensorDict, w: int) -> str:
+class ReferentialView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    rows: int
+    wire: Wire
+    game: str
+    sizes: tuple[int, ...]
+    candidates: int
+
+
+def as_text(world: ReferentialView, state: TensorDict, w: int) -> str:
     """A line per sample and listener: the target, the message, the candidates, and the one that was chosen."""
     found = {key: value[w].detach().cpu() for key, value in world.summary(state).items()}
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer")}
@@ -31,16 +39,16 @@ def as_text(world: Referential, state: TensorDict, w: int) -> str:
     return "\n".join(lines)
 
 
-def _named(world: Referential, features: np.ndarray) -> str:
+def _named(world: ReferentialView, features: np.ndarray) -> str:
     """An object by the values of its attributes."""
     return "-".join(str(part.argmax()) for part in _by_attribute(world, features))
 
 
-def _by_attribute(world: Referential, features: np.ndarray) -> list[np.ndarray]:
+def _by_attribute(world: ReferentialView, features: np.ndarray) -> list[np.ndarray]:
     return np.split(features, np.cumsum(world.sizes)[:-1])
 
 
-def _said(world: Referential, message: np.ndarray) -> str:
+def _said(world: ReferentialView, message: np.ndarray) -> str:
     """A message as it was read before answering."""
     if not message.any():
         return "(nothing)"
@@ -49,7 +57,7 @@ def _said(world: Referential, message: np.ndarray) -> str:
     return " ".join(f"{x:.1f}" for x in message)
 
 
-def _understood(world: Referential, host: dict[str, np.ndarray], i: int, b: int) -> str:
+def _understood(world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> str:
     answer = host["answer"][i, b]
     if world.game == "reconstruction":
         return _named(world, answer)
@@ -58,14 +66,10 @@ def _understood(world: Referential, host: dict[str, np.ndarray], i: int, b: int)
     return "  ".join(f"[{name} {answer[c]:.0%}]" if c == best else name for c, name in enumerate(shown))
 
 
-def as_image(world: Referential, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: a row per sample; the target and message, then each listener's answer."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     samples, listeners = min(_SAMPLES, world.rows), world.num_agents - 1
-    figure = Figure(figsize=(3.2 * (listeners + 1), 0.9 * samples + 0.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(3.2 * (listeners + 1), 0.9 * samples + 0.5)
     axes = figure.subplots(samples, listeners + 1, squeeze=False)
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
     for b in range(samples):
@@ -79,11 +83,10 @@ def as_image(world: Referential, state: TensorDict, w: int) -> np.ndarray:
     for i in range(listeners + 1):
         axes[0, i].set_title(world.agents[i], fontsize=8)
     figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)
 
 
-def _draw_answer(axes, world: Referential, host: dict[str, np.ndarray], i: int, b: int) -> None:
+def _draw_answer(axes, world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> None:
     """Bars of weights, the right ones green."""
     answer = host["answer"][i, b]
     if world.game == "reconstruction":

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from ..engine.state import TensorDict
-    from .world import SwarmWorld
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict, under
+from .objectives import Objective
 
 _COLUMNS, _ROWS = 41, 17
 _GRID = 61
 
 
-def as_text(world: SwarmWorld, state: TensorDict, w: int) -> str:
+class SwarmView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    objective: Objective
+    dtype: torch.dtype
+    device: torch.device
+
+
+def as_text(world: SwarmView, state: TensorDict, w: int) -> str:
     """One line of figures, and a map of the first two coordinates: particles (digits: how many), the best (*)."""
     position, best, value = (state[k][w].cpu() for k in ("position", "best", "worth"))
     leader = int(value.argmin())
@@ -38,16 +46,12 @@ def _cell(place: list[float]) -> tuple[int, int]:
     return round((1 - y) / 2 * (_ROWS - 1)), round((x + 1) / 2 * (_COLUMNS - 1))
 
 
-def as_image(world: SwarmWorld, state: TensorDict, w: int) -> np.ndarray:
+def as_image(world: SwarmView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: contours of a plane through the best, the particles' last paths, and everyone's bests.
 
     The plane is that of the first two coordinates; the others are those of the swarm's best position.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(9, 4.5)
     plane, bars = figure.subplots(1, 2, width_ratios=(1.25, 1))
     worth = state["worth"][w].cpu().numpy()
     leader = int(worth.argmin())
@@ -69,8 +73,7 @@ def as_image(world: SwarmWorld, state: TensorDict, w: int) -> np.ndarray:
     figure.suptitle(
         f"step {int(state['clock'][w])}/{world.horizon}    best {worth[leader]:.4g}    evaluations {evaluations:,}"
     )
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return as_pixels(figure)
 
 
 def _plane(x: torch.Tensor) -> np.ndarray:
@@ -79,9 +82,7 @@ def _plane(x: torch.Tensor) -> np.ndarray:
     return found if found.shape[1] == 2 else np.pad(found, ((0, 0), (0, 1)))
 
 
-def _draw_contours(axes, world: SwarmWorld, state: TensorDict, w: int, leader: int) -> None:
-    from ..classroom.world import under
-
+def _draw_contours(axes, world: SwarmView, state: TensorDict, w: int, leader: int) -> None:
     grid = torch.linspace(-1, 1, _GRID, dtype=world.dtype, device=world.device)
     y, x = torch.meshgrid(grid, grid, indexing="ij")
     places = state["best"][w, leader].expand(_GRID * _GRID, -1).clone()
