@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from studyhall.envs import rng
-from studyhall.envs.channel.channel import LIAR_KINDS, Channel, DelayLine
+from studyhall.envs.channel import LIAR_KINDS, Channel, DelayLine
 from studyhall.envs.errors import ConfigError, UnknownName
 
 B, C = 6, 4

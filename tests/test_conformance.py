@@ -12,7 +12,7 @@ from gymnasium import spaces
 import studyhall
 from studyhall import make_world, registry
 from studyhall.envs import Outcome, UnknownName, World
-from studyhall.envs.channel.channel import LIAR_KINDS
+from studyhall.envs.channel import LIAR_KINDS
 from studyhall.testing import check_exam_blind, check_world
 
 CLASSROOM = {"agents": 3, "slice_size": 6, "exam_size": 10, "horizon": 5}

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from studyhall import make_world, registry
 from studyhall.envs import ActionError, ConfigError
-from studyhall.envs.channel.channel import LIAR_KINDS
+from studyhall.envs.channel import LIAR_KINDS
 from studyhall.testing.steps import _require_in_space
 from studyhall.testing.tools import Subject, leaves, sample_actions, seeded
 

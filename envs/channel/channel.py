@@ -15,19 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..engine import rng
 from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
 from . import ledger
-
-TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
-MODES = ("open", "mute", "shuffled", "isolated")
-LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle")
+from .lies import lie
+from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings
+from .topology import lattice, small_world
 
 
 class Route(NamedTuple):
@@ -45,83 +42,6 @@ class Delivery(NamedTuple):
     order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
     heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
     sent_bits: Tensor  # int64 [W, N]: charged to the sender
-
-
-@dataclass(frozen=True)
-class DelayLine:
-    """Holds what was put in for a number of steps; functional, so gradients and forks pass through.
-
-    Args:
-        steps: Steps between going in and coming out; 0 hands items through.
-    """
-
-    steps: int
-
-    def start(self, empty: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A line of ``empty`` items ``[W, …]``: what comes out before anything has arrived."""
-        if not self.steps:
-            return {}
-        return {k: torch.stack([v] * self.steps, dim=1) for k, v in empty.items()}
-
-    def push(
-        self, line: dict[str, Tensor], item: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Put an item in; returns the new line and the item that comes out."""
-        if not self.steps:
-            return line, item
-        moved = {k: torch.cat([line[k][:, 1:], v[:, None]], dim=1) for k, v in item.items()}
-        return moved, {k: line[k][:, 0] for k in item}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChannelSettings:
-    """Topology, faults and modes of a channel, which are arguments of the worlds too.
-
-    Args:
-        topology: One of :data:`TOPOLOGIES`, or a bool matrix ``[N, N]`` (rows hear columns).
-        degree: Neighbours of an agent in ``k_regular`` and ``small_world``; even, below N.
-        rewire: ``small_world``: chance that an edge of the ring lattice is moved (Watts & Strogatz 1998).
-        edge_probability: ``random``: chance of each directed edge, drawn anew at each step.
-        drop: Chance that a message is lost on an edge.
-        delay: Steps by which feedback about a slice comes late.
-        noise: Standard deviation of Gaussian noise on published probabilities.
-        bits: Bits per published number, 1 to 32; below 32 the numbers are quantised.
-        cap: Bytes an agent may send per step, over all its edges; a message above it is not sent.
-        mode: One of :data:`MODES` for all worlds, or one per world. ``mute`` delivers nothing,
-            ``shuffled`` permutes messages over the rows of the slice so that none stays, ``isolated`` has no
-            peers at all.
-    """
-
-    topology: str | Sequence[Sequence[bool]] = "complete"
-    degree: int = 2
-    rewire: float = 0.1
-    edge_probability: float = 0.5
-    drop: float = 0.0
-    delay: int = 0
-    noise: float = 0.0
-    bits: int = 32
-    cap: float | None = None
-    mode: str | Sequence[str] = "open"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoomSettings(ChannelSettings):
-    """Those of a channel whose agents may leave the room, and lie.
-
-    Args:
-        churn: Chance per step that a present agent leaves.
-        rejoin: Chance per step that an absent agent comes back.
-        liars: Number of liars per world (who collude are two at least); who lies is hidden and new each
-            episode.
-        liar_kinds: Kinds a world's liars are drawn from, of :data:`LIAR_KINDS`.
-        wake: Step at which a ``sleeper`` starts to lie.
-    """
-
-    churn: float = 0.0
-    rejoin: float = 0.1
-    liars: int = 0
-    liar_kinds: Sequence[str] = ("sharp",)
-    wake: int = 100
 
 
 @dataclass(frozen=True)
@@ -289,45 +209,19 @@ class Channel(RoomSettings):
         if self._matrix is not None:
             edges = self._matrix
         elif self.topology == "ring":
-            edges = self._lattice(2)
+            edges = lattice(n, 2, self.device)
         elif self.topology == "star":  # agent 0 hears and is heard by all
             hub = torch.arange(n, device=self.device) == 0
             edges = hub[:, None] | hub
         elif self.topology == "k_regular":  # a ring lattice under a random relabelling
             order = rng.permutation(draws["channel/order"])
-            lattice = self._lattice(self.degree)
-            edges = lattice[order[:, :, None], order[:, None, :]]
+            ring = lattice(n, self.degree, self.device)
+            edges = ring[order[:, :, None], order[:, None, :]]
         elif self.topology == "small_world":
-            edges = self._small_world(draws)
+            edges = small_world(n, self.degree, self.rewire, draws).to(self.device)
         else:
             edges = everyone
         return edges & everyone
-
-    def _lattice(self, degree: int) -> Tensor:
-        n = self.num_agents
-        index = torch.arange(n, device=self.device)
-        gap = (index[:, None] - index) % n
-        return torch.minimum(gap, n - gap) <= degree // 2
-
-    def _small_world(self, draws: dict[str, Tensor]) -> Tensor:
-        """The ring lattice, some of whose N·degree/2 edges have another far end: one that the agent had no edge to.
-
-        Watts & Strogatz, "Collective dynamics of 'small-world' networks" (Nature 393, 1998): one edge after the
-        other, so that no two coincide; an agent that has an edge to everyone keeps its own. On the host: each edge
-        hangs on those before.
-        """
-        moved = (rng.uniform(draws["channel/rewire"]) < self.rewire).cpu().numpy()  # [W, N, degree/2]
-        edges = self._lattice(self.degree).cpu().repeat(len(moved), 1, 1).numpy()  # oneself among them
-        target = draws["channel/target"].cpu().numpy().view(np.uint64) >> np.uint64(32)
-        for world, gap, agent in np.argwhere(moved.transpose(0, 2, 1)).tolist():
-            of_world = edges[world]
-            free = (~of_world[agent]).nonzero()[0]
-            if len(free):
-                old = (agent + gap + 1) % self.num_agents
-                new = free[int(target[world, agent, gap]) * len(free) >> 32]
-                of_world[agent, old] = of_world[old, agent] = False
-                of_world[agent, new] = of_world[new, agent] = True
-        return torch.from_numpy(edges).to(self.device)
 
     # ---- one step -----------------------------------------------------------------------------------
 
@@ -423,39 +317,11 @@ class Channel(RoomSettings):
                     lying = lying & (clock > self.wake)[:, None]
                 if kind == "fickle":
                     lying = lying & (rng.uniform(draws["channel/mood"]) < 0.5)
-                lie = self._lie(kind, published, state, draws)
-                published = torch.where(lying[:, :, None, None], lie, published)
+                said = lie(kind, published, state, draws)
+                published = torch.where(lying[:, :, None, None], said, published)
         if self.noise:
             published = (published + self.noise * rng.normal(draws["channel/noise"])).clamp_min(0.0)
         return published
-
-    def _lie(
-        self, kind: str, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]
-    ) -> Tensor:
-        """What a liar of one kind puts on the air instead of ``published [W, N, B, C]``.
-
-        roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
-        the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
-        random distribution. collude: like sharp, but on each row all say the shift of the best class of
-        the first liar who speaks there. fickle: like roll, in a random half of the steps.
-        """
-        classes = published.shape[-1]
-        shift = state["shift"][:, None, None]
-        if kind == "noise":
-            return -torch.log1p(-rng.uniform(draws["channel/lie"]))  # normalised below: Dirichlet(1)
-        if kind in ("roll", "fickle"):
-            source = (torch.arange(classes, device=published.device) - state["shift"][:, None]) % classes
-            return published.gather(-1, source[:, None, None, :].expand_as(published))
-        if kind == "modest":
-            confidence = published.amax(-1, keepdim=True)
-            wrong = F.one_hot(rng.integers(draws["channel/wrong"], classes), classes).float()
-            return wrong * confidence + (1 - wrong) * (1 - confidence) / max(1, classes - 1)
-        best = published.argmax(-1)  # [W, N, B]
-        if kind == "collude":
-            speaks = (state["liar"] > 0)[..., None] & (published.sum(-1) > 0)  # [W, N, B]
-            first = speaks.float().argmax(1, keepdim=True)
-            best = best.gather(1, first).expand_as(best)
-        return F.one_hot((best + shift) % classes, classes).float()
 
     @property
     def shuffles(self) -> bool:

@@ -120,8 +120,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..arguments import share_out
-from ..channel import ledger
-from ..channel.channel import Channel, DelayLine, RoomSettings, Route
+from ..channel import Channel, DelayLine, RoomSettings, Route, ledger
 from ..engine import rng
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,8 +40,7 @@ from ..validation import MOST_WORLDS, afford, flag, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .drawing import plain_style
-from .parts import Part
-from .saving import check_saved
+from .kept import Kept
 from .state import TensorDict
 
 LOOK_EVERY = 10
@@ -78,7 +77,7 @@ class Outcome(NamedTuple):
     loss: Tensor | None = None  # [W, N]
 
 
-class World(ABC):
+class World(Kept):
     """W independent worlds of N agents.
 
     Args:
@@ -147,15 +146,10 @@ class World(ABC):
         self.device = find_device(device)
         self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
-        self.seeds: np.ndarray | None = None
-        self.domain = "train"
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
-        self._state: TensorDict = {}
         self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
-        self._clock = np.zeros(self.num_worlds, dtype=np.int64)  # host mirror of state["clock"]
-        self._terminated = np.zeros(self.num_worlds, dtype=bool)
-        self._truncated = np.zeros(self.num_worlds, dtype=bool)
+        super().__init__(self.num_worlds)
 
     def __repr__(self) -> str:
         """What it is and how large."""
@@ -381,7 +375,7 @@ class World(ABC):
         kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
         return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
 
-    # ---- looking in, saving, branching --------------------------------------------------------------
+    # ---- looking in --------------------------------------------------------------
 
     @property
     def clock(self) -> np.ndarray:
@@ -413,11 +407,6 @@ class World(ABC):
         state = self._begun()
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
-
-    @property
-    def parts(self) -> dict[str, Part]:
-        """What changes in place, by the names of the attributes that hold it."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
 
     @property
     def hosts_learners(self) -> bool:
@@ -474,82 +463,6 @@ class World(ABC):
             )
         with plain_style():
             return self.picture(self._begun(), world, mode)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""
-        if self.parts:
-            self._begun()
-        return {
-            "state": {k: v.detach().clone() for k, v in self._state.items()},
-            "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
-            "domain": self.domain,
-            "horizon": self.horizon,
-            "clock": torch.from_numpy(self._clock.copy()),
-            "terminated": torch.from_numpy(self._terminated.copy()),
-            "truncated": torch.from_numpy(self._truncated.copy()),
-            **{name: part.state_dict() for name, part in self.parts.items()},
-        }
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict` of a world made with the same arguments.
-
-        Raises:
-            ConfigError: It is of another kind of world; nothing was changed then.
-        """
-        if self._state:
-            self._compare(saved)
-        else:
-            self.reset(seed=0)  # to have something to compare with
-            try:
-                self._compare(saved)
-            except ConfigError:
-                self._state, self.seeds = {}, None
-                raise
-        self._load_parts(saved)
-        self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
-        self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
-        self.domain = saved["domain"]
-        self._clock[:] = saved["clock"].cpu().numpy()
-        self._terminated[:] = saved["terminated"].cpu().numpy()
-        self._truncated[:] = saved["truncated"].cpu().numpy()
-
-    def _load_parts(self, saved: Mapping[str, Any]) -> None:
-        """Load every part, or leave all as they were."""
-        before = {name: part.state_dict() for name, part in self.parts.items()}
-        try:
-            for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
-        except ConfigError:
-            for name, part in self.parts.items():
-                part.load_state_dict(before[name])
-            raise
-
-    def _compare(self, saved: Mapping[str, Any]) -> None:
-        """Refuse a state of another kind of world."""
-        check_saved("world", saved, {**self.state_dict(), "domain": ...})
-        one_of("seed domain", saved["domain"], rng.DOMAINS)
-        if saved["horizon"] != self.horizon:
-            raise ConfigError(
-                f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"
-            )
-
-    def fork(self) -> World:
-        """A copy that goes its own way from here; the two share only what neither ever writes to."""
-        if self.parts:
-            self._begun()
-        twin = copy.copy(self)
-        twin._state = dict(self._state)
-        vars(twin).update({name: part.fork() for name, part in self.parts.items()})
-        for name in ("_clock", "_terminated", "_truncated"):
-            setattr(twin, name, getattr(self, name).copy())
-        twin.seeds = None if self.seeds is None else self.seeds.copy()
-        return twin
-
-    def _begun(self) -> TensorDict:
-        """The state, once there is one."""
-        if not self._state:
-            raise EpisodeEnded("the world has not begun: call reset() first")
-        return self._state
 
     # ---- small helpers ------------------------------------------------------------------------------
 

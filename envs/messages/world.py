@@ -45,7 +45,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..channel.channel import Channel, ChannelSettings, DelayLine
+from ..channel import Channel, ChannelSettings, DelayLine
 from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
 from ..engine.state import TensorDict, prefixed, under

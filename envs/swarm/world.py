@@ -109,8 +109,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..channel import ledger
-from ..channel.channel import Channel
+from ..channel import Channel, ledger
 from ..engine import rng
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
