@@ -329,7 +329,7 @@ class Population(_Ensemble):
         flat = self.keys.view(-1)
         flat.copy_(torch.where(anew, fresh, flat))
         self._optimiser.clear(anew)
-        if flat.device.type == "cpu":
+        if flat.device.type == "cpu" or self.network.made_on_host:  # only those that begin anew
             index = anew.nonzero().squeeze(1)
             for stack, new in zip(self.parameters, self.network.init(flat[index]), strict=True):
                 stack.index_copy_(0, index, new)

@@ -40,6 +40,7 @@ from ..validation import MOST_WORLDS, afford, flag, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .drawing import plain_style
+from .flat import join, joined_space
 from .kept import Kept
 from .state import TensorDict
 
@@ -443,17 +444,13 @@ class World(Kept):
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
         obs = self.obs
-        return torch.cat([obs[key].flatten(1).float() for key in sorted(obs)], dim=1)
+        return join(obs, sorted(obs), lead=1)
 
     @property
     def state_space(self) -> spaces.Box:
         """The space of one world's :meth:`state`, ``(S,)``; a world with a state of its own has one of its own."""
-        parts = [self.observation_space[key] for key in sorted(self.observation_space.spaces)]
-        low, high = (
-            np.concatenate([np.tile(getattr(part, bound).ravel(), self.num_agents) for part in parts])
-            for bound in ("low", "high")
-        )
-        return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+        parts: dict[str, Any] = self.observation_space.spaces
+        return joined_space(parts[key] for key in sorted(parts) for _ in range(self.num_agents))
 
     def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
         """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..engine.state import TensorDict
+from ..mixing import weighted_sum
 
 SHARPEST = 16.0
 """Exponent on confidence at ``gate`` 1."""
@@ -189,10 +190,7 @@ def mixture(weights: Tensor, heard: Heard, by_row: Tensor | None = None) -> Tens
         ``[W, N, B, C]``; a row sums to min(1, Σ weights of those heard), or to 0 where nobody spoke of it.
     """
     weights = weights * heard.mask
-    if by_row is None:
-        mixed = torch.einsum("wns,wnsbc->wnbc", weights, heard.messages)
-    else:
-        mixed = torch.einsum("wnsb,wnsbc->wnbc", weights[..., None] * by_row, heard.messages)
+    mixed = weighted_sum(weights[..., None] * (1.0 if by_row is None else by_row), heard.messages)
     total = mixed.sum(-1, keepdim=True)
     weight = weights.sum(-1).clamp(max=1.0)[..., None, None]
     return torch.where(total > 1e-12, mixed / total.clamp_min(1e-12) * weight, 0.0)
