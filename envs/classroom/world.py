@@ -146,7 +146,7 @@ class Classroom(World):
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"
     forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
-    hosting_arguments = frozenset(field.name for field in dataclasses.fields(HostSettings))
+    hosting_arguments = frozenset({"learners", *(field.name for field in dataclasses.fields(HostSettings))})
 
     def __init__(
         self,
