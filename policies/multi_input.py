@@ -23,7 +23,7 @@ from ..envs.errors import ConfigError
 from ..envs.world import TensorDict, World
 from .files import damaged, read, save
 from .policy import Policy
-from .sb3 import described, env_of
+from .sb3_base import described, env_of
 
 FORMAT = "studyhall multi-input policy, 1"
 

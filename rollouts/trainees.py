@@ -22,16 +22,17 @@ from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
 from ..envs.hosted import HostedClassroom
 from ..envs.messages import MessageWorld
-from ..policies.bids.bidders import ScorerBids
-from ..policies.bids.sb3 import BidPolicy, save_bids
+from ..policies.collective.bids.bidders import ScorerBids
+from ..policies.collective.bids.sb3 import BidPolicy, save_bids
 from ..policies.files import save
-from ..policies.learned import ScorerPolicy
+from ..policies.listening.learned import ScorerPolicy
 from ..policies.messages.feedforward import FeedforwardPolicy
 from ..policies.messages.policy import FORMAT
 from ..policies.messages.sb3 import MessageSB3Policy
 from ..policies.multi_input import MultiInputPolicy, save_multi_input
 from ..policies.policy import Policy
-from ..policies.sb3 import SetPolicy, described, save_policy
+from ..policies.sb3 import SetPolicy, save_policy
+from ..policies.sb3_base import described
 from ..scenarios import Scenario
 from .algorithms import A2CSettings, PPOSettings, Settings
 

@@ -10,9 +10,9 @@ from studyhall import registry as world_registry
 from studyhall.envs import ConfigError
 from studyhall.envs.errors import StudyhallError
 from studyhall.policies import MadeInReset, Policy, Students, make_policy, registry
+from studyhall.policies.collective.specialists import Specialists
 from studyhall.policies.files import trained
-from studyhall.policies.learned import ScorerPolicy
-from studyhall.policies.panels.specialists import Specialists
+from studyhall.policies.listening.learned import ScorerPolicy
 from studyhall.testing.tools import leaves, same
 
 SMALL = {"slice_size": 4, "exam_size": 10, "horizon": 6}

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from studyhall import make_world
 from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError
-from studyhall.policies.rules import RULES
+from studyhall.policies.listening import RULES
 
 NAMES = [spec.name for spec in RULES]
 ENTRY = {spec.name: spec.entry_point for spec in RULES}

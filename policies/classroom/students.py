@@ -1,4 +1,4 @@
-"""Students: the bring-your-own-learner side of a classroom. Networks that learn, and a protocol."""
+"""Students: the bring-your-own-learner side of a classroom. Networks that learn, as a protocol says."""
 
 from __future__ import annotations
 
@@ -9,16 +9,72 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.errors import ConfigError, unknown_argument
-from ..envs.registration import arguments_of
-from ..envs.validation import rate, real, widths
-from ..envs.world import TensorDict, World
-from ..learners import MLP, Population, learner_keys, softmax, teach
-from ..learners.lesson import none
-from .policy import MadeInReset, Policy
-from .protocols import Protocol
+from ...envs.errors import ConfigError, unknown_argument
+from ...envs.registration import arguments_of
+from ...envs.validation import rate, real, widths
+from ...envs.world import TensorDict, World
+from ...learners import MLP, Average, Lesson, Population, learner_keys, softmax, teach
+from ...learners.lesson import none
+from ..policy import MadeInReset, Policy
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
+
+
+def labelled(obs: TensorDict) -> Tensor:
+    """Who was told labels, bool ``[W, N]``."""
+    return (obs["fb_labels"] >= 0).any(-1)
+
+
+class Protocol:
+    """The base, and the simplest: everyone asks, nobody publishes, students learn from labels alone."""
+
+    students: Students
+
+    def bind(self, students: Students) -> None:
+        """Get to know the students; called before the first reset."""
+        self.students = students
+
+    def begin(self) -> None:
+        """Make what it remembers, for fresh students in all worlds."""
+
+    def reset(self, mask: Tensor) -> None:
+        """Begin anew in the worlds of ``mask`` (bool ``[W]``); the students there are fresh already."""
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """What each student learns from the feedback in ``obs``."""
+        label = labelled(obs).float()
+        return Lesson(
+            label, label.new_zeros(obs["fb_targets"].shape[:2] + obs["fb_targets"].shape[3:4]), None
+        )
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """Hear how the lesson went: losses ``[W, N]`` of the students in ``active`` (bool ``[W, N]``)."""
+
+    def look(self, obs: TensorDict) -> None:
+        """Make up its mind from ``obs``, before it is asked who asks and who publishes."""
+
+    def ask(self, obs: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return torch.ones(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """Who publishes soft targets, bool ``[W, N]``."""
+        return torch.zeros(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publisher(self) -> Population | Average:
+        """Whose beliefs are published."""
+        return self.students.population
+
+    def title(self) -> Tensor | None:
+        """Who holds the title of the best, int64 ``[W]``, if the protocol awards one."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the protocol remembers."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over a :meth:`state_dict`."""
 
 
 class Students(Policy):

@@ -1,9 +1,9 @@
 """Collectives that act in ``collective-v0``: a panel of specialists answers, bids, and learns from its labels.
 
 One policy stands for all specialists of a world, as the documented systems do: they are trained as one network, each
-specialist by what reaches it (:mod:`~studyhall.policies.panels`). What they hear of each other they never use: channel
-modes change nothing of what they learn or answer, and are no controls here. What a collective is compared with is its
-own best member, and the same specialists under other weights.
+specialist by what reaches it (:mod:`~studyhall.policies.collective.panels`). What they hear of each other they never
+use: channel modes change nothing of what they learn or answer, and are no controls here. What a collective is compared
+with is its own best member, and the same specialists under other weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from ...envs.validation import whole, widths
 from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
-from ..collective import aggregation
 from ..copies import Copies
 from ..policy import MadeInReset, Policy
-from . import AS_PUBLISHED, PANELS
-from .layers import AnyPanel
+from . import aggregation
+from .panels import AS_PUBLISHED, PANELS, AnyPanel
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
@@ -36,12 +35,12 @@ class Specialists(Policy):
     """W panels in one tensor program.
 
     Args:
-        system: One of :data:`~studyhall.policies.panels.PANELS`.
+        system: One of :data:`~studyhall.policies.collective.panels.PANELS`.
         hidden: Widths of the specialists' hidden layers.
         optimiser: "adam" or "sgd".
         lr: Learning rate.
         preset: "as_published": what its document does, quirks and all, where a panel has
-            :data:`~studyhall.policies.panels.AS_PUBLISHED` options.
+            :data:`~studyhall.policies.collective.panels.AS_PUBLISHED` options.
         **options: Arguments of the panel; they win over the preset.
     """
 
