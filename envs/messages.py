@@ -244,7 +244,7 @@ class MessageWorld(World):
             **arrived,
             **{f"line/{key}": value for key, value in line.items()},
             "answer": answer.detach(),
-            "loss": loss.detach(),
+            "loss": loss.detach().clone(),  # what is handed out is the caller's
             "score": found,
             "bits": state["bits"] + sent_bits,
         }

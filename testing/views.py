@@ -88,10 +88,13 @@ def check_render(subject: Subject) -> None:
 
 
 def check_pettingzoo_dicts(subject: Subject) -> None:
-    """Every dict has the same agents until the end and none after it; infos hold Python scalars."""
+    """Every dict has the same agents until the end and none after it; infos hold Python scalars; spaces stay."""
     env = _parallel(subject)
     seen, _ = env.reset(seed=1)
     agents, told = set(env.possible_agents), None
+    for name in ("observation_space", "action_space"):
+        of = getattr(env, name)
+        subject.require(all(of(agent) is of(agent) for agent in agents), f"{name}() must be one object")
     for t in range(1, env.world.horizon + 1):
         seen, rewards, terminated, truncated, infos = env.step(_actions(env, seen))
         for what, keys in (
@@ -208,16 +211,19 @@ def check_gymnasium_vector(subject: Subject) -> None:
 
 def check_flat(subject: Subject) -> None:
     """Flat views hold what views by name do, in the order of names, and pass the same foreign tests."""
+
+    def flat_world() -> FlatWorld:
+        return FlatWorld(subject.world(validate=True))
+
     try:
-        world = FlatWorld(subject.world())
+        cycles = walk_length(flat_world())
     except ConfigError as error:
         mixed = _mixes_choices_and_numbers(subject.world().action_space)
         subject.require(mixed, "a flat view must take these actions", str(error))
         return
-    flat_world = lambda: FlatWorld(subject.world(validate=True))  # noqa: E731
     _check_env(subject, "Gymnasium's check_env of the flat view", flat_world, skip_render_check=True)
     with _foreign(subject, "PettingZoo's parallel_api_test of the flat view"):
-        parallel_api_test(_parallel(subject, flat=True), num_cycles=walk_length(world))
+        parallel_api_test(_parallel(subject, flat=True), num_cycles=cycles)
     flat, named = _parallel(subject, flat=True), _parallel(subject)
     seen, expected = flat.reset(seed=2)[0], named.reset(seed=2)[0]
     _require_flat(subject, seen, expected, 0)
@@ -324,17 +330,24 @@ CHECKS: list[Callable[[Subject], None]] = [
 # ---- helpers ----------------------------------------------------------------------------------------
 
 
-class _SilentAboutItsFirstStep(WorldEnv):
-    """A view whose episodes of one step seem to go on, as Gymnasium's ``check_env`` insists; others see that they end."""
+class _TwoInOne(WorldEnv):
+    """A view that shows two episodes of one step as one of two: Gymnasium's ``check_env`` insists on a second step."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        self._goes_on = True
+        return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, _, info = super().step(action)
-        return obs, reward, terminated, False, info
+        if not self._goes_on:
+            super().reset()
+        obs, reward, terminated, truncated, info = super().step(action)
+        truncated, self._goes_on = truncated and not self._goes_on, False
+        return obs, reward, terminated, truncated, info
 
 
 def _check_env(subject: Subject, what: str, world: Callable[[], World | FlatWorld], **options: bool) -> None:
     """Run Gymnasium's ``check_env`` on the view of such a world."""
-    view = WorldEnv if world().horizon > 1 else _SilentAboutItsFirstStep
+    view = WorldEnv if world().horizon > 1 else _TwoInOne
 
     def make(**kwargs: Any) -> WorldEnv:
         env = view(world(), **kwargs)
