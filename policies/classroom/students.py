@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...envs.errors import ConfigError, unknown_argument
 from ...envs.registration import arguments_of
-from ...envs.validation import rate, real, widths
+from ...envs.validation import flag, rate, real, widths
 from ...envs.world import TensorDict, World
 from ...learners import MLP, Average, Lesson, Population, learner_keys, softmax, teach
 from ...learners.lesson import none
@@ -119,7 +119,7 @@ class Students(Policy):
         self.dropout, self.lr = dropout, rate("lr", lr)
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
-        self.always_dropout = always_dropout
+        self.always_dropout = flag("always_dropout", always_dropout)
 
     def __repr__(self) -> str:
         """By whose rule they learn, and the world they are bound to."""
@@ -130,6 +130,11 @@ class Students(Policy):
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
         if not needed <= set(world.observation_space.spaces):
             raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
+        if more := sorted(world.action_space.spaces.keys() - {"soft_targets", "answers", "ask"}):
+            raise ConfigError(
+                f"students publish, answer and ask, {type(world).__name__} also wants {', '.join(more)}: use "
+                "classroom-v0 or society-v0"
+            )
         super().bind(world)
         shape = (world.observation_space["slice"].shape or ())[1:]
         self._exam_shape = world.action_space["answers"].shape or ()
