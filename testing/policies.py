@@ -86,10 +86,10 @@ class Life:
             self.subject.require(bool(legal.all()), f"choices must be of those that {MASK!r} leaves")
         return copied(actions)
 
-    def reset(self, mask: np.ndarray) -> None:
-        """Begin anew in the worlds of ``mask``, bool ``[W]``."""
+    def reset(self, mask: np.ndarray | None = None) -> None:
+        """Begin anew in the worlds of ``mask``, bool ``[W]``; None is all."""
         self.obs = self.world.reset(mask=mask)
-        self.policy.reset(torch.from_numpy(mask).to(self.world.device))
+        self.policy.reset(None if mask is None else torch.from_numpy(mask).to(self.world.device))
 
 
 def check_policy_seeds(subject: PolicySubject) -> None:
@@ -144,7 +144,7 @@ def check_policy_reset(subject: PolicySubject) -> None:
     worlds = len(SEEDS)
     before = [rows_of_world(masked.policy.state_dict(), w, worlds) for w in range(worlds)]
     masked.reset(np.array([False, True, False]))
-    whole.reset(np.ones(worlds, dtype=bool))
+    whole.reset()
     after = [rows_of_world(masked.policy.state_dict(), w, worlds) for w in range(worlds)]
     actions, ever, anew = (life.act() for life in lives)
     for w in (0, 2):
