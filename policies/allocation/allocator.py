@@ -18,10 +18,10 @@ class Allocator(Policy):
 
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces."""
+        super().bind(world)
         if "answers_relevance" not in world.action_space.spaces:
             raise ConfigError(f"this policy rates tokens: {type(world).__name__} has none, use allocation-v0")
         self.require(see=world.see, spending=world.spending)  # type: ignore[attr-defined]
-        super().bind(world)
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Rate the tokens of the slice, and of the exam where it is shown."""

@@ -127,6 +127,7 @@ class Students(Policy):
 
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
+        super().bind(world)
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
         if not needed <= set(world.observation_space.spaces):
             raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
@@ -135,7 +136,6 @@ class Students(Policy):
                 f"students publish, answer and ask, {type(world).__name__} also wants {', '.join(more)}: use "
                 "classroom-v0 or society-v0"
             )
-        super().bind(world)
         shape = (world.observation_space["slice"].shape or ())[1:]
         self._exam_shape = world.action_space["answers"].shape or ()
         self._private = "public" in world.observation_space.spaces

@@ -79,6 +79,7 @@ class Specialists(Policy):
         Raises:
             ConfigError: A world in which this collective cannot act, or would act otherwise than it says.
         """
+        super().bind(world)
         if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
             raise ConfigError(
                 f"policy {self.system} brings specialists that answer and bid: use it in collective-v0, without "
@@ -92,7 +93,6 @@ class Specialists(Policy):
                 f"policy {self.system} consults {consulted} specialists on a sample, of whom this world hears "
                 f"{mixing.k}: make the world with k={consulted}"
             )
-        super().bind(world)
         self._private = "public" in world.observation_space.spaces
         self._own_views: bool = world.own_views  # type: ignore[attr-defined]
         views = PANELS[self.system].views

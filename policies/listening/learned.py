@@ -11,7 +11,7 @@ from ...envs.bridges.flat import FlatActions
 from ...envs.errors import ConfigError
 from ...envs.world import TensorDict, World
 from ..files import damaged, read
-from ..policy import Policy
+from ..policy import Policy, require_engine
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
 FORMAT = "studyhall set scorer, 1"
@@ -104,6 +104,7 @@ class LearnedPolicy(ScorerPolicy):
         Raises:
             ConfigError: It does not; says what differs.
         """
+        require_engine(world)
         observed_sizes(world.observation_space.spaces, str(self))
         actions, learnt = sorted(world.action_space.spaces), self.about.get("actions")
         if actions != learnt:

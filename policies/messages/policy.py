@@ -110,12 +110,12 @@ class MessagePolicy(Policy):
         Raises:
             ConfigError: The world is none of messages, or not one that the loaded weights are for.
         """
+        super().bind(world)
         if not isinstance(world, MessageWorld):
             raise ConfigError(
                 f"{type(self).__name__} talks: give it a message world (halves-v0, consensus-v0, …)"
             )
         learnt = self.network.state_dict() if hasattr(self, "network") else self._weights
-        super().bind(world)
         self.speech = speech_of(world, **self.settings_of_speech)
         with torch.random.fork_rng(
             devices=[]

@@ -32,12 +32,12 @@ class BiddingPolicy(Policy):
         Raises:
             ConfigError: It hosts no specialists.
         """
+        super().bind(world)
         if not getattr(world, "sample_features", ()):
             raise ConfigError(
                 f"bidders need collective-v0 with learners, {type(world).__name__} hosts none that bid: make it with "
                 "learners='mlp'"
             )
-        super().bind(world)
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bid for the slice and for the exam."""
