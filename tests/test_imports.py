@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +32,20 @@ def test_no_two_files_need_each_other(room):
         for file in free:
             del needs[file]
     assert not needs, sorted(str(file.relative_to(ROOT)) for file in needs)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("studyhall.policies.protocols", "TwoPhase"),
+        ("studyhall.policies.protocols", "Protocol"),
+        ("studyhall.policies.rules", "Rule"),
+        ("studyhall.policies.sb3", "SetPolicy"),
+        ("studyhall.policies.swarm", "Swarm"),
+        ("studyhall.policies.classroom", "classroom"),
+        ("studyhall.policies.collective", "MoE"),
+    ],
+)
+def test_paths_that_documents_once_named_go_on_working(path, name):
+    found = getattr(importlib.import_module(path), name)
+    assert found.__module__.startswith("studyhall.policies.")
