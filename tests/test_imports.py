@@ -23,7 +23,7 @@ def imported(file: Path) -> Iterator[Path]:
                 yield next((place for place in places if place.is_file()), base / "__init__.py")
 
 
-@pytest.mark.parametrize("room", ["learners", "policies", "scenarios"])
+@pytest.mark.parametrize("room", ["learners", "policies", "scenarios", "testing"])
 def test_no_two_files_need_each_other(room):
     files = sorted((ROOT / room).rglob("*.py"))
     needs = {file: set(imported(file)) & set(files) - {file} for file in files}
