@@ -143,7 +143,7 @@ def embedded(scenario) -> bool:
 
 
 def small(scenario):
-    """The same for one seed, with few samples of data that are at hand, and three steps long where steps are its length."""
+    """The same for one seed: few samples of data that are at hand, and three steps where steps are its length."""
     env = dict(scenario.env_kwargs)
     known = spec(scenario.env).arguments(hosted=env.get("learners") is not None)
     env |= {} if embedded(scenario) else {"data": "digits"}
