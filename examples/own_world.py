@@ -8,9 +8,9 @@ from gymnasium import spaces
 
 from studyhall import EnvSpec, register
 from studyhall.envs import Outcome, World
+from studyhall.envs.channel.ledger import messages
+from studyhall.envs.engine.rng import Draws, normal, uniform
 from studyhall.envs.errors import one_of
-from studyhall.envs.ledger import messages
-from studyhall.envs.rng import Draws, normal, uniform
 from studyhall.policies import Policy, PolicySpec, register_policy
 from studyhall.rollouts import interval, rollout, spread
 from studyhall.scenarios import Scenario

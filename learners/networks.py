@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..envs import rng
+from ..envs.engine import rng
 
 _LANES = 4  # 16-bit dropout decisions in a 64-bit draw
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation

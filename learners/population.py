@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..envs import rng
-from ..envs.saving import check_saved
+from ..envs.engine import rng
+from ..envs.engine.saving import check_saved
 from ..envs.validation import afford
 from .networks import Block, Network
 from .optimisers import make_optimiser

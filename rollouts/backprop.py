@@ -23,21 +23,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..envs.saving import Misfit, check_fits
+from ..envs.engine.saving import Misfit, check_fits
 from ..policies.registration import is_own
 from .backprop_config import OF_RESUME, BackpropConfig, BackpropSettings, configure, resumed
 from .backprop_training import Training
 from .checkpoints import CHECKPOINT, Checkpoints, check_evaluations, say_no_checkpoint
 from .figures import figure
 from .interrupts import stop_requests
-from .trained import (
-    Trained,
-    TrainingProgress,
-    checkpoints_of,
-    describe,
-    training_folder,
-    world_settings,
-)
+from .trained import Trained, TrainingProgress, checkpoints_of, describe, training_folder, world_settings
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from ..envs import make_world
+from ..envs.engine.saving import check_fits
 from ..envs.errors import ConfigError
-from ..envs.messages import MessageWorld
-from ..envs.saving import check_fits
+from ..envs.messages.world import MessageWorld
 from ..policies import make_policy
 from ..policies.files import is_path, save, trained
 from ..policies.messages.policy import FORMAT, MessagePolicy

@@ -167,14 +167,7 @@ def _config(
     """What the options of ``run`` say."""
     from ..scenarios import get_scenario
     from .run_folder import RunConfig
-    from .settings import (
-        check_policy_fits,
-        customise,
-        left_behind,
-        parse_controls,
-        parse_device,
-        parse_seeds,
-    )
+    from .settings import check_policy_fits, customise, left_behind, parse_controls, parse_device, parse_seeds
 
     if scenario is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs import rng
-from ..envs.referential import Referential
-from ..envs.wire import Symbols
-from ..envs.world import TensorDict, World
+from ..envs.channel.wire import Symbols
+from ..envs.engine import rng
+from ..envs.engine.world import TensorDict, World
+from ..envs.messages.referential import Referential
 from ..policies import Policy
 from .language import bosdis, message_entropy, posdis, topographic_similarity
 from .names import COSTS, EXAM

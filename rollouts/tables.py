@@ -15,16 +15,7 @@ from rich.text import Text
 from .cells import TRANSDUCTIVE, marked, measured, note, style
 from .comparisons import COMPARED, claim_cells, claims, comparison, comparison_rows
 from .figures import as_interval, spread
-from .names import (
-    CLASS_ACCURACIES,
-    COSTS,
-    COSTS_ELSEWHERE,
-    EXAM,
-    OF_THE_HONEST,
-    TESTED,
-    human,
-    is_fraction,
-)
+from .names import CLASS_ACCURACIES, COSTS, COSTS_ELSEWHERE, EXAM, OF_THE_HONEST, TESTED, human, is_fraction
 from .stats import interval
 from .verdicts import divergences, gaps, worth
 

@@ -34,9 +34,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
 from ..envs import make_sb3
+from ..envs.engine.saving import Misfit, check_fits
 from ..envs.errors import ConfigError, StudyhallError, unknown
 from ..envs.files import unwritable
-from ..envs.saving import Misfit, check_fits
 from ..envs.validation import whole
 from ..scenarios import Scenario
 from .algorithms import ALGORITHMS, PPOSettings, Settings

@@ -18,10 +18,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
 from ..envs.collective_hosted import HostedCollective
-from ..envs.consensus import Consensus
 from ..envs.errors import ConfigError
 from ..envs.hosted import HostedClassroom
-from ..envs.messages import MessageWorld
+from ..envs.messages.consensus import Consensus
+from ..envs.messages.world import MessageWorld
 from ..policies.collective.bids.bidders import ScorerBids
 from ..policies.collective.bids.sb3 import BidPolicy, save_bids
 from ..policies.files import save

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..envs import spec
 from ..envs.errors import ConfigError
-from ..envs.messages import MessageWorld
+from ..envs.messages.world import MessageWorld
 from ..scenarios import Scenario
 from . import backprop
 from .folders import read_config

@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..envs.engine.world import World
 from ..envs.errors import ConfigError, short
 from ..envs.make import make_world
 from ..envs.registration import spec
-from ..envs.world import World
 from ..policies.policy import Policy
 from ..policies.registration import make_policy
 from . import names, policies, steps, twins, views

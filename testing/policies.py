@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..envs.engine.world import TensorDict
 from ..envs.errors import ActionError
 from ..envs.validation import check_actions, check_values
-from ..envs.world import TensorDict
 from ..policies.policy import Policy
 from .tools import MASK, Subject, copied, global_generators_untouched, of_world, rows_of_world
 from .twins import DRIFT, ROUNDING

@@ -11,19 +11,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..envs.bridges.arrays import shown
+from ..envs.channel.ledger import CHARGED
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ActionError, EpisodeEnded
-from ..envs.ledger import CHARGED
-from ..envs.world import TensorDict, World
-from .tools import (
-    MASK,
-    Subject,
-    copied,
-    leaves,
-    same,
-    sample_actions,
-    seeded,
-    walk_length,
-)
+from .tools import MASK, Subject, copied, leaves, same, sample_actions, seeded, walk_length
 
 
 def check_spaces(subject: Subject) -> None:

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from studyhall import make_sb3
 from studyhall.envs import rng
-from studyhall.envs.allocation import Allocation
+from studyhall.envs.allocation.tokens import Tokens, spend
+from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.errors import ConfigError, UnknownName
-from studyhall.envs.tokens import Tokens, spend
 from studyhall.learners import make_optimiser
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocation import Allocator, Glimpsers, Router, Saliency, SwarmAllocation

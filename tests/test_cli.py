@@ -167,7 +167,7 @@ def test_doctor(call, monkeypatch):
 
 def test_the_doctor_tries_every_world(call, monkeypatch):
     from studyhall.envs import registry
-    from studyhall.envs.halves import Halves
+    from studyhall.envs.messages.halves import Halves
 
     def worlds():
         code, out, _ = call("doctor", "--json")

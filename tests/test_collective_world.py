@@ -7,7 +7,7 @@ import torch
 from stable_baselines3 import PPO
 
 from studyhall import make_sb3
-from studyhall.envs.collective import Collective
+from studyhall.envs.collective.world import Collective
 from studyhall.envs.collective_hosted import HostedCollective
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing, disagreement, entropy

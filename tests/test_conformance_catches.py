@@ -12,10 +12,10 @@ from gymnasium import spaces
 from studyhall.envs.bridges.flat import FlatWorld
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
+from studyhall.envs.channel.ledger import soft_targets
+from studyhall.envs.engine.rng import Draws, uniform
+from studyhall.envs.engine.world import Outcome, World
 from studyhall.envs.errors import ConfigError, EpisodeEnded
-from studyhall.envs.ledger import soft_targets
-from studyhall.envs.rng import Draws, uniform
-from studyhall.envs.world import Outcome, World
 from studyhall.testing import CHECKS, check_world, names, steps, twins, views
 from studyhall.testing.tools import Subject, sample_actions
 

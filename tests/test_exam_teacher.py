@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studyhall.envs import rng
+from studyhall.envs.classroom.teacher import Teacher
 from studyhall.envs.errors import ConfigError
 from studyhall.envs.exam import Exam, distributions, progress_reward
 from studyhall.envs.streams import Split
-from studyhall.envs.teacher import Teacher
 
 
 def make_split(counts) -> Split:

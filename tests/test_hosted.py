@@ -5,8 +5,8 @@ import torch
 
 from studyhall import make_env, make_world
 from studyhall.envs import ActionError, ConfigError, EpisodeEnded, UnknownName
-from studyhall.envs.listening import FORMS, Heard
-from studyhall.envs.sources import FEATURES, OBSERVED
+from studyhall.envs.hosted.listening import FORMS, Heard
+from studyhall.envs.hosted.sources import FEATURES, OBSERVED
 from studyhall.policies import make_policy
 from studyhall.testing import check_world
 

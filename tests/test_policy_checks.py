@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
+from studyhall.envs.engine.rng import bits, fold, uniform
 from studyhall.envs.errors import ConfigError
-from studyhall.envs.rng import bits, fold, uniform
 from studyhall.policies import MadeInReset, Policy
 from studyhall.testing import check_policy, policies
 

@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 from studyhall import make_world
 from studyhall.envs import rng
+from studyhall.envs.engine.world import World
 from studyhall.envs.errors import ConfigError
-from studyhall.envs.world import World
 from studyhall.policies.listening import RULES
 
 NAMES = [spec.name for spec in RULES]

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from studyhall import make_world
-from studyhall.envs.allocation import Allocation
+from studyhall.envs.allocation.reader import SetReader
+from studyhall.envs.allocation.tokens import Tokens
+from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.errors import ConfigError, DataError
-from studyhall.envs.reader import SetReader
 from studyhall.envs.streams import TextDataset, load_dataset
 from studyhall.envs.streams.text import hash_words, words_of
-from studyhall.envs.tokens import Tokens
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocation import Router, Saliency
 from studyhall.rollouts import rollout

@@ -7,8 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError
-from ...envs.world import TensorDict, World
 from ...learners.lesson import none
 from ..policy import Policy
 

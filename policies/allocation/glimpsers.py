@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ...envs import rng
+from ...envs.engine import rng
 from ..collective import Experts, RelevanceRouter
 from ..collective.dispatch import grouped
 from ..collective.routing import dense_weights

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real, whole
-from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
 from ..collective import allocate

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict
 from ...envs.errors import ConfigError
 from ...envs.validation import afford, real, whole
-from ...envs.world import TensorDict
 from ...learners import Average, Lesson
 from .students import Protocol, labelled
 

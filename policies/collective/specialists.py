@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError, one_of, unknown_argument
 from ...envs.mixing import Mixing
 from ...envs.validation import whole, widths
-from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
 from ..copies import Copies

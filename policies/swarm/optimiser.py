@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ...envs import rng
+from ...envs.engine import rng
 from ...envs.errors import ConfigError
-from ...envs.particles import GRADIENT_COST, descend, fly, pick, pull_draws, pulls, put
+from ...envs.swarm.particles import GRADIENT_COST, descend, fly, pick, pull_draws, pulls, put
 from ...envs.validation import LAST_SEED, afford, real, whole
 
 INERTIA, COGNITIVE, SOCIAL = 0.7, 1.5, 1.5

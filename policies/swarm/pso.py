@@ -6,10 +6,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError
-from ...envs.particles import fly, pull_draws, pulls
-from ...envs.world import TensorDict, World
+from ...envs.swarm.particles import fly, pull_draws, pulls
 from ..policy import Policy
 from .optimiser import COGNITIVE, INERTIA, SOCIAL, coefficients
 

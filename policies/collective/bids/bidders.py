@@ -8,9 +8,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from ....envs.engine.world import TensorDict, World
 from ....envs.errors import ConfigError, one_of
 from ....envs.validation import real
-from ....envs.world import TensorDict, World
 from ...files import damaged, read
 from ...listening.set_scorer import OWN
 from ...policy import Policy
