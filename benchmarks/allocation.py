@@ -30,7 +30,7 @@ from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.streams import Dataset, load_dataset
 from studyhall.envs.streams.text import words_of
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Router, Saliency, SwarmAllocation
+from studyhall.policies.allocation import Router, Saliency, SwarmAllocation
 from studyhall.policies.policy import Policy
 from studyhall.rollouts import interval, spread
 from studyhall.rollouts.settings import parse_seeds

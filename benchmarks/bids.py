@@ -33,10 +33,10 @@ from torch.nn import functional as F
 from trainings import compared
 
 from studyhall import make_sb3, make_world
-from studyhall.envs.collective.specialists import NAMES as SAMPLE_FEATURES
-from studyhall.policies.bids.sb3 import BidPolicy
-from studyhall.policies.bids.scorer import BidScorer
-from studyhall.policies.set_scorer import OWN
+from studyhall.envs.collective_hosted import SAMPLE_FEATURES
+from studyhall.policies.collective.bids.sb3 import BidPolicy
+from studyhall.policies.collective.bids.scorer import BidScorer
+from studyhall.policies.listening.set_scorer import OWN
 from studyhall.scenarios import get_scenario
 
 SCENARIO = get_scenario("collective-digits-bids").env_kwargs

@@ -18,7 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from studyhall.policies import PolicySpec, register_policy
-from studyhall.policies.rules.weights import BestCard, Nobody
+from studyhall.policies.listening.weights import BestCard, Nobody
 from studyhall.rollouts import interval, rollout
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario

@@ -21,8 +21,15 @@ from torch.nn import functional as F
 
 from studyhall import make_world
 from studyhall.policies import Policy, make_policy
-from studyhall.policies.protocols import Lesson, Mutual, SnapshotEnsemble, TwoPhase, budget_left, labelled
-from studyhall.policies.students import Students
+from studyhall.policies.classroom.protocols import (
+    Lesson,
+    Mutual,
+    SnapshotEnsemble,
+    TwoPhase,
+    budget_left,
+    labelled,
+)
+from studyhall.policies.classroom.students import Students
 from studyhall.rollouts import interval, spread
 from studyhall.rollouts.settings import parse_seeds
 

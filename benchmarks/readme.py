@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import bids, classroom, collectives, messages, speed, swarms
+from pages import allocation, classroom, collective, messages, society, speed, swarm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -62,10 +62,10 @@ SECTIONS = {
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
     "peer_rules": benchmark("peer_rules", classroom.peer_rules, "--steps 3000"),
-    "society": benchmark("society", classroom.society),
-    "transfer": benchmark("society", classroom.transfer),
+    "society": benchmark("society", society.society),
+    "transfer": benchmark("society", society.transfer),
     "ablation": benchmark(
-        "society_ablation", classroom.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
+        "society_ablation", society.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
     ),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
@@ -73,21 +73,21 @@ SECTIONS = {
     "consensus": benchmark("consensus", messages.consensus, plot="docs/consensus.png"),
     "messages_rl": benchmark("messages_rl", messages.messages_rl),
     "referential": benchmark("referential", messages.referential),
-    "bids": benchmark("bids", bids.bids),
-    "allocation": benchmark("allocation", collectives.allocation),
+    "bids": benchmark("bids", collective.bids),
+    "allocation": benchmark("allocation", allocation.allocation),
     "collective": Section(
         "docs/results/collective.json",
         classroom.reproduction,
         "studyhall reproduce collective",
     ),
-    "collective_mnist": benchmark("collective_mnist", collectives.collective_mnist),
-    "moe": benchmark("moe", collectives.moe, "--only accuracy", part="accuracy"),
-    "moe_time": benchmark("moe", collectives.moe_time, "--only time --rounds 9", part="time"),
-    "swarm_yardsticks": benchmark("swarm", swarms.yardsticks, "--parts yardsticks", part="yardsticks"),
-    "swarm_speed": benchmark("swarm", swarms.speed, "--parts speed", part="speed"),
-    "swarm_hybrid": benchmark("swarm", swarms.hybrid, "--parts hybrid", part="hybrid"),
-    "swarm_network": benchmark("swarm", swarms.network, "--parts network", part="network"),
-    "swarm_learned": benchmark("swarm", swarms.learned, "--parts learned", part="learned"),
+    "collective_mnist": benchmark("collective_mnist", collective.collective_mnist),
+    "moe": benchmark("moe", collective.moe, "--only accuracy", part="accuracy"),
+    "moe_time": benchmark("moe", collective.moe_time, "--only time --rounds 9", part="time"),
+    "swarm_yardsticks": benchmark("swarm", swarm.yardsticks, "--parts yardsticks", part="yardsticks"),
+    "swarm_speed": benchmark("swarm", swarm.speed, "--parts speed", part="speed"),
+    "swarm_hybrid": benchmark("swarm", swarm.hybrid, "--parts hybrid", part="hybrid"),
+    "swarm_network": benchmark("swarm", swarm.network, "--parts network", part="network"),
+    "swarm_learned": benchmark("swarm", swarm.learned, "--parts learned", part="learned"),
     "hosted": Section("benchmarks/results/hosted.json", speed.hosted, "python benchmarks/hosted.py"),
     "population": Section(
         "benchmarks/results/population.json", speed.population, "python benchmarks/population.py"

@@ -22,7 +22,7 @@ from rich.table import Table
 from studyhall import make_world
 from studyhall.envs.society.world import KINDS
 from studyhall.policies import Policy, make_policy
-from studyhall.policies.rules import RULES
+from studyhall.policies.listening import RULES
 from studyhall.rollouts import interval
 from studyhall.rollouts.measure import measure
 from studyhall.rollouts.settings import parse_seeds

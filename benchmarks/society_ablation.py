@@ -21,7 +21,7 @@ from society import KINDS, honest_accuracy, summarise
 from studyhall import make_world
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.hosted.sources import FEATURES, OBSERVED, OWN_FEATURES
-from studyhall.policies.learned import ScorerPolicy
+from studyhall.policies.listening.learned import ScorerPolicy
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import get_scenario

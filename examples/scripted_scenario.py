@@ -6,8 +6,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from studyhall.policies import PolicySpec, register_policy
-from studyhall.policies.rules import Rule, Talk
+from studyhall.policies import PolicySpec, Rule, Talk, register_policy
 from studyhall.rollouts import interval, rollout, spread
 from studyhall.scenarios import Scenario, get_scenario
 

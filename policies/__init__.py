@@ -1,11 +1,10 @@
 """Policies: who acts in a world, on any device."""
 
 from ..learners import MLP, Lesson, Population
+from .classroom import Protocol, Students
+from .listening import RULES, Rule, Talk
 from .policy import MadeInReset, Policy, RandomPolicy
-from .protocols import Protocol
 from .registration import PolicySpec, make_policy, register_policy, registry
-from .rules import RULES, Rule, Talk
-from .students import Students
 
 for _spec in (
     PolicySpec("random", "studyhall.policies.policy:RandomPolicy", "random distributions and coins"),
@@ -15,29 +14,33 @@ for _spec in (
         "the documented classroom: a teacher's budget, then the best student teaches",
     ),
     PolicySpec(
-        "two_phase", "studyhall.policies.protocols:TwoPhase", "first the teacher, then the best student"
+        "two_phase",
+        "studyhall.policies.classroom.protocols:TwoPhase",
+        "first the teacher, then the best student",
     ),
-    PolicySpec("mutual", "studyhall.policies.protocols:Mutual", "everyone learns from everyone"),
+    PolicySpec("mutual", "studyhall.policies.classroom.protocols:Mutual", "everyone learns from everyone"),
     PolicySpec(
         "mean_teacher",
-        "studyhall.policies.protocols:MeanTeacher",
+        "studyhall.policies.classroom.protocols:MeanTeacher",
         "everyone learns from everyone's moving average",
     ),
-    PolicySpec("gossip", "studyhall.policies.protocols:Gossip", "everyone learns from one random peer"),
+    PolicySpec(
+        "gossip", "studyhall.policies.classroom.protocols:Gossip", "everyone learns from one random peer"
+    ),
     PolicySpec(
         "snapshot_ensemble",
-        "studyhall.policies.protocols:SnapshotEnsemble",
+        "studyhall.policies.classroom.protocols:SnapshotEnsemble",
         "labels first; then everyone imitates the class as it was when they ran out",
         {"temperature": 0.5},
     ),
     PolicySpec(
         "isolated",
-        "studyhall.policies.protocols:LabelsOnly",
+        "studyhall.policies.classroom.protocols:LabelsOnly",
         "nobody listens to anybody; in a world of mode 'isolated' each asks from its own purse",
     ),
     PolicySpec(
         "stop_at_budget",
-        "studyhall.policies.protocols:LabelsOnly",
+        "studyhall.policies.classroom.protocols:LabelsOnly",
         "the same students in an open world: learn from labels, then stop; the control of every peer phase",
     ),
     PolicySpec(
@@ -61,7 +64,7 @@ for _spec in (
         "states that exchange messages until they know what all have seen; to be trained",
     ),
     *(
-        PolicySpec(name, "studyhall.policies.panels.specialists:Specialists", summary, {"system": name})
+        PolicySpec(name, "studyhall.policies.collective.specialists:Specialists", summary, {"system": name})
         for name, summary in (
             ("ensemble", "specialists learn alone and answer together"),
             ("weighted_ensemble", "the same under learnt weights"),
@@ -74,21 +77,21 @@ for _spec in (
     ),
     PolicySpec(
         "confident_bids",
-        "studyhall.policies.bids:Bidders",
+        "studyhall.policies.collective.bids:Bidders",
         "bid what one's own network is sure of (hosted collectives)",
     ),
     PolicySpec(
         "relevance_router",
-        "studyhall.policies.allocators:Router",
+        "studyhall.policies.allocation:Router",
         "learnt scorers behind a router decide what is read",
     ),
     PolicySpec(
         "swarm_allocation",
-        "studyhall.policies.allocators:SwarmAllocation",
+        "studyhall.policies.allocation:SwarmAllocation",
         "the budget drifts to what scorers find relevant, tokens are drawn",
     ),
     PolicySpec(
-        "ink", "studyhall.policies.allocators:Saliency", "read where the ink is: the baseline of allocation"
+        "ink", "studyhall.policies.allocation:Saliency", "read where the ink is: the baseline of allocation"
     ),
     PolicySpec("pso", "studyhall.policies.swarm:PSO", "the classic particle swarm: w .7, c1 = c2 = 1.5"),
     PolicySpec(

@@ -22,8 +22,8 @@ from ..envs.bridges.flat import Flat, trainable_space
 from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
 from .files import damaged, read, save
-from .policy import Policy
-from .sb3 import described, env_of
+from .policy import Policy, require_engine
+from .sb3_base import described, env_of
 
 FORMAT = "studyhall multi-input policy, 1"
 
@@ -91,6 +91,7 @@ class LearnedMultiInput(MultiInputPolicy):
         Raises:
             ConfigError: The world shows or asks for something else than it was trained for; says what differs.
         """
+        require_engine(world)
         for what, now in _forms(world).items():
             then = self._forms[what]
             if list(now.items()) != list(then.items()):

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 from ..envs.errors import ConfigError
+from .classroom.students import Protocol
 from .policy import Policy
-from .protocols import Protocol
 
 
 def own_class(name: str) -> type[Policy] | type[Protocol]:

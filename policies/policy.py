@@ -63,6 +63,19 @@ class MadeInReset(Generic[_T]):
         vars(policy)[self._name] = (policy.world, made)
 
 
+def require_engine(world: World) -> None:
+    """Refuse to bind to what is no engine.
+
+    Raises:
+        ConfigError: It is a view of a world, or something else.
+    """
+    if not isinstance(world, World):
+        raise ConfigError(
+            f"a policy acts in the engine, got a {type(world).__name__}: bind make_world(...), or view.world of a "
+            "view that make_env, make_vec or make_sb3 made"
+        )
+
+
 class Policy(ABC):
     """Acts for all agents of all worlds of a batch.
 
@@ -97,7 +110,12 @@ class Policy(ABC):
         return f"<{type(self).__name__}{bound}>"
 
     def bind(self, world: World) -> None:
-        """Get to know the world this policy will act in."""
+        """Get to know the world this policy will act in; a subclass calls this one first, then looks at the world.
+
+        Raises:
+            ConfigError: It is no engine, but a view of one for example.
+        """
+        require_engine(world)
         self._world = world
 
     def require(self, **made: Any) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 
 from ..envs.errors import ConfigError, UnknownName, text, unknown, unknown_argument
 from ..envs.registration import arguments_of, enter
+from .classroom.students import Protocol, Students, students
 from .files import is_path, trained
 from .own_modules import own_class
 from .policy import Policy
-from .protocols import Protocol
-from .students import Students, students
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class PolicySpec:
     Args:
         name: E.g. ``"mutual"``.
         entry_point: ``"module:callable"`` that returns a :class:`Policy`, or ``"module:Class"`` of a
-            :class:`~studyhall.policies.protocols.Protocol`, which students then follow.
+            :class:`~studyhall.policies.Protocol`, which students then follow.
         summary: One line.
         kwargs: Arguments that differ from the callable's defaults.
     """

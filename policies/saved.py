@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..envs.errors import ConfigError, UnknownName
-from . import learned, multi_input
-from .bids import bidders
+from . import multi_input
+from .collective.bids import bidders
 from .files import damaged, read
+from .listening import learned
 from .messages.policy import FORMAT as MESSAGES
 from .messages.policy import MessagePolicy
+from .registration import make_policy, policy_factory, registry
 
 
 def saved_policy(
@@ -31,8 +33,6 @@ def saved_policy(
         return bidders.LearnedBids(source)
     if about["format"] == multi_input.FORMAT:
         return multi_input.LearnedMultiInput(source)
-    from .registration import make_policy, policy_factory, registry
-
     name, kwargs = about.get("policy"), about.get("policy_kwargs")
     if not isinstance(name, str) or not isinstance(kwargs, dict):
         raise damaged(source)

@@ -17,21 +17,22 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from ..envs import spec
 from ..envs.bridges.sb3 import WorldVecEnv
-from ..envs.classroom.world import Classroom
-from ..envs.collective.world import Collective
+from ..envs.classroom import Classroom
+from ..envs.collective import Collective
 from ..envs.errors import ConfigError
 from ..envs.messages.consensus import Consensus
 from ..envs.messages.world import MessageWorld
-from ..policies.bids.bidders import ScorerBids
-from ..policies.bids.sb3 import BidPolicy, save_bids
+from ..policies.collective.bids.bidders import ScorerBids
+from ..policies.collective.bids.sb3 import BidPolicy, save_bids
 from ..policies.files import save
-from ..policies.learned import ScorerPolicy
+from ..policies.listening.learned import ScorerPolicy
 from ..policies.messages.feedforward import FeedforwardPolicy
 from ..policies.messages.policy import FORMAT
 from ..policies.messages.sb3 import MessageSB3Policy
 from ..policies.multi_input import MultiInputPolicy, save_multi_input
 from ..policies.policy import Policy
-from ..policies.sb3 import SetPolicy, described, save_policy
+from ..policies.sb3 import SetPolicy, save_policy
+from ..policies.sb3_base import described
 from ..scenarios import Scenario
 from .algorithms import A2CSettings, PPOSettings, Settings
 

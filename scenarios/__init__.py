@@ -1,10 +1,15 @@
-"""Scenarios: a world, a policy, a horizon and what was claimed for it."""
+"""Scenarios: a world, a policy, a horizon and what was claimed for it.
 
-from . import classroom as _classroom  # noqa: F401  # registers its scenarios
-from . import collective as _collective  # noqa: F401
-from . import hosted as _hosted  # noqa: F401
-from . import messages as _messages  # noqa: F401
-from . import swarm as _swarm  # noqa: F401
+Every module of this folder is imported here, in alphabetical order, and registers its own.
+"""
+
+import importlib
+import pkgutil
+
 from .scenario import Claim, Scenario, get_scenario, register_scenario, registry
+
+for _module in pkgutil.iter_modules(__path__):
+    if _module.name.isidentifier():  # an editor's "copy of classroom.py" is none of ours
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["Claim", "Scenario", "get_scenario", "register_scenario", "registry"]

@@ -1,4 +1,4 @@
-"""The documented classroom on digits and on MNIST.
+"""The documented classroom on digits and on MNIST, and one whose learners the world hosts, with little to ask.
 
 MNIST figures are from the published README of the original and from re-runs of its code (dropout is never
 switched off there, so a single student is understated and the vote hides it).
@@ -15,6 +15,7 @@ _MNIST = {"data": "mnist", "agents": 8, "slice_size": 64, "horizon": 5000, "orde
 # The original chooses its title holder every 200 steps by 500 fixed validation images.
 _VALIDATION = {"exam_size": 500, "exam_every": 200, "card_every": 200}
 _BUDGET = {"teacher_budget": 1000}
+_HOSTED = {"learners": "mlp", "hidden": (64, 64), "dropout": 0.0, "lr": 3e-3, "temperature": 1.0}
 
 register_scenario(
     Scenario(
@@ -120,5 +121,17 @@ register_scenario(
         # How that pass was sliced is not documented, so it is shown beside ours and not expected to hold.
         claims=(Claim("soft_vote", 0.968, "documented: one pass over 60,000"),),
         system="classroom",
+    )
+)
+register_scenario(
+    Scenario(
+        "classroom-budget-digits",
+        "eight students, 20 calls to the teacher in 200 steps: when to ask, and whom to imitate (embedded data)",
+        env="classroom-v0",
+        policy="listen_two_phase",
+        env_kwargs=_HOSTED
+        | {"data": "digits", "agents": 8, "slice_size": 16, "teacher_budget": 20, "horizon": 200},
+        seeds=tuple(range(20)),
+        controls=("mute",),
     )
 )

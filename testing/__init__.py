@@ -1,16 +1,18 @@
-"""The conformance suite: does a world keep the contract, and is a policy blind to its exam?
+"""The conformance suite: does a world keep the contract, does a policy, and is it blind to its exam?
 
 ::
 
-    from studyhall.testing import check_exam_blind, check_world
+    from studyhall.testing import check_exam_blind, check_policy, check_world
 
     check_world("classroom-v0", agents=3, drop=0.2)  # a registered world
     check_world(MyWorld, topics=4)  # any callable that makes one
+    check_policy("mutual", "classroom-v0", agents=3)  # a policy by name, or any callable that makes one
     check_exam_blind(MyPolicy, "classroom-v0", agents=3)
 
-The checks are small functions: of steps in ``steps.py``, of runs against their twins in
+The checks are small functions. Of worlds: of steps in ``steps.py``, of runs against their twins in
 ``twins.py``, of the PettingZoo and Gymnasium views in ``views.py``, of what things are called in
-``names.py``. Each raises an AssertionError of one line that names the world, the property, the key and the step.
+``names.py``. Of policies: in ``policies.py``. Each raises an AssertionError of one line that names what is tested, the
+property, the key and the step.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ import torch
 from torch import Tensor
 
 from ..envs.engine.world import World
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, short
 from ..envs.make import make_world
 from ..envs.registration import spec
-from . import names, steps, twins, views
+from ..policies.policy import Policy
+from ..policies.registration import make_policy
+from . import names, policies, steps, twins, views
+from .policies import PolicySubject
 from .tools import Subject, leaves, same, seeded
 
 SHORT = {"horizon": 6, "rounds": 3}
@@ -55,16 +60,38 @@ def check_world(id_or_factory: str | Callable[..., World], **kwargs: Any) -> Non
 
     Raises:
         AssertionError: The first check that failed, in one line.
-        ConfigError: The episodes are too short to be checked.
     """
     subject = _subject(id_or_factory, kwargs)
-    horizon = subject.world().horizon
-    if horizon < 3:
-        raise ConfigError(
-            f"checks need episodes of at least 3 steps: make {subject.name} with a longer horizon"
-        )
     for check in CHECKS:
         check(subject)
+
+
+def check_policy(
+    name_or_factory: str | Callable[[], Policy],
+    id_or_factory: str | Callable[..., World] = "classroom-v0",
+    **kwargs: Any,
+) -> None:
+    """Check everything that is promised of a policy, in worlds of one kind that it fits.
+
+    Args:
+        name_or_factory: A name that ``make_policy`` takes, or a callable that makes a
+            :class:`~studyhall.policies.Policy`, each time alike (a class does).
+        id_or_factory: The world, as in :func:`check_world`; it gets the policy's ``world_kwargs``.
+        **kwargs: The world's own arguments; they win over the policy's.
+
+    Raises:
+        AssertionError: The first check that failed, in one line.
+        ConfigError: The policy does not fit the world, or is none.
+    """
+    make = partial(make_policy, name_or_factory) if isinstance(name_or_factory, str) else name_or_factory
+    policy = make() if callable(make) else make
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"give a name or a callable that makes a Policy, got {short(name_or_factory)}")
+    subject = _subject(id_or_factory, {**policy.world_kwargs, **kwargs})
+    name = name_or_factory if isinstance(name_or_factory, str) else type(policy).__name__
+    played = PolicySubject(f"{name} in {subject.name}", subject.factory, make)
+    for check in policies.CHECKS:
+        check(played)
 
 
 def check_exam_blind(

@@ -143,11 +143,15 @@ def of_world(tree: Any, world: int) -> dict[str, Tensor]:
 
 
 def saved_of_world(saved: Mapping[str, Any], world: int) -> dict[str, Tensor]:
-    """Copies of what a ``state_dict()`` holds of one world, by path.
+    """Copies of what a world's ``state_dict()`` holds of one of its worlds, by path."""
+    return rows_of_world(saved, world, len(saved["clock"]))
+
+
+def rows_of_world(saved: Mapping[str, Any], world: int, worlds: int) -> dict[str, Tensor]:
+    """Copies of what is saved of one world, by path.
 
     Tensors are ``[W, …]``, or ``[W·N, …]`` with a world's learners side by side; any other is of every world.
     """
-    worlds = len(saved["clock"])
     found = {}
     for key, value in leaves(saved):
         if isinstance(value, Tensor):

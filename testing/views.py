@@ -25,6 +25,7 @@ from ..envs.bridges.arrays import by_key, to_arrays, to_tensors
 from ..envs.bridges.flat import FlatWorld
 from ..envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from ..envs.bridges.pettingzoo import WorldParallelEnv
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
 from .tools import MASK, Subject, global_generators_untouched, leaves, same, walk_length
 from .twins import DRIFT, ROUNDING
@@ -87,10 +88,13 @@ def check_render(subject: Subject) -> None:
 
 
 def check_pettingzoo_dicts(subject: Subject) -> None:
-    """Every dict has the same agents until the end and none after it; infos hold Python scalars."""
+    """Every dict has the same agents until the end and none after it; infos hold Python scalars; spaces stay."""
     env = _parallel(subject)
     seen, _ = env.reset(seed=1)
     agents, told = set(env.possible_agents), None
+    for name in ("observation_space", "action_space"):
+        of = getattr(env, name)
+        subject.require(all(of(agent) is of(agent) for agent in agents), f"{name}() must be one object")
     for t in range(1, env.world.horizon + 1):
         seen, rewards, terminated, truncated, infos = env.step(_actions(env, seen))
         for what, keys in (
@@ -131,18 +135,12 @@ def check_pettingzoo_engine(subject: Subject) -> None:
     with global_generators_untouched(subject, "the PettingZoo view"):
         env, world = _parallel(subject), subject.world()
         seen, _ = env.reset(seed=2)
-        obs = world.reset(seed=2)
-        for t in range(world.horizon):
+        _require_as_engine(subject, seen, world.reset(seed=2), world.agents, 0)
+        for t in range(1, world.horizon + 1):
             actions = _actions(env, seen)
-            for i, agent in enumerate(world.agents):
-                for key, value in to_arrays(obs).items():
-                    subject.require(
-                        same(seen[agent][key], value[0, i]),
-                        "the view must observe as the engine does",
-                        repr(key),
-                        t,
-                    )
-                    seen[agent][key].fill(7)  # nobody else may notice
+            for observed in seen.values():
+                for value in observed.values():
+                    value.fill(7)  # nobody else may notice
             by_agent = [by_key(actions[agent], world.action_space, agent) for agent in world.agents]
             batch = {
                 key: np.stack([np.asarray(action[key]) for action in by_agent])[None]
@@ -150,7 +148,7 @@ def check_pettingzoo_engine(subject: Subject) -> None:
             }
             step = world.step(to_tensors(batch, world))
             seen, rewards, terminated, truncated, _ = env.step(actions)
-            obs = step.obs
+            _require_as_engine(subject, seen, step.obs, world.agents, t)
             subject.require(
                 list(rewards.values()) == step.reward[0].tolist(),
                 "the view must pay as the engine does",
@@ -168,19 +166,19 @@ def check_pettingzoo_engine(subject: Subject) -> None:
                 return
 
 
+def _require_as_engine(
+    subject: Subject, seen: dict[str, Any], obs: TensorDict, agents: list[str], step: int
+) -> None:
+    """Compare what agents see in the PettingZoo view of one world to the engine's observations."""
+    for key, value in to_arrays(obs).items():
+        for i, agent in enumerate(agents):
+            alike = same(seen[agent][key], value[0, i])
+            subject.require(alike, "the view must observe as the engine does", repr(key), step)
+
+
 def check_gymnasium_env(subject: Subject) -> None:
     """Gymnasium's ``check_env`` on the joint view of one world."""
-
-    def make(**kwargs: Any) -> WorldEnv:
-        env = WorldEnv(subject.world(validate=True), **kwargs)
-        env.action_space.seed(3)
-        return env
-
-    env = make()
-    # With a spec, check_env also tests seeds, every render mode and closing.
-    env.spec = EnvSpec("Checked-v0", entry_point=make)
-    with _foreign(subject, "Gymnasium's check_env"):
-        check_env(env)
+    _check_env(subject, "Gymnasium's check_env", lambda: subject.world(validate=True))
 
 
 def check_gymnasium_vector(subject: Subject) -> None:
@@ -214,34 +212,22 @@ def check_gymnasium_vector(subject: Subject) -> None:
 def check_flat(subject: Subject) -> None:
     """Flat views hold what views by name do, in the order of names, and pass the same foreign tests."""
 
-    def make(**kwargs: Any) -> WorldEnv:
-        env = WorldEnv(FlatWorld(subject.world(validate=True)), **kwargs)
-        env.action_space.seed(3)
-        return env
+    def flat_world() -> FlatWorld:
+        return FlatWorld(subject.world(validate=True))
 
     try:
-        env = make()
+        cycles = walk_length(flat_world())
     except ConfigError as error:
         mixed = _mixes_choices_and_numbers(subject.world().action_space)
         subject.require(mixed, "a flat view must take these actions", str(error))
         return
-    env.spec = EnvSpec("Checked-v0", entry_point=make)
-    with _foreign(subject, "Gymnasium's check_env of the flat view"):
-        check_env(env, skip_render_check=True)
+    _check_env(subject, "Gymnasium's check_env of the flat view", flat_world, skip_render_check=True)
     with _foreign(subject, "PettingZoo's parallel_api_test of the flat view"):
-        parallel_api_test(_parallel(subject, flat=True), num_cycles=walk_length(env.world))
+        parallel_api_test(_parallel(subject, flat=True), num_cycles=cycles)
     flat, named = _parallel(subject, flat=True), _parallel(subject)
     seen, expected = flat.reset(seed=2)[0], named.reset(seed=2)[0]
-    for t in range(named.world.horizon):
-        for agent in named.agents:
-            one, parts = seen[agent], expected[agent]
-            names = [name for name in sorted(parts) if name != MASK]
-            joined = np.concatenate([parts[name].ravel().astype(np.float32) for name in names])
-            same_mask = not isinstance(one, dict) or same(one[MASK], parts[MASK])
-            numbers = one["observation"] if isinstance(one, dict) else one
-            subject.require(
-                same_mask and same(numbers, joined), "a flat view must observe as one by name", agent, t
-            )
+    _require_flat(subject, seen, expected, 0)
+    for t in range(1, named.world.horizon + 1):
         actions = _actions(flat, seen)
         world = named.world
         batch = torch.stack([torch.as_tensor(actions[agent]) for agent in named.agents])
@@ -253,9 +239,23 @@ def check_flat(subject: Subject) -> None:
         }
         seen, paid, *_ = flat.step(actions)
         expected, due, *_ = named.step(by_name)
+        _require_flat(subject, seen, expected, t)
         subject.require(paid == due, "a flat view must pay as one by name", step=t)
         if not named.agents:
             return
+
+
+def _require_flat(subject: Subject, seen: dict[str, Any], named: dict[str, Any], step: int) -> None:
+    """Compare flat observations of the agents to those by name."""
+    for agent, parts in named.items():
+        one = seen[agent]
+        names = [name for name in sorted(parts) if name != MASK]
+        joined = np.concatenate([parts[name].ravel().astype(np.float32) for name in names])
+        same_mask = not isinstance(one, dict) or same(one[MASK], parts[MASK])
+        numbers = one["observation"] if isinstance(one, dict) else one
+        subject.require(
+            same_mask and same(numbers, joined), "a flat view must observe as one by name", agent, step
+        )
 
 
 def check_autoreset_modes(subject: Subject) -> None:
@@ -287,8 +287,10 @@ def _check_autoreset_mode(subject: Subject, mode: AutoresetMode) -> None:
             compare(t, one, other, what)
         compare(t, _told(step[4], expected[4]), _told(expected[4], expected[4]), "info")
         ended = step[2] | step[3]
-        mask = np.array([False, True]) if t == 1 else ended  # worlds soon end at different steps
-        if mask.any() and (t == 1 or mode == AutoresetMode.DISABLED):
+        mask = ended if mode == AutoresetMode.DISABLED else np.zeros_like(ended)
+        if t == 1:
+            mask = mask | np.array([False, True])  # worlds soon end at different steps
+        if mask.any():
             obs = ours.reset(options={"reset_mask": mask.copy()})[0]
             compare(t, obs, theirs.reset(options={"reset_mask": mask.copy()})[0], "masked reset")
 
@@ -326,6 +328,37 @@ CHECKS: list[Callable[[Subject], None]] = [
 
 
 # ---- helpers ----------------------------------------------------------------------------------------
+
+
+class _TwoInOne(WorldEnv):
+    """A view that shows two episodes of one step as one of two: Gymnasium's ``check_env`` insists on a second step."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        self._goes_on = True
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if not self._goes_on:
+            super().reset()
+        obs, reward, terminated, truncated, info = super().step(action)
+        truncated, self._goes_on = truncated and not self._goes_on, False
+        return obs, reward, terminated, truncated, info
+
+
+def _check_env(subject: Subject, what: str, world: Callable[[], World | FlatWorld], **options: bool) -> None:
+    """Run Gymnasium's ``check_env`` on the view of such a world."""
+    view = WorldEnv if world().horizon > 1 else _TwoInOne
+
+    def make(**kwargs: Any) -> WorldEnv:
+        env = view(world(), **kwargs)
+        env.action_space.seed(3)
+        return env
+
+    env = make()
+    # With a spec, check_env also tests seeds, every render mode and closing.
+    env.spec = EnvSpec("Checked-v0", entry_point=make)
+    with _foreign(subject, what):
+        check_env(env, **options)
 
 
 def _parallel(subject: Subject, render_mode: str | None = None, *, flat: bool = False) -> WorldParallelEnv:

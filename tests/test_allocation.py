@@ -13,7 +13,7 @@ from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import make_optimiser
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Allocator, Glimpsers, Router, Saliency, SwarmAllocation
+from studyhall.policies.allocation import Allocator, Glimpsers, Router, Saliency, SwarmAllocation
 from studyhall.policies.copies import Copies
 from studyhall.testing import check_exam_blind, check_world
 

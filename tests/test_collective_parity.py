@@ -24,9 +24,9 @@ from studyhall.policies.collective import (
     errors,
     predictions,
 )
+from studyhall.policies.collective.panels import AS_PUBLISHED, PANELS
+from studyhall.policies.collective.specialists import Specialists
 from studyhall.policies.copies import Copies
-from studyhall.policies.panels import AS_PUBLISHED, PANELS
-from studyhall.policies.panels.specialists import Specialists
 
 WORLDS, MEMBERS, ROWS, EXAM = 2, 4, 12, 20
 SIZES = (64, 16, 10)

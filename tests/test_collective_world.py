@@ -10,9 +10,9 @@ from studyhall import make_sb3
 from studyhall.envs.collective.world import Collective
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing, disagreement, entropy
-from studyhall.policies.bids.bidders import Bidders
-from studyhall.policies.panels import AS_PUBLISHED, PANELS
-from studyhall.policies.panels.specialists import Specialists
+from studyhall.policies.collective.bids.bidders import Bidders
+from studyhall.policies.collective.panels import AS_PUBLISHED, PANELS
+from studyhall.policies.collective.specialists import Specialists
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind, check_world
 

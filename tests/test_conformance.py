@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,8 @@ import studyhall
 from studyhall import make_world, registry
 from studyhall.envs import Outcome, UnknownName, World
 from studyhall.envs.channel import LIAR_KINDS
-from studyhall.testing import check_exam_blind, check_world
+from studyhall.testing import check_exam_blind, check_world, steps, twins
+from studyhall.testing.tools import Subject
 
 CLASSROOM = {"agents": 3, "slice_size": 6, "exam_size": 10, "horizon": 5}
 
@@ -62,13 +64,33 @@ CONFIGURATIONS = {
 }
 
 
-QUICK = {"slice_size": 4, "exam_size": 20}
+QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10}
+
+
+def quick(id, **kwargs):
+    """Arguments of a small world of this kind, of those that it takes."""
+    taken = registry[id].arguments()
+    return {name: size for name, size in QUICK.items() if taken.get(name) is not None} | kwargs
 
 
 @pytest.mark.parametrize("id", sorted(registry))
 def test_registered_world(id):
-    taken = registry[id].arguments()
-    check_world(id, **{name: size for name, size in QUICK.items() if taken.get(name) is not None})
+    check_world(id, **quick(id))
+
+
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("id", sorted(registry))
+def test_registered_world_of_short_episodes(id, length):
+    """Those that can host their learners do so where an episode is one step; the views are checked there alone."""
+    length_of = "rounds" if "rounds" in registry[id].arguments() else "horizon"
+    learners = {"learners": "mlp", "hidden": (4,)} if length == 1 and registry[id].hosted else {}
+    agents = {"agents": 2} if "agents" in registry[id].arguments() else {}
+    kwargs = quick(id, **learners) | agents | {length_of: length}
+    if length == 1:
+        check_world(id, **kwargs)
+    else:
+        for check in (*steps.CHECKS, *twins.CHECKS):
+            check(Subject(id, partial(make_world, id, **kwargs)))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

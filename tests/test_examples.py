@@ -45,5 +45,5 @@ def test_every_example_runs(tmp_path):
 
 
 def test_there_are_examples():
-    names = {"cleanrl_ppo", "own_learner", "quickstart", "scripted_scenario", "train_sb3"}
+    names = {"cleanrl_ppo", "own_learner", "own_world", "quickstart", "scripted_scenario", "train_sb3"}
     assert names <= {path.stem for path in EXAMPLES}

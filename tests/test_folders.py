@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 import studyhall
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
-from studyhall.policies.bids import BidScorer
+from studyhall.policies.collective.bids import BidScorer
 from studyhall.policies.files import read, save, trained
-from studyhall.policies.set_scorer import SetScorer
+from studyhall.policies.listening.set_scorer import SetScorer
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.checkpoints import Checkpoints, Misfit
 from studyhall.rollouts.folders import new_folder, own_folder, read_sealed, write_sealed

@@ -94,6 +94,11 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
     assert all(name.startswith("studyhall/") for name in modules)
     assert not [name for name in modules if re.match(r"studyhall/(tests|docs|examples|benchmarks)/", name)]
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    # A scenario is found by lying in the folder.
+    own = "from .scenario import Scenario, register_scenario\n"
+    own += "register_scenario(Scenario('own-digits', 'mine', env='classroom-v0', policy='mutual'))\n"
+    (site / "studyhall" / "scenarios" / "own.py").write_text(own)
+    (site / "studyhall" / "scenarios" / "copy of own.py").write_text("no Python")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import studyhall, studyhall.policies; from studyhall.rollouts import cli\n"
@@ -103,6 +108,8 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
         "env.reset(seed=0)\n"
         "env.step({agent: env.action_space(agent).sample() for agent in env.agents})\n"
         "studyhall.policies.make_policy('median')\n"
+        "from studyhall.scenarios import registry\n"
+        "assert {'classroom-digits', 'own-digits'} <= registry.keys(), registry.keys()\n"
         "print(studyhall.__version__)"
     )
     done = subprocess.run(

@@ -50,12 +50,12 @@ def test_rivals_may_have_any_name(benchmark):
 
 
 def test_tables_of_swarms_say_how_many_and_what_time(benchmark):
-    swarms, found = benchmark("pages.swarms"), results("swarm")
-    assert "over 100 swarms (ours) and 20 runs (pyswarms);" in swarms.yardsticks(found)
+    swarm, found = benchmark("pages.swarm"), results("swarm")
+    assert "over 100 swarms (ours) and 20 runs (pyswarms);" in swarm.yardsticks(found)
     assert {
         (name.split()[0].rstrip(","), entry["n"])
         for case in found["yardsticks"].values()
         for name, entry in case.items()
         if name != "documented"
     } == {("ours", 100), ("pyswarms", 20)}
-    assert "per second of processor time" in swarms.speed(found)
+    assert "per second of processor time" in swarm.speed(found)

@@ -18,7 +18,7 @@ from studyhall.policies import (
     register_policy,
     registry,
 )
-from studyhall.policies.protocols import mean_of
+from studyhall.policies.classroom.protocols import mean_of
 from studyhall.scenarios import Scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind

@@ -1,18 +1,19 @@
 """The life of a policy: bound, reset, saved; whoever asks too early, or loads what is not its own, reads one line."""
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
-from studyhall import make_world
+from studyhall import make_aec, make_env, make_sb3, make_vec, make_world
 from studyhall import registry as world_registry
 from studyhall.envs import ConfigError
 from studyhall.envs.errors import StudyhallError
 from studyhall.policies import MadeInReset, Policy, Students, make_policy, registry
+from studyhall.policies.collective.specialists import Specialists
 from studyhall.policies.files import trained
-from studyhall.policies.learned import ScorerPolicy
-from studyhall.policies.panels.specialists import Specialists
+from studyhall.policies.listening.learned import ScorerPolicy
 from studyhall.testing.tools import leaves, same
 
 SMALL = {"slice_size": 4, "exam_size": 10, "horizon": 6}
@@ -86,6 +87,17 @@ def test_who_acts_too_early_or_loads_something_else_reads_one_line(name):
     policy.load_state_dict(before)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_is_bound_to_the_engine_not_to_a_view(name):
+    views = [make("classroom-v0", **SMALL) for make in (make_env, make_vec, make_aec)]
+    views.append(make_sb3("swarm-v0", actions="coefficients"))
+    for view in [*views, gymnasium.wrappers.vector.RecordEpisodeStatistics(views[1]), "classroom-v0", None]:
+        said = refusal(make_policy(name).bind, view)
+        assert said.startswith("a policy acts in the engine, got a ")
+        assert "bind make_world(...), or view.world of a view" in said
+        assert "\n" not in said
+
+
 @pytest.mark.parametrize(("id", "kwargs"), WORLDS, ids=str)
 def test_a_world_takes_states_of_its_own_kind_only(id, kwargs):
     world, other = make_world(id, **kwargs), make_world(id, num_worlds=2, **kwargs)
@@ -114,8 +126,6 @@ def test_a_world_takes_states_of_its_own_kind_only(id, kwargs):
 
 
 def test_views_take_states_of_their_own_kind_only():
-    from studyhall import make_sb3
-
     view = make_sb3("society-v0", 2, learners="mlp", hidden=(4,), discrete_actions=True, **SMALL)
     view.seed(3)
     view.reset()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from studyhall import testing
 from studyhall.rollouts.cli import app
 from studyhall.scenarios import registry
 
@@ -65,6 +66,21 @@ def test_files_exist():
     named += [f"docs/{picture}" for picture in re.findall(r"!\[.*?\]\((.+?)\)", RESULTS)]
     assert not [name for name in named if not (ROOT / name).exists()]
     assert (ROOT / "docs" / "classroom.png").stat().st_size <= 150 * 1024
+
+
+def test_contributing_names_what_there_is():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:docs|examples|benchmarks|tests|envs|policies|scenarios)/[\w/.-]+)`", text)
+    assert {"examples/own_world.py", "policies/listening/rule.py"} <= set(named)
+    assert not [name for name in named if not (ROOT / name).exists()]
+    checks = set(re.findall(r"`studyhall\.testing\.(\w+)`", text))
+    assert checks == {"check_world", "check_policy", "check_exam_blind"}
+    assert all(callable(getattr(testing, name)) for name in checks)
+    families = {"allocation", "classroom", "collective", "messages", "society", "swarm"}
+    assert set(re.search(r"one name everywhere: ([\w, ]+)\.", text)[1].split(", ")) == families
+    for room in ("scenarios", "benchmarks/pages"):
+        assert families <= {path.stem for path in (ROOT / room).iterdir()}
+    assert families - {"society"} <= {path.name for path in (ROOT / "policies").iterdir() if path.is_dir()}
 
 
 def test_links_to_results_lead_to_a_heading():

@@ -3,50 +3,105 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
+from functools import partial
 
+import numpy as np
 import pytest
 
 from studyhall import make_world, register, registry, spec
-from studyhall.envs.errors import ConfigError, UnknownArgument
+from studyhall.envs.channel import MODES
+from studyhall.envs.errors import ConfigError, StudyhallError, UnknownArgument
 from studyhall.envs.streams import DATASETS, load_dataset
 from studyhall.envs.streams.hub_sets import HUB_SETS
-from studyhall.policies import make_policy, register_policy
+from studyhall.envs.validation import check_actions, check_values
+from studyhall.policies import Protocol, Students, make_policy, register_policy
 from studyhall.policies import registry as policies
 from studyhall.policies.files import trained
-from studyhall.rollouts import Rollout, rollout
+from studyhall.policies.registration import policy_factory
+from studyhall.rollouts import rollout
 from studyhall.scenarios import get_scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
+from studyhall.testing import check_policy
+
+QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)}
+SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
+"""Arguments of policies that are large without any."""
 
 
-def worlds_for(policy):
-    """Small worlds that fit a policy's needs by their arguments, hosted where it has some of hosted learners."""
-    for name in registry:
-        entry = spec(name)
+def worlds() -> list[tuple[str, dict]]:
+    """Every registered world, small, and once more with learners of its own where it takes them."""
+    found = []
+    for name, entry in registry.items():
         for hosted in (False, True)[: 1 + bool(entry.hosted)]:
             known = entry.arguments(hosted=hosted)
-            if set(policy.world_kwargs) <= set(known):
-                kwargs = {"learners": "mlp", "hidden": (8,)} if hosted else {}
-                kwargs |= {} if "horizon" not in known else {"horizon": 5}
-                yield name, kwargs | dict(policy.world_kwargs)
+            kwargs = {key: value for key, value in QUICK.items() if known.get(key) is not None}
+            found.append((name, kwargs | ({"learners": "mlp"} if hosted else {})))
+    return found
+
+
+WORLDS = worlds()
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """Each of these worlds, begun."""
+    made = [make_world(name, num_worlds=2, **kwargs) for name, kwargs in WORLDS]
+    for world in made:
+        world.reset(seed=0)
+    return made
 
 
 @pytest.mark.parametrize("name", sorted([*policies, *trained()]))
-def test_every_policy_takes_two_steps_in_a_world_it_fits(name):
+def test_every_policy_keeps_what_is_promised(name):
+    """In the first world that it fits."""
+    make, refusals = partial(make_policy, name, **SMALL.get(name, {})), []
+    for env, kwargs in WORLDS:
+        policy = make()
+        try:
+            policy.bind(make_world(env, **{**policy.world_kwargs, **kwargs}))
+        except StudyhallError as fault:  # not its world, or one without an argument that it needs
+            refusals.append(f"{env}: {fault}")
+        else:
+            return check_policy(make, env, **kwargs)
+    return pytest.fail("; ".join(refusals))
+
+
+@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
+def test_every_policy_acts_in_a_world_or_refuses_it_in_one_line(name, begun):
     refusals = []
-    for env, kwargs in worlds_for(make_policy(name)):
-        policy = make_policy(name)
-        world = make_world(env, num_worlds=2, autoreset=False, validate=True, **kwargs)
+    for world in begun:
+        policy = make_policy(name, **SMALL.get(name, {}))
         try:
             policy.bind(world)
-        except ConfigError as fault:  # not its world, which it says
-            refusals.append(f"{env}: {fault}")
+        except ConfigError as fault:
+            refusals.append(str(fault))
             continue
-        obs = world.reset(seed=0)
         policy.reset()
-        for _ in range(2):
-            obs = world.step(policy.act(obs)).obs
-        return
-    pytest.fail("; ".join(refusals))
+        batch = (world.num_worlds, world.num_agents)
+        actions = check_actions(policy.act(world.obs), world.action_space, batch, world.device)
+        check_values(actions, world.action_space, world.agents, np.ones(world.num_worlds, dtype=bool))
+    assert not [text for text in refusals if "\n" in text]
+
+
+def truth_valued() -> list[tuple[str, str]]:
+    """Policies and their arguments that are true or false."""
+    found = []
+    for name in policies:
+        factory = policy_factory(name)
+        led = isinstance(factory, type) and issubclass(factory, Protocol)  # then its students take some too
+        for made in (factory, Students)[: 1 + led]:
+            taken = inspect.signature(made).parameters.values()
+            found += [(name, one.name) for one in taken if isinstance(one.default, bool)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "argument"), truth_valued())
+@pytest.mark.parametrize("value", [1, 0.0, "yes", None])
+def test_a_truth_value_is_true_or_false(name, argument, value):
+    with pytest.raises(ConfigError, match=f"^{argument} must be true or false, got .*$"):
+        make_policy(name, **{argument: value})
 
 
 @pytest.mark.parametrize("value", [3, None, ["mutual"]])
@@ -87,22 +142,41 @@ def embedded(scenario) -> bool:
     return {**known, **scenario.env_kwargs}.get("data") in ("digits", "vector", None)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in scenarios if embedded(scenarios[name])))
-def test_every_scenario_begins(name):
-    """Its world and its policy are made with its own arguments, and take a step."""
-    scenario = scenarios[name]
-    run = Rollout(dataclasses.replace(scenario, controls=scenario.controls[:1]), seeds=scenario.seeds[0])
-    step = run.world.step(run.policy.act(run.obs))
-    assert step.reward.isfinite().all()
+def small(scenario):
+    """The same for one seed: few samples of data that are at hand, and three steps where steps are its length."""
+    env = dict(scenario.env_kwargs)
+    known = spec(scenario.env).arguments(hosted=env.get("learners") is not None)
+    env |= {} if embedded(scenario) else {"data": "digits"}
+    env |= {key: least for key, least in {"slice_size": 8, "exam_size": 10}.items() if known.get(key)}
+    env.pop("exam_items", None)
+    scenario = dataclasses.replace(scenario, env_kwargs=env, seeds=scenario.seeds[:1])
+    return scenario.within(3) if "horizon" in known else scenario
 
 
-@pytest.mark.parametrize("name", sorted(name for name in scenarios if not embedded(scenarios[name])))
+@pytest.mark.parametrize("name", sorted(scenarios))
+def test_every_scenario_runs(name):
+    """Three steps of it, small: the same with the same seed, with every control, and what it claims is measured."""
+    scenario = small(scenarios[name])
+    report, again = (rollout(scenario) for _ in range(2))
+    assert list(report.metrics) == ["open", *scenario.controls]
+    one, other = (json.dumps(found.as_json() | {"seconds": 0}) for found in (report, again))
+    assert one == other
+    claimed = {claim.metric.partition("@")[0] for claim in scenario.claims}
+    assert claimed <= report.metrics["open"].keys()
+
+
+@pytest.mark.parametrize("name", sorted(scenarios))
 def test_every_scenario_names_what_there_is(name):
-    """One whose data are fetched: its world takes its arguments, and its policy can be made."""
+    """Its world takes its arguments, its policy can be made, and what it measures and claims lies within its run."""
     scenario = scenarios[name]
     hosted = scenario.env_kwargs.get("learners") is not None
-    assert set(scenario.env_kwargs) <= set(spec(scenario.env).arguments(hosted=hosted))
+    known = spec(scenario.env).arguments(hosted=hosted)
+    assert set(scenario.env_kwargs) <= set(known)
     make_policy(scenario.policy, **scenario.policy_kwargs)
+    assert set(scenario.controls) <= set(MODES) - {"open"}
+    assert all(at < {**known, **scenario.env_kwargs}["horizon"] for at in scenario.measure_at)
+    claimed_at = {claim.metric.partition("@")[2] for claim in scenario.claims} - {""}
+    assert claimed_at <= {str(at) for at in scenario.measure_at}
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS.keys() - HUB_SETS.keys()))

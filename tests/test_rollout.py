@@ -117,7 +117,6 @@ def test_measure_agrees_with_counting_by_hand():
         secrets=lambda: {"liar": liar, "experts": experts},
     )
     policy = Fixed(p, title)
-    policy.bind(world)
     got = measure(world, policy)
     assert got is not None
     ties = 0

@@ -10,8 +10,9 @@ from gymnasium import spaces
 
 from studyhall import make_world
 from studyhall.envs import rng
+from studyhall.envs.engine.world import World
 from studyhall.envs.errors import ConfigError
-from studyhall.policies.rules import RULES
+from studyhall.policies.listening import RULES
 
 NAMES = [spec.name for spec in RULES]
 ENTRY = {spec.name: spec.entry_point for spec in RULES}
@@ -24,8 +25,15 @@ def make(name, **kwargs):
     return getattr(importlib.import_module(module), attribute)(**kwargs)
 
 
+class StandIn(SimpleNamespace):
+    """What a rule needs of a world."""
+
+
+World.register(StandIn)
+
+
 def stand_in(worlds=slice(None), *, ask=False, step=0):
-    """What a rule needs of a world, for messages made by hand."""
+    """A world for messages made by hand."""
     known = {"targets": spaces.Box(0, 1, (B, C))} | ({"ask": spaces.Discrete(2)} if ask else {})
     keys = rng.world_key(torch.arange(W), "train")[worlds]
     gen = np.random.default_rng(5)
@@ -34,7 +42,7 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         "experts": torch.from_numpy(gen.random((W, N, C)) < 0.4)[worlds],
         "labels": torch.from_numpy(gen.integers(0, C, (W, B)))[worlds],
     }
-    return SimpleNamespace(
+    return StandIn(
         num_worlds=len(keys),
         num_agents=N,
         device=torch.device("cpu"),

@@ -20,9 +20,9 @@ from studyhall.envs.bridges.flat import FlatActions, trainable_space
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
 from studyhall.policies import make_policy
-from studyhall.policies.learned import LearnedPolicy, ScorerPolicy
+from studyhall.policies.listening.learned import LearnedPolicy, ScorerPolicy
+from studyhall.policies.listening.set_scorer import SetScorer
 from studyhall.policies.sb3 import SetPolicy, save_policy
-from studyhall.policies.set_scorer import SetScorer
 
 FORMS = ("listen", "gated", "discrete")
 

@@ -18,7 +18,7 @@ from studyhall.envs.errors import ConfigError, DataError
 from studyhall.envs.streams import TextDataset, load_dataset
 from studyhall.envs.streams.text import hash_words, words_of
 from studyhall.policies import RandomPolicy
-from studyhall.policies.allocators import Router, Saliency
+from studyhall.policies.allocation import Router, Saliency
 from studyhall.rollouts import rollout
 from studyhall.scenarios import get_scenario
 from studyhall.testing import check_world

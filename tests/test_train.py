@@ -16,7 +16,7 @@ from stable_baselines3 import PPO
 
 from studyhall.envs.errors import StudyhallError
 from studyhall.policies import make_policy
-from studyhall.policies.learned import LearnedPolicy
+from studyhall.policies.listening.learned import LearnedPolicy
 from studyhall.rollouts import rollout
 from studyhall.rollouts import train as training
 from studyhall.rollouts.figures import figure

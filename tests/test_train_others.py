@@ -17,9 +17,9 @@ from studyhall.envs import EnvSpec, Outcome, World, rng
 from studyhall.envs import registry as worlds
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
-from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
-from studyhall.policies.bids.sb3 import BidPolicy, save_bids
-from studyhall.policies.bids.scorer import BidScorer
+from studyhall.policies.collective.bids.bidders import LearnedBids, ScorerBids
+from studyhall.policies.collective.bids.sb3 import BidPolicy, save_bids
+from studyhall.policies.collective.bids.scorer import BidScorer
 from studyhall.policies.multi_input import LearnedMultiInput, _layers, save_multi_input
 from studyhall.policies.sb3 import SetPolicy, save_policy
 from studyhall.rollouts import train as training

@@ -61,3 +61,8 @@ def gain(ours: Sequence[float], others: Sequence[float], digits: int = 2) -> str
 def ratio(found: Mapping) -> str:
     """A median of ratios and their range."""
     return f"{found['median']:.2f}× ({found['min']:.2f}–{found['max']:.2f})"
+
+
+def best_first(policies: dict) -> list[tuple[str, dict]]:
+    """Policies and what was measured of them, by their means, the highest first."""
+    return sorted(policies.items(), key=lambda item: -item[1]["mean"]["mean"])

@@ -240,7 +240,7 @@ class MessageWorld(World):
             **arrived,
             **prefixed("line/", line),
             "answer": answer.detach(),
-            "loss": loss.detach(),
+            "loss": loss.detach().clone(),  # what is handed out is the caller's
             "score": found,
             "bits": state["bits"] + sent_bits,
         }

@@ -21,7 +21,7 @@ so), ``vmap`` and ``jvp`` do not.
 """
 
 from . import aggregation
-from .allocation import allocate, sample_tokens
+from .budget import allocate, sample_tokens
 from .dispatch import grouped
 from .ensemble import (
     AGGREGATIONS,

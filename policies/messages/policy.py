@@ -110,12 +110,12 @@ class MessagePolicy(Policy):
         Raises:
             ConfigError: The world is none of messages, or not one that the loaded weights are for.
         """
+        super().bind(world)
         if not isinstance(world, MessageWorld):
             raise ConfigError(
                 f"{type(self).__name__} talks: give it a message world (halves-v0, consensus-v0, …)"
             )
         learnt = self.network.state_dict() if hasattr(self, "network") else self._weights
-        super().bind(world)
         self.speech = speech_of(world, **self.settings_of_speech)
         with torch.random.fork_rng(
             devices=[]
@@ -183,9 +183,10 @@ class MessagePolicy(Policy):
         return torch.from_numpy(worlds).to(self.world.device).repeat_interleave(self._rows)
 
     def _message(self) -> Tensor:
-        """What is said; nothing in the last round, when nobody would read it."""
+        """What is said; nothing in a world's last round, when nobody would read it."""
         world, rows = self.world, self._rows
-        if (world.clock + 1 >= world.horizon).all():
+        last = world.clock + 1 >= world.horizon
+        if last.all():
             blank = torch.zeros(
                 world.num_worlds, world.num_agents, rows, *self._wire_shape, device=world.device
             )
@@ -193,6 +194,9 @@ class MessagePolicy(Policy):
         raw = self._worlds_first(self.network.write(self._memory))  # type: ignore[operator]
         key = rng.fold(world.keys, world.steps)
         message = self.speech.say(raw, key, training=self.training)
+        if last.any():
+            going_on = torch.from_numpy(~last).to(message)
+            message = message * going_on.view(-1, *[1] * (message.dim() - 1))
         choices = self.world.choices  # type: ignore[attr-defined]
         return message.argmax(-1) if choices else message
 

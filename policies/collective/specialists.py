@@ -1,9 +1,9 @@
 """Collectives that act in ``collective-v0``: a panel of specialists answers, bids, and learns from its labels.
 
 One policy stands for all specialists of a world, as the documented systems do: they are trained as one network, each
-specialist by what reaches it (:mod:`~studyhall.policies.panels`). What they hear of each other they never use: channel
-modes change nothing of what they learn or answer, and are no controls here. What a collective is compared with is its
-own best member, and the same specialists under other weights.
+specialist by what reaches it (:mod:`~studyhall.policies.collective.panels`). What they hear of each other they never
+use: channel modes change nothing of what they learn or answer, and are no controls here. What a collective is compared
+with is its own best member, and the same specialists under other weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from ...envs.mixing import Mixing
 from ...envs.validation import whole, widths
 from ...learners import make_optimiser
 from ...learners.lesson import none
-from ..collective import aggregation
 from ..copies import Copies
 from ..policy import MadeInReset, Policy
-from . import AS_PUBLISHED, PANELS
-from .layers import AnyPanel
+from . import aggregation
+from .panels import AS_PUBLISHED, PANELS, AnyPanel
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
@@ -36,12 +35,12 @@ class Specialists(Policy):
     """W panels in one tensor program.
 
     Args:
-        system: One of :data:`~studyhall.policies.panels.PANELS`.
+        system: One of :data:`~studyhall.policies.collective.panels.PANELS`.
         hidden: Widths of the specialists' hidden layers.
         optimiser: "adam" or "sgd".
         lr: Learning rate.
         preset: "as_published": what its document does, quirks and all, where a panel has
-            :data:`~studyhall.policies.panels.AS_PUBLISHED` options.
+            :data:`~studyhall.policies.collective.panels.AS_PUBLISHED` options.
         **options: Arguments of the panel; they win over the preset.
     """
 
@@ -80,6 +79,7 @@ class Specialists(Policy):
         Raises:
             ConfigError: A world in which this collective cannot act, or would act otherwise than it says.
         """
+        super().bind(world)
         if "answers_bids" not in world.action_space.spaces or "soft_targets" not in world.action_space.spaces:
             raise ConfigError(
                 f"policy {self.system} brings specialists that answer and bid: use it in collective-v0, without "
@@ -93,7 +93,6 @@ class Specialists(Policy):
                 f"policy {self.system} consults {consulted} specialists on a sample, of whom this world hears "
                 f"{mixing.k}: make the world with k={consulted}"
             )
-        super().bind(world)
         self._private = "public" in world.observation_space.spaces
         self._own_views: bool = world.own_views  # type: ignore[attr-defined]
         views = PANELS[self.system].views

@@ -1,4 +1,4 @@
-"""Scripted rules of listening, for worlds that host their learners."""
+"""Rules of listening, scripted and trained, for worlds that host their learners: classroom, society and collective."""
 
 from ..registration import PolicySpec
 from .rule import Rule, Talk
@@ -28,7 +28,7 @@ _RULES = {
 }
 
 RULES = tuple(
-    PolicySpec(name, f"studyhall.policies.rules.{where}", summary)
+    PolicySpec(name, f"studyhall.policies.listening.{where}", summary)
     for name, (where, summary) in _RULES.items()
 )
 """The rules by name, to be registered."""

@@ -1,4 +1,4 @@
-"""Worlds that host their learners, so that only the protocol is at stake: who listens to whom, and when to ask."""
+"""Societies whose learners the world hosts, so that only the protocol is at stake: who listens to whom."""
 
 from __future__ import annotations
 
@@ -24,18 +24,6 @@ register_scenario(
         env="society-v0",
         policy="composite",
         env_kwargs=_LEARNERS | {"data": "mnist", "agents": 5, "horizon": 400},
-        seeds=tuple(range(20)),
-        controls=("mute",),
-    )
-)
-register_scenario(
-    Scenario(
-        "classroom-budget-digits",
-        "eight students, 20 calls to the teacher in 200 steps: when to ask, and whom to imitate (embedded data)",
-        env="classroom-v0",
-        policy="listen_two_phase",
-        env_kwargs=_LEARNERS
-        | {"data": "digits", "agents": 8, "slice_size": 16, "teacher_budget": 20, "horizon": 200},
         seeds=tuple(range(20)),
         controls=("mute",),
     )

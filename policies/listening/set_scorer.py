@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ..envs.errors import ConfigError
+from ...envs.errors import ConfigError
 
 OWN = ("own_features", "report", "elapsed")
 """What is observed of oneself."""

@@ -8,12 +8,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict, World
-from ...envs.errors import ConfigError, one_of
-from ...envs.validation import real
-from ..files import damaged, read
-from ..policy import Policy
-from ..set_scorer import OWN
+from ....envs.engine.world import TensorDict, World
+from ....envs.errors import ConfigError, one_of
+from ....envs.validation import real
+from ...files import damaged, read
+from ...listening.set_scorer import OWN
+from ...policy import Policy
 from .scorer import BidScorer
 
 FORMAT = "studyhall bid scorer, 1"
@@ -32,12 +32,12 @@ class BiddingPolicy(Policy):
         Raises:
             ConfigError: It hosts no specialists.
         """
+        super().bind(world)
         if not getattr(world, "sample_features", ()):
             raise ConfigError(
                 f"bidders need collective-v0 with learners, {type(world).__name__} hosts none that bid: make it with "
                 "learners='mlp'"
             )
-        super().bind(world)
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bid for the slice and for the exam."""
@@ -77,7 +77,7 @@ class Bidders(BiddingPolicy):
 
 
 class ScorerBids(BiddingPolicy):
-    """The bids of a :class:`~studyhall.policies.bids.scorer.BidScorer`, without noise.
+    """The bids of a :class:`~studyhall.policies.collective.bids.scorer.BidScorer`, without noise.
 
     Args:
         scorer: On the device of the worlds it will act in.
@@ -119,8 +119,8 @@ class LearnedBids(ScorerBids):
     Nothing in the file is ever unpickled: weights are loaded as bare tensors, the rest is JSON.
 
     Args:
-        source: A zip that ``studyhall train`` or :func:`~studyhall.policies.bids.sb3.save_bids` wrote, or the name of
-            one that comes with the package; see :func:`~studyhall.policies.files.trained`.
+        source: A zip that ``studyhall train`` or :func:`~studyhall.policies.sb3.save_policy` wrote, or the name of one
+            that comes with the package; see :func:`~studyhall.policies.files.trained`.
 
     Attributes:
         about: What the file says of itself.

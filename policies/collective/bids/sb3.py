@@ -17,11 +17,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from torch import Tensor, nn
 
-from ...envs.bridges.flat import FlatActions
-from ...envs.errors import ConfigError
-from ..files import save
-from ..sb3 import OwnNetworkPolicy, described, env_of
-from ..set_scorer import OWN
+from ....envs.bridges.flat import FlatActions
+from ....envs.errors import ConfigError
+from ...files import save
+from ...listening.set_scorer import OWN
+from ...sb3_base import OwnNetworkPolicy, described, env_of
 from .bidders import FORMAT
 from .scorer import BidScorer
 
@@ -32,7 +32,7 @@ class BidPolicy(OwnNetworkPolicy):
     Bids for the slice have no effect on the reward (where nothing has a price) and no noise, and nobody is imitated:
     neither counts for the probability of an action.
 
-    Arguments are those of :class:`~studyhall.policies.sb3.OwnNetworkPolicy`.
+    Arguments are those of :class:`~studyhall.policies.sb3_base.OwnNetworkPolicy`.
 
     Raises:
         ConfigError: The world is no collective that hosts its specialists, or as of ``OwnNetworkPolicy``.

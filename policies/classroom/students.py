@@ -1,4 +1,4 @@
-"""Students: the bring-your-own-learner side of a classroom. Networks that learn, and a protocol."""
+"""Students: the bring-your-own-learner side of a classroom. Networks that learn, as a protocol says."""
 
 from __future__ import annotations
 
@@ -9,16 +9,72 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.engine.world import TensorDict, World
-from ..envs.errors import ConfigError, unknown_argument
-from ..envs.registration import arguments_of
-from ..envs.validation import rate, real, widths
-from ..learners import MLP, Population, learner_keys, softmax, teach
-from ..learners.lesson import none
-from .policy import MadeInReset, Policy
-from .protocols import Protocol
+from ...envs.engine.world import TensorDict, World
+from ...envs.errors import ConfigError, unknown_argument
+from ...envs.registration import arguments_of
+from ...envs.validation import flag, rate, real, widths
+from ...learners import MLP, Average, Lesson, Population, learner_keys, softmax, teach
+from ...learners.lesson import none
+from ..policy import MadeInReset, Policy
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
+
+
+def labelled(obs: TensorDict) -> Tensor:
+    """Who was told labels, bool ``[W, N]``."""
+    return (obs["fb_labels"] >= 0).any(-1)
+
+
+class Protocol:
+    """The base, and the simplest: everyone asks, nobody publishes, students learn from labels alone."""
+
+    students: Students
+
+    def bind(self, students: Students) -> None:
+        """Get to know the students; called before the first reset."""
+        self.students = students
+
+    def begin(self) -> None:
+        """Make what it remembers, for fresh students in all worlds."""
+
+    def reset(self, mask: Tensor) -> None:
+        """Begin anew in the worlds of ``mask`` (bool ``[W]``); the students there are fresh already."""
+
+    def lesson(self, obs: TensorDict) -> Lesson:
+        """What each student learns from the feedback in ``obs``."""
+        label = labelled(obs).float()
+        return Lesson(
+            label, label.new_zeros(obs["fb_targets"].shape[:2] + obs["fb_targets"].shape[3:4]), None
+        )
+
+    def learned(self, losses: Tensor, active: Tensor) -> None:
+        """Hear how the lesson went: losses ``[W, N]`` of the students in ``active`` (bool ``[W, N]``)."""
+
+    def look(self, obs: TensorDict) -> None:
+        """Make up its mind from ``obs``, before it is asked who asks and who publishes."""
+
+    def ask(self, obs: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return torch.ones(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publish(self, obs: TensorDict) -> Tensor:
+        """Who publishes soft targets, bool ``[W, N]``."""
+        return torch.zeros(obs["heard"].shape[:2], dtype=torch.bool, device=obs["heard"].device)
+
+    def publisher(self) -> Population | Average:
+        """Whose beliefs are published."""
+        return self.students.population
+
+    def title(self) -> Tensor | None:
+        """Who holds the title of the best, int64 ``[W]``, if the protocol awards one."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the protocol remembers."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over a :meth:`state_dict`."""
 
 
 class Students(Policy):
@@ -63,7 +119,7 @@ class Students(Policy):
         self.dropout, self.lr = dropout, rate("lr", lr)
         self.temperature = temperature
         self.distill_scale = temperature**2 if distill_scale is None else distill_scale
-        self.always_dropout = always_dropout
+        self.always_dropout = flag("always_dropout", always_dropout)
 
     def __repr__(self) -> str:
         """By whose rule they learn, and the world they are bound to."""
@@ -71,10 +127,15 @@ class Students(Policy):
 
     def bind(self, world: World) -> None:
         """Read the sizes off the world's spaces; networks come with :meth:`reset`."""
+        super().bind(world)
         needed = {"slice", "exam", "fb_slice", "fb_labels", "fb_targets"}
         if not needed <= set(world.observation_space.spaces):
             raise ConfigError(f"students need a world of soft targets, {type(world).__name__} is none")
-        super().bind(world)
+        if more := sorted(world.action_space.spaces.keys() - {"soft_targets", "answers", "ask"}):
+            raise ConfigError(
+                f"students publish, answer and ask, {type(world).__name__} also wants {', '.join(more)}: use "
+                "classroom-v0 or society-v0"
+            )
         shape = (world.observation_space["slice"].shape or ())[1:]
         self._exam_shape = world.action_space["answers"].shape or ()
         self._private = "public" in world.observation_space.spaces

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import one_of
-from ...envs.validation import real
-from ...learners import label_loss, softmax
-from ..collective import Experts, diverse_loss, errors, predictions
-from ..collective.aggregation import weighted
+from ....envs.errors import one_of
+from ....envs.validation import real
+from ....learners import label_loss, softmax
+from .. import Experts, diverse_loss, errors, predictions
+from ..aggregation import weighted
 from .layers import AnyPanel, surprise
 
 _CORRELATED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"errors": errors, "predictions": predictions}

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..envs.errors import one_of
+from ...envs.errors import one_of
 from .protocols import LabelsOnly, Protocol, TwoPhase
 from .students import Students, students
 

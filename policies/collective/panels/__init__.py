@@ -15,14 +15,14 @@ samples, or ``[W, N, R, D]`` where each has a view of its own; answers are distr
 | :class:`UnifiedPanel` | any of three | the mixture's |
 
 The last four are layers of :mod:`~studyhall.policies.collective`, and learn as these
-(:mod:`~studyhall.policies.panels.layers`).
+(:mod:`~studyhall.policies.collective.panels.layers`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..collective import MOE_AS_PUBLISHED
+from .. import MOE_AS_PUBLISHED
 from .layers import AnyPanel, MixtureOfExperts, SwitchPanel, UnifiedPanel, VotingPanel
 from .panel import DiverseEnsemble, Ensemble, Panel, WeightedEnsemble
 

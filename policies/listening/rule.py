@@ -81,11 +81,11 @@ class Rule(Policy):
         Raises:
             ConfigError: The world does not take targets to imitate.
         """
+        super().bind(world)
         if "targets" not in world.action_space.spaces:
             raise ConfigError(
                 f"the rule {type(self).__name__} needs a world made with learners='mlp' and actions='targets'"
             )
-        super().bind(world)
 
     @abstractmethod
     def targets(self, talk: Talk) -> Tensor:

@@ -1,7 +1,7 @@
 """Panels that are collective layers: they learn as the layer does, and act by what weighs its specialists.
 
 What a world makes of their answers and bids, Σ w·f, is what the layer says. They need inputs that all specialists
-share; see :mod:`~studyhall.policies.panels`.
+share; see :mod:`~studyhall.policies.collective.panels`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs.errors import one_of
-from ...learners import label_loss, softmax
-from ..collective import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
-from ..collective.routing import dense_weights
+from ....envs.errors import one_of
+from ....learners import label_loss, softmax
+from .. import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
+from ..routing import dense_weights
 
 _Z_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"logsumexp": z_loss, "raw": raw_z_loss}
 
@@ -54,8 +54,8 @@ class MixtureOfExperts(LayerPanel):
 
     Args:
         specialists: N.
-        sizes: As of :class:`~studyhall.policies.panels.Panel`.
-        key: As of :class:`~studyhall.policies.panels.Panel`.
+        sizes: As of :class:`~studyhall.policies.collective.panels.Panel`.
+        key: As of :class:`~studyhall.policies.collective.panels.Panel`.
         k: Experts consulted on a sample.
         balance: Weight of the balance loss.
         capacity_factor: In learning an expert takes ⌊factor·k·R/N⌋ samples at most, and one at least; None: any
@@ -104,8 +104,8 @@ class SwitchPanel(LayerPanel):
 
     Args:
         specialists: N.
-        sizes: As of :class:`~studyhall.policies.panels.Panel`.
-        key: As of :class:`~studyhall.policies.panels.Panel`.
+        sizes: As of :class:`~studyhall.policies.collective.panels.Panel`.
+        key: As of :class:`~studyhall.policies.collective.panels.Panel`.
         balance: Weight of the balance loss.
         capacity_factor: As of :class:`MixtureOfExperts`.
         z_weight: Weight of the z-loss.
@@ -157,8 +157,8 @@ class VotingPanel(LayerPanel):
 
     Args:
         specialists: N.
-        sizes: As of :class:`~studyhall.policies.panels.Panel`.
-        key: As of :class:`~studyhall.policies.panels.Panel`.
+        sizes: As of :class:`~studyhall.policies.collective.panels.Panel`.
+        key: As of :class:`~studyhall.policies.collective.panels.Panel`.
         voting: "soft": bids are the softmax of the scores; "weighted": in proportion to their logistic function;
             "hard": alike, and an answer counts as a vote for its best class (for worlds of weighting "votes").
     """

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..envs.bridges.flat import FlatActions
-from ..envs.engine.world import TensorDict, World
-from ..envs.errors import ConfigError
-from .files import damaged, read
-from .policy import Policy
+from ...envs.bridges.flat import FlatActions
+from ...envs.engine.world import TensorDict, World
+from ...envs.errors import ConfigError
+from ..files import damaged, read
+from ..policy import Policy, require_engine
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
 FORMAT = "studyhall set scorer, 1"
@@ -104,6 +104,7 @@ class LearnedPolicy(ScorerPolicy):
         Raises:
             ConfigError: It does not; says what differs.
         """
+        require_engine(world)
         observed_sizes(world.observation_space.spaces, str(self))
         actions, learnt = sorted(world.action_space.spaces), self.about.get("actions")
         if actions != learnt:

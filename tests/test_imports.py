@@ -1,0 +1,51 @@
+"""No two files of a room need each other, types included: each can be read after those that it imports."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def imported(file: Path) -> Iterator[Path]:
+    """Files of the package that a file imports, wherever in it the line stands."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for name in node.names:
+                inside = base / name.name
+                places = (inside.with_suffix(".py"), inside / "__init__.py", base.with_suffix(".py"))
+                yield next((place for place in places if place.is_file()), base / "__init__.py")
+
+
+@pytest.mark.parametrize("room", ["learners", "policies", "scenarios", "testing"])
+def test_no_two_files_need_each_other(room):
+    files = sorted((ROOT / room).rglob("*.py"))
+    needs = {file: set(imported(file)) & set(files) - {file} for file in files}
+    assert any(needs.values())
+    while free := [file for file, others in needs.items() if not others & needs.keys()]:
+        for file in free:
+            del needs[file]
+    assert not needs, sorted(str(file.relative_to(ROOT)) for file in needs)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("studyhall.policies.protocols", "TwoPhase"),
+        ("studyhall.policies.protocols", "Protocol"),
+        ("studyhall.policies.rules", "Rule"),
+        ("studyhall.policies.sb3", "SetPolicy"),
+        ("studyhall.policies.swarm", "Swarm"),
+        ("studyhall.policies.classroom", "classroom"),
+        ("studyhall.policies.collective", "MoE"),
+    ],
+)
+def test_paths_that_documents_once_named_go_on_working(path, name):
+    found = getattr(importlib.import_module(path), name)
+    assert found.__module__.startswith("studyhall.policies.")
