@@ -12,10 +12,10 @@ import pytest
 
 from studyhall import make_world, register, registry, spec
 from studyhall.envs.channel import MODES
+from studyhall.envs.engine.actions import check_actions, check_values
 from studyhall.envs.errors import ConfigError, StudyhallError, UnknownArgument
 from studyhall.envs.streams import DATASETS, load_dataset
 from studyhall.envs.streams.hub_sets import HUB_SETS
-from studyhall.envs.validation import check_actions, check_values
 from studyhall.policies import Protocol, Students, make_policy, register_policy
 from studyhall.policies import registry as policies
 from studyhall.policies.files import trained

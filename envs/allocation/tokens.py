@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..engine import rng
 from ..errors import ConfigError, one_of, short
 from ..streams import Dataset
 from ..validation import whole
@@ -157,12 +158,11 @@ def spend(shares: Tensor, budget: int, luck: Tensor | None = None) -> Tensor:
         shares: ``[…, T]``.
         budget: k.
         luck: None takes the k greatest (equal ones: the earlier). Uniform numbers ``[…, T]`` in [0, 1) sample k without
-            replacement, each in proportion to the shares of those left: the greatest u^(1/share) (Efraimidis &
-            Spirakis, Information Processing Letters 97, 2006).
+            replacement, each in proportion to the shares of those left.
     """
     order = shares
     if luck is not None:
-        order = luck.clamp_min(2.0**-25).log() / shares.clamp_min(1e-30)
+        order = shares.clamp_min(1e-30).log() + rng.gumbel(luck)
     order = torch.where(shares > 0, order, -torch.inf)
     rank = order.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
     return (rank < budget) & (shares > 0)

@@ -116,6 +116,15 @@ def normal(drawn: Tensor) -> Tensor:
     return (torch.sqrt(-2.0 * torch.log(first)) * torch.cos(2.0 * math.pi * second)).float()
 
 
+def gumbel(chance: Tensor) -> Tensor:
+    """Standard Gumbel noise of uniform numbers, float32: the one way to draw by weights here.
+
+    Where it is added to log weights, the greatest sum is a fair draw by the weights, and the k greatest are k draws
+    without replacement, each in proportion to the weights of those left (Yellott 1977; Kool, van Hoof & Welling 2019).
+    """
+    return -(-chance.clamp_min(2.0**-25).log()).log()
+
+
 def permutation(drawn: Tensor) -> Tensor:
     """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
 

@@ -79,7 +79,7 @@ class Glimpsers(nn.Module):
     def _draw(self, preference: Tensor, key: Tensor, purpose: str) -> Tensor:
         """Draw k tokens by log preference ``[W, R, T]``; gradients pass straight through to the relaxed draw."""
         drawn = rng.uniform(rng.bits(key, purpose, tuple(preference.shape[1:])))
-        luck = preference - (-drawn.clamp(2.0**-24, 1 - 2.0**-24).log()).log()
+        luck = preference + rng.gumbel(drawn)
         soft = (self.budget * (luck / self.temperature).softmax(-1)).clamp(max=1.0)
         first = luck.topk(self.budget, dim=-1).indices
         return torch.zeros_like(soft).scatter(-1, first, 1.0) + soft - soft.detach()

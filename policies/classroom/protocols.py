@@ -12,6 +12,7 @@ from torch import Tensor
 from ...envs.engine import rng
 from ...envs.engine.world import TensorDict
 from ...envs.errors import ConfigError
+from ...envs.mixing import weighted_sum
 from ...envs.validation import afford, real, whole
 from ...learners import Average, Lesson
 from .students import Protocol, labelled
@@ -27,7 +28,7 @@ def mean_of(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Mean distributions ``[W, N, B, C]`` and which rows have any source, float32 ``[W, N, B]``.
     """
-    mixed = torch.einsum("wns,wnsbc->wnbc", weights.to(rows.dtype), rows)
+    mixed = weighted_sum(weights.to(rows.dtype)[..., None], rows)
     total = mixed.sum(-1, keepdim=True)
     return mixed / total.clamp_min(1e-12), (total[..., 0] > 1e-6).float()
 

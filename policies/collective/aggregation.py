@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...envs.mixing import weighted_sum
+
 
 def mean(probs: Tensor) -> Tensor:
     """Mean distribution of the members, ``[…, M, C]``: their sum, each weighted 1/E."""
@@ -27,7 +29,7 @@ def vote(probs: Tensor) -> Tensor:
 
 def weighted(probs: Tensor, weights: Tensor) -> Tensor:
     """``Σᵢ wᵢ·fᵢ`` for members weighted ``[…, M, E]`` (or ``[…, 1, E]``, alike for every sample): ``[…, M, C]``."""
-    return (probs * weights.mT[..., None]).sum(-3)
+    return weighted_sum(weights.mT, probs)
 
 
 def variance(probs: Tensor) -> Tensor:

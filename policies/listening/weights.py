@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...envs.engine import rng
 from ...envs.exam import distributions
+from ...envs.mixing import weighted_sum
 from .rule import Rule, Talk, overlap, pick
 
 
@@ -24,7 +25,7 @@ class Weighted(Rule):
         weights = self.weights(talk)
         if weights.dim() == 3:
             weights = weights[..., None]
-        return distributions((weights[..., None] * talk.rows).sum(2))[0]
+        return distributions(weighted_sum(weights, talk.rows))[0]
 
 
 class Nobody(Rule):

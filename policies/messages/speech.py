@@ -84,7 +84,7 @@ class Gumbel(Speech):
         """Weights of the symbols, of which the world sends the greatest."""
         logits = raw.unflatten(-1, self.shape)
         if training:
-            logits = (logits + _gumbel(key, logits.shape)) / self.temperature
+            logits = (logits + _noise(key, logits.shape)) / self.temperature
         return logits.softmax(-1)
 
 
@@ -103,7 +103,7 @@ class Sampled(Speech):
     def say(self, raw: Tensor, key: Tensor, *, training: bool) -> Tensor:
         """Symbols, one-hot."""
         logits = raw.unflatten(-1, self.shape).log_softmax(-1)
-        noise = _gumbel(key, logits.shape) if training else 0.0  # the greatest of the sum is a fair draw
+        noise = _noise(key, logits.shape) if training else 0.0  # the greatest of the sum is a fair draw
         symbols = F.one_hot((logits.detach() + noise).argmax(-1), self.shape[-1]).to(logits.dtype)
         if training:
             probability = (logits * symbols).flatten(1).sum(-1)
@@ -147,7 +147,6 @@ def speech_of(world: MessageWorld, estimator: str, temperature: float, entropy: 
     return Sampled(world.wire.shape, entropy)
 
 
-def _gumbel(key: Tensor, shape: torch.Size) -> Tensor:
-    """Standard Gumbel noise ``[W, …]``."""
-    uniform = rng.uniform(rng.bits(key, "policy/speech", shape[1:]))
-    return -(-uniform.clamp_min(2.0**-25).log()).log()
+def _noise(key: Tensor, shape: torch.Size) -> Tensor:
+    """Gumbel noise ``[W, …]``."""
+    return rng.gumbel(rng.uniform(rng.bits(key, "policy/speech", shape[1:])))
