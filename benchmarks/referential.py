@@ -31,8 +31,8 @@ from studyhall.rollouts.language import (
     posdis,
     topographic_similarity,
 )
+from studyhall.rollouts.reports.stats import interval
 from studyhall.rollouts.settings import parse_seeds
-from studyhall.rollouts.stats import interval
 from studyhall.scenarios import Scenario
 
 GAMES = {

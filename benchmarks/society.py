@@ -24,7 +24,7 @@ from studyhall.envs.society import KINDS
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.rules import RULES
 from studyhall.rollouts import interval
-from studyhall.rollouts.measure import measure
+from studyhall.rollouts.metrics.measure import measure
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 

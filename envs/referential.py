@@ -98,6 +98,7 @@ from .errors import ConfigError, one_of, short
 from .messages import MessageWorld
 from .validation import LAST_SEED, afford, real, whole
 from .weights import Weights
+from .wire import Symbols
 from .world import Outcome, TensorDict
 
 GAMES = ("discrimination", "reconstruction")
@@ -293,6 +294,10 @@ class Referential(MessageWorld):
         """Accuracy, and losses with the listeners' mean in the speaker's place."""
         found = {"loss": state["loss"], **self.answers.figures(state["answer"], state["truth"])}
         return {name: _shared(value) for name, value in found.items()}
+
+    def named_objects(self) -> tuple[Tensor, Tensor] | None:
+        """All combinations, one-hot, and their values, where messages are symbols."""
+        return (self.objects, self.values) if isinstance(self.wire, Symbols) else None
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """What was meant, said and understood."""

@@ -22,8 +22,8 @@ from studyhall.policies.bids.sb3 import BidPolicy, save_bids
 from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.multi_input import LearnedMultiInput, _layers, save_multi_input
 from studyhall.policies.sb3 import SetPolicy, save_policy
-from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
+from studyhall.rollouts.training import by_reward as training
 from studyhall.scenarios import Scenario, registry
 
 COLLECTIVE = {"learners": "mlp", "hidden": [8], "agents": 3, "horizon": 8, "slice_size": 4, "exam_size": 20}
