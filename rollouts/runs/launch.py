@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from ...envs.errors import ConfigError, StudyhallError
+from ..reports.report import Report
 from ..storage.checkpoints import say_no_checkpoint
 from ..storage.folders import own_folder
 from ..terminal.interrupts import INTERRUPTED, stop_requests
-from ..reports.report import Report
 from .progress import LiveProgress
 from .run import Rollout, Stopped
 from .run_folder import RunConfig, RunFolder

@@ -12,8 +12,8 @@ from ...envs.errors import DataError, unknown
 from ...envs.streams import DATASETS
 from ...scenarios import Claim, Scenario, registry
 from ..reports.report import Report
-from .run import Live, Rollout
 from ..settings.customise import customise
+from .run import Live, Rollout
 
 QUICK_STEPS = 300
 QUICK_SEEDS = 2

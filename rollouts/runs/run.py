@@ -22,12 +22,12 @@ from ...envs.validation import LAST_SEED, whole
 from ...envs.world import TensorDict
 from ...policies import make_policy
 from ...scenarios import Scenario, get_scenario
-from ..storage.checkpoints import Checkpoints
 from ..metrics.divergence import sound
-from ..storage.folders import ANEW
 from ..metrics.measure import Measured, account, budget_left, findings, kib
 from ..metrics.names import COUNTED
 from ..reports.report import Report, is_measured
+from ..storage.checkpoints import Checkpoints
+from ..storage.folders import ANEW
 
 _CURVE_POINTS = 200
 _SAVED = (

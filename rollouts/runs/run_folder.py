@@ -25,9 +25,9 @@ from ...envs.errors import ConfigError, StudyhallError
 from ...envs.files import whole_file
 from ...envs.validation import LAST_SEED, whole
 from ...scenarios import Scenario
-from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
-from ..settings.read_scenario import read_scenario
 from ..reports.report import Report, is_measured
+from ..settings.read_scenario import read_scenario
+from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
 
 _WITHOUT = "remove it; --resume then goes on from the checkpoint"
 

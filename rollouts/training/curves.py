@@ -109,7 +109,7 @@ def draw_training(found: Trained, title: str, trained: str, path: Path) -> None:
     at = [row[key] for row in found.curve]
     with picture_file(path, rows=2) as (held_out, training):
         _plot(held_out, at, [row[f"eval/{found.figure}"] for row in found.curve], found.measure)
-        _plot(training, at, [row.get(trained, math.nan) for row in found.curve], trained.replace("/", ": "))
+        _plot(training, at, [row.get(trained, math.nan) for row in found.curve], f"{trained.partition('/')[2]} in training")
         where, best = found.best
         if not math.isnan(best):
             step = where if found.per_update is None else where // found.per_update
