@@ -59,7 +59,7 @@ Per agent (the speaker's are means over listeners, but for `bytes`): `score`, `l
 every attribute must be right; where k choices share the greatest weight, the right one among them counts 1/k),
 `attribute_accuracy` (reconstruction only: share of them), `bytes`. Per world: `message_bytes` (one message about one
 sample). Reports also tell what the language is like, where the policy can name objects by symbols: topographic
-similarity, entropy, posdis and bosdis (`rollouts/language.py`) of the names of all objects, 2,048 of them at most.
+similarity, entropy, posdis and bosdis (`rollouts/metrics/language.py`) of the names of all objects, 2,048 at most.
 
 ## Arguments
 | argument | default | meaning |

@@ -31,7 +31,7 @@ class Report:
         seconds: Wall time of the simulation.
         transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
         headline: The metric that the curves show; see :class:`~studyhall.envs.World`. How the other metrics read
-            follows from it: see ``names.py``.
+            follows from it: see ``metrics/names.py``.
         noun: What an agent of the world is called.
         diverged: Mode to seed to agent to the first step at which it was seen that what it knows or does is not finite
             any more; looked for where curves have a point. Of its world there are costs, but no other figures: NaN.

@@ -2,7 +2,7 @@
 
 =====================  =================================================================================
 ``config.json``        everything needed to repeat the run
-``checkpoints/``       the last two states; see `checkpoints.py`
+``checkpoints/``       the last two states; see `storage/checkpoints.py`
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
 ``report.json``        everything that was found
 ``curve.png``          the headline over time

@@ -1,7 +1,7 @@
 """Folders of runs and trainings: each new or empty at first, written by one process at a time, and read with care.
 
 ``config.json`` and ``report.json`` carry a checksum of their content, so what was edited or damaged is noticed. Nothing
-in them names code that is run: a policy of a user's own is named again by the user, see `read_scenario.py`.
+in them names code that is run: a policy of a user's own is named again by the user, see `settings/read_scenario.py`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, float]
 
-_DRAWN_EVERY = 10.0  # seconds, for drawing takes some tenths of one; the last curve is always drawn
+_DRAWN_EVERY = 10.0  # seconds, for drawing takes some tenths of one; at the end it is drawn anyway
 
 
 class Curves:
@@ -52,7 +52,7 @@ class Curves:
         from torch.utils.tensorboard import SummaryWriter  # takes a second
 
         self._found, self._title, self._trained = found, title, trained
-        self._drawn = -math.inf
+        self._drawn = time.monotonic()
         self._folder = found.folder / "tensorboard"
         try:
             self._events = SummaryWriter(str(self._folder), purge_step=done + 1 if done else None)
@@ -109,7 +109,12 @@ def draw_training(found: Trained, title: str, trained: str, path: Path) -> None:
     at = [row[key] for row in found.curve]
     with picture_file(path, rows=2) as (held_out, training):
         _plot(held_out, at, [row[f"eval/{found.figure}"] for row in found.curve], found.measure)
-        _plot(training, at, [row.get(trained, math.nan) for row in found.curve], f"{trained.partition('/')[2]} in training")
+        _plot(
+            training,
+            at,
+            [row.get(trained, math.nan) for row in found.curve],
+            f"{trained.partition('/')[2]} in training",
+        )
         where, best = found.best
         if not math.isnan(best):
             step = where if found.per_update is None else where // found.per_update
