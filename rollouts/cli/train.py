@@ -102,7 +102,6 @@ def train(
     from ..training.trained import interrupted
 
     chosen = get_scenario(scenario or scenario_of(resume or Path()))
-
     found = begin(
         chosen,
         algorithm=algo,

@@ -171,15 +171,12 @@ def train(
 
 
 def _set_up(kind: Callable[[Any], Training], config: TrainingConfig) -> Training:
+    """Make the training; what torch and SB3 say of settings that cannot be is one line."""
     try:
         return kind(config)
     except StudyhallError:
         raise
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as fault:  # what torch and SB3 make of settings that cannot be
+    except (TypeError, ValueError, RuntimeError) as fault:
         raise ConfigError(f"the training cannot be set up: {str(fault).partition(chr(10))[0]}") from fault
 
 
