@@ -26,7 +26,7 @@ from pyarrow import parquet
 from rich.console import Console
 from rich.table import Table
 
-from studyhall.envs.allocation import Allocation
+from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.streams import Dataset, load_dataset
 from studyhall.envs.streams.text import words_of
 from studyhall.policies import RandomPolicy

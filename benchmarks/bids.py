@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from trainings import compared
 
 from studyhall import make_sb3, make_world
-from studyhall.envs.collective_hosted import SAMPLE_FEATURES
+from studyhall.envs.collective.specialists import NAMES as SAMPLE_FEATURES
 from studyhall.policies.bids.sb3 import BidPolicy
 from studyhall.policies.bids.scorer import BidScorer
 from studyhall.policies.set_scorer import OWN

@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from studyhall import make_world
-from studyhall.envs.society import KINDS
+from studyhall.envs.society.world import KINDS
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.rules import RULES
 from studyhall.rollouts import interval

@@ -20,7 +20,7 @@ from society import KINDS, honest_accuracy, summarise
 
 from studyhall import make_world
 from studyhall.envs.bridges.sb3 import WorldVecEnv
-from studyhall.envs.sources import FEATURES, OBSERVED, OWN_FEATURES
+from studyhall.envs.hosted.sources import FEATURES, OBSERVED, OWN_FEATURES
 from studyhall.policies.learned import ScorerPolicy
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.rollouts.train import configure, make_model
@@ -92,7 +92,7 @@ class Blinded(WorldVecEnv):
         score, earned = self._known()
         obs, reward, dones, infos = super().step_wait()
         if self.reward.startswith("raw score"):
-            reward = 0.1 * (score + reward / self.world.reward_scale)
+            reward = 0.1 * (score + reward / self.world.pay.reward_scale)
         elif self.reward == "final score only":
             reward = np.where(dones, earned + reward, 0.0)
         return obs, reward.astype(np.float32), dones, infos

@@ -29,7 +29,7 @@ from trainings import compared
 
 from studyhall import make_sb3, make_world
 from studyhall.envs.bridges.flat import FlatActions
-from studyhall.envs.objectives import FUNCTIONS
+from studyhall.envs.swarm.objectives import FUNCTIONS
 from studyhall.policies.swarm import PSO, HybridPSO, Swarm
 from studyhall.rollouts import interval
 

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    ActionError,
-    ConfigError,
-    DataError,
-    EpisodeEnded,
-    StudyhallError,
-    UnknownName,
-)
+from .errors import ActionError, ConfigError, DataError, EpisodeEnded, StudyhallError, UnknownName
 from .make import make_aec, make_env, make_sb3, make_vec, make_world
 from .registration import EnvSpec, register, registry, spec
 
 if TYPE_CHECKING:
-    from .world import Outcome, Step, World
+    from .engine import Outcome, Step, World
 
 register(
     EnvSpec(
         "classroom-v0",
         "studyhall.envs.classroom:Classroom",
         "students learn from one stream, a teacher on a budget, and each other",
-        hosted="studyhall.envs.hosted:HostedClassroom",
+        hosted=True,
     )
 )
 register(
@@ -34,27 +27,27 @@ register(
         "society-v0",
         "studyhall.envs.society:Society",
         "experts of a few classes each learn the others', with liars among them",
-        hosted="studyhall.envs.hosted:HostedSociety",
+        hosted=True,
     )
 )
 register(
     EnvSpec(
         "halves-v0",
-        "studyhall.envs.halves:Halves",
+        "studyhall.envs.messages.halves:Halves",
         "viewers hold one part of a picture each, talk, and paint what the others hold",
     )
 )
 register(
     EnvSpec(
         "consensus-v0",
-        "studyhall.envs.consensus:Consensus",
+        "studyhall.envs.messages.consensus:Consensus",
         "witnesses with noisy, partial views talk until they know what they all looked at",
     )
 )
 register(
     EnvSpec(
         "referential-v0",
-        "studyhall.envs.referential:Referential",
+        "studyhall.envs.messages.referential:Referential",
         "a speaker names what it sees, and listeners find it among others or say what it is",
     )
 )
@@ -63,7 +56,7 @@ register(
         "collective-v0",
         "studyhall.envs.collective:Collective",
         "specialists answer and bid, and the collective says the weighted sum",
-        hosted="studyhall.envs.collective_hosted:HostedCollective",
+        hosted=True,
     )
 )
 register(
@@ -106,6 +99,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in ("Outcome", "Step", "World"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import world
+    from .engine import world
 
     return getattr(world, name)

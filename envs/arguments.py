@@ -1,13 +1,15 @@
-"""Arguments that every world takes: its device and its seeds."""
+"""Arguments of worlds: device and seeds, and sharing out the others among those who take them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from .errors import ConfigError, short
+from .errors import ConfigError, UnknownArgument, short
 
 
 def find_device(device: str | torch.device) -> torch.device:
@@ -50,3 +52,24 @@ def as_seeds(seed: int | Sequence[int] | np.ndarray, worlds: int) -> np.ndarray:
     if seeds.shape != (worlds,) or (seeds < 0).any():  # also where counting up goes beyond 2**63
         raise ConfigError(f"seed must be one number ≥ 0 or {worlds} of them, below 2**63, got {short(seed)}")
     return seeds.astype(np.int64)
+
+
+def share_out(what: str, given: Mapping[str, Any], *settings: type) -> list[dict[str, Any]]:
+    """Share arguments out among dataclasses that have fields of their names.
+
+    Args:
+        what: What was called with them, for the error.
+        given: The arguments by name.
+        *settings: The dataclasses.
+
+    Returns:
+        The arguments of each.
+
+    Raises:
+        UnknownArgument: One that none of them has.
+    """
+    known = [{field.name for field in dataclasses.fields(kind)} for kind in settings]
+    for name in given:
+        if not any(name in names for names in known):
+            raise UnknownArgument(f"{what} got an unexpected keyword argument {name!r}")
+    return [{name: value for name, value in given.items() if name in names} for names in known]

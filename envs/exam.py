@@ -13,6 +13,7 @@ Formulas, for an answer p on an item of class y, C classes:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import rng
+from .engine import rng
 from .errors import ConfigError
 from .streams import Split
 from .validation import keep, real, whole
@@ -136,16 +137,35 @@ class Exam:
         """The smoothed score after one more exam."""
         return before + self.smoothing * (score - before)
 
+    def update(
+        self,
+        before: Mapping[str, Tensor],
+        marks: Mapping[str, Tensor],
+        smoothed: Iterable[str],
+        clock: Tensor,
+        present: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The marks after a step: new ones where it was a day for them, else those of before.
+
+        Args:
+            before: The state before, which holds the old marks.
+            marks: By name, of the agents ``[W, N]`` or of the world ``[W]``.
+            smoothed: Names of those that are smoothed over exams.
+            clock: int64 ``[W]``, this step counted.
+            present: bool ``[W, N]``, who was there to be examined; None: all.
+        """
+        today = self.today(clock - 1)
+        each = today[:, None] if present is None else present & today[:, None]
+        new = {**marks, **{name: self.smooth(before[name], marks[name]) for name in smoothed}}
+        return {
+            name: torch.where(each if mark.dim() > 1 else today, mark, before[name])
+            for name, mark in new.items()
+        }
+
     def cards(self, before: Tensor, accuracy: Tensor, clock: Tensor) -> Tensor:
         """Report cards ``[W, N]``: accuracy to 1/100, refreshed in steps 0, ``card_every``, … (clock 1, …)."""
         due = (clock - 1) % self.card_every == 0
         return torch.where(due[:, None], (accuracy * 100).round() / 100, before)
-
-
-def progress_reward(before: Tensor, after: Tensor, *, scale: float, cooperation: float) -> Tensor:
-    """Scale · ((1 − c)·own progress + c·mean progress of the class), ``[W, N]``."""
-    own = after - before
-    return scale * ((1 - cooperation) * own + cooperation * own.mean(-1, keepdim=True))
 
 
 def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .bridges.gymnasium import WorldEnv, WorldVectorEnv
     from .bridges.pettingzoo import WorldParallelEnv
     from .bridges.sb3 import WorldVecEnv
-    from .world import World
+    from .engine.world import World
 
 
 def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: Any) -> World:
@@ -41,8 +41,7 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
     for name in kwargs:
         if name not in known:
             raise found.refusal(name, hosted=hosted)
-    cls = found.load(hosted=hosted)
-    return cls(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
+    return found.load()(**{**found.kwargs, **kwargs, "num_worlds": num_worlds, "device": device})
 
 
 _OF_VIEWS = ("num_worlds", "autoreset", "validate")

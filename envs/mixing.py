@@ -30,6 +30,18 @@ WEIGHTINGS = ("normalised", "top_k", "votes")
 _TIE = 1e-5  # a lead in votes below this is rounding
 
 
+def weighted_sum(weights: Tensor, answers: Tensor) -> Tensor:
+    """Σ w·f over members, ``[…, R, C]``.
+
+    No matrix product: those round by the size of a batch, and a world in a batch is to equal the same world alone.
+
+    Args:
+        weights: ``[…, N, R]``, or ``[…, N, 1]`` where they are the same for all samples.
+        answers: ``[…, N, R, C]``.
+    """
+    return (weights[..., None] * answers).sum(-3)
+
+
 @dataclass(frozen=True)
 class Mixing:
     """How bids and answers become one answer.
@@ -69,11 +81,11 @@ class Mixing:
             weights: ``[…, N, R]``, of :meth:`weights`.
             answers: ``[…, N, R, C]``, distributions; all-zero ones add nothing.
         """
-        said = _sum(weights, answers)
+        said = weighted_sum(weights, answers)
         if self.weighting != "votes":
             return said
         votes = F.one_hot(answers.argmax(-1), answers.shape[-1]) * (answers.sum(-1, keepdim=True) > 0)
-        return _untied(_sum(weights, votes), said)
+        return _untied(weighted_sum(weights, votes), said)
 
     def without_each(self, bids: Tensor, answers: Tensor) -> Tensor:
         """What the collective would answer without each of its members, ``[…, N, R, C]``, in one pass.
@@ -88,11 +100,6 @@ class Mixing:
         others = ~torch.eye(self.members, dtype=torch.bool, device=bids.device)
         weights = self.weights(bids[..., None, :, :] * others[..., None])  # [..., N without, N, R]
         return self.mix(weights, answers[..., None, :, :, :])
-
-
-def _sum(weights: Tensor, answers: Tensor) -> Tensor:
-    """Σ w·f, ``[…, R, C]``; no matrix product: those round by the size of a batch."""
-    return (weights[..., None] * answers).sum(-3)
 
 
 def _untied(votes: Tensor, probability: Tensor) -> Tensor:

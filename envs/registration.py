@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .errors import ConfigError, StudyhallError, UnknownArgument, one_of, short, text, unknown_argument
 
 if TYPE_CHECKING:
-    from .world import World
+    from .engine.world import World
 
 _Spec = TypeVar("_Spec")
 
@@ -50,18 +50,17 @@ class EnvSpec:
 
     Args:
         id: ``"name-v0"``.
-        entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.world.World`.
+        entry_point: ``"module:Class"`` of a :class:`~studyhall.envs.engine.world.World`.
         summary: One line.
         kwargs: Arguments that differ from the class's defaults.
-        hosted: ``"module:Class"`` of the form that hosts its learners, chosen by the argument ``learners``; None
-            where there is none.
+        hosted: Whether the world can host its learners, by the argument ``learners``.
     """
 
     id: str
     entry_point: str
     summary: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    hosted: str | None = None
+    hosted: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.entry_point, str) or ":" not in self.entry_point:
@@ -69,11 +68,9 @@ class EnvSpec:
         if not re.fullmatch(r"[a-z0-9-]+-v\d+", self.id):
             raise ConfigError(f"an environment id looks like 'name-v0', got {short(self.id)}")
 
-    def load(self, *, hosted: bool = False) -> type[World]:
-        """The world's class, imported now; ``hosted``: the form that hosts its learners."""
-        if hosted and self.hosted is None:
-            raise ConfigError(f"{self.id} hosts no learners: leave out the argument learners")
-        module, name = ((hosted and self.hosted) or self.entry_point).split(":")
+    def load(self) -> type[World]:
+        """The world's class, imported now."""
+        module, name = self.entry_point.split(":")
         return getattr(importlib.import_module(module), name)
 
     def refusal(self, name: str, *, hosted: bool = False) -> StudyhallError:
@@ -81,14 +78,16 @@ class EnvSpec:
 
         Args:
             name: Of the argument.
-            hosted: Whether the form is meant that hosts its learners.
+            hosted: Whether the world hosts its learners.
         """
         if name in _ELSEWHERE:
             return UnknownArgument(
                 f"{self.id} got an unexpected keyword argument {name!r}: {_ELSEWHERE[name]}"
             )
-        known, refused = self.arguments(hosted=hosted), self.load(hosted=hosted).refused_arguments
-        of_hosts = self.arguments(hosted=True) if self.hosted else {}
+        if name == "learners":
+            return ConfigError(f"{self.id} hosts no learners: leave out the argument learners")
+        known, refused = self.arguments(hosted=hosted), self.load().refused_arguments
+        of_hosts = self.arguments(hosted=True)
         if name in of_hosts and name not in known:
             return ConfigError(
                 f"{name} is an argument of worlds that host their learners: give learners too (learners='mlp')"
@@ -112,11 +111,16 @@ class EnvSpec:
         return inspect.getdoc(importlib.import_module(self.entry_point.split(":")[0])) or ""
 
     def arguments(self, *, hosted: bool = False) -> dict[str, Any]:
-        """Its arguments and their defaults; those of its base too where it passes ``**kwargs`` on."""
-        loaded = self.load(hosted=hosted)
+        """Its arguments and their defaults; those of its base too where it passes ``**kwargs`` on.
+
+        Args:
+            hosted: Whether those are meant, too, that a world takes only where it hosts its learners.
+        """
+        loaded = self.load()
         found, _ = arguments_of(loaded)
         found |= dict(self.kwargs)
-        return {name: default for name, default in found.items() if name not in loaded.refused_arguments}
+        left_out = set(loaded.refused_arguments) | (set() if hosted else loaded.hosting_arguments)
+        return {name: default for name, default in found.items() if name not in left_out}
 
 
 def constructors(factory: Callable[..., Any]) -> list[Callable[..., Any]]:
@@ -127,12 +131,19 @@ def constructors(factory: Callable[..., Any]) -> list[Callable[..., Any]]:
     """
     if not isinstance(factory, type):
         return [factory]
-    found = []
+    found: list[Callable[..., Any]] = []
     for cls in factory.__mro__[:-1]:
-        found += [vars(cls)["__init__"]] if "__init__" in vars(cls) else []
-        if "forwarded_arguments_to" in vars(cls):
-            found += [vars(cls)["forwarded_arguments_to"].__init__]
+        if "__init__" in vars(cls):
+            found.append(vars(cls)["__init__"])
+            if not _takes_others(found[-1]):
+                break
+        if forwarded := vars(cls).get("forwarded_arguments_to"):
+            return [*found, *(settings.__init__ for settings in forwarded)]
     return found
+
+
+def _takes_others(function: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
 
 
 def arguments_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
@@ -143,17 +154,15 @@ def arguments_of(factory: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
 
     Returns:
         Arguments and their defaults (``inspect.Parameter.empty`` where there is none), those of :func:`constructors`
-        among them as far as ``**others`` are passed on; and whether it takes any name besides.
+        among them; and whether it takes any name besides.
     """
-    found: dict[str, Any] = {}
     called = constructors(factory)
+    found: dict[str, Any] = {}
     for function in called:
         parameters = inspect.signature(function).parameters.values()
         named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
         found = {p.name: p.default for p in named if p.name != "self"} | found
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return found, False
-    return found, bool(called)
+    return found, bool(called) and _takes_others(called[-1])
 
 
 registry: dict[str, EnvSpec] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from ..envs.errors import ConfigError
 from .networks import Network
 from .population import Loss, Population, as_rows, differentiate, load, spread
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class _Group(NamedTuple):
@@ -113,6 +117,12 @@ class MixedPopulation:
             said = population.logits_of(place, x, dropout=dropout, draw=self._draw(draw, members))
             found.append(torch.where(matches.any(-1)[:, None, None, None], said, 0.0))
         return torch.stack(found).sum(0)
+
+    def at(self, worlds: Tensor) -> Self:
+        """Copies of the learners of some worlds (int64 ``[K]``), to be asked; they cannot be taught."""
+        twin = copy.copy(self)
+        twin._groups = [_Group(members, population.at(worlds)) for members, population in self._groups]
+        return twin
 
     def extract(self, world: int, learner: int) -> nn.Module:
         """A copy of one learner as an ordinary module, in evaluation mode."""

@@ -44,6 +44,8 @@ class ModuleNetwork:
             dropout or buffers that training changes, or cannot be stacked.
     """
 
+    made_on_host = True
+
     def __init__(self, factory: Factory, shape: Sequence[int], classes: int) -> None:
         self.factory = factory
         self.shape = tuple(whole("each side of a sample", side, 1) for side in shape)

@@ -18,12 +18,12 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..envs import rng
+from ..envs.engine import rng
 
 _LANES = 4  # 16-bit dropout decisions in a 64-bit draw
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
@@ -57,6 +57,10 @@ class Network(Protocol):
     @property
     def num_parameters(self) -> int:
         """Parameters of one learner."""
+
+    @property
+    def made_on_host(self) -> bool:
+        """Whether :meth:`init` makes the parameters of one learner after the other on the host."""
 
     def init(self, keys: Tensor) -> list[Tensor]:
         """Initial stacks ``[P, *shape]`` for keys ``[P]``; a learner's depend on its own key only."""
@@ -104,6 +108,7 @@ class MLP:
         ValueError: Fewer than two sizes, a size below one, or a dropout outside ``[0, 1)``.
     """
 
+    made_on_host: ClassVar[bool] = False
     sizes: tuple[int, ...] = (784, 128, 64, 10)
     dropout: float = 0.2
 

@@ -13,16 +13,19 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..envs import rng
-from ..envs.saving import check_saved
+from ..envs.engine import rng
+from ..envs.engine.saving import check_saved
 from ..envs.validation import afford
 from .networks import Block, Network
 from .optimisers import make_optimiser
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _CACHED_PARAMETERS = 1 << 20  # parameters of the learners whose gradients are computed at a time on a CPU
 _CACHED_ACTIVATIONS = 4 << 20  # parameters of the learners computed together on a CPU
@@ -128,6 +131,15 @@ class _Ensemble(ABC):
         masks = None if keys is None else self.network.masks(keys, rows.shape[1])
         chosen = [stack.index_select(0, index) for stack in self.parameters]
         return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks)[:, None]
+
+    def at(self, worlds: Tensor) -> Self:
+        """Copies of the learners of some worlds (int64 ``[K]``), to be asked; they cannot be taught."""
+        twin = copy.copy(self)
+        rows = (worlds[:, None] * self.learners + torch.arange(self.learners, device=worlds.device)).flatten()
+        twin.keys = self.keys[worlds]
+        twin.parameters = [stack.index_select(0, rows) for stack in self.parameters]
+        vars(twin).pop("_optimiser", None)
+        return twin
 
     def extract(self, world: int, learner: int) -> nn.Module:
         """A copy of one learner as an ordinary module, in evaluation mode."""
@@ -317,7 +329,7 @@ class Population(_Ensemble):
         flat = self.keys.view(-1)
         flat.copy_(torch.where(anew, fresh, flat))
         self._optimiser.clear(anew)
-        if flat.device.type == "cpu":
+        if flat.device.type == "cpu" or self.network.made_on_host:  # only those that begin anew
             index = anew.nonzero().squeeze(1)
             for stack, new in zip(self.parameters, self.network.init(flat[index]), strict=True):
                 stack.index_copy_(0, index, new)

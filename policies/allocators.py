@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ..envs import rng
+from ..envs.engine import rng
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError, one_of
 from ..envs.validation import real, whole
-from ..envs.world import TensorDict, World
 from ..learners import make_optimiser
 from ..learners.lesson import none
 from .collective import Experts, RelevanceRouter, allocate

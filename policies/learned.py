@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..envs.bridges.flat import FlatActions
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
-from ..envs.world import TensorDict, World
 from .files import damaged, read
 from .policy import Policy
 from .set_scorer import SetScorer, legal_logits, observed_sizes

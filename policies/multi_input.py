@@ -19,8 +19,8 @@ from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor
 
 from ..envs.bridges.flat import Flat, trainable_space
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
-from ..envs.world import TensorDict, World
 from .files import damaged, read, save
 from .policy import Policy
 from .sb3 import described, env_of

@@ -25,10 +25,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..envs import rng
+from ..envs.engine import rng
+from ..envs.engine.saving import check_saved
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
-from ..envs.saving import check_saved
-from ..envs.world import TensorDict, World
 
 _T = TypeVar("_T")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..envs import rng
+from ..envs.engine import rng
+from ..envs.engine.world import TensorDict
 from ..envs.errors import ConfigError
 from ..envs.validation import afford, real, whole
-from ..envs.world import TensorDict
 from ..learners import Lesson
 
 if TYPE_CHECKING:

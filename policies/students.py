@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError, unknown_argument
 from ..envs.registration import arguments_of
 from ..envs.validation import rate, real, widths
-from ..envs.world import TensorDict, World
 from ..learners import MLP, Population, learner_keys, softmax, teach
 from ..learners.lesson import none
 from .policy import MadeInReset, Policy

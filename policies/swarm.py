@@ -17,11 +17,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..envs import rng
+from ..envs.engine import rng
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
-from ..envs.particles import GRADIENT_COST, descend, fly, pick, pull_draws, pulls, put
+from ..envs.swarm.particles import GRADIENT_COST, descend, fly, pick, pull_draws, pulls, put
 from ..envs.validation import LAST_SEED, afford, real, whole
-from ..envs.world import TensorDict, World
 from .policy import Policy
 
 INERTIA, COGNITIVE, SOCIAL = 0.7, 1.5, 1.5

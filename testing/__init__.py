@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..envs.engine.world import World
 from ..envs.errors import ConfigError
 from ..envs.make import make_world
 from ..envs.registration import spec
-from ..envs.world import World
 from . import names, steps, twins, views
 from .tools import Subject, leaves, same, seeded
 

@@ -11,19 +11,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..envs.bridges.arrays import shown
+from ..envs.channel.ledger import CHARGED
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ActionError, EpisodeEnded
-from ..envs.ledger import CHARGED
-from ..envs.world import TensorDict, World
-from .tools import (
-    MASK,
-    Subject,
-    copied,
-    leaves,
-    same,
-    sample_actions,
-    seeded,
-    walk_length,
-)
+from .tools import MASK, Subject, copied, leaves, same, sample_actions, seeded, walk_length
 
 
 def check_spaces(subject: Subject) -> None:
@@ -154,11 +145,11 @@ def check_returns(subject: Subject) -> None:
             break
     told = step.info["episode"]["return"]
     subject.require(same(told, total, 1e-5), "the episode's return must be the sum of rewards", step=t)
-    free = not any(
-        getattr(world, name, 0) for name in ("byte_price", "label_price", "consult_price", "cooperation")
-    )
-    if free and hasattr(world, "exam") and hasattr(world, "reward_scale"):
-        learnt = world.reward_scale * (world.metrics()["score"] - start["score"])
+    pay: Any = getattr(world, "pay", None)
+    if pay is None or not hasattr(world, "exam"):
+        return
+    if not any((pay.byte_price, pay.label_price, pay.cooperation, getattr(world, "consult_price", 0))):
+        learnt = pay.reward_scale * (world.metrics()["score"] - start["score"])
         subject.require(same(learnt, total, 1e-4), "the return must telescope to what was learnt", step=t)
 
 

@@ -14,8 +14,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..envs.bridges.flat import MASK, FlatWorld
+from ..envs.engine.world import TensorDict, World
 from ..envs.errors import ConfigError
-from ..envs.world import TensorDict, World
 
 
 @dataclass(frozen=True)

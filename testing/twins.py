@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..envs.rng import DOMAINS
-from ..envs.world import World
+from ..envs.engine.rng import DOMAINS
+from ..envs.engine.world import World
 from .tools import (
     Subject,
     copied,

@@ -14,7 +14,7 @@ B, C = 6, 4
 def start(channel: Channel, seed: int = 0):
     key = rng.fold(rng.world_key(torch.arange(channel.num_worlds) + seed, "train"), 0)
     draws = rng.Draws(channel.reset_draws())(rng.fold(key, 0))
-    return key, channel.start(draws, C)
+    return key, channel.start(draws, C, channel.num_worlds)
 
 
 def carry(channel: Channel, published: torch.Tensor, step: int = 1, seed: int = 0):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from studyhall.envs.collective import Collective
+from studyhall.envs.collective.world import Collective
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing
 from studyhall.learners import make_optimiser, softmax

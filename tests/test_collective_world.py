@@ -7,8 +7,7 @@ import torch
 from stable_baselines3 import PPO
 
 from studyhall import make_sb3
-from studyhall.envs.collective import Collective
-from studyhall.envs.collective_hosted import HostedCollective
+from studyhall.envs.collective.world import Collective
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.mixing import Mixing, disagreement, entropy
 from studyhall.policies.bids.bidders import Bidders
@@ -18,7 +17,7 @@ from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_exam_blind, check_world
 
 SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
-HOSTED = {**SMALL, "hidden": (8,)}
+HOSTED = {**SMALL, "learners": "mlp", "hidden": (8,)}
 
 
 def world(cls=Collective, **kwargs):
@@ -47,7 +46,7 @@ def test_the_world_keeps_the_contract():
 
 def test_the_hosted_world_keeps_the_contract():
     kwargs = {"agents": 2, "slice_size": 2, "horizon": 4, "hidden": (4,), "learn_from": "consulted"}
-    check_world(HostedCollective, **{**SMALL, **kwargs}, weighting="votes", mode="shuffled")
+    check_world(Collective, **{**HOSTED, **kwargs}, weighting="votes", mode="shuffled")
 
 
 # ---- who is in use ----------------------------------------------------------------------------------
@@ -353,7 +352,7 @@ def test_equal_seeds_are_equal_worlds():
 
 
 def hosted(**kwargs):
-    made = HostedCollective(**{**HOSTED, "num_worlds": 2, "autoreset": False, **kwargs})
+    made = Collective(**{**HOSTED, "num_worlds": 2, "autoreset": False, **kwargs})
     return made, made.reset(seed=5)
 
 
@@ -389,7 +388,7 @@ def test_features_of_exam_items_stand_apart_from_those_of_the_slice():
 
 
 def test_bids_can_be_trained_with_stable_baselines3():
-    env = make_sb3("collective-v0", 2, seed=0, learners="mlp", **HOSTED)
+    env = make_sb3("collective-v0", 2, seed=0, **HOSTED)
     assert env.action_space.shape == (2 + 4 + 10,)
     model = PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, device="cpu")
     before = [p.clone() for p in model.policy.parameters()]
@@ -411,7 +410,9 @@ def test_hosted_specialists_learn_and_features_tell_what_they_think():
     for _ in range(60):
         obs = env.step(hosted_actions(env)).obs
     assert (env.metrics()["collective_accuracy"] > before + 0.3).all()
-    believes = env._beliefs(env._state) ** env.temperature
+    believes = (
+        env.host.beliefs(env._flat("stream", env._shown(env._state))[:, 0]) ** env.host.settings.temperature
+    )
     believes = believes / believes.sum(-1, keepdim=True)
     assert torch.allclose(obs["samples"][..., 0], believes.amax(-1), atol=1e-4)
 
@@ -497,7 +498,7 @@ def test_mistakes_are_told_in_one_line(kwargs, error, says):
 )
 def test_mistakes_of_hosted_worlds(kwargs, error, says):
     with pytest.raises(error, match=says):
-        HostedCollective(**{**HOSTED, **kwargs})
+        Collective(**{**HOSTED, **kwargs})
 
 
 def test_pictures():
@@ -682,11 +683,12 @@ def test_mistakes_of_policies():
 def test_bids_by_confidence_beat_equal_ones_where_specialists_differ():
     reached = []
     for power in (0.0, 4.0):
-        env = HostedCollective(
+        env = Collective(
             agents=5,
             share="dirichlet",
             alpha=0.3,
             horizon=100,
+            learners="mlp",
             hidden=(32,),
             lr=5e-3,
             num_worlds=2,

@@ -11,10 +11,12 @@ from gymnasium import spaces
 from studyhall.envs.bridges.flat import FlatWorld
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
+from studyhall.envs.channel.ledger import soft_targets
+from studyhall.envs.engine.parts import Part
+from studyhall.envs.engine.rng import Draws, bits, uniform
+from studyhall.envs.engine.world import Outcome, World
 from studyhall.envs.errors import ConfigError, EpisodeEnded
-from studyhall.envs.ledger import soft_targets
-from studyhall.envs.rng import Draws, uniform
-from studyhall.envs.world import Outcome, World
+from studyhall.envs.study import Pay
 from studyhall.testing import CHECKS, check_world, names, steps, twins, views
 from studyhall.testing.tools import Subject, sample_actions
 
@@ -76,43 +78,52 @@ class Masked(Clean):
         return (torch.arange(4) != closed).to(torch.int8)
 
 
+class Weights(Part):
+    """Two linear learners in each world, ``[W, 2, 3, 3]``."""
+
+    def reset(self, keys, moving):
+        fresh = 0.1 * uniform(bits(keys, "weights", (2, 3, 3)))
+        if not hasattr(self, "values"):
+            self.values = fresh
+        else:
+            self.put(fresh, moving)
+
+    def put(self, new, moving):
+        """Change the learners of the worlds that move, in place."""
+        self.values.copy_(torch.where(moving[:, None, None, None], new, self.values))
+
+    def at(self, worlds):
+        twin = type(self)()
+        twin.values = self.values[worlds]
+        return twin
+
+    def finite(self):
+        return self.values.isfinite().all(-1).all(-1)
+
+    def state_dict(self):
+        return {"weights": self.values.clone()}
+
+    def load_state_dict(self, saved):
+        self.values.copy_(saved["weights"])
+
+
 class Hosting(Clean):
     """Agents say what a network of theirs should believe; it is trained in place, and graded."""
 
-    hosts_learners = True
+    kind = Weights
 
-    def start(self, draws, state):
-        fresh = torch.zeros(self.num_worlds * 2, 3, 3) + 0.1 * uniform(draws["x"]).flatten(0, 1)[:, None]
-        if not self._state:
-            self.weights = fresh
-        else:
-            self.put(fresh)
-        return super().start(draws, state)
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.learners = self.kind()
 
     def put(self, new):
-        """Change the learners of the worlds that move, in place."""
-        moving = torch.from_numpy(self.moving).repeat_interleave(2)
-        self.weights.copy_(torch.where(moving[:, None, None], new, self.weights))
+        self.learners.put(new, self.moving)
 
     def advance(self, state, actions, draws):
-        x = state["x"].flatten(0, 1)[:, None]  # [W·N, 1, 3]
-        said = torch.where(actions["say"].isfinite(), actions["say"], 0.0).flatten(0, 1)[:, None]
-        error = x @ self.weights - said
-        self.put(self.weights - 0.5 * x.transpose(1, 2) @ error)
-        believed = (x @ self.weights).view(self.num_worlds, 2, 3)
-        return super().advance(state, {"say": believed}, draws)
-
-    def state_dict(self):
-        return {**super().state_dict(), "learners": {"weights": self.weights.clone()}}
-
-    def load_state_dict(self, saved):
-        super().load_state_dict(saved)
-        self.weights.copy_(saved["learners"]["weights"])
-
-    def fork(self):
-        twin = super().fork()
-        twin.weights = self.weights.clone()
-        return twin
+        x, weights = state["x"][..., None, :], self.learners.values
+        error = x @ weights - torch.where(actions["say"].isfinite(), actions["say"], 0.0)[..., None, :]
+        self.put(weights - 0.5 * x.mT @ error)
+        return super().advance(state, {"say": (x @ weights)[..., 0, :]}, draws)
 
 
 class Charging(Clean):
@@ -125,9 +136,9 @@ class Charging(Clean):
 
     def advance(self, state, actions, draws):
         outcome = super().advance(state, actions, draws)
-        bits = soft_targets((actions["say"] > 0).any(-1).long(), 3)
-        outcome.info["bytes"] = bits / 8
-        return outcome._replace(state={**outcome.state, "bits": state["bits"] + bits})
+        sent = soft_targets((actions["say"] > 0).any(-1).long(), 3)
+        outcome.info["bytes"] = sent / 8
+        return outcome._replace(state={**outcome.state, "bits": state["bits"] + sent})
 
     def summary(self, state):
         return {**super().summary(state), "bytes": state["bits"] / 8}
@@ -307,7 +318,7 @@ class InfiniteReward(Clean):
 
 
 class DoesNotTelescope(Clean):
-    exam, reward_scale = True, 2.0  # says: the return is twice the score
+    exam, pay = True, Pay(reward_scale=2.0)  # says: the return is twice the score
 
 
 class ChargesNothing(Clean):
@@ -396,9 +407,9 @@ class HiddenShift(Clean):
 
     shift = 0.0
 
-    def start(self, draws, state):
-        self.shift = float(uniform(draws["x"]).mean())
-        return super().start(draws, state)
+    def _restart(self, chosen, *, first_episode):
+        super()._restart(chosen, first_episode=first_episode)
+        self.shift = float(uniform(self._state["key"]).mean())
 
     def observe(self, state):
         return {**super().observe(state), "x": (state["x"] + self.shift) / 2}
@@ -411,8 +422,11 @@ class WritesIntoState(Clean):
 
 
 class IgnoresTheMask(Clean):
-    def _merge(self, new, old, chosen):
+    def _merge(self, new, old, moving):
         return new
+
+    def _restart(self, chosen, *, first_episode):
+        super()._restart(np.ones_like(chosen), first_episode=first_episode)
 
 
 class FinalIsFirst(Clean):
@@ -514,46 +528,48 @@ class ResetsAllLearners(Hosting):
     def _restart(self, chosen, *, first_episode):
         super()._restart(chosen, first_episode=first_episode)
         if not chosen.all():
-            self.weights.mul_(0.5)
+            self.learners.values.mul_(0.5)
 
 
 class TeachesTheSleeping(Hosting):
     def put(self, new):
-        self.weights.copy_(new)
+        self.learners.values.copy_(new)
 
 
 class LearnsLessWhileOthersSleep(Hosting):
     def put(self, new):
-        super().put(self.weights + (new - self.weights) * float(self.moving.mean()))
+        weights = self.learners.values
+        super().put(weights + (new - weights) * self.moving.float().mean())
 
 
 class TeachesBeforeItChecks(Hosting):
     def step(self, actions, *, mask=None):
-        self.weights.mul_(0.9)
+        self.learners.values.mul_(0.9)
         return super().step(actions, mask=mask)
 
 
 class ForgetsToSaveLearners(Hosting):
-    def state_dict(self):
-        return {**super().state_dict(), "learners": {"weights": torch.zeros_like(self.weights)}}
+    class kind(Weights):  # noqa: N801
+        def state_dict(self):
+            return {"weights": torch.zeros_like(self.values)}
 
 
 class SavesItsLearnersOwnMemory(Hosting):
-    def state_dict(self):
-        return {**super().state_dict(), "learners": {"weights": self.weights}}
+    class kind(Weights):  # noqa: N801
+        def state_dict(self):
+            return {"weights": self.values}
 
 
 class LoadsIntoTheSavedMemory(Hosting):
-    def load_state_dict(self, saved):
-        super().load_state_dict(saved)
-        self.weights = saved["learners"]["weights"]
+    class kind(Weights):  # noqa: N801
+        def load_state_dict(self, saved):
+            self.values = saved["weights"]
 
 
 class ForksShareLearners(Hosting):
-    def fork(self):
-        twin = super().fork()
-        twin.weights = self.weights
-        return twin
+    class kind(Weights):  # noqa: N801
+        def fork(self):
+            return self
 
 
 class LearnersInterfere(Hosting):

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studyhall.envs import rng
+from studyhall.envs.classroom.teacher import Teacher
 from studyhall.envs.errors import ConfigError
-from studyhall.envs.exam import Exam, distributions, progress_reward
+from studyhall.envs.exam import Exam, distributions
 from studyhall.envs.streams import Split
-from studyhall.envs.teacher import Teacher
+from studyhall.envs.study import Pay
 
 
 def make_split(counts) -> Split:
@@ -76,7 +77,7 @@ def test_rewards_telescope(scores, cooperation):
     total = torch.zeros(1, 2)
     for s in scores:
         after = exam.smooth(smoothed, torch.tensor([[s, 1 - s]]))
-        total += progress_reward(smoothed, after, scale=10.0, cooperation=cooperation)
+        total += Pay(reward_scale=10.0, cooperation=cooperation).progress(smoothed, after)
         smoothed = after
     own = 10 * (smoothed - start)
     expected = (1 - cooperation) * own + cooperation * own.mean()

@@ -5,8 +5,8 @@ import torch
 
 from studyhall import make_env, make_world
 from studyhall.envs import ActionError, ConfigError, EpisodeEnded, UnknownName
-from studyhall.envs.listening import FORMS, Heard
-from studyhall.envs.sources import FEATURES, OBSERVED
+from studyhall.envs.hosted.listening import FORMS, Heard
+from studyhall.envs.hosted.sources import FEATURES, OBSERVED
 from studyhall.policies import make_policy
 from studyhall.testing import check_world
 
@@ -73,7 +73,7 @@ def test_hosting_equals_bringing_the_same_learners(id, kwargs, policy):
         seen = outside.step(actions).obs
         heard = obs["sources_mask"].float()
         listen = heard / heard.sum(-1, keepdim=True).clamp_min(1)
-        ask = {"ask": torch.ones(2, hosted.num_agents, dtype=torch.int64)} if hosted.form.teacher else {}
+        ask = {"ask": torch.ones(2, hosted.num_agents, dtype=torch.int64)} if hosted.host.form.teacher else {}
         obs = hosted.step({"listen": listen, **ask}).obs
         assert (hosted.predict(x) - students.predict(x)).abs().max() < 1e-4
     if policy != "stop_at_budget":  # which publishes nothing, while hosted learners always do
@@ -273,7 +273,7 @@ def test_a_liar_believes_honestly_what_it_lies_about():
     assert liar.sum(-1).tolist() == [1] * 8
     assert (obs["beliefs"].amax(-1) < 0.9).all()  # fresh networks are not sure of anything
     told = obs["messages"].amax(-1).amin(-1) == 1  # [W, N, S]: sharp
-    assert torch.equal(told, liar[:, world.sources.index(world.device)])
+    assert torch.equal(told, liar[:, world.host.sources.index(world.device)])
 
 
 def test_the_exam_shapes_nothing_but_cards_and_scores():
@@ -358,7 +358,7 @@ def test_a_state_of_other_learners_is_refused_and_changes_nothing():
         with pytest.raises(ConfigError, match="same arguments"):
             world.load_state_dict(stranger.state_dict())
         after = world.state_dict()
-        for part in ("state", "learners"):
+        for part in ("state", "host"):
             assert all(torch.equal(before[part][k], after[part][k]) for k in before[part])
 
 

@@ -8,7 +8,7 @@ import torch
 
 from studyhall import make_env, make_world
 from studyhall.envs import ActionError, ConfigError, UnknownName, spec
-from studyhall.envs.consensus import Consensus
+from studyhall.envs.messages.consensus import Consensus
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from studyhall.envs import ActionError, ConfigError, UnknownName
-from studyhall.envs.referential import Referential
+from studyhall.envs.messages.referential import Referential
 from studyhall.policies.messages.referential_network import ReferentialPolicy
 from studyhall.rollouts import Rollout, rollout
 from studyhall.rollouts.backprop import BackpropConfig, BackpropSettings, Training

@@ -39,7 +39,7 @@ def bound():
         (lambda: make_vec("classroom-v0", num_envs=2), "WorldVectorEnv(studyhall/classroom-v0, num_envs=2)"),
         (
             lambda: make_sb3("society-v0", 2, learners="mlp", horizon=9),
-            "<WorldVecEnv: 10 sub-environments of <HostedSociety: 2 worlds of 5 agents, horizon 9, cpu>>",
+            "<WorldVecEnv: 10 sub-environments of <Society: 2 worlds of 5 agents, horizon 9, cpu>>",
         ),
         (
             lambda: Rollout(SHORT, seeds=(0, 1)),

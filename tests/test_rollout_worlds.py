@@ -21,7 +21,7 @@ from rich.console import Console
 
 import studyhall
 from studyhall.envs import ConfigError, EnvSpec, Outcome, World, register, rng
-from studyhall.envs.classroom import Classroom
+from studyhall.envs.classroom.world import Classroom
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.rollouts import Report, Rollout, Stopped, cli, interval, rollout, spread

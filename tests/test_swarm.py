@@ -10,10 +10,10 @@ from torch import nn
 from studyhall import make_env, make_sb3, make_vec
 from studyhall.envs import ActionError, ConfigError, UnknownName, rng
 from studyhall.envs.bridges.sb3 import WorldVecEnv
-from studyhall.envs.network_loss import NetworkLoss
-from studyhall.envs.objectives import FUNCTIONS, Function, Objective
-from studyhall.envs.particles import UNIT, descend, guides, pull_draws, pulls
-from studyhall.envs.swarm import SwarmWorld
+from studyhall.envs.swarm.network_loss import NetworkLoss
+from studyhall.envs.swarm.objectives import FUNCTIONS, Function, Objective
+from studyhall.envs.swarm.particles import UNIT, descend, guides, pull_draws, pulls
+from studyhall.envs.swarm.world import SwarmWorld
 from studyhall.policies.swarm import PSO, HybridPSO, Swarm
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from studyhall import make_world
-from studyhall.envs.allocation import Allocation
+from studyhall.envs.allocation.reader import SetReader
+from studyhall.envs.allocation.tokens import Tokens
+from studyhall.envs.allocation.world import Allocation
 from studyhall.envs.errors import ConfigError, DataError
-from studyhall.envs.reader import SetReader
 from studyhall.envs.streams import TextDataset, load_dataset
 from studyhall.envs.streams.text import hash_words, words_of
-from studyhall.envs.tokens import Tokens
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocators import Router, Saliency
 from studyhall.rollouts import rollout
@@ -327,7 +327,7 @@ def test_longer_words_stand_out_and_empty_ones_are_nothing():
 
 def test_the_set_reader_is_a_mean_over_what_was_read_wherever_it_stands():
     reader = SetReader(Tokens((5, 3), (1, 3)), 4, hidden=(6, 7), optimiser="adam", lr=0.01, steps=1)
-    reader.begin(torch.tensor([[1], [2]]), None)
+    reader.reset(torch.tensor([1, 2]), torch.ones(2, dtype=torch.bool))
     g = torch.Generator().manual_seed(0)
     tokens, read = torch.randn(2, 9, 5, 3, generator=g), torch.rand(2, 9, 5, generator=g) < 0.5
     read[0, 0] = False

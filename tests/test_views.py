@@ -26,9 +26,9 @@ from studyhall.envs.bridges.arrays import to_arrays
 from studyhall.envs.bridges.flat import FlatWorld, flat_space
 from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
+from studyhall.envs.engine.world import Outcome, World
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
 from studyhall.envs.make import make_joint
-from studyhall.envs.world import Outcome, World
 
 SMALL = {"agents": 2, "slice_size": 4, "exam_size": 10, "horizon": 3}
 FULL = "studyhall/classroom-v0"

@@ -1,5 +1,6 @@
 """One vocabulary over the whole registry: arguments and their synonyms."""
 
+import importlib
 import inspect
 import re
 
@@ -59,11 +60,10 @@ def test_names_from_elsewhere_are_answered_with_the_ones_here(id, hosted):
 def test_every_argument_is_on_the_page_of_its_world():
     """By its own name, or on the page of the world or family that the page refers to."""
     for id, spec in registry.items():
-        pages = " ".join(
-            inspect.getdoc(inspect.getmodule(cls)) or ""
-            for cls in spec.load(hosted=spec.hosted is not None).__mro__[:-1]
-        )
-        for name in spec.arguments(hosted=spec.hosted is not None):
+        pages = " ".join(inspect.getdoc(inspect.getmodule(cls)) or "" for cls in spec.load().__mro__[:-1])
+        named = {name.rstrip(".") for name in re.findall(r"`(studyhall\.envs\.[a-z_.]+)`", pages)}
+        pages += " ".join(importlib.import_module(name).__doc__ or "" for name in sorted(named))
+        for name in spec.arguments(hosted=spec.hosted):
             if name not in ("num_worlds", "device"):
                 assert re.search(rf"`{name}\b", pages), f"{id}: {name}"
 

@@ -6,8 +6,8 @@ import torch
 from gymnasium import spaces
 
 from studyhall import make_env, make_world, registry
+from studyhall.envs.engine.weights import Weights
 from studyhall.envs.errors import ActionError
-from studyhall.envs.weights import Weights
 from studyhall.rollouts import Rollout
 from studyhall.scenarios import get_scenario
 

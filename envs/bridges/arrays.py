@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..engine.world import TensorDict, World
 from ..errors import ActionError, ConfigError, short
-from ..world import TensorDict, World
 from .flat import FlatWorld
 
 ArrayDict = dict[str, np.ndarray]

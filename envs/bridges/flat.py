@@ -21,8 +21,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..engine.flat import join, joined_space
+from ..engine.world import Step, TensorDict, World
 from ..errors import ConfigError
-from ..world import Step, TensorDict, World
 
 MASK = "action_mask"
 """The observation that says which choices there are: PettingZoo's name for it."""
@@ -190,16 +191,8 @@ class FlatObservations(spaces.Box):
     def __init__(self, parts: spaces.Dict) -> None:
         boxes = {name: parts.spaces[name] for name in sorted(parts.spaces) if name != MASK}
         self.sizes = {name: math.prod(box.shape or ()) for name, box in boxes.items()}
-        super().__init__(*_bounds(boxes.values()), dtype=np.float32)
-
-    def join(self, obs: Mapping[str, Tensor], lead: int) -> Tensor:
-        """Observations as one, float32 ``[..., F]``.
-
-        Args:
-            obs: By name, ``[..., *shape]``.
-            lead: How many dimensions stand in front of a single agent's.
-        """
-        return torch.cat([obs[name].flatten(lead).float() for name in self.sizes], dim=-1)
+        whole = joined_space(boxes.values())  # type: ignore[arg-type]
+        super().__init__(whole.low, whole.high, dtype=np.float32)
 
 
 _OF_THE_WORLD = frozenset(
@@ -262,14 +255,8 @@ class FlatWorld:
 
     def flattened(self, obs: TensorDict) -> Tensor | TensorDict:
         """Observations ``[W, N, …]`` in flat form."""
-        joined = self._seen.join(obs, lead=2)
+        joined = join(obs, self._seen.sizes, lead=2)
         return {"observation": joined, MASK: obs[MASK]} if MASK in obs else joined
-
-
-def _bounds(boxes: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bounds of all numbers of Boxes, float32."""
-    lows, highs = zip(*((box.low.ravel(), box.high.ravel()) for box in boxes), strict=True)
-    return np.concatenate(lows).astype(np.float32), np.concatenate(highs).astype(np.float32)
 
 
 def _options(name: str, part: spaces.Space) -> np.ndarray:

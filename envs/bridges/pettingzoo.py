@@ -15,9 +15,9 @@ from pettingzoo import ParallelEnv
 from pettingzoo.env_registry.spec import EnvSpec
 from torch import Tensor
 
+from ..engine.actions import check_values
+from ..engine.world import World
 from ..errors import ActionError, EpisodeEnded, short
-from ..validation import check_values
-from ..world import World
 from .arrays import ArrayDict, by_key, check_keys, check_view, each, shown, to_array, to_arrays, to_tensors
 from .flat import FlatWorld
 

@@ -17,11 +17,12 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from .. import rng
+from ..engine import rng
+from ..engine.actions import check_options
+from ..engine.saving import check_saved
+from ..engine.world import Step, TensorDict, World
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, short
-from ..saving import check_saved
-from ..validation import LAST_SEED, check_options, whole
-from ..world import Step, TensorDict, World
+from ..validation import LAST_SEED, whole
 from .arrays import each
 from .flat import MASK, FlatActions, FlatWorld, trainable_space
 

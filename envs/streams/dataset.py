@@ -137,6 +137,15 @@ class Dataset:
         """Classes of the items at ``index``: int64, shaped like ``index``."""
         return self.split(split).y[index]
 
+    def dealt(self, index: Tensor) -> Tensor:
+        """What a schedule dealt of the stream, float32 ``[..., *shape]`` of ``index [...]``; zeros where −1."""
+        x = self.inputs("stream", index.clamp_min(0))
+        return x * (index >= 0).view(*index.shape, *[1] * len(self.shape))
+
+    def dealt_labels(self, index: Tensor) -> Tensor:
+        """Classes of what a schedule dealt of the stream, int64 ``[...]``; −1 where −1."""
+        return torch.where(index >= 0, self.labels("stream", index.clamp_min(0)), -1)
+
     def pixels(self, split: SplitName, index: Tensor) -> Tensor:
         """Items for the eye: float32 ``[..., *shape]`` in [0, 1]."""
         low, high = self.span

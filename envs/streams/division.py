@@ -8,7 +8,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from .. import rng
+from ..engine import rng
 from ..errors import DataError, short
 from .dataset import Dataset, Split
 from .text import Lexicon, TextDataset, hash_words, moments

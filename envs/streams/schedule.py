@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import rng
+from ..engine import rng
 from ..errors import ConfigError, one_of
 from ..validation import keep, real, whole
 from .dataset import Split
@@ -180,11 +180,27 @@ class Schedule:
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
         return self.advance(state, draws, clock)
 
-    def begins_pass(self, clock: np.ndarray) -> bool:
+    def step(
+        self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor, key: Tensor, made: np.ndarray
+    ) -> dict[str, Tensor]:
+        """The schedule's state with the next slice, of a new pass where the last is used up.
+
+        Args:
+            state: As :meth:`start` gave it.
+            draws: This step's draws.
+            clock: int64 ``[W]``, this step counted.
+            key: Keys of the worlds' episodes, int64 ``[W]``.
+            made: ``clock`` on the host.
+        """
+        if self._begins_pass(made):
+            state = self._shuffle(state, clock, key)
+        return self.advance(state, draws, clock)
+
+    def _begins_pass(self, clock: np.ndarray) -> bool:
         """Whether some world's pass is used up after ``clock`` steps and a new one begins (host)."""
         return self.order == "passes" and bool((clock % self.slices_per_pass == 0).any())
 
-    def shuffle(self, state: dict[str, Tensor], clock: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def _shuffle(self, state: dict[str, Tensor], clock: Tensor, key: Tensor) -> dict[str, Tensor]:
         """A new permutation in the worlds where a pass begins; ``key [W]`` are the episodes' keys."""
         bits = rng.bits(
             rng.fold(key, clock // self.slices_per_pass), self._purpose("pass"), (len(self.split.y),)

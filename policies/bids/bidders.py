@@ -8,9 +8,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real
-from ...envs.world import TensorDict, World
 from ..files import damaged, read
 from ..policy import Policy
 from ..set_scorer import OWN

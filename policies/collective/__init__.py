@@ -36,18 +36,7 @@ from .ensemble import (
 from .experts import Experts
 from .moe import MOE_AS_PUBLISHED, SWITCH_AS_PUBLISHED, Mixed, MoE, Switch
 from .relevance import SCORERS, Relevance, RelevanceRouter
-from .routing import (
-    Confidence,
-    Load,
-    NoisyTopK,
-    Route,
-    Top1,
-    TopK,
-    Uniform,
-    balance_loss,
-    raw_z_loss,
-    z_loss,
-)
+from .routing import Confidence, Load, NoisyTopK, Route, Top1, TopK, Uniform, balance_loss, raw_z_loss, z_loss
 from .unified import WEIGHTINGS, Sum, UnifiedCollective
 from .voting import VOTINGS, VotingLayer
 

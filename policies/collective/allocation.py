@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...envs import rng
+from ...envs.engine import rng
 from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs import rng
+from ...envs.engine import rng
 from ...envs.errors import ConfigError
 from ...envs.validation import afford, whole
 from ...learners.networks import product

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...envs import rng
+from ...envs.engine import rng
 from ...envs.errors import ConfigError
 from ...envs.validation import whole
 from .experts import as_keys, in_full, uniform_parameter

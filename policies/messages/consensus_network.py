@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...envs.answers import Classes
-from ...envs.consensus import Consensus
 from ...envs.errors import ConfigError
-from ...envs.messages import MessageWorld
+from ...envs.messages.answers import Classes
+from ...envs.messages.consensus import Consensus
+from ...envs.messages.world import MessageWorld
 from ...envs.validation import flag, whole
 from .policy import MessagePolicy, flat_sizes
 from .stacked import StackedLinear

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ...envs.errors import ConfigError
-from ...envs.halves import Halves
-from ...envs.messages import MessageWorld
+from ...envs.messages.halves import Halves
+from ...envs.messages.world import MessageWorld
 from ...envs.validation import flag
 from .minicomo import MiniCoMo
 from .policy import MessagePolicy, flat_sizes

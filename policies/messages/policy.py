@@ -16,12 +16,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.saving import check_saved
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError
-from ...envs.messages import MessageWorld
-from ...envs.saving import check_saved
+from ...envs.messages.world import MessageWorld
 from ...envs.validation import LAST_SEED, whole
-from ...envs.world import TensorDict, World
 from ..files import read
 from ..policy import MadeInReset, Policy
 from .speech import Speech, speech_of

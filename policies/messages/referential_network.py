@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...envs.channel.wire import Symbols
 from ...envs.errors import ConfigError
-from ...envs.messages import MessageWorld
-from ...envs.referential import Referential
+from ...envs.messages.referential import Referential
+from ...envs.messages.world import MessageWorld
 from ...envs.validation import whole
-from ...envs.wire import Symbols
 from .policy import MessagePolicy, flat_sizes
 from .stacked import StackedLayerNorm, StackedLinear
 

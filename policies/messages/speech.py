@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...envs import rng
+from ...envs.channel.wire import Symbols
+from ...envs.engine import rng
 from ...envs.errors import ConfigError, one_of
-from ...envs.messages import MessageWorld
+from ...envs.messages.world import MessageWorld
 from ...envs.validation import real
-from ...envs.wire import Symbols
 
 SPEECHES = ("gumbel", "sampled")
 

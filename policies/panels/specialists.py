@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs import rng
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError, one_of, unknown_argument
 from ...envs.mixing import Mixing
 from ...envs.validation import whole, widths
-from ...envs.world import TensorDict, World
 from ...learners import make_optimiser
 from ...learners.lesson import none
 from ..collective import aggregation
@@ -185,7 +185,7 @@ class Specialists(Policy):
     def _whole(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and bids for inputs ``[M, D…]``, some at a time."""
         w, n = self.world.num_worlds, self.world.num_agents
-        parts = self.world.parts  # type: ignore[attr-defined]
+        parts = self.world.views  # type: ignore[attr-defined]
         said = []
         with torch.no_grad():
             for rows in x.split(_PREDICT_ROWS):

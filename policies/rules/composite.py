@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...envs.engine.world import TensorDict
 from ...envs.validation import real
-from ...envs.world import TensorDict
 from .reliability import ReputationSelf
 from .rule import Talk
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...envs.engine.world import World
 from ...envs.errors import ConfigError
-from ...envs.world import World
 from .rule import Talk
 from .weights import Weighted
 

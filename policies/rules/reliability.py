@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...envs.engine.world import TensorDict
 from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
-from ...envs.world import TensorDict
 from .rule import Talk, overlap
 from .weights import Weighted
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ...envs.engine.world import TensorDict, World
 from ...envs.errors import ConfigError
 from ...envs.exam import distributions
-from ...envs.world import TensorDict, World
 from ..policy import MadeInReset, Policy
 
 

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ...envs import rng
+from ...envs.engine import rng
 from ...envs.exam import distributions
 from .rule import Rule, Talk, overlap, pick
 

@@ -144,7 +144,6 @@ def _registries() -> Check:
         except StudyhallError as fault:
             faults.append(str(fault))
     entry_points = [entry.entry_point for entry in envs.registry.values()]
-    entry_points += [entry.hosted for entry in envs.registry.values() if entry.hosted]
     entry_points += [entry.entry_point for entry in policies.registry.values()]
     for entry_point in entry_points:
         module, name = entry_point.split(":")

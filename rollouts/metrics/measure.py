@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...envs import rng
-from ...envs.world import TensorDict, World
+from ...envs.engine import rng
+from ...envs.engine.world import TensorDict, World
 from ...policies import Policy
 from .language import bosdis, message_entropy, posdis, topographic_similarity
 from .names import COSTS, EXAM
@@ -114,7 +114,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     whole = policy.together(x)
     if whole is not None:
         found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
-    if controls and not (world.hosts_learners and not world.dropout):  # type: ignore[attr-defined]
+    if controls:
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
             sample = knows.predict(x, dropout=draw)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...envs.drawing import plain_style
+from ...envs.engine.drawing import plain_style
 from ...envs.errors import plural
 from ...envs.files import whole_file
 from ..metrics.names import human, is_fraction

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ...envs import make_world
+from ...envs.engine.saving import Misfit, check_fits
+from ...envs.engine.world import TensorDict
 from ...envs.errors import ConfigError
-from ...envs.saving import Misfit, check_fits
 from ...envs.validation import LAST_SEED, whole
-from ...envs.world import TensorDict
 from ...policies import make_policy
 from ...scenarios import Scenario, get_scenario
 from ..metrics.divergence import sound

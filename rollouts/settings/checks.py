@@ -36,7 +36,7 @@ def check_world(scenario: Scenario, given: Mapping[str, Any]) -> None:
         UnknownName: There is no such argument; lists the near ones.
     """
     found, hosted = spec(scenario.env), scenario.hosts_learners
-    hints = _hints(found.load(hosted=hosted))
+    hints = _hints(found.load())
     known = [name for name in scenario.world_arguments if name not in _DECIDED]
     for name, value in given.items():
         if name in _DECIDED:

@@ -103,7 +103,7 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
     made = make_policy(name, **scenario.policy_kwargs)
     found = spec(scenario.env)
     lacking = [key for key in made.world_kwargs if key not in scenario.world_arguments]
-    if lacking and found.hosted is not None and not hosted:
+    if lacking and found.hosted and not hosted:
         raise ConfigError(
             f"policy {name} decides for learners that the world hosts: add --set learners=mlp, or take another policy"
         )

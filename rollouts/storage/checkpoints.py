@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from ...envs.engine.saving import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.files import read_file, whole_file
-from ...envs.saving import Misfit, check_fits
 from ...envs.untrusted import Unreadable, load_tensors
 from ...policies.files import name_of
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from ...envs.engine.saving import Misfit, check_fits
 from ...envs.errors import ConfigError, StudyhallError
-from ...envs.saving import Misfit, check_fits
 from ..reports.figures import figure
 from ..storage.checkpoints import Checkpoints, say_no_checkpoint
 from ..storage.folders import ANEW, new_folder, own_folder, write_config

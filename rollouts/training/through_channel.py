@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from ...envs import make_world, spec
+from ...envs.engine.saving import check_fits
+from ...envs.engine.world import World
 from ...envs.errors import ConfigError, unknown
-from ...envs.saving import check_fits
 from ...envs.validation import real
-from ...envs.world import World
 from ...policies import make_policy
 from ...policies.files import is_path, save, trained
 from ...policies.messages.policy import FORMAT, MessagePolicy

@@ -1,0 +1,342 @@
+"""The channel: who hears whom, what goes wrong on the way, and what it costs in bytes.
+
+Agents publish; the channel carries. Edges are ``[W, N, N]`` with receivers in rows and senders in
+columns. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
+does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
+(per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
+
+The sender is charged for every edge sent on, dropped or not, at the width of soft targets (`ledger.py`). A
+row that quantisation rounds to nothing is charged and arrives as an abstention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..engine import rng
+from ..errors import ConfigError, one_of, short
+from ..validation import keep, real, whole
+from . import ledger
+from .lies import lie
+from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings
+from .topology import lattice, small_world
+
+
+class Route(NamedTuple):
+    """How one step's messages travelled."""
+
+    order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
+    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
+    sent_bits: Tensor  # int64 [W, N]: charged to the sender
+
+
+class Delivery(NamedTuple):
+    """What the channel did with one step's publications."""
+
+    published: Tensor  # float32 [W, N, B, C] as it went on the air: after liars, noise and quantisation
+    order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
+    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
+    sent_bits: Tensor  # int64 [W, N]: charged to the sender
+
+
+@dataclass(frozen=True)
+class Channel(RoomSettings):
+    """Topology, faults, modes and the ledger of one world's channel.
+
+    Args:
+        num_agents: N.
+        num_worlds: W.
+        device: Where the tensors live.
+
+    The others are those of :class:`RoomSettings`.
+    """
+
+    num_agents: int
+    num_worlds: int = 1
+    device: torch.device | str = "cpu"
+    _matrix: Tensor | None = field(init=False, repr=False, compare=False)
+    _mode: Tensor = field(init=False, repr=False, compare=False)
+    _modes: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("rewire", "edge_probability", "drop", "churn", "rejoin"):
+            keep(self, **{name: real(name, getattr(self, name), 0, 1)})
+        keep(
+            self,
+            num_agents=whole("num_agents", self.num_agents, 1),
+            num_worlds=whole("num_worlds", self.num_worlds, 1),
+            degree=whole("degree", self.degree, 2),
+            bits=whole("bits", self.bits, 1, 32),
+            delay=whole("delay", self.delay, 0),
+            wake=whole("wake", self.wake, 0),
+            liars=whole("liars", self.liars, 0, self.num_agents),
+            noise=real("noise", self.noise, 0),
+        )
+        if self.cap is not None:
+            keep(self, cap=real("cap (bytes per agent and step)", self.cap, 0))
+        if (
+            isinstance(self.liar_kinds, str)
+            or not isinstance(self.liar_kinds, Sequence)
+            or not self.liar_kinds
+        ):
+            raise ConfigError(f"liar_kinds must be a list of kinds, got {short(self.liar_kinds)}")
+        for kind in self.liar_kinds:
+            one_of("kind of liar", kind, LIAR_KINDS)
+        if not isinstance(self.mode, (str, Sequence)):
+            raise ConfigError(f"mode must be one word, or one per world, got {short(self.mode)}")
+        modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
+        if len(modes) != self.num_worlds:
+            raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
+        for mode in modes:
+            one_of("channel mode", mode, MODES)
+        codes = torch.tensor([MODES.index(mode) for mode in modes])
+        object.__setattr__(self, "_modes", frozenset(modes))
+        object.__setattr__(self, "_mode", codes.to(self.device))
+        object.__setattr__(self, "_matrix", self._given_matrix())
+        if self._is("k_regular") or self._is("small_world"):
+            if self.degree % 2:
+                raise ConfigError(f"degree must be even, got {self.degree}")
+            if self.degree >= self.num_agents:
+                raise ConfigError(
+                    f"degree {self.degree} is for {self.degree + 1} agents or more, there are {self.num_agents}: "
+                    'add agents, lower degree, or take topology="complete"'
+                )
+
+    def _given_matrix(self) -> Tensor | None:
+        """The topology as a matrix, if it is given as one."""
+        if isinstance(self.topology, str):
+            one_of("topology", self.topology, TOPOLOGIES)
+            return None
+        n = self.num_agents
+        try:
+            given = torch.as_tensor(self.topology, device=self.device)
+            matrix = given.bool() if bool(((given == 0) | (given == 1)).all()) else torch.empty(0)
+        except (TypeError, ValueError, RuntimeError):  # what torch says of None, ragged lists and the like
+            matrix = torch.empty(0)
+        if matrix.shape != (n, n):
+            names = ", ".join(TOPOLOGIES)
+            raise ConfigError(f"topology must be one of {names}, or a matrix of {n} × {n} booleans")
+        return matrix
+
+    def check_times(self, horizon: int) -> None:
+        """Refuse what can never happen within so many steps.
+
+        Raises:
+            ConfigError: Feedback that comes after the end, or liars that all sleep beyond it.
+        """
+        if self.delay >= horizon:
+            raise ConfigError(
+                f"what comes {self.delay} steps late never arrives within {horizon}: lower delay or lengthen episodes"
+            )
+        if self.liars and set(self.liar_kinds) - {"none"} == {"sleeper"} and self.wake >= horizon:
+            raise ConfigError(
+                f"sleepers that wake at step {self.wake} never lie within {horizon}: lower wake or lengthen episodes"
+            )
+
+    def _is(self, topology: str) -> bool:
+        """Whether the topology is the one of that name; a matrix is none."""
+        return isinstance(self.topology, str) and self.topology == topology
+
+    # ---- what is drawn ------------------------------------------------------------------------------
+
+    def reset_draws(self) -> dict[str, tuple[int, ...]]:
+        """Draws at the start of an episode."""
+        n = self.num_agents
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self._is("k_regular"):
+            shapes["channel/order"] = (n,)
+        if self._is("small_world"):
+            shapes |= {"channel/rewire": (n, self.degree // 2), "channel/target": (n, self.degree // 2)}
+        if self.liars:
+            shapes |= {"channel/liar": (n,), "channel/kind": (1,), "channel/shift": (1,)}
+        return shapes
+
+    def step_draws(self, rows: int, classes: int) -> dict[str, tuple[int, ...]]:
+        """Draws of one step, for publications ``[rows, classes]``."""
+        n = self.num_agents
+        if self.shuffles and rows < 2:
+            raise ConfigError("shuffled messages need slices of at least 2 samples: raise slice_size")
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self._is("random"):
+            shapes["channel/edge"] = (n, n)
+        if self.drop:
+            shapes["channel/drop"] = (n, n)
+        if self.churn:
+            shapes["channel/churn"] = (n,)
+        if self.noise:
+            shapes["channel/noise"] = (n, rows, classes)
+        if self.shuffles:
+            shapes["channel/shuffle"] = (rows,)
+        if self.liars and "noise" in self.liar_kinds:
+            shapes["channel/lie"] = (n, rows, classes)
+        if self.liars and "modest" in self.liar_kinds:
+            shapes["channel/wrong"] = (n, rows)
+        if self.liars and "fickle" in self.liar_kinds:
+            shapes["channel/mood"] = (n,)
+        return shapes
+
+    # ---- the episode's fixed part -------------------------------------------------------------------
+
+    def start(self, draws: dict[str, Tensor], classes: int, worlds: int) -> dict[str, Tensor]:
+        """The channel's part of the state of so many worlds.
+
+        Returns:
+            ``edges`` bool ``[W, N, N]``, ``present`` bool ``[W, N]`` and, where there are liars,
+            ``liar`` int64 ``[W, N]`` (an index into :data:`LIAR_KINDS`, 0 = honest) and ``shift`` ``[W]``.
+        """
+        w, n = worlds, self.num_agents
+        state = {
+            "edges": self._edges(draws).expand(w, n, n).contiguous(),
+            "present": torch.ones(w, n, dtype=torch.bool, device=self.device),
+        }
+        if self.liars:
+            rank = rng.permutation(draws["channel/liar"]).argsort(dim=-1)
+            codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
+            kind = codes[rng.integers(draws["channel/kind"], len(codes))]
+            count = torch.where(kind == LIAR_KINDS.index("collude"), min(max(self.liars, 2), n), self.liars)
+            state["liar"] = torch.where(rank < count, kind, 0)
+            state["shift"] = 1 + rng.integers(draws["channel/shift"][:, 0], max(1, classes - 1))
+        return state
+
+    def _edges(self, draws: dict[str, Tensor]) -> Tensor:
+        n = self.num_agents
+        everyone = ~torch.eye(n, dtype=torch.bool, device=self.device)
+        if self._matrix is not None:
+            edges = self._matrix
+        elif self.topology == "ring":
+            edges = lattice(n, 2, self.device)
+        elif self.topology == "star":  # agent 0 hears and is heard by all
+            hub = torch.arange(n, device=self.device) == 0
+            edges = hub[:, None] | hub
+        elif self.topology == "k_regular":  # a ring lattice under a random relabelling
+            order = rng.permutation(draws["channel/order"])
+            ring = lattice(n, self.degree, self.device)
+            edges = ring[order[:, :, None], order[:, None, :]]
+        elif self.topology == "small_world":
+            edges = small_world(n, self.degree, self.rewire, draws).to(self.device)
+        else:
+            edges = everyone
+        return edges & everyone
+
+    # ---- one step -----------------------------------------------------------------------------------
+
+    def presence(self, present: Tensor, draws: dict[str, Tensor]) -> Tensor:
+        """Who is in the room next step, bool ``[W, N]``: a two-state Markov chain per agent."""
+        if not self.churn:
+            return present
+        u = rng.uniform(draws["channel/churn"])
+        return torch.where(present, u >= self.churn, u < self.rejoin)
+
+    def carry(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> Delivery:
+        """Send one step's publications.
+
+        Args:
+            published: float32 ``[W, N, B, C]``; an all-zero row abstains and is free.
+            state: The world's state, with :meth:`start`'s entries.
+            draws: This step's draws.
+            clock: int64 ``[W]``.
+        """
+        on_air, silent = self.on_air(published, state, draws, clock)
+        row_count = (~silent).sum(-1)  # [W, N]
+        size = ledger.soft_targets(row_count, published.shape[-1], self.bits)
+        return Delivery(on_air, *self.route(size, state, draws))
+
+    def on_air(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What becomes of one step's publications at the sender: lies, noise and quantisation.
+
+        Args:
+            published: float32 ``[W, N, B, C]``; an all-zero row abstains.
+            state: As of :meth:`carry`.
+            draws: This step's draws.
+            clock: int64 ``[W]``.
+
+        Returns:
+            float32 ``[W, N, B, C]`` as it goes on the air, and bool ``[W, N, B]``: which rows say nothing.
+        """
+        published = published * state["present"][:, :, None, None]
+        silent = published.sum(-1, keepdim=True) == 0
+        on_air = self._distort(published, state, draws, clock)
+        if self.bits < 32:
+            levels = float(2**self.bits - 1)
+            on_air = (on_air * levels).round() / levels
+        if self.noise or self.bits < 32 or self.liars:
+            total = on_air.sum(-1, keepdim=True)
+            on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
+        return on_air, silent[..., 0]
+
+    def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
+        """Carry one step's messages, whatever they say.
+
+        Args:
+            size: int64 ``[W, N]``, bits of what each agent sends on every edge; 0 sends nothing.
+            state: The world's state, with :meth:`start`'s entries.
+            draws: This step's draws.
+        """
+        order = None
+        if self.shuffles:
+            place = rng.permutation(draws["channel/shuffle"])
+            order = torch.empty_like(place).scatter_(1, place, place.roll(-1, 1))  # one cycle: no row stays
+            kept = torch.arange(order.shape[1], device=order.device)
+            order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
+        edges = state["edges"]
+        if self._is("random"):
+            chance = rng.uniform(draws["channel/edge"]) < self.edge_probability
+            edges = edges & chance
+        if "isolated" in self._modes:
+            edges = edges & ~self.isolated[:, None, None]
+        sending = edges & state["present"][:, :, None] & (size > 0)[:, None, :]
+        sent_bits = sending.sum(1) * size
+        if self.cap is not None:
+            within = sent_bits <= self.cap * 8
+            sending, sent_bits = sending & within[:, None, :], sent_bits * within
+        heard = sending
+        if self.drop:
+            heard = heard & (rng.uniform(draws["channel/drop"]) >= self.drop)
+        if "mute" in self._modes:
+            heard = heard & ~self._in_mode("mute")[:, None, None]
+        return Route(order, heard, sent_bits)
+
+    def _distort(
+        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+    ) -> Tensor:
+        """Lies and noise, at the sender."""
+        if self.liars:
+            kinds = set(self.liar_kinds) - {"none"}
+            for kind in sorted(kinds):
+                lying = state["liar"] == LIAR_KINDS.index(kind)
+                if kind == "sleeper":
+                    lying = lying & (clock > self.wake)[:, None]
+                if kind == "fickle":
+                    lying = lying & (rng.uniform(draws["channel/mood"]) < 0.5)
+                said = lie(kind, published, state, draws)
+                published = torch.where(lying[:, :, None, None], said, published)
+        if self.noise:
+            published = (published + self.noise * rng.normal(draws["channel/noise"])).clamp_min(0.0)
+        return published
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether some world is in shuffled mode."""
+        return "shuffled" in self._modes
+
+    @property
+    def isolated(self) -> Tensor:
+        """Which worlds are in isolated mode, bool ``[W]``."""
+        return self._in_mode("isolated")
+
+    @property
+    def unheard(self) -> Tensor:
+        """Worlds in which nobody hears anybody, muted ones and isolated ones: bool ``[W]``."""
+        return self.isolated | self._in_mode("mute")
+
+    def _in_mode(self, name: str) -> Tensor:
+        return self._mode == MODES.index(name)

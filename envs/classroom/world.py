@@ -1,0 +1,636 @@
+"""classroom-v0: students learn from one stream, a teacher on a budget, and each other.
+
+## Description
+N students see slices of a data stream. Each publishes *soft targets* (a class distribution per row of the
+slice) that the others may hear, may ask a teacher whose labels are budgeted, and answers a fixed exam.
+What was published and labelled on a slice comes back as feedback one step later; learning from it is the
+agent's own business: **you bring the learner**. Reward is progress on the exam. Where slices are private
+(`share` is not "shared"), soft targets are about a *public* slice, unlabelled, which everyone sees beside
+its own. The world generalises the collaborative classroom, in which a teacher labels the first part of the
+stream and the best student then teaches the others.
+
+## Observation Space
+Flat `Dict`, the same for every agent. N students, B rows of a slice, E exam items, C classes, D… shape of
+an input (e.g. `1×28×28`).
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `slice` | `B, D…` float32 | ℝ | the inputs now |
+| `public` | `B, D…` float32 | ℝ | only if slices are private: the unlabelled slice that talk is about |
+| `exam` | `E, D…` float32 | ℝ | the exam, fixed for the episode, unlabelled; zeros unless `exam_now` |
+| `exam_now` | `1` int8 | {0, 1} | whether the coming step's answers count |
+| `fb_slice` | `B, D…` float32 | ℝ | the slice that feedback is about; zeros before there is any |
+| `fb_public` | `B, D…` float32 | ℝ | likewise, only with `public` |
+| `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
+| `fb_targets` | `N, B, C` float32 | [0, 1] | what each published on it; zero if not heard; one's own included |
+| `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
+| `present` | `N` int8 | {0, 1} | who is in the room (in an isolated world: oneself only) |
+| `report` | `N + 1` float32 | [0, 1] | report cards of all (isolated: one's own), then the budget left to one |
+| `agent_id` | `N` int8 | {0, 1} | one-hot: which student one is |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
+
+## Action Space
+Flat `Dict`. Rows of weights in [0, 1] are divided by their sums; an all-zero row abstains.
+
+| key | space | meaning |
+|---|---|---|
+| `soft_targets` | `Box(0, 1, (B, C))` | published on `slice` (or `public`); an abstaining row sends and costs nothing |
+| `answers` | `Box(0, 1, (E, C))` | answers to `exam`; an abstaining row scores as uniform; see `exam_now` |
+| `ask` | `Discrete(2)` | 1 asks the teacher for the labels of this slice |
+
+An answer at step t is given before learning from slice t.
+
+With `learners="mlp"` (or "cnn", a factory of modules, a list of these) the world hosts the learners, and an agent
+decides only whom to imitate and whether to ask: other observations, actions and arguments, on the page of
+`studyhall.envs.hosted`.
+
+## Rewards
+`reward_scale · ((1 − cooperation)·own + cooperation·class mean) − byte_price·KiB sent − label_price·labels`,
+where own progress is the change of the smoothed exam score (see `exam.py`). Without prices the return is
+`reward_scale` × what was learnt. An absent student's reward is 0.
+
+## Starting State
+A stratified exam drawn from the exam split, the first slice, no feedback, report cards at 0.
+
+## Episode End
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out.
+
+## Channel
+A message is a slice's soft targets: B·C·bits/8 bytes on every edge it is sent on, dropped ones included,
+charged to the sender in `bytes`; a label that the teacher tells is ⌈log₂ C⌉ bits, counted apart in
+`label_bytes`. Raw inputs never cross. Topologies, faults and modes: see `channel.py`, widths: `ledger.py`.
+With `delay` d all feedback about a slice comes d steps later, as a whole.
+
+## Assumptions
+Slices are iid draws unless `order` says otherwise; no task boundary is announced. Labels of the stream are
+seen by those who asked and were served; exam and test labels never leave the world. Liars are not told
+apart: a liar's own feedback row is what went on the air in its name.
+
+## Metrics
+Per student: `score` (smoothed exam score), `exam_accuracy`, `prequential` (accuracy of the soft targets
+published in this step, before learning; reported, never rewarded), `bytes`, `labels`, `label_bytes`.
+Per world: `calls`.
+
+## Arguments
+| argument | default | meaning |
+|---|---|---|
+| `agents` | 8 | N |
+| `data` | "digits" | data set: a name, arrays, a torch or HF data set, a folder of pictures |
+| `data_dir` | None | folder of parquet files for named data (else `STUDYHALL_DATA`, else the hub) |
+| `exam_items` | None | items of the data set kept for exams (None: a fifth of its training part) |
+| `slice_size` | 32 | B |
+| `exam_size` | 64 | E |
+| `horizon` | 400 | steps of an episode |
+| `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental" (`streams/schedule.py`) |
+| `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
+| `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
+| `task_classes` | 2 | of class-incremental order |
+| `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
+| `public_order` | "iid" | order of the public slices, where slices are private |
+| `alpha` | 0.5 | of a Dirichlet share |
+| `teacher_budget` | 100 | calls or labels; None is unlimited |
+| `teacher_unit` | "calls" | or "labels" |
+| `topology` | "complete" | "complete", "ring", "star", "k_regular", "small_world", "random", or a matrix |
+| `degree`, `rewire`, `edge_probability` | 2, .1, .5 | of k-regular, small-world and random topologies |
+| `drop`, `delay`, `churn`, `rejoin` | 0, 0, 0, .1 | losses per edge, late feedback, leaving and coming back |
+| `liars`, `liar_kinds`, `wake` | 0, ("sharp",), 100 | hidden liars |
+| `noise`, `bits`, `cap` | 0, 32, None | Gaussian noise, quantisation, bytes per student and step |
+| `mode` | "open" | "open", "mute", "shuffled", "isolated"; or one per world, as controls |
+| `byte_price`, `label_price` | 0, 0 | reward per KiB sent and per label received |
+| `reward_scale`, `cooperation` | 10, 0 | see Rewards |
+| `exam_every` | 1 | steps between days on which answers count, below the horizon; no progress on others |
+| `exam_smoothing`, `card_every` | .2, 10 | α of the smoothed score; steps between report cards (any number) |
+| `learners` | None | the world hosts them: "mlp", "cnn", …; see `studyhall.envs.hosted` for this and its arguments |
+| `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+## Version History
+* v0: first release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..arguments import share_out
+from ..channel import Channel, DelayLine, RoomSettings, Route, ledger
+from ..engine import rng
+from ..engine.state import TensorDict, prefixed, under
+from ..engine.weights import Weights
+from ..engine.world import Outcome, World
+from ..errors import ConfigError, one_of
+from ..exam import distributions
+from ..hosted.host import Feedback, Host, HostSettings, Oneself
+from ..streams.schedule import UNLIMITED_ORDERS
+from ..study import Pay, Study
+from ..validation import afford
+from .teacher import Answer, Teacher
+
+
+class Classroom(World):
+    """The batched world behind ``classroom-v0``; this module's page documents every argument.
+
+    Attributes:
+        host: Holds the learners, where the world hosts them; see ``studyhall.envs.hosted``.
+    """
+
+    few_actions = "learners='mlp', or slice_size=1, exam_size=10"
+    agent_noun = "student"
+    crosses = frozenset({"soft_targets", "labels"})
+    headline = "exam_accuracy"
+    trainee = "listeners"
+    tested = True
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
+    hosting_arguments = frozenset(field.name for field in dataclasses.fields(HostSettings))
+
+    def __init__(
+        self,
+        *,
+        num_worlds: int = 1,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+        agents: int = 8,
+        horizon: int = 400,
+        share: str = "shared",
+        expert_classes: int | None = None,
+        alpha: float = 0.5,
+        public_order: str = "iid",
+        teacher_budget: int | None = 100,
+        teacher_unit: str = "calls",
+        learners: Any = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(
+            num_worlds=num_worlds,
+            num_agents=agents,
+            horizon=horizon,
+            device=device,
+            autoreset=autoreset,
+            validate=validate,
+        )
+        shares = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        study, pay, channel, hosting = shares
+        if learners is None and hosting:
+            raise ConfigError(
+                f"{', '.join(hosting)}: only worlds that host their learners take this, so give learners too "
+                "(learners='mlp')"
+            )
+        settings = HostSettings(**hosting)
+        self.study, self.pay = Study(**study), Pay(**pay)
+        self.dataset = self.study.dataset(self.device)
+        stream = self.dataset.stream
+        self.schedule = self.study.schedule(
+            stream, self.num_agents, self.horizon, share=share, expert_classes=expert_classes, alpha=alpha
+        )
+        self.private = share != "shared"
+        one_of("public_order", public_order, UNLIMITED_ORDERS)
+        self.public_schedule = self.study.schedule(
+            stream, self.num_agents, self.horizon, order=public_order, name="public"
+        )
+        self.exam = self.study.exam(self.dataset.exam, self.horizon)
+        rows, sample = self.schedule.rows, math.prod(self.dataset.shape)
+        for name, size in (("slice_size", rows), ("exam_size", self.exam.size)):
+            afford(
+                self.num_worlds, f"agents or {name}", agents=self.num_agents, **{name: size}, sample=sample
+            )
+        self.teacher = Teacher(teacher_budget, teacher_unit, not self.private, rows)
+        self.channel = Channel(self.num_agents, self.num_worlds, device=self.device, **channel)
+        self.channel.check_times(self.horizon)
+        told = {"agents": self.num_agents, "slice_size": rows, "classes": self.dataset.num_classes}
+        afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
+        afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
+        self.line = DelayLine(self.channel.delay)
+        self.host: Host | None = None
+        self._declare(rows, self.exam.size)
+        if learners is not None:
+            self._invite(learners, settings)
+
+    def _invite(self, learners: Any, settings: HostSettings) -> None:
+        """Host the learners: agents now see and decide what :mod:`studyhall.envs.hosted` says."""
+        if self.num_agents < 2:
+            raise ConfigError(
+                f"a world that hosts its learners needs 2 {self.agent_noun}s or more: one has no source"
+            )
+        self.host = Host(
+            learners,
+            settings,
+            agents=self.num_agents,
+            shape=self.dataset.shape,
+            rows=self.schedule.rows,
+            classes=self.dataset.num_classes,
+            teacher="ask" in self.action_space.spaces,
+        )
+        self.observation_space = self.host.observation_space
+        self.action_space = self.host.action_space
+        self.source_features, self.own_features = self.host.source_features, self.host.own_features
+        self.form_name = settings.form
+
+    def _declare(self, rows: int, exam_size: int) -> None:
+        """Spaces and draws."""
+        n, c, shape = self.num_agents, self.dataset.num_classes, self.dataset.shape
+        inputs = spaces.Box(-np.inf, np.inf, (rows, *shape), np.float32)
+        flags = spaces.Box(0, 1, (n,), np.int8)
+        observed: dict[str, spaces.Space] = {
+            "slice": inputs,
+            "exam": spaces.Box(-np.inf, np.inf, (exam_size, *shape), np.float32),
+            "exam_now": spaces.Box(0, 1, (1,), np.int8),
+            "fb_slice": inputs,
+            "fb_labels": spaces.Box(-1, c - 1, (rows,), np.int64),
+            "fb_targets": spaces.Box(0, 1, (n, rows, c), np.float32),
+            "heard": flags,
+            "present": flags,
+            "report": spaces.Box(0, 1, (n + 1,), np.float32),
+            "agent_id": flags,
+            "elapsed": spaces.Box(0, 1, (1,), np.float32),
+        }
+        if self.private:
+            observed |= {"public": inputs, "fb_public": inputs}
+        self.observation_space = spaces.Dict(observed)
+        self.action_space = spaces.Dict(
+            {
+                "soft_targets": Weights(rows, c),
+                "answers": Weights(exam_size, c),
+                "ask": spaces.Discrete(2),
+            }
+        )
+        public_reset = self.public_schedule.reset_draws() if self.private else {}
+        public_step = self.public_schedule.step_draws() if self.private else {}
+        self.reset_draws = rng.Draws(
+            self.schedule.reset_draws()
+            | public_reset
+            | self.exam.draws(self.dataset.exam)
+            | self.channel.reset_draws()
+        )
+        self.step_draws = rng.Draws(
+            self.schedule.step_draws()
+            | public_step
+            | self.teacher.draws(n)
+            | self.channel.step_draws(rows, c)
+        )
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """A fresh exam, a first slice, full budget, nothing heard."""
+        w, n, c = self.num_worlds, self.num_agents, self.dataset.num_classes
+        clock = state["clock"]
+        zeros = torch.zeros(w, n, device=self.device)
+        fresh = prefixed("stream/", self.schedule.start(draws, clock))
+        if self.private:
+            fresh |= prefixed("public/", self.public_schedule.start(draws, clock))
+        feedback = {
+            "slice": torch.full_like(fresh["stream/slice"], -1),
+            "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
+            "published": torch.zeros(w, n, self.schedule.rows, c, device=self.device),
+            "order": torch.arange(self.schedule.rows, device=self.device).expand(w, -1),
+            "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
+        }
+        if not self.channel.shuffles:
+            del feedback["order"]
+        if self.private:
+            feedback["public"] = torch.full_like(fresh["public/slice"], -1)
+        feedback |= self.remembered(feedback["published"])
+        fresh |= prefixed("fb/", feedback) | prefixed("line/", self.line.start(feedback))
+        fresh |= self.channel.start(draws, c, w)
+        fresh |= self.teacher.start(w, n, self.device)
+        fresh["exam"] = self.exam.draw(self.dataset.exam, draws)
+        fresh["card"] = zeros
+        fresh["bits"] = fresh["labels"] = torch.zeros_like(zeros, dtype=torch.int64)
+        fresh["calls"] = torch.zeros_like(clock)
+        if self.host is not None:
+            fresh |= prefixed("known/", self.host.sources.start(w, self.device))
+        return fresh | self.first_marks(fresh)
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Score the answers, carry the messages, ask the teacher, deal the next slice."""
+        present = state["present"]
+        acts = self._brought(state, actions)
+        targets, silent = distributions(acts["soft_targets"])
+        sent = self.channel.carry(targets, state, draws, state["clock"])
+        answer = self._ask(acts, state, draws)
+        marks = self._sit_exam(state, acts["answers"])
+        labels = answer.served * self.schedule.rows
+        progress = self.pay.progress(state["score"], marks["score"])
+        reward = (progress - self.pay.prices(sent.sent_bits, labels)) * present
+        correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
+        info = {
+            "score": marks["score"],
+            "exam_accuracy": marks["accuracy"],
+            "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
+            "bytes": sent.sent_bits / 8,
+            "labels": labels,
+            "label_bytes": self._label_bytes(labels),
+            "refused": answer.refused,
+            "calls": answer.calls,
+        }
+        route = Route(sent.order, sent.heard, sent.sent_bits)
+        said = {"published": sent.published, **self.remembered(targets)}
+        return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
+
+    def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
+        """What agents that bring their learners would do: what hosted ones do, once they have learnt."""
+        if self.host is None:
+            return actions
+        with torch.inference_mode(False), torch.no_grad():  # so that learning can record what it needs
+            allowed = state["present"] & self.moving[:, None]
+            self.host.learn(actions, self._feedback(state), allowed)
+        acts = {**actions, "soft_targets": self.host.beliefs(self._flat("stream", self._shown(state))[:, 0])}
+        if self.exam.today(self._clock).any():
+            acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
+        else:
+            shape = (self.num_worlds, self.num_agents, self.exam.size, self.dataset.num_classes)
+            acts["answers"] = torch.zeros(1, device=self.device).expand(shape)
+        if self.host.form.teacher:
+            acts["ask"] = self.host.form.asks(actions)
+        return acts
+
+    def _ask(self, acts: TensorDict, state: TensorDict, draws: TensorDict) -> Answer:
+        """What the teacher answers."""
+        asked = self.asks(acts) & state["present"]
+        return self.teacher.answer(asked, state["left"], state["own_left"], self.channel.isolated, draws)
+
+    def _after(
+        self,
+        state: TensorDict,
+        draws: TensorDict,
+        route: Route,
+        said: TensorDict,
+        answer: Answer,
+        marks: TensorDict,
+    ) -> TensorDict:
+        """The state after a step, of how messages travelled, what was said, taught and marked."""
+        clock = state["clock"]
+        happened = {"slice": state["stream/slice"], "served": answer.served, "heard": route.heard, **said}
+        if route.order is not None:
+            happened["order"] = route.order
+        if self.private:
+            happened["public"] = state["public/slice"]
+        line, feedback = self.line.push(under(state, "line/"), happened)
+        new = {
+            **state,
+            **prefixed("line/", line),
+            **prefixed("fb/", feedback),
+            **self._deal(state, draws),
+            "present": self.channel.presence(state["present"], draws),
+            "left": answer.left,
+            "own_left": answer.own_left,
+            **marks,
+            "card": self.exam.cards(state["card"], marks["accuracy"], clock),
+            "bits": state["bits"] + route.sent_bits,
+            "labels": state["labels"] + answer.served * self.schedule.rows,
+            "calls": state["calls"] + answer.calls,
+        }
+        if self.host is None:
+            return new
+        due = ((clock - 1) % self.exam.card_every == 0)[:, None]
+        known = self.host.notice(under(state, "known/"), feedback)
+        change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
+        # A belief that is not finite abstains, and no other does.
+        sound = said["beliefs"].any(-1).all(-1)
+        return new | prefixed("known/", {**known, "card_change": change}) | {"sound": sound}
+
+    def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
+        """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
+        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+            return {name: state[name] for name in self.marks}
+        labels = self.dataset.labels("exam", state["exam"])
+        return self._counted(state, self.mark(state, *distributions(answers), labels))
+
+    def _counted(self, state: TensorDict, marks: TensorDict) -> TensorDict:
+        """Marks ``[W, N]`` or ``[W]`` where it is a day for them, of those who are there; scores are smoothed."""
+        return self.exam.update(state, marks, self.smoothed, state["clock"], state["present"])
+
+    # ---- what kinds of classroom may change ---------------------------------------------------------
+
+    marks: ClassVar[tuple[str, ...]] = ("score", "accuracy")
+    """Entries of the state that an exam sets, ``[W, N]`` or ``[W]``."""
+
+    smoothed: ClassVar[tuple[str, ...]] = ("score",)
+    """Those of them that are smoothed over exams."""
+
+    def mark(self, state: TensorDict, answers: Tensor, abstained: Tensor, labels: Tensor) -> TensorDict:
+        """The :attr:`marks` of answers ``[W, N, E, C]``; arguments as of :meth:`Exam.score`."""
+        score, correct = self.exam.score(answers, abstained, labels)
+        return {"score": score, "accuracy": correct.float().mean(-1)}
+
+    def first_marks(self, fresh: TensorDict) -> TensorDict:
+        """The :attr:`marks` that an episode begins with: of hosted learners those of a first exam."""
+        if self.host is None:
+            zeros = torch.zeros_like(fresh["card"])
+            return {
+                "score": torch.full_like(zeros, self.exam.chance(self.dataset.num_classes)),
+                "accuracy": zeros,
+            }
+        answers, silent = self._first_answers(fresh)
+        return self.mark(fresh, answers, silent, self.dataset.labels("exam", fresh["exam"]))
+
+    def _first_answers(self, fresh: TensorDict) -> tuple[Tensor, Tensor]:
+        """What hosted learners answer before they have learnt anything; none abstains."""
+        assert self.host is not None
+        answers = self.host.answers(self._flat("exam", fresh["exam"]))
+        return answers, torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
+
+    def asks(self, actions: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return actions["ask"] == 1
+
+    def told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """Which hosted learners learn labels of the last slice, bool ``[W, N]``, and these, ``[W, N, B]``; −1: none."""
+        served = state["fb/served"]
+        return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
+
+    def remembered(self, said: Tensor) -> TensorDict:
+        """What else comes back as feedback on a slice, beside what went on the air.
+
+        Args:
+            said: What the agents said of it, ``[W, N, B, C]``: hosted learners are told what they believed, since what
+                goes on the air in one's name may be another thing.
+        """
+        return {} if self.host is None else {"beliefs": said}
+
+    def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
+        """The next slices."""
+        clock, key, made = state["clock"], state["key"], self._clock + 1
+        new = prefixed("stream/", self.schedule.step(under(state, "stream/"), draws, clock, key, made))
+        if self.private:
+            public = self.public_schedule.step(under(state, "public/"), draws, clock, key, made)
+            new |= prefixed("public/", public)
+        return new
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """A single-pass stream ends when it has been dealt out."""
+        return self.schedule.exhausted(clock)
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The table of this module's page, or of the one on hosting, ``[W, N, …]``."""
+        return self.view(state) if self.host is None else self.hosted_view(state)
+
+    def view(self, state: TensorDict) -> TensorDict:
+        """What agents see that bring their learners, ``[W, N, …]``."""
+        w, n = self.num_worlds, self.num_agents
+        heard = state["fb/heard"]
+        own = torch.eye(n, dtype=torch.bool, device=self.device)
+        seen = own | ~self.channel.isolated[:, None, None]  # whom each knows of, [W, N, N]
+        cards = state["card"][:, None] * seen
+        labels = self.dataset.dealt_labels(state["fb/slice"]).expand(w, n, -1)
+        obs = {
+            "slice": self._inputs(state["stream/slice"]),
+            "exam": self._exam_shown(state),
+            "exam_now": self.exam.today(state["clock"]).to(torch.int8)[:, None, None].expand(w, n, 1),
+            "fb_slice": self._inputs(state["fb/slice"]),
+            "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
+            "fb_targets": self._arrived(state, own),
+            "heard": heard.to(torch.int8),
+            "present": (state["present"][:, None] & seen).to(torch.int8),
+            "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
+            "agent_id": own.to(torch.int8).expand(w, n, n),
+            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+        }
+        if self.private:
+            obs["public"] = self._inputs(state["public/slice"])
+            obs["fb_public"] = self._inputs(state["fb/public"])
+        return obs
+
+    def _arrived(self, state: TensorDict, own: Tensor) -> Tensor:
+        """What each hears of each, ``[W, N, N, B, C]``; one's own row as one sent it."""
+        published, heard = state["fb/published"], state["fb/heard"]
+        if not self.channel.shuffles:
+            return published[:, None] * (heard | own)[..., None, None]
+        shuffled = published.gather(2, state["fb/order"][:, None, :, None].expand_as(published))
+        return torch.where(
+            own[..., None, None], published[:, None], shuffled[:, None] * heard[..., None, None]
+        )
+
+    def budget_left(self, state: TensorDict) -> Tensor:
+        """Fraction of the budget left to each student, ``[W, N]``."""
+        return self.teacher.fraction_left(state["left"], state["own_left"], self.channel.isolated)
+
+    def _exam_shown(self, state: TensorDict) -> Tensor:
+        """The exam's inputs ``[W, N, E, D…]`` where the coming step's answers count, zeros elsewhere."""
+        index, shape = state["exam"], self.dataset.shape
+        expanded = (self.num_worlds, self.num_agents, index.shape[1], *shape)
+        if not self.exam.today(self._clock).any():
+            return torch.zeros(1, device=self.device).expand(expanded)
+        exam = self.dataset.inputs("exam", index)
+        today = self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
+        return (exam if self.exam.every == 1 else exam * today)[:, None].expand(expanded)
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""
+        x = self.dataset.dealt(index)
+        return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
+
+    def _shown(self, state: TensorDict) -> Tensor:
+        """The slice that the coming messages are about, int64 ``[W, A, B]``."""
+        return state["public/slice" if self.private else "stream/slice"]
+
+    # ---- what is seen where the world hosts the learners --------------------------------------------
+
+    def hosted_view(self, state: TensorDict) -> TensorDict:
+        """What agents see that decide for hosted learners, ``[W, N, …]``."""
+        assert self.host is not None
+        told = state["fb/served"] & (state["clock"] > 0)[:, None]
+        elapsed = state["clock"].float() / self.horizon
+        about = Oneself(state["card"], self.budget_left(state), told, elapsed)
+        return self.host.observe(under(state, "known/"), under(state, "fb/"), about)
+
+    def _feedback(self, state: TensorDict) -> Feedback:
+        """What hosted learners learn the last slice from."""
+        assert self.host is not None
+        told, labels = self.told(state)
+        heard = self.host.heard(under(state, "fb/"))
+        own = self._flat("stream", state["fb/slice"])
+        if not self.private:
+            return Feedback(own[:, 0], labels, told, None, heard)
+        return Feedback(own, labels, told, self._flat("stream", state["fb/public"]).expand_as(own), heard)
+
+    def _flat(self, split: Any, index: Tensor) -> Tensor:
+        """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""
+        return self.dataset.inputs(split, index.clamp_min(0)).flatten(index.dim())
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions of the hosted learners, ``[W, N, M, C]``; see :meth:`World.predict`."""
+        self._begun()
+        return None if self.host is None else self.host.predict(x, dropout=dropout)
+
+    @property
+    def population(self) -> Any:
+        """The hosted learners, ``[W, N]``."""
+        if self.host is None:
+            raise ConfigError("this world hosts no learners: give it learners='mlp' or the like")
+        return self.host.population
+
+    # ---- what is told, looking in -------------------------------------------------------------------
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        return {
+            "score": state["score"],
+            "exam_accuracy": state["accuracy"],
+            "bytes": state["bits"] / 8,
+            "labels": state["labels"],
+            "label_bytes": self._label_bytes(state["labels"]),
+            "calls": state["calls"],
+        }
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices that an agent was told of."""
+        rows = self.schedule.rows
+        told = state["labels"].float().mean(-1)
+        return {"labels": state["calls"].float() * rows, "labelled_slices": told / rows}
+
+    def budget_fraction(self) -> Tensor | None:
+        """That of the first agent, ``[W]``; None without a limit."""
+        return None if self.teacher.budget is None else self.budget_left(self._begun())[:, 0]
+
+    def _label_bytes(self, labels: Tensor) -> Tensor:
+        """What so many labels take on the wire, in bytes."""
+        return ledger.labels(labels, self.dataset.num_classes) / 8
+
+    def secrets(self) -> TensorDict:
+        """What no agent knows, for oracles and reports.
+
+        ``liar`` bool ``[W, N]``: who is a liar, awake or not. ``labels`` int64 ``[W, B]``: true classes of the slice
+        that the messages at hand are about (−1 before there is any).
+        """
+        state = self._begun()
+        nobody = torch.zeros(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
+        return {
+            "liar": state["liar"] > 0 if "liar" in state else nobody,
+            "labels": self.dataset.dealt_labels(state["fb/public" if self.private else "fb/slice"])[:, 0],
+        }
+
+    def state(self) -> Tensor:
+        """float32 ``[W, 4N + N² + 1]``: scores, cards, presence, budget, who heard whom, time.
+
+        Where the world hosts the learners, what their agents see, one after the other.
+        """
+        if self.host is not None:
+            return super().state()
+        s = self._begun()
+        parts = [s["score"], s["card"], s["present"], self.budget_left(s), s["fb/heard"].flatten(1)]
+        return torch.cat([part.float() for part in [*parts, (s["clock"] / self.horizon)[:, None]]], dim=1)
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`."""
+        if self.host is not None:
+            return super().state_space
+        n = self.num_agents
+        return spaces.Box(0, 1, (4 * n + n * n + 1,), np.float32)
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Who heard whom, accuracies, budget, and the slice's pictures."""
+        from .picture import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)

@@ -1,0 +1,499 @@
+"""The batched contract, once: W independent worlds of N agents, stepped as tensors on one device.
+
+A world file only says how its world moves. It subclasses :class:`World` and writes these hooks:
+
+======================  ==========================================================================
+``start(draws)``        the state of W fresh worlds, a flat dict of tensors ``[W, …]``
+``advance(state, …)``   one transition: the new state, rewards and what happened
+``observe(state)``      what the agents see: a flat dict of tensors ``[W, N, …]``
+``summary(state)``      metrics of the episode so far, ``[W]`` or ``[W, N]``
+``cases(state)``        what reports tell besides, e.g. metrics of parts of it (optional)
+``picture(state, w)``   what a person sees (optional)
+======================  ==========================================================================
+
+Everything shared lives here: seeding, masked reset and step, autoreset, truncation, validation of
+actions, saving, forking. State is functional: a step makes new tensors and never writes into old ones,
+so an observation handed out stays what it was, and a fork is a copy of a dict. Observations are for reading: what
+agents see alike is one piece of memory, so a write reaches all of them, or fails. It never reaches the world.
+
+What has to change in place, such as learners, is a :class:`~studyhall.envs.engine.parts.Part` that the world assigns
+to an attribute; it has begun anew when ``start`` is called. A world with parts puts ``"sound"`` into its state, bool
+``[W, N]`` or ``[W, 1]``: whether what they gave in this step was finite. One in which it was not is at an end.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..arguments import as_seeds, find_device
+from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
+from ..validation import MOST_WORLDS, afford, flag, whole
+from . import rng
+from .actions import check_actions, check_options, check_values
+from .drawing import plain_style
+from .flat import join, joined_space
+from .kept import Kept
+from .state import TensorDict
+
+LOOK_EVERY = 10
+"""On a device, where looking makes the host wait: steps between two looks at whether parts are still finite."""
+
+
+class Step(NamedTuple):
+    """What a step returns. Its structure never changes from step to step."""
+
+    obs: TensorDict
+    """``[W, N, …]``, to be read: agents who see the same share its memory, so clone before writing. Of the new episode
+    where a world was reset in this step."""
+    reward: Tensor
+    """float32 ``[W, N]``, always detached."""
+    loss: Tensor
+    """float32 ``[W, N]``: differentiable in message worlds, zero elsewhere."""
+    terminated: Tensor
+    """bool ``[W]``: the world came to an end of its own."""
+    truncated: Tensor
+    """bool ``[W]``: the horizon was reached."""
+    final_obs: TensorDict
+    """``[W, N, …]``: the last observation where an episode ended in this step; ``obs`` elsewhere, and the
+    very same tensors where no episode ended."""
+    info: dict[str, Any]
+    """Tensors ``[W]`` or ``[W, N]``; under ``"episode"`` the final metrics, NaN where none ended."""
+
+
+class Outcome(NamedTuple):
+    """What a world's :meth:`World.advance` returns."""
+
+    state: TensorDict
+    reward: Tensor  # [W, N]
+    info: TensorDict
+    loss: Tensor | None = None  # [W, N]
+
+
+class World(Kept):
+    """W independent worlds of N agents.
+
+    Args:
+        num_worlds: W, at least 1.
+        num_agents: N, at least 1.
+        horizon: Steps after which an episode is truncated.
+        device: Where every tensor lives.
+        autoreset: Reset ended worlds within the step that ended them; otherwise they wait for ``reset``.
+        validate: Check the values of actions too (shapes and dtypes always are). Without it, rows that
+            are not finite count as abstaining.
+
+    Attributes:
+        agents: Names of the agents of one world.
+        observation_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+        moving: Worlds that the running reset or step moves, bool ``[W]`` on the device: parts that change in place
+            (learners) must stay as they are in the others.
+        action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"]}
+    agent_noun: ClassVar[str] = "agent"
+    differentiable: ClassVar[bool] = False
+    """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
+    crosses: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
+    where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
+
+    finite_horizon: ClassVar[bool] = False
+    """Whether the horizon ends the task itself, so that nothing is left beyond it; elsewhere it cuts it short."""
+
+    trainee: ClassVar[str] = "anyone"
+    """Who is trained by reward in it: a name of ``TRAINEES`` (``rollouts/training/trainees.py``); empty: nobody."""
+
+    tested: ClassVar[bool] = False
+    """Whether reports measure what its learners know, on the test split of its ``dataset``."""
+
+    headline: ClassVar[str] = "return"
+    """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
+
+    refused_arguments: ClassVar[Mapping[str, str]] = {}
+    """Arguments that this world does not take although a base class does, or another world of its kind, and what to do
+    instead."""
+
+    hosting_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that this world takes only where it hosts its learners."""
+
+    few_actions: ClassVar[str] = ""
+    """Arguments with which actions are few and bounded enough for Stable-Baselines3, as errors name them."""
+
+    observation_space: spaces.Dict
+    action_space: spaces.Dict
+    reset_draws: rng.Draws = rng.Draws({})
+    step_draws: rng.Draws = rng.Draws({})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "metadata" not in vars(cls):  # a world that draws no picture offers none
+            modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
+            cls.metadata = {**cls.metadata, "render_modes": modes}
+
+    def __init__(
+        self,
+        *,
+        num_worlds: int,
+        num_agents: int,
+        horizon: int,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+    ) -> None:
+        self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
+        self.num_agents = whole("agents", num_agents, 1)
+        self.horizon = whole("horizon", horizon, 1)
+        afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
+        self.device = find_device(device)
+        self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
+        self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
+        self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
+        self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
+        self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        super().__init__(self.num_worlds)
+
+    def __repr__(self) -> str:
+        """What it is and how large."""
+        agents = self.agent_noun if self.num_agents == 1 else plural(self.agent_noun)
+        worlds = "1 world" if self.num_worlds == 1 else f"{self.num_worlds:,} worlds"
+        size = f"{worlds} of {self.num_agents} {agents}, horizon {self.horizon:,}"
+        return f"<{type(self).__name__}: {size}, {self.device}>"
+
+    # ---- what a world file writes -------------------------------------------------------------------
+
+    @abstractmethod
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """Fresh state of W worlds. ``state`` holds the engine's part (keys, clock, …).
+
+        Where some worlds of a batch begin anew, ``num_worlds`` and the parts are for the time of the call those of
+        these worlds alone, so that the others cost nothing. Nothing may be kept on ``self``.
+        """
+
+    @abstractmethod
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Move all W worlds by one step. ``state["clock"]`` already counts this step."""
+
+    @abstractmethod
+    def observe(self, state: TensorDict) -> TensorDict:
+        """What the agents see, ``[W, N, …]``: a pure function of the state."""
+
+    @abstractmethod
+    def summary(self, state: TensorDict) -> TensorDict:
+        """Metrics of the episode so far, ``[W]`` or ``[W, N]``; whole numbers are handed out as float32."""
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """Figures of reports besides the metrics, or in place of those of the same name, ``[W]`` or ``[W, N]``.
+
+        Metrics of parts of an episode, NaN where there is no such part, or what a report counts in another unit.
+        """
+        return {}
+
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """Which worlds (bool ``[W]``) are at an end of their own after ``clock`` steps; host side."""
+        return np.zeros_like(clock, dtype=bool)
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Draw one world, as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array")."""
+        raise ConfigError(f"{type(self).__name__} cannot be drawn")
+
+    # ---- the contract -------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | np.ndarray | None = None,
+        mask: Tensor | np.ndarray | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> TensorDict:
+        """Start episodes, and return the observations ``[W, N, …]`` of all worlds, to be read (see :class:`Step`).
+
+        Args:
+            seed: World w gets ``seed + w``, or ``seed[w]``. None goes on to the next episode of the
+                seeds there are; a world never seeded draws one from the operating system and keeps it.
+            mask: bool ``[W]``; other worlds stay bit-identical. None resets all.
+            options: ``{"domain": "train" | "eval" | "demo"}``: equal seeds in different domains are
+                unrelated worlds. A seed given without a domain is a training seed; without a seed the
+                domain stays.
+
+        Raises:
+            UnknownName: An option or its domain is not known. Views and wrappers take out those of their own.
+        """
+        chosen = self._world_mask(mask)
+        domain = check_options(options).get("domain", self.domain if seed is None else "train")
+        one_of("seed domain", domain, rng.DOMAINS)
+        if not self._state and not chosen.all():
+            raise EpisodeEnded("the first reset must start every world: call reset() without a mask")
+        if self.seeds is None and seed is None:
+            seed = secrets.randbits(48)
+        if domain != self.domain and not chosen.all():
+            raise ConfigError("the seed domain belongs to all worlds: change it in a reset without a mask")
+        fresh_seed = seed is not None or domain != self.domain
+        if seed is not None:
+            new = as_seeds(seed, self.num_worlds)
+            self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
+        self.domain = domain
+        self._restart(chosen, first_episode=fresh_seed)
+        return self.obs
+
+    def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
+        """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
+        moving, old = self._let_move(chosen), self._state
+        key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
+        zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
+        episode = zero if first_episode or not old else old["episode"] + 1
+        key = rng.fold(key, episode)
+        for part in self.parts.values():
+            part.reset(key, moving)
+        worlds = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
+        fresh = {"clock": zero, "episode": episode, "key": key}
+        if worlds is None:
+            self._state = self._begin(fresh)
+        else:
+            anew = self._at(worlds)._begin({k: v[worlds] for k, v in fresh.items()})
+            self._state = {k: old[k].index_copy(0, worlds, v) for k, v in anew.items()}
+        for host in (self._clock, self._terminated, self._truncated):
+            host[chosen] = 0
+
+    def _begin(self, fresh: TensorDict) -> TensorDict:
+        """The state of new episodes in all worlds, from their clocks, numbers and keys ``[W]``."""
+        nothing = torch.zeros(self.num_worlds, self.num_agents, device=self.device)
+        fresh = {**fresh, "return": nothing}
+        if self.parts:
+            fresh["sound"] = torch.ones_like(nothing, dtype=torch.bool)
+        with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
+            return fresh | self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
+
+    def _at(self, worlds: Tensor) -> World:
+        """Some of the worlds (int64 ``[K]``), for :meth:`start`, which reads neither their states nor their clocks."""
+        twin = copy.copy(self)
+        twin.num_worlds = len(worlds)
+        vars(twin).update({name: part.at(worlds) for name, part in self.parts.items()})
+        return twin
+
+    def _let_move(self, chosen: np.ndarray) -> Tensor:
+        """Note which worlds move (host bool ``[W]``); on the device the mask is made only where it changes."""
+        if chosen.all():
+            self._moving, self.moving = chosen, self._everyone
+        elif not np.array_equal(chosen, self._moving):
+            self._moving, self.moving = chosen, torch.from_numpy(chosen).to(self.device)
+        return self.moving
+
+    def step(
+        self, actions: Mapping[str, Tensor] | Tensor, *, mask: Tensor | np.ndarray | None = None
+    ) -> Step:
+        """Move the worlds by one step.
+
+        Args:
+            actions: Tensors ``[W, N, …]`` by the keys of ``action_space`` (one tensor if it has one key).
+            mask: bool ``[W]``; worlds outside it do not move at all. None moves every world that has not
+                ended; ended ones wait, with zero reward and their flags up.
+
+        Raises:
+            ActionError: A key, shape, dtype or (with ``validate``) a value is wrong.
+            EpisodeEnded: Nothing is left to move, or the mask names a world that has ended.
+        """
+        self._begun()
+        over = self.ended
+        chosen = self._world_mask(mask) if mask is not None else ~over
+        if (chosen & over).any() or not chosen.any():
+            which = np.flatnonzero(over).tolist()
+            raise EpisodeEnded(
+                f"the episode of world{'s' if len(which) > 1 else ''} {which} is over: "
+                "call reset() or leave ended worlds out of the mask"
+                if over.any()
+                else "the mask selects no world: nothing to step"
+            )
+        checked = check_actions(actions, self.action_space, (self.num_worlds, self.num_agents), self.device)
+        if self.validate:
+            check_values(checked, self.action_space, self.agents, chosen)
+        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
+            return self._move(checked, chosen)
+
+    def _move(self, actions: TensorDict, chosen: np.ndarray) -> Step:
+        """The transition proper, of the worlds that are ``chosen`` (host bool ``[W]``)."""
+        old, moving = self._state, self._let_move(chosen)
+        clock = old["clock"] + 1
+        draws = self.step_draws(rng.fold(old["key"], clock))
+        outcome = self.advance({**old, "clock": clock}, actions, draws)
+        reward = outcome.reward.detach()
+        loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
+        info: dict[str, Any] = outcome.info
+        if moving is not self._everyone:
+            reward = torch.where(moving[:, None], reward, 0.0)
+            loss = torch.where(moving[:, None], loss, 0.0)
+            info = {k: torch.where(_expand(moving, v), v, torch.zeros_like(v)) for k, v in info.items()}
+        new = {**outcome.state, "return": old["return"] + reward}
+        self._state = new if moving is self._everyone else self._merge(new, old, moving)
+        ended = self._advance_clock(chosen)
+        final_obs = self.obs
+        obs = dict(final_obs)
+        info = {**self._hand_out(info), "episode": self._episode_metrics(ended)}
+        terminated, truncated = self._flags(self._terminated), self._flags(self._truncated)
+        if self.autoreset and ended.any():
+            self._restart(ended, first_episode=False)
+            obs = self.obs
+        return Step(obs, reward, loss, terminated, truncated, final_obs, info)
+
+    def _advance_clock(self, moved: np.ndarray) -> np.ndarray:
+        """Advance the host's clock; returns which worlds ended in this step."""
+        self._clock[moved] += 1
+        over = self.exhausted(self._clock) | self._spoilt()
+        self._terminated[moved] = over[moved]
+        self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
+        return moved & self.ended
+
+    def _spoilt(self) -> np.ndarray:
+        """Worlds whose parts gave what is not finite, bool ``[W]`` on the host.
+
+        Looked for where looking is free, on a device every :data:`LOOK_EVERY` steps.
+        """
+        looks = self.device.type == "cpu" or bool((self._clock % LOOK_EVERY == 0).any())
+        if not (looks and "sound" in self._state):
+            return np.zeros(self.num_worlds, dtype=bool)
+        return ~self._state["sound"].all(-1).cpu().numpy()
+
+    def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
+        """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
+        if ended.any() or not self._metrics:
+            found = self.metrics()
+            self._metrics = {k: (v.shape, v.dtype) for k, v in found.items()}
+            where = torch.from_numpy(ended).to(self.device)
+            return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in found.items()}
+        return {
+            k: torch.full(shape, torch.nan, dtype=dtype, device=self.device)
+            for k, (shape, dtype) in self._metrics.items()
+        }
+
+    def _flags(self, host: np.ndarray) -> Tensor:
+        """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
+        if not host.any():
+            return torch.zeros(self.num_worlds, dtype=torch.bool, device=self.device)
+        return torch.from_numpy(host.copy()).to(self.device)
+
+    def _merge(self, new: TensorDict, old: TensorDict, moving: Tensor) -> TensorDict:
+        """``new`` in the worlds that are ``moving`` (bool ``[W]``), ``old`` in the others."""
+        return {k: v if v is old[k] else torch.where(_expand(moving, v), v, old[k]) for k, v in new.items()}
+
+    def _hand_out(self, tensors: TensorDict) -> TensorDict:
+        """The tensors, those that share memory with the state copied: who gets them may write into them."""
+        kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
+        return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
+
+    # ---- looking in --------------------------------------------------------------
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Steps made in the running episodes, int64 ``[W]`` on the host."""
+        return self._clock.copy()
+
+    @property
+    def ended(self) -> np.ndarray:
+        """Which worlds' episodes are over and wait for a reset, bool ``[W]`` on the host."""
+        return self._terminated | self._truncated
+
+    @property
+    def obs(self) -> TensorDict:
+        """The present observations, ``[W, N, …]``: what the last reset or step returned."""
+        return self._hand_out(self.observe(self._begun()))
+
+    @property
+    def keys(self) -> Tensor:
+        """Random key of each world's running episode, int64 ``[W]``: what policies derive theirs from."""
+        return self._begun()["key"].clone()
+
+    @property
+    def steps(self) -> Tensor:
+        """Steps made in the running episodes, int64 ``[W]`` on the device."""
+        return self._begun()["clock"].clone()
+
+    def metrics(self) -> TensorDict:
+        """Metrics of the running episodes, ``[W]`` or ``[W, N]``, with their returns so far."""
+        state = self._begun()
+        found = {"return": state["return"], **self.summary(state)}
+        return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
+
+    @property
+    def hosts_learners(self) -> bool:
+        """Whether the world trains networks of its own.
+
+        A world in a batch then equals the same world alone only to rounding (batched matrix products), instead of bit
+        for bit.
+        """
+        return bool(self.parts)
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions ``[W, N, M, C]`` of hosted learners for inputs ``[M, D…]``, for reports; None if none.
+
+        Args:
+            x: Inputs.
+            dropout: None evaluates properly; a number switches training-time dropout on and names the draw.
+        """
+        return None
+
+    def sound(self) -> Tensor | None:
+        """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""
+        state = self._begun()
+        if "sound" not in state:
+            return None
+        found = state["sound"].expand(-1, self.num_agents)
+        for part in self.parts.values():
+            found = found & part.finite()
+        return found
+
+    def breakdown(self) -> TensorDict:
+        """The running episodes' :meth:`cases`, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
+        return self._hand_out(self.cases(self._begun()))
+
+    def budget_fraction(self) -> Tensor | None:
+        """How much of the teacher's budget is left, 0 … 1, ``[W]``; None where there is no limit, or no teacher."""
+        return None
+
+    def named_objects(self) -> tuple[Tensor, Tensor] | None:
+        """What a speaker names by symbols: objects ``[M, F]`` and their attributes ``[M, K]``; None where nothing."""
+        return None
+
+    def state(self) -> Tensor:
+        """float32 ``[W, S]``: the worlds as a centralised critic may see them."""
+        obs = self.obs
+        return join(obs, sorted(obs), lead=1)
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of one world's :meth:`state`, ``(S,)``; a world with a state of its own has one of its own."""
+        parts: dict[str, Any] = self.observation_space.spaces
+        return joined_space(parts[key] for key in sorted(parts) for _ in range(self.num_agents))
+
+    def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
+        """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
+        if not isinstance(mode, str) or mode not in self.metadata["render_modes"]:
+            raise ConfigError(
+                f"unknown render mode {short(mode)}: use one of {self.metadata['render_modes']}"
+            )
+        with plain_style():
+            return self.picture(self._begun(), world, mode)
+
+    # ---- small helpers ------------------------------------------------------------------------------
+
+    def _world_mask(self, mask: Tensor | np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_worlds, dtype=bool)
+        host = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        if host.shape != (self.num_worlds,) or host.dtype != bool:
+            raise ActionError(
+                f"a world mask must be bool of shape ({self.num_worlds},), got {host.dtype} {host.shape}"
+            )
+        return host.copy()
+
+
+def _expand(where: Tensor, like: Tensor) -> Tensor:
+    """``where [W]`` with as many dimensions as ``like [W, …]``."""
+    return where.view(-1, *[1] * (like.dim() - 1))

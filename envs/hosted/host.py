@@ -1,0 +1,246 @@
+"""The host: learners of a world that speaks soft targets, what their agents decide, and what these see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ...learners import Lesson, make_networks, softmax, teach
+from ..engine.state import TensorDict
+from ..errors import ConfigError, one_of
+from ..validation import MOST_STEPS, flag, keep, real, whole
+from .learners import Learners
+from .listening import FORMS, Heard, Seen
+from .sources import FEATURES, OWN_FEATURES, Sources
+
+_PREDICT_ROWS = 2000  # rows of a test set evaluated at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSettings:
+    """How hosted learners learn, and what their agents decide; arguments of the worlds.
+
+    Args:
+        actions: Form of actions, one of :data:`~studyhall.envs.hosted.listening.FORMS`.
+        discrete_actions: Short for ``actions="discrete"``.
+        hidden: Widths of the hidden layers of ``"mlp"``.
+        dropout: Of the hidden layers of ``"mlp"``.
+        optimiser: ``"adam"`` or ``"sgd"``.
+        lr: Learning rate.
+        temperature: T of published beliefs and of imitation, whose loss is scaled by T².
+        learning_steps: Learning steps on each slice.
+
+    Raises:
+        ConfigError: A value out of range.
+    """
+
+    actions: str = "listen"
+    discrete_actions: bool = False
+    hidden: Sequence[int] = (128, 64)
+    dropout: float = 0.2
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    temperature: float = 2.0
+    learning_steps: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("form of actions", self.actions, FORMS)
+        if flag("discrete_actions", self.discrete_actions) and self.actions not in ("listen", "discrete"):
+            raise ConfigError(
+                f"discrete_actions=True means actions='discrete', not {self.actions!r}: give one of them"
+            )
+        keep(
+            self,
+            temperature=real("temperature", self.temperature, 0),
+            learning_steps=whole("learning_steps", self.learning_steps, 1, MOST_STEPS),
+        )
+        if not self.temperature:
+            raise ConfigError("temperature must be above 0")
+
+    @property
+    def form(self) -> str:
+        """The form of actions."""
+        return "discrete" if self.discrete_actions else self.actions
+
+
+class Feedback(NamedTuple):
+    """What came back on the last slice, from which learners learn."""
+
+    inputs: Tensor  # the labelled slice, [W, B, D] where a world's learners share it, else [W, N, B, D]
+    labels: Tensor  # int64 [W, N, B], -1 where one learns none
+    told: Tensor  # bool [W, N]: who learns labels
+    about: Tensor | None  # the slice that messages are about, shaped like inputs; None: the same
+    heard: Heard
+
+
+class Oneself(NamedTuple):
+    """What an agent is told of itself."""
+
+    cards: Tensor  # [W, N]
+    budget_left: Tensor  # [W, N]
+    told: Tensor  # bool [W, N]: whether the labels of the last slice came
+    elapsed: Tensor  # [W]: share of the episode
+
+
+class Host(Learners):
+    """Learners ``[W, N]`` of a world that a policy does not bring: it only decides who learns from whom.
+
+    Args:
+        learners: As of :func:`~studyhall.learners.make_networks`.
+        settings: How they learn, and what their agents decide.
+        agents: N.
+        shape: Of a sample.
+        rows: B, of a slice.
+        classes: C.
+        teacher: Whether there is a teacher to ask.
+
+    Attributes:
+        form: Turns actions into targets.
+        sources: Keeps what there is to know of the peers.
+        source_features: Names of the F features of a source.
+        own_features: Names of the G features of oneself.
+    """
+
+    source_features = FEATURES
+    own_features = OWN_FEATURES
+
+    def __init__(
+        self,
+        learners: Any,
+        settings: HostSettings,
+        *,
+        agents: int,
+        shape: Sequence[int],
+        rows: int,
+        classes: int,
+        teacher: bool,
+    ) -> None:
+        networks = make_networks(
+            learners, shape, classes, agents, hidden=settings.hidden, dropout=settings.dropout
+        )
+        super().__init__(networks, agents, optimiser=settings.optimiser, lr=settings.lr)
+        self.settings = settings
+        self.sources = Sources(agents)
+        self.form = FORMS[settings.form](self.sources.count, rows, classes, teacher)
+
+    # ---- what agents see and decide -----------------------------------------------------------------
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        """What an agent sees; see the page of this package."""
+        s = self.sources.count
+        observed: dict[str, spaces.Space] = {
+            "sources": spaces.Box(-2, 2, (s, len(FEATURES)), np.float32),
+            "sources_mask": spaces.Box(0, 1, (s,), np.int8),
+            "own_features": spaces.Box(-2, 2, (len(OWN_FEATURES),), np.float32),
+            "report": spaces.Box(0, 1, (2,), np.float32),
+            "elapsed": spaces.Box(0, 1, (1,), np.float32),
+        }
+        return spaces.Dict(observed | self.form.observed())
+
+    @property
+    def action_space(self) -> spaces.Dict:
+        """What an agent decides."""
+        return spaces.Dict(self.form.action_parts())
+
+    def heard(self, came: Mapping[str, Tensor]) -> Heard:
+        """The messages of a slice by source, zero where one was not heard.
+
+        Args:
+            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, N]``, and where some world
+                shuffles rows their ``order [W, B]``.
+        """
+        published = came["published"]
+        if "order" in came:
+            published = published.gather(2, came["order"][:, None, :, None].expand_as(published))
+        mask = self.sources.select(came["heard"])
+        messages = published[:, self.sources.index(published.device)]
+        return Heard(messages * mask[..., None, None], mask)
+
+    def notice(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
+        """What there is to know of the sources after one more slice.
+
+        Args:
+            known: As :meth:`Sources.start` gave it, or this.
+            came: As of :meth:`heard`, and ``beliefs [W, N, B, C]``, what each believed of the slice itself.
+        """
+        heard = self.heard(came)
+        return self.sources.notice(known, heard.messages, came["beliefs"], heard.mask)
+
+    def observe(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], about: Oneself) -> TensorDict:
+        """What agents see, ``[W, N, …]``; arguments as of :meth:`notice`."""
+        heard = self.sources.select(came["heard"])
+        cards = about.cards[:, self.sources.index(heard.device)] * heard
+        obs = {
+            "sources": self.sources.features(known, cards, heard),
+            "sources_mask": heard.to(torch.int8),
+            "own_features": self.sources.own_features(known, heard, about.told.float()),
+            "report": torch.stack([about.cards, about.budget_left], dim=-1),
+            "elapsed": about.elapsed[:, None, None].expand(*about.cards.shape, 1),
+        }
+        seen = Seen(lambda: self.heard(came).messages, came["beliefs"], cards, heard, about.budget_left)
+        return obs | self.form.observe(seen)
+
+    # ---- what the learners do -----------------------------------------------------------------------
+
+    def learn(self, actions: TensorDict, feedback: Feedback, allowed: Tensor) -> None:
+        """Make the learning steps on the last slice that the actions ask for.
+
+        Args:
+            actions: In the host's form.
+            feedback: On that slice.
+            allowed: Who may learn, bool ``[W, N]``; the others keep every bit.
+        """
+        targets = self.form.targets(actions, feedback.heard)
+        weight = targets.sum(-1)  # [W, N, B]
+        strength = weight.amax(-1)  # [W, N]
+        alone = torch.where(feedback.told, 1.0, strength.clamp_min(1e-12))
+        lesson = Lesson(
+            label=feedback.told.float(),
+            imitate=weight / alone[..., None],
+            targets=targets / weight.clamp_min(1e-12)[..., None],
+            rate=torch.where(feedback.told, 1.0, strength),
+        )
+        for _ in range(self.settings.learning_steps):
+            teach(
+                self.population,
+                lesson,
+                inputs=feedback.inputs,
+                labels=feedback.labels,
+                about=feedback.about,
+                allowed=allowed,
+                temperature=self.settings.temperature,
+                distill_scale=self.settings.temperature**2,
+            )
+
+    def beliefs(self, x: Tensor) -> Tensor:
+        """Beliefs at temperature T on inputs ``[W, B, D]``, as they are published, ``[W, N, B, C]``."""
+        return softmax(self.logits(x) / self.settings.temperature)
+
+    def answers(self, x: Tensor) -> Tensor:
+        """Class distributions on inputs ``[W, M, D]`` or ``[W, N, M, D]``, ``[W, N, M, C]``."""
+        return softmax(self.logits(x))
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions for inputs ``[M, D…]``, ``[W, N, M, C]``; None where there is no dropout to leave on.
+
+        Args:
+            x: Inputs.
+            dropout: None evaluates properly; a number switches training-time dropout on and names the draw.
+        """
+        if dropout is not None and not self.settings.dropout:
+            return None
+        parts = x.flatten(1).split(_PREDICT_ROWS)
+        first = 0 if dropout is None else dropout * len(parts)
+        with torch.no_grad():
+            logits = [
+                self.population.logits(part, dropout=dropout is not None, draw=first + i + 1)
+                for i, part in enumerate(parts)
+            ]
+        return softmax(torch.cat(logits, dim=2))

@@ -1,0 +1,201 @@
+"""What an agent decides where the world hosts the learners: four forms of saying whom to imitate.
+
+A form turns actions into targets whose row sums, at most 1, are weights: a row of zeros is not imitated.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..engine.state import TensorDict
+from ..mixing import weighted_sum
+
+SHARPEST = 16.0
+"""Exponent on confidence at ``gate`` 1."""
+
+
+class Heard(NamedTuple):
+    """What a slice's feedback brought."""
+
+    messages: Tensor  # [W, N, S, B, C], zero where not heard
+    mask: Tensor  # bool [W, N, S]: whose message arrived
+
+
+class Seen(NamedTuple):
+    """What a form may show of a slice's feedback, beside the features of its sources."""
+
+    messages: Callable[[], Tensor]  # makes [W, N, S, B, C]; most forms show none
+    beliefs: Tensor  # [W, N, B, C], one's own
+    cards: Tensor  # [W, N, S]
+    mask: Tensor  # bool [W, N, S]: whose message arrived
+    budget_left: Tensor  # [W, N]
+
+
+class Form(ABC):
+    """How an agent says whom to imitate, and whether to ask.
+
+    Args:
+        sources: S.
+        rows: B.
+        classes: C.
+        teacher: Whether there is a teacher to ask.
+    """
+
+    def __init__(self, sources: int, rows: int, classes: int, teacher: bool) -> None:
+        self.sources, self.rows, self.classes, self.teacher = sources, rows, classes, teacher
+
+    def action_parts(self) -> dict[str, spaces.Space]:
+        """Parts of the action space."""
+        ask: dict[str, spaces.Space] = {"ask": spaces.Discrete(2)} if self.teacher else {}
+        return self.choices() | ask
+
+    @abstractmethod
+    def choices(self) -> dict[str, spaces.Space]:
+        """Parts of the action space that say whom to imitate."""
+
+    def observed(self) -> dict[str, spaces.Space]:
+        """Further parts of the observation space."""
+        return {}
+
+    def observe(self, seen: Seen) -> TensorDict:
+        """Further parts of the observation, ``[W, N, …]``."""
+        return {}
+
+    @abstractmethod
+    def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """What to imitate, ``[W, N, B, C]``; row sums in [0, 1] are weights."""
+
+    def asks(self, actions: TensorDict) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return actions["ask"] == 1
+
+
+class Listen(Form):
+    """A weight for each source. Targets are their mixture, Σ w·p / Σ w; its weight is min(1, Σ w)."""
+
+    def choices(self) -> dict[str, spaces.Space]:
+        """``listen``."""
+        return {"listen": spaces.Box(0, 1, (self.sources,), np.float32)}
+
+    def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The mixture of those heard; weights of others count for nothing."""
+        return mixture(_weights(actions["listen"]), heard)
+
+
+class Gated(Listen):
+    """Beside the weights, how much a source's confidence counts, row by row: w·(max p)^(16·gate)."""
+
+    def choices(self) -> dict[str, spaces.Space]:
+        """``listen`` and ``gate``."""
+        return super().choices() | {"gate": spaces.Box(0, 1, (1,), np.float32)}
+
+    def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The mixture, by row."""
+        exponent = SHARPEST * _weights(actions["gate"])[..., None]  # [W, N, 1, 1]
+        weights = _weights(actions["listen"])
+        # Of those listened to: their powers of a ratio to the surest cannot all vanish.
+        confidence = heard.messages.amax(-1) * (weights > 0)[..., None]  # [W, N, S, B]
+        surest = confidence.amax(2, keepdim=True).clamp_min(1e-12)
+        return mixture(weights, heard, (confidence / surest) ** exponent)
+
+
+class Imitate(Form):
+    """The targets themselves, for rules that look at every row."""
+
+    def choices(self) -> dict[str, spaces.Space]:
+        """``targets``."""
+        return {"targets": spaces.Box(0, 1, (self.rows, self.classes), np.float32)}
+
+    def observed(self) -> dict[str, spaces.Space]:
+        """``messages``, ``beliefs`` and ``cards``."""
+        return {
+            "messages": spaces.Box(0, 1, (self.sources, self.rows, self.classes), np.float32),
+            "beliefs": spaces.Box(0, 1, (self.rows, self.classes), np.float32),
+            "cards": spaces.Box(0, 1, (self.sources,), np.float32),
+        }
+
+    def observe(self, seen: Seen) -> TensorDict:
+        """What was said, what oneself believed, and the report cards of the sources."""
+        return {"messages": seen.messages(), "beliefs": seen.beliefs, "cards": seen.cards}
+
+    def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """As given; sums above 1 are scaled down, rows that are not finite abstain."""
+        given = actions["targets"]
+        fit = torch.isfinite(given).all(-1, keepdim=True) & (given.amin(-1, keepdim=True) >= 0)
+        given = torch.where(fit, given, 0.0)
+        return given / given.sum(-1, keepdim=True).clamp_min(1.0)
+
+
+class Choose(Form):
+    """One choice: nobody, the teacher (where there is one), the mean of the class, or one peer.
+
+    Whoever chooses the teacher asks for the labels of the present slice, and imitates nobody on the last.
+    """
+
+    @property
+    def size(self) -> int:
+        """K, the number of choices."""
+        return 2 + self.teacher + self.sources
+
+    def action_parts(self) -> dict[str, spaces.Space]:
+        """``choice`` alone."""
+        return self.choices()
+
+    def choices(self) -> dict[str, spaces.Space]:
+        """``choice``."""
+        return {"choice": spaces.Discrete(self.size)}
+
+    def observed(self) -> dict[str, spaces.Space]:
+        """``action_mask``."""
+        return {"action_mask": spaces.Box(0, 1, (self.size,), np.int8)}
+
+    def observe(self, seen: Seen) -> TensorDict:
+        """Which choices there are: nobody, the teacher while it answers, and who was heard."""
+        answers = [(seen.budget_left > 0)[..., None]] if self.teacher else []
+        nobody = torch.ones_like(seen.mask[..., :1])
+        mask = torch.cat([nobody, *answers, seen.mask.any(-1, keepdim=True), seen.mask], dim=-1)
+        return {"action_mask": mask.to(torch.int8)}
+
+    def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The mean, one peer's message, or nothing."""
+        chosen = F.one_hot(actions["choice"].clamp(0, self.size - 1), self.size).float()
+        first = 1 + self.teacher
+        return mixture(chosen[..., first : first + 1] + chosen[..., first + 1 :], heard)
+
+    def asks(self, actions: TensorDict) -> Tensor:
+        """Who chose the teacher, bool ``[W, N]``."""
+        return (actions["choice"] == 1) & self.teacher
+
+
+FORMS: dict[str, type[Form]] = {"listen": Listen, "gated": Gated, "targets": Imitate, "discrete": Choose}
+
+
+def mixture(weights: Tensor, heard: Heard, by_row: Tensor | None = None) -> Tensor:
+    """Weighted mixture of messages.
+
+    Args:
+        weights: ``[W, N, S]`` in [0, 1].
+        heard: The messages.
+        by_row: Further factors, ``[W, N, S, B]``.
+
+    Returns:
+        ``[W, N, B, C]``; a row sums to min(1, Σ weights of those heard), or to 0 where nobody spoke of it.
+    """
+    weights = weights * heard.mask
+    mixed = weighted_sum(weights[..., None] * (1.0 if by_row is None else by_row), heard.messages)
+    total = mixed.sum(-1, keepdim=True)
+    weight = weights.sum(-1).clamp(max=1.0)[..., None, None]
+    return torch.where(total > 1e-12, mixed / total.clamp_min(1e-12) * weight, 0.0)
+
+
+def _weights(given: Tensor) -> Tensor:
+    """Numbers in [0, 1]; what is not finite counts as 0."""
+    return torch.nan_to_num(given, 0.0, 0.0, 0.0).clamp(0.0, 1.0)

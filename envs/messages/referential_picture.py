@@ -1,0 +1,101 @@
+"""How a referential game looks to a person: what was meant, said and understood, for the first samples."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ..channel.wire import Symbols, Wire
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+
+_SAMPLES = 6
+
+
+class ReferentialView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    rows: int
+    wire: Wire
+    game: str
+    sizes: tuple[int, ...]
+    candidates: int
+
+
+def as_text(world: ReferentialView, state: TensorDict, w: int) -> str:
+    """A line per sample and listener: the target, the message, the candidates, and the one that was chosen."""
+    found = {key: value[w].detach().cpu() for key, value in world.summary(state).items()}
+    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer")}
+    lines = [
+        f"round {int(state['clock'][w])}/{world.horizon}   right {float(found['accuracy'][0]):6.1%}"
+        f"   bytes {float(found['bytes'][0]):,.0f}"
+    ]
+    for b in range(min(_SAMPLES, world.rows)):
+        target = _named(world, host["own_view"][0, b, 0])
+        for i in range(1, world.num_agents):
+            heard = _said(world, host["read"][i - 1, b])
+            lines.append(f"{target}  →  {heard}  →  {world.agents[i]}: {_understood(world, host, i, b)}")
+    return "\n".join(lines)
+
+
+def _named(world: ReferentialView, features: np.ndarray) -> str:
+    """An object by the values of its attributes."""
+    return "-".join(str(part.argmax()) for part in _by_attribute(world, features))
+
+
+def _by_attribute(world: ReferentialView, features: np.ndarray) -> list[np.ndarray]:
+    return np.split(features, np.cumsum(world.sizes)[:-1])
+
+
+def _said(world: ReferentialView, message: np.ndarray) -> str:
+    """A message as it was read before answering."""
+    if not message.any():
+        return "(nothing)"
+    if isinstance(world.wire, Symbols):
+        return " ".join(str(k) for k in message.argmax(-1))
+    return " ".join(f"{x:.1f}" for x in message)
+
+
+def _understood(world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> str:
+    answer = host["answer"][i, b]
+    if world.game == "reconstruction":
+        return _named(world, answer)
+    shown = [_named(world, features) for features in host["own_view"][i, b, : world.candidates]]
+    best = answer.argmax()
+    return "  ".join(f"[{name} {answer[c]:.0%}]" if c == best else name for c, name in enumerate(shown))
+
+
+def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
+    """uint8 ``[H, W, 3]``: a row per sample; the target and message, then each listener's answer."""
+    samples, listeners = min(_SAMPLES, world.rows), world.num_agents - 1
+    figure = new_figure(3.2 * (listeners + 1), 0.9 * samples + 0.5)
+    axes = figure.subplots(samples, listeners + 1, squeeze=False)
+    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
+    for b in range(samples):
+        said = _said(world, host["read"][0, b])
+        axes[b, 0].text(
+            0, 0.5, f"{_named(world, host['own_view'][0, b, 0])}   “{said}”", va="center", fontsize=9
+        )
+        axes[b, 0].axis("off")
+        for i in range(1, listeners + 1):
+            _draw_answer(axes[b, i], world, host, i, b)
+    for i in range(listeners + 1):
+        axes[0, i].set_title(world.agents[i], fontsize=8)
+    figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)
+    return as_pixels(figure)
+
+
+def _draw_answer(axes, world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> None:
+    """Bars of weights, the right ones green."""
+    answer = host["answer"][i, b]
+    if world.game == "reconstruction":
+        right = host["own_view"][0, b, 0] > 0
+        names = [str(value) for size in world.sizes for value in range(size)]
+    else:
+        right = np.arange(answer.size) == host["truth"][i, b]
+        names = [_named(world, features) for features in host["own_view"][i, b, : world.candidates]]
+    axes.bar(np.arange(answer.size), answer, color=np.where(right, "#54a24b", "#bab0ac"))
+    axes.set(ylim=(0, 1), yticks=[], xticks=np.arange(answer.size))
+    axes.set_xticklabels(names)
+    axes.tick_params(labelsize=5, length=0)

@@ -1,0 +1,307 @@
+"""Message worlds: agents who see different parts of one thing, talk in rounds, and say what they make of it.
+
+An episode is one slice of B samples; one step is one round. In each round every agent publishes a message and its
+answer so far; messages sent in a round are in the inboxes observed after it. The world scores each answer, and the
+reward is how much it improved on the one before, so the return is what the exchange taught. There are no exams: the
+truth never leaves the world but through scores and :attr:`Step.loss <studyhall.envs.engine.world.Step.loss>`.
+
+**Gradients.** ``Step.loss [W, N]`` is differentiable with respect to the answer, to the messages that were heard
+before it, and through those to their senders (Foerster et al. 2016, *Learning to communicate with deep multi-agent
+reinforcement learning*, the DIAL form). A message that was dropped, muted or said nothing passes none. Rewards,
+scores and metrics carry none, and a reset cuts the graph.
+
+A world file subclasses :class:`MessageWorld` and writes :meth:`~MessageWorld.deal`, :meth:`~MessageWorld.judge`,
+its spaces, and what it measures.
+
+## Common arguments
+| argument | default | meaning |
+|---|---|---|
+| `slice_size` | 64 | B, samples of an episode |
+| `rounds` | 1 | rounds of messages; an episode has one step more, for the answers after the last of them |
+| `width` | 16 | M, numbers of a message |
+| `bound` | inf | numbers of a message lie in [−bound, bound]; what is beyond counts as the bound |
+| `vocabulary`, `length` | None, 1 | symbols instead of numbers: V of them to choose from, L in a message |
+| `choices` | False | symbols and classes are whole numbers (MultiDiscrete), for categorical policies; none is silent |
+| `oracle` | False | the control: everyone also sees what the others see, free; one's own first, along C (or D) |
+| `split` | None | "stream", "exam" or "test"; None takes the stream in the domain "train", else the test split |
+| `topology` | "complete" | "complete", "ring", "star", "k_regular", "small_world", "random", or a matrix |
+| `degree`, `rewire`, `edge_probability` | 2, .1, .5 | of k-regular, small-world and random topologies |
+| `drop`, `delay` | 0, 0 | losses per edge (of a whole slice's messages), rounds by which messages come late |
+| `noise`, `bits`, `cap` | 0, 32, None | of numbers: noise, rounding (`bits` needs `bound`); bytes per agent and round |
+| `mode` | "open" | "open", "mute", "shuffled" (over the samples of the slice), "isolated"; or one per world |
+| `byte_price` | 0 | reward per KiB sent |
+| `reward_scale`, `cooperation` | 1, 0 | reward = scale · ((1 − c)·own improvement + c·mean improvement) − price |
+| `autoreset`, `validate` | True, False | of `make_world`, as in the classroom |
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ..channel import Channel, ChannelSettings, DelayLine
+from ..channel.wire import Numbers, Symbols, Wire, limit
+from ..engine import rng
+from ..engine.state import TensorDict, prefixed, under
+from ..engine.world import Outcome, World
+from ..errors import ConfigError, one_of
+from ..hosted.sources import Sources
+from ..streams.dataset import SplitName
+from ..study import Pay
+from ..validation import afford, flag, whole
+
+SPLITS: dict[str, SplitName] = {"train": "stream", "eval": "test", "demo": "test"}
+"""Seed domain to the split that its slices are dealt from."""
+
+
+class MessageWorld(World):
+    """What all message worlds share; this module's page documents the arguments.
+
+    Args:
+        agents: N, at least 2.
+        slice_size: B.
+        **channel: Of :class:`~studyhall.envs.channel.ChannelSettings`; for the others see the page.
+
+    Attributes:
+        sources: S = N − 1; source s of agent i is agent (i + 1 + s) mod N.
+        wire: What messages are made of.
+        rows: B.
+        rounds: Of messages.
+        chance: Score of an answer that knows nothing, from which improvement is counted.
+    """
+
+    differentiable = True
+    finite_horizon = True  # nothing comes after the last answer
+    trainee = ""  # but through the channel
+    crosses = frozenset({"messages", "symbols"})
+    headline = "score"
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (ChannelSettings,)
+    chance: float = 0.0
+
+    def __init__(
+        self,
+        *,
+        agents: int,
+        num_worlds: int = 1,
+        device: str | torch.device = "cpu",
+        autoreset: bool = True,
+        validate: bool = False,
+        slice_size: int = 64,
+        rounds: int = 1,
+        width: int = 16,
+        bound: float = math.inf,
+        vocabulary: int | None = None,
+        length: int = 1,
+        choices: bool = False,
+        oracle: bool = False,
+        split: str | None = None,
+        byte_price: float = 0.0,
+        reward_scale: float = 1.0,
+        cooperation: float = 0.0,
+        **channel: Any,
+    ) -> None:
+        agents, rounds = whole("agents", agents, 2), whole("rounds", rounds, 1)
+        super().__init__(
+            num_worlds=num_worlds,
+            num_agents=agents,
+            horizon=rounds + 1,
+            device=device,
+            autoreset=autoreset,
+            validate=validate,
+        )
+        self.rows = whole("slice_size", slice_size, 1)
+        self.rounds, self.sources = rounds, agents - 1
+        self.pay = Pay(reward_scale=reward_scale, cooperation=cooperation, byte_price=byte_price)
+        self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
+        settings = ChannelSettings(**channel)  # nobody leaves or lies
+        if split is not None:
+            split = one_of("split", split, ("stream", "exam", "test"))
+        self._split = split
+        self.channel = Channel(agents, self.num_worlds, device=self.device, **vars(settings))
+        self.channel.check_times(rounds)
+        self.wire = _wire(width, bound, vocabulary, length, self.channel.noise, self.channel.bits)
+        if self.choices and vocabulary is None:
+            raise ConfigError("choices are of symbols: give vocabulary too")
+        shape = dict(
+            zip(
+                ("length", "vocabulary") if isinstance(self.wire, Symbols) else ("width",),
+                self.wire.shape,
+                strict=True,
+            )
+        )
+        lower = f"the number of agents, slice_size, {' or '.join(shape)}"
+        afford(self.num_worlds, lower, agents=agents, senders=agents, slice_size=self.rows, **shape)
+        afford(
+            self.num_worlds,
+            f"delay, {lower}",
+            senders=agents,
+            slice_size=self.rows,
+            delay=self.channel.delay,
+            **shape,
+        )
+        self.line = DelayLine(self.channel.delay)
+        self._others = Sources(agents).index(self.device)  # [N, S]
+
+    def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:
+        """Spaces and draws.
+
+        Args:
+            view: What one sees of the slice, ``(B, …)``; channels first, where samples have any.
+            answer: Space of the action ``answer``.
+            deals: Draws that :meth:`deal` needs.
+        """
+        n, s, b, shape = self.num_agents, self.sources, self.rows, self.wire.shape
+        if self.oracle:
+            view = spaces.Box(
+                np.concatenate([view.low] * n, axis=1),
+                np.concatenate([view.high] * n, axis=1),
+                dtype=np.float32,
+            )
+        self.observation_space = spaces.Dict(
+            {
+                "own_view": view,
+                "inbox": spaces.Box(-np.inf, np.inf, (s, b, *shape), np.float32),
+                "heard": spaces.Box(0, 1, (s,), np.int8),
+                "agent_id": spaces.Box(0, 1, (n,), np.int8),
+                "elapsed": spaces.Box(0, 1, (1,), np.float32),
+            }
+        )
+        message = self.wire.choices(b) if self.choices else self.wire.space(b)  # type: ignore[union-attr]
+        self.action_space = spaces.Dict({"message": message, "answer": answer})
+        self.reset_draws = rng.Draws(deals | self.channel.reset_draws())
+        self.step_draws = rng.Draws(self.channel.step_draws(b, math.prod(shape)))
+
+    # ---- what a world file writes -------------------------------------------------------------------
+
+    @abstractmethod
+    def deal(self, draws: TensorDict) -> TensorDict:
+        """A fresh slice: ``view [W, N, B, …]``, what each sees, and whatever judging it takes, ``[W, …]``.
+
+        Views of an oracle are made here from these.
+        """
+
+    @abstractmethod
+    def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
+        """Loss and score of answers ``[W, N, …]``, both ``[W, N]``, differentiable."""
+
+    @abstractmethod
+    def readable(self, answer: Tensor, state: TensorDict) -> Tensor:
+        """The action ``answer`` as :meth:`judge` takes it; what cannot be read becomes :meth:`unanswered`."""
+
+    @abstractmethod
+    def unanswered(self, state: TensorDict) -> Tensor:
+        """The answer ``[W, N, …]`` of who knows nothing, whose score is :attr:`chance`."""
+
+    def figures(self, state: TensorDict) -> TensorDict:
+        """Metrics of the answers in ``state["answer"]`` besides score and loss, ``[W]`` or ``[W, N]``."""
+        return {}
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    @property
+    def split(self) -> SplitName:
+        """The split that slices are dealt from."""
+        return self._split or SPLITS[self.domain]  # type: ignore[return-value]
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """A fresh slice, and nothing heard."""
+        w, n, s = self.num_worlds, self.num_agents, self.sources
+        fresh = self.deal(draws) | self.channel.start(draws, 1, w)
+        del fresh["present"]  # everyone stays
+        if self.oracle:
+            seen = fresh["own_view"][:, self._others]  # [W, N, S, B, …]
+            everyone = torch.cat([fresh["own_view"][:, :, None], seen], dim=2)
+            fresh["own_view"] = torch.cat(everyone.unbind(2), dim=3)
+        letters = {
+            "inbox": torch.zeros(w, n, s, self.rows, *self.wire.shape, device=self.device),
+            "heard": torch.zeros(w, n, s, dtype=torch.bool, device=self.device),
+        }
+        fresh |= letters | prefixed("line/", self.line.start(letters))
+        fresh["answer"] = self.unanswered(fresh)
+        fresh["loss"], _ = self.judge(fresh["answer"], fresh)
+        fresh["score"] = torch.full((w, n), self.chance, device=self.device)
+        fresh["bits"] = torch.zeros(w, n, dtype=torch.int64, device=self.device)
+        return fresh
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Judge the answers, carry the messages."""
+        letters, sent_bits = self._carry(actions["message"], state, draws)
+        line, arrived = self.line.push(under(state, "line/"), letters)
+        answer = self.readable(actions["answer"], state)
+        loss, score = self.judge(answer, state)
+        found = score.detach()
+        reward = self.pay.progress(state["score"], found) - self.pay.prices(sent_bits)
+        new = {
+            **state,
+            **arrived,
+            **prefixed("line/", line),
+            "answer": answer.detach(),
+            "loss": loss.detach(),
+            "score": found,
+            "bits": state["bits"] + sent_bits,
+        }
+        info = {"bytes": sent_bits / 8, "score": found}
+        return Outcome(new, reward, info, loss)
+
+    def _carry(self, message: Tensor, state: TensorDict, draws: TensorDict) -> tuple[TensorDict, Tensor]:
+        """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""
+        if not message.is_floating_point():
+            symbols = torch.arange(self.wire.shape[-1], device=self.device)
+            message = (message[..., None] == symbols).float()  # what is no symbol says nothing
+        drawn = draws.get("channel/noise")
+        sent, silent = self.wire.on_air(message, None if drawn is None else drawn.view(message.shape))
+        rows = (~silent).sum(-1)  # [W, N]
+        late = state["clock"] + self.line.steps >= self.horizon  # nobody would be there to read it
+        size = torch.where(late[:, None], 0, rows * self.wire.bits_per_message)
+        everyone = torch.ones_like(size, dtype=torch.bool)
+        route = self.channel.route(size, {**state, "present": everyone}, draws)
+        if route.order is not None:
+            order = route.order.view(self.num_worlds, 1, self.rows, *[1] * len(self.wire.shape))
+            sent = sent.gather(2, order.expand_as(sent))
+        heard = route.heard.gather(2, self._others.expand(self.num_worlds, -1, -1))  # [W, N, S]
+        letters = sent[:, self._others]  # [W, N, S, B, …]
+        where = heard.view(*heard.shape, *[1] * (letters.dim() - 3))
+        return {"inbox": torch.where(where, letters, 0.0), "heard": heard}, route.sent_bits
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """What each sees, and what it heard in the round before."""
+        w, n = self.num_worlds, self.num_agents
+        return {
+            "own_view": state["own_view"],
+            "inbox": state["inbox"],
+            "heard": state["heard"].to(torch.int8),
+            "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
+            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+        }
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """Score and loss of the last answers, bytes so far, and bytes of one message about one sample."""
+        message = torch.full((self.num_worlds,), self.wire.bits_per_message / 8, device=self.device)
+        return {
+            "score": state["score"],
+            "loss": state["loss"],
+            **self.figures(state),
+            "bytes": state["bits"] / 8,
+            "message_bytes": message,
+        }
+
+
+def _wire(width: int, bound: float, vocabulary: int | None, length: int, noise: float, bits: int) -> Wire:
+    """What the arguments say messages are made of."""
+    width, length = whole("width", width, 1), whole("length", length, 1)
+    bound = limit(bound)
+    if vocabulary is None:
+        if length != 1:
+            raise ConfigError("length is of messages of symbols: give vocabulary too, or width for numbers")
+        return Numbers(width, bound, bits, noise)
+    if noise or bits != 32 or bound != math.inf:
+        raise ConfigError(
+            "noise, bits and bound are of numbers, not of symbols: leave them out, or the vocabulary"
+        )
+    return Symbols(length, vocabulary)

@@ -1,0 +1,4 @@
+from .world import Society
+from .world import __doc__ as __doc__  # the page of the world
+
+__all__ = ["Society"]
