@@ -20,8 +20,9 @@ from matplotlib.image import imread
 from rich.console import Console
 
 import studyhall
-from studyhall.envs import ConfigError, EnvSpec, Outcome, World, register, rng
+from studyhall.envs import ConfigError, EnvSpec, Outcome, World, register
 from studyhall.envs.classroom.world import Classroom
+from studyhall.envs.engine import rng
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.rollouts import Report, Rollout, Stopped, cli, interval, rollout, spread

@@ -13,8 +13,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from studyhall import make_sb3, make_world
-from studyhall.envs import EnvSpec, Outcome, World, rng
+from studyhall.envs import EnvSpec, Outcome, World
 from studyhall.envs import registry as worlds
+from studyhall.envs.engine import rng
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.bids.bidders import LearnedBids, ScorerBids
