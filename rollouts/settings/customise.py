@@ -128,5 +128,5 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
 
 def _without_hosting(scenario: Scenario) -> dict[str, Any]:
     """A scenario's arguments of a world that hosts no learners."""
-    known = spec(scenario.env).arguments()
+    known = spec(scenario.env).arguments().keys() - {"learners"}
     return {name: value for name, value in scenario.env_kwargs.items() if name in known}
