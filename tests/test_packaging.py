@@ -123,7 +123,7 @@ def test_the_sdist_holds_what_is_needed(sources, tmp_path):
         "pyproject.toml",
         "py.typed",
         "__main__.py",
-        "envs/world.py",
+        "envs/engine/world.py",
         "LICENSE",
         "README.md",
         "constraints.txt",
