@@ -348,6 +348,8 @@ def test_a_policy_of_ones_own_trains_and_runs_by_its_import(call, tmp_path, monk
     code, out, err = call("train", "tiny", *own, "--updates", "4", "--out", "a")
     assert code == 0, err
     assert "--set policy=own_net:Mine --set policy.weights=a/best.zip" in out
+    command = json.loads(Path("a/config.json").read_text())["command"]
+    assert command == "studyhall train tiny --algo backprop --updates 4 --set policy=own_net:Mine --set policy.units=5"
     state = torch.random.get_rng_state()
     made = [make_policy("own_net:Mine", units=5, seed=3) for _ in range(2)]
     for policy in made:

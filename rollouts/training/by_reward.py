@@ -235,7 +235,7 @@ class RewardTraining(Training):
     """
 
     config: RewardConfig
-    trained = "train/reward"
+    train_figure = "train/reward"
     start = "step 0"
 
     def __init__(self, config: RewardConfig) -> None:
@@ -250,11 +250,6 @@ class RewardTraining(Training):
     def timesteps(self) -> int:
         """Agent-steps made."""
         return self.model.num_timesteps
-
-    @property
-    def done(self) -> int:
-        """The same."""
-        return self.timesteps
 
     @property
     def progress(self) -> float:
@@ -277,7 +272,7 @@ class RewardTraining(Training):
         if episodes := model.ep_info_buffer:
             for name, key in (("rollout/ep_rew_mean", "r"), ("rollout/ep_len_mean", "l")):
                 found[name] = float(sum(episode[key] for episode in episodes) / len(episodes))
-        return {self.trained: self._watch.reward.value, **found}
+        return {self.train_figure: self._watch.reward.value, **found}
 
     def evaluate(self, stop: Callable[[], bool] = lambda: False) -> float | None:
         """The figure of the deterministic policy on held-out worlds."""

@@ -41,17 +41,17 @@ class Curves:
     Args:
         found: What comes of the training; says where, and by what it is judged. Its ``curve`` is what is written.
         title: Of the picture.
-        trained: Name of the figure of training that is drawn, e.g. "train/loss".
+        train_figure: Name of the figure of training that is drawn, e.g. "train/loss".
         done: What was done before, in the unit of the events; later events of a killed process are hidden.
 
     Raises:
         ConfigError: A file cannot be written; names it.
     """
 
-    def __init__(self, found: Trained, *, title: str, trained: str, done: int) -> None:
+    def __init__(self, found: Trained, *, title: str, train_figure: str, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second
 
-        self._found, self._title, self._trained = found, title, trained
+        self._found, self._title, self._train_figure = found, title, train_figure
         self._drawn = time.monotonic()
         self._folder = found.folder / "tensorboard"
         try:
@@ -87,7 +87,7 @@ class Curves:
             self._draw()
 
     def _draw(self) -> None:
-        draw_training(self._found, self._title, self._trained, self._found.folder / "curve.png")
+        draw_training(self._found, self._title, self._train_figure, self._found.folder / "curve.png")
         self._drawn = time.monotonic()
 
     def _unwritable(self, fault: OSError) -> Exception:
@@ -95,33 +95,27 @@ class Curves:
         return unwritable(fault.filename or str(self._folder), fault)
 
 
-def draw_training(found: Trained, title: str, trained: str, path: Path) -> None:
+def draw_training(found: Trained, title: str, train_figure: str, path: Path) -> None:
     """Write a PNG of a training's curve.
 
     Args:
         found: What came of it; ``curve`` is drawn, and the best is marked.
         title: Of the picture.
-        trained: Name of the figure of training below.
+        train_figure: Name of the figure of training below.
         path: Of the picture.
     """
-    unit = "agent-steps" if found.per_update is None else "updates"
-    key = "timesteps" if found.per_update is None else "updates"
-    at = [row[key] for row in found.curve]
+    per = found.per_update or 1
+    at = [row["timesteps"] / per for row in found.curve]
+    below = f"{train_figure.partition('/')[2]} in training"
     with picture_file(path, rows=2) as (held_out, training):
         _plot(held_out, at, [row[f"eval/{found.figure}"] for row in found.curve], found.measure)
-        _plot(
-            training,
-            at,
-            [row.get(trained, math.nan) for row in found.curve],
-            f"{trained.partition('/')[2]} in training",
-        )
+        _plot(training, at, [row.get(train_figure, math.nan) for row in found.curve], below)
         where, best = found.best
         if not math.isnan(best):
-            step = where if found.per_update is None else where // found.per_update
-            held_out.plot([step], [best], marker="o", color="#d62728", linestyle="", label="best")
+            held_out.plot([where / per], [best], marker="o", color="#d62728", linestyle="", label="best")
             held_out.legend(fontsize=8, loc="best", framealpha=0.9)
         held_out.set_title(title)
-        training.set_xlabel(unit)
+        training.set_xlabel("agent-steps" if found.per_update is None else "updates")
 
 
 def _plot(axes: Axes, at: list[float], values: list[float], label: str) -> None:

@@ -41,14 +41,14 @@ class Training(ABC):
     Attributes:
         config: What is trained.
         figure: What held-out worlds are evaluated by: the "return" of an agent, another metric, or the "loss".
-        trained: Name of the figure of :meth:`update` that is drawn.
+        train_figure: Name of the figure of :meth:`update` that is drawn.
         device: Where a checkpoint's tensors go.
         start: What a training that was stopped before its first checkpoint begins from, in words.
     """
 
     config: TrainingConfig
     figure: str
-    trained: ClassVar[str]
+    train_figure: ClassVar[str]
     start: ClassVar[str]
     device: str | torch.device = "cpu"
 
@@ -58,9 +58,9 @@ class Training(ABC):
         """Agent-steps made."""
 
     @property
-    @abstractmethod
     def done(self) -> int:
-        """What was made, in the unit of the config's ``length``."""
+        """What was made, in the unit of the config's ``length``: agent-steps, unless a training counts otherwise."""
+        return self.timesteps
 
     @property
     @abstractmethod
@@ -230,7 +230,7 @@ class _Loop:
         self._first = training.timesteps
         every = max(1, config.eval_every // _EVENTS)
         title = f"{config.scenario.name}, {config.algorithm}"
-        curves = Curves(self.found, title=title, trained=training.trained, done=training.done)
+        curves = Curves(self.found, title=title, train_figure=training.train_figure, done=training.done)
         with stop_requests() as stop, ProgressBar(config.scenario.name, _WHOLE) as self.bar, curves:
             curves.write()  # of a training that is taken up again, what its checkpoint says
             while True:

@@ -220,7 +220,7 @@ class ChannelTraining(Training):
 
     config: ChannelConfig
     figure = "loss"
-    trained = "train/loss"
+    train_figure = "train/loss"
     start = "update 0"
     policy: MessagePolicy
     _evaluated: MessagePolicy
@@ -330,7 +330,7 @@ class ChannelTraining(Training):
         self._done += 1
         self.spent += time.process_time() - begun
         self._loss.add(float(losses[-1].detach().mean()))
-        return {self.trained: self._loss.value}
+        return {self.train_figure: self._loss.value}
 
     def evaluate(self, stop: Callable[[], bool] = lambda: False) -> float | None:
         """Mean loss of the last answers on validation slices, always the same ones."""
@@ -394,5 +394,5 @@ class ChannelTraining(Training):
         self.optimiser.load_state_dict(saved["optimiser"])
         self.world.load_state_dict(saved["world"])
         self._done, self.spent = saved["done"], saved["spent"]
-        self._loss.state = saved["loss"]
+        self._loss.state = saved["loss"].cpu()
         self.obs = self.world.obs
