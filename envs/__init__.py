@@ -1,6 +1,7 @@
 """Worlds, and everything a world is made of.
 
-``World``, ``Step`` and ``Outcome`` are looked up when first used, so that names and help need no torch.
+What worlds are made with (``World``, ``Part``, ``Step``, ``Outcome``, ``rng``) is looked up when first used, so that
+names and help need no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from .make import make_aec, make_env, make_sb3, make_vec, make_world
 from .registration import EnvSpec, register, registry, spec
 
 if TYPE_CHECKING:
-    from .engine import Outcome, Step, World
+    from .engine import Outcome, Part, Step, World, rng
 
 register(
     EnvSpec(
@@ -81,6 +82,7 @@ __all__ = [
     "EnvSpec",
     "EpisodeEnded",
     "Outcome",
+    "Part",
     "Step",
     "StudyhallError",
     "UnknownName",
@@ -92,13 +94,14 @@ __all__ = [
     "make_world",
     "register",
     "registry",
+    "rng",
     "spec",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Outcome", "Step", "World"):
+    if name not in ("Outcome", "Part", "Step", "World", "rng"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .engine import world
+    from . import engine
 
-    return getattr(world, name)
+    return getattr(engine, name)

@@ -8,9 +8,8 @@ import torch
 from gymnasium import spaces
 
 from studyhall import make_env, make_world
-from studyhall.envs import EnvSpec, Outcome, World, register
+from studyhall.envs import EnvSpec, Outcome, World, register, rng
 from studyhall.envs.channel import ledger
-from studyhall.envs.engine import rng
 from studyhall.envs.hosted import Learners
 from studyhall.envs.streams import load_dataset
 from studyhall.learners import label_loss, make_networks, softmax

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studyhall import make_world
-from studyhall.envs import ledger
+from studyhall.envs.channel import ledger
 from studyhall.envs.streams import load_dataset
 
 # ---- widths -----------------------------------------------------------------------------------------

@@ -24,10 +24,8 @@ def deal(schedule: Schedule, steps: int, worlds: int = 3, seed: int = 0) -> torc
     state = schedule.start(rng.Draws(schedule.reset_draws())(rng.fold(key, 0)), clock)
     slices = [state["slice"]]
     for t in range(1, steps):
-        if schedule.begins_pass(np.full(worlds, t)):
-            state = schedule.shuffle(state, clock + t, key)
         draws = rng.Draws(schedule.step_draws())(rng.fold(key, t))
-        state = schedule.advance(state, draws, clock + t)
+        state = schedule.step(state, draws, clock + t, key, np.full(worlds, t))
         slices.append(state["slice"])
     return torch.stack(slices)
 

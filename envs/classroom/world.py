@@ -148,7 +148,7 @@ class Classroom(World):
     trainee = "listeners"
     tested = True
     forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
-    hosting_arguments = frozenset(field.name for field in dataclasses.fields(HostSettings))
+    hosting_arguments = frozenset({"learners", *(field.name for field in dataclasses.fields(HostSettings))})
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """The engine: the batched contract of all worlds, their random numbers, and how they are kept and drawn."""
 
+from . import rng
 from .parts import Part
 from .state import TensorDict
 from .world import Outcome, Step, World
 
-__all__ = ["Outcome", "Part", "Step", "TensorDict", "World"]
+__all__ = ["Outcome", "Part", "Step", "TensorDict", "World", "rng"]
