@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from studyhall.rollouts import Rollout
-from studyhall.rollouts.plots import plot_curve
+from studyhall.rollouts.reports.plots import plot_curve
 from studyhall.rollouts.settings import customise
 from studyhall.scenarios import get_scenario
 

@@ -2,9 +2,9 @@
 
 Every language is trained as `studyhall train` does, and measured on objects seen and unseen in training: how often
 listeners are right (open, mute, shuffled messages), and what the language is like when the speaker names every object
-(`rollouts/language.py`). Causal influence is what listeners do when any of the language's messages is put in place of
-the one that was sent, in bits, mean over situations; in reconstruction, summed over attributes. A muted listener has
-nothing to choose by and ends at chance: 20 % of 5 candidates, 1/256 in reconstruction.
+(`rollouts/metrics/language.py`). Causal influence is what listeners do when any of the language's messages is put in
+place of the one that was sent, in bits, mean over situations; in reconstruction, summed over attributes. A muted
+listener has nothing to choose by and ends at chance: 20 % of 5 candidates, 1/256 in reconstruction.
 
     python benchmarks/referential.py [--games NAME …] [--seeds 0-2] [--scale 1] [--out docs/results/referential.json]
 
@@ -31,8 +31,8 @@ from studyhall.rollouts.language import (
     posdis,
     topographic_similarity,
 )
+from studyhall.rollouts.reports.stats import interval
 from studyhall.rollouts.settings import parse_seeds
-from studyhall.rollouts.stats import interval
 from studyhall.scenarios import Scenario
 
 GAMES = {

@@ -24,7 +24,7 @@ from studyhall.envs.society.world import KINDS
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.listening import RULES
 from studyhall.rollouts import interval
-from studyhall.rollouts.measure import measure
+from studyhall.rollouts.metrics.measure import measure
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 

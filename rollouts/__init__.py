@@ -1,4 +1,17 @@
-"""Rollouts: run, record and report.
+"""Rollouts: run, record, train and report.
+
+=============  ====================================================================================
+``runs/``      a scenario run, all seeds and controls side by side; its folder; reproductions
+``training/``  policies trained by reward or through the channel, and what is kept of a training
+``reports/``   what was found: intervals, figures, tables, pictures
+``metrics/``   what is measured: metrics and their names, languages, who diverged
+``settings/``  what a user or a file may say of a scenario
+``storage/``   folders, checkpoints, files written whole
+``terminal/``  standard output and error, progress bars, Ctrl-C
+``cli/``       the command line
+=============  ====================================================================================
+
+`train.py`, `backprop.py` and `language.py` hold names that scripts take from there.
 
 Names are looked up when first used, so that the command line answers ``--help`` without loading torch.
 """
@@ -9,20 +22,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .figures import spread
-    from .report import Report
-    from .run import Live, Rollout, Stopped, rollout
-    from .stats import Interval, interval
+    from .reports.figures import spread
+    from .reports.report import Report
+    from .reports.stats import Interval, interval
+    from .runs.run import Live, Rollout, Stopped, rollout
 
 _HOME = {
-    "Interval": "stats",
-    "Live": "run",
-    "Report": "report",
-    "Rollout": "run",
-    "Stopped": "run",
-    "interval": "stats",
-    "rollout": "run",
-    "spread": "figures",
+    "Interval": "reports.stats",
+    "Live": "runs.run",
+    "Report": "reports.report",
+    "Rollout": "runs.run",
+    "Stopped": "runs.run",
+    "interval": "reports.stats",
+    "rollout": "runs.run",
+    "spread": "reports.figures",
 }
 
 __all__ = ["Interval", "Live", "Report", "Rollout", "Stopped", "interval", "rollout", "spread"]

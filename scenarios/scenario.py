@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..envs.errors import ConfigError, one_of
-from ..envs.registration import enter
+from ..envs.registration import enter, spec
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Scenario:
         measure_at: Steps from 1 at which the test set is measured, besides the end.
         claims: Documented figures.
         training: How ``studyhall train`` trains its policy where not told otherwise: fields of
-            :class:`~studyhall.rollouts.backprop.BackpropConfig` and of its settings.
+            :class:`~studyhall.rollouts.training.through_channel.ChannelConfig` and of its settings.
         system: The documented system it belongs to; ``reproduce SYSTEM`` runs all of one.
     """
 
@@ -70,12 +70,35 @@ class Scenario:
             if type(step) is not int or step < 1:
                 raise ConfigError(f"measure_at names steps, whole numbers of at least 1, got {step!r}")
 
+    @property
+    def hosts_learners(self) -> bool:
+        """Whether its world hosts the learners, instead of leaving them to the policy."""
+        return self.env_kwargs.get("learners") is not None
+
+    @property
+    def world_arguments(self) -> dict[str, Any]:
+        """Arguments that its world takes, and their defaults."""
+        return spec(self.env).arguments(hosted=self.hosts_learners)
+
     def within(self, steps: int) -> Scenario:
         """The same with this horizon: measured within it alone, and with a second exam where that lay beyond."""
         env = {**self.env_kwargs, "horizon": steps}
         if env.get("exam_every", 1) >= steps > 1:
             env["exam_every"] = steps - 1
         return replace(self, env_kwargs=env, measure_at=tuple(at for at in self.measure_at if at <= steps))
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Scenario:
+        """A scenario from its ``dataclasses.asdict``, which may have been JSON in between.
+
+        Raises:
+            KeyError, TypeError: It is no description of a scenario.
+        """
+        entries = dict(found)
+        for name in ("seeds", "controls", "measure_at"):
+            entries[name] = tuple(entries[name])
+        entries["claims"] = tuple(Claim(**claim) for claim in entries["claims"])
+        return cls(**entries)
 
 
 registry: dict[str, Scenario] = {}

@@ -16,7 +16,7 @@ from studyhall.envs import ConfigError
 from studyhall.policies import make_policy
 from studyhall.policies.messages import MessagePolicy
 from studyhall.policies.messages.speech import Gumbel, Sampled
-from studyhall.rollouts import backprop, rollout
+from studyhall.rollouts import rollout
 from studyhall.rollouts.backprop import Training, configure, train
 from studyhall.scenarios import Scenario, get_scenario, registry
 
@@ -98,7 +98,7 @@ def test_every_form_trains(name, assignments):
 
 def test_best_has_the_lowest_loss_on_validation_slices(monkeypatch, tmp_path):
     values = iter([3.0, 2.0, 4.0, 2.5])
-    monkeypatch.setattr(Training, "evaluate", lambda self: next(values))
+    monkeypatch.setattr(Training, "evaluate", lambda self, stop: next(values))
     found = train(quick(), tmp_path / "run")
     assert found.best == (5 * 2 * 2, 2.0)
     assert make_policy(str(found.folder / "best.zip")).about["updates"] == 5
@@ -215,7 +215,7 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, tmp_path):
     _, err = process.communicate()
     assert process.returncode == 130
     assert "stopped after" in err
-    stopped = torch.load(tmp_path / "run" / backprop.CHECKPOINT, weights_only=True)["done"]
+    stopped = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["done"]
     assert 0 < stopped < 4000
     more = ("--updates", str(stopped + 15), "--json")
     code, out, _ = call("train", "consensus-vector", "--resume", str(tmp_path / "run"), *more)
@@ -303,7 +303,7 @@ def test_events_are_written_for_tensorboard(call):
     events = EventAccumulator("run/tensorboard").Reload()
     losses = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
     assert [event.step for event in losses["eval/loss"]] == [0, 10, 20]
-    assert [event.step for event in losses["train/loss"]] == [10, 20]
+    assert [event.step for event in losses["train/loss"]] == list(range(1, 21))
 
 
 def test_what_was_learnt_stays_when_a_policy_goes_to_another_world():
@@ -348,6 +348,11 @@ def test_a_policy_of_ones_own_trains_and_runs_by_its_import(call, tmp_path, monk
     code, out, err = call("train", "tiny", *own, "--updates", "4", "--out", "a")
     assert code == 0, err
     assert "--set policy=own_net:Mine --set policy.weights=a/best.zip" in out
+    command = json.loads(Path("a/config.json").read_text())["command"]
+    assert (
+        command
+        == "studyhall train tiny --algo backprop --updates 4 --set policy=own_net:Mine --set policy.units=5"
+    )
     state = torch.random.get_rng_state()
     made = [make_policy("own_net:Mine", units=5, seed=3) for _ in range(2)]
     for policy in made:

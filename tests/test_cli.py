@@ -73,7 +73,7 @@ def test_list(call):
 def test_list_fits_80_columns(call, monkeypatch):
     from rich.console import Console
 
-    monkeypatch.setattr("studyhall.rollouts.output.console", lambda: Console(width=80))
+    monkeypatch.setattr("studyhall.rollouts.terminal.output.console", lambda: Console(width=80))
     _, out, _ = call("list")
     lines = [line for line in out.splitlines() if line.strip()]
     assert max(len(line) for line in lines) <= 80
@@ -682,7 +682,7 @@ def test_an_interrupted_reproduction_says_what_is_kept(call, tiny_system, monkey
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("studyhall.rollouts.reproduce.Rollout.run", interrupted)
+    monkeypatch.setattr("studyhall.rollouts.runs.reproduce.Rollout.run", interrupted)
     code, out, err = call("reproduce", "tiny", "--out", "found.json")
     assert (code, out) == (130, "")
     assert err == "studyhall: stopped with 0 of 1 scenarios measured; they are in found.json.part\n"

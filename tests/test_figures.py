@@ -17,11 +17,11 @@ from scipy import stats
 
 from studyhall.envs.errors import ConfigError
 from studyhall.rollouts import Report, interval, rollout, spread
-from studyhall.rollouts.figures import as_interval, figure
-from studyhall.rollouts.output import as_json
-from studyhall.rollouts.stats import verdict
-from studyhall.rollouts.tables import result
-from studyhall.rollouts.verdicts import worth
+from studyhall.rollouts.reports.figures import as_interval, figure
+from studyhall.rollouts.reports.stats import verdict
+from studyhall.rollouts.reports.tables import result
+from studyhall.rollouts.reports.verdicts import worth
+from studyhall.rollouts.storage.text import as_json
 from studyhall.scenarios import Scenario, get_scenario
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"

@@ -28,11 +28,11 @@ from studyhall.policies.collective.bids import BidScorer
 from studyhall.policies.files import read, save, trained
 from studyhall.policies.listening.set_scorer import SetScorer
 from studyhall.rollouts import backprop, cli, train
-from studyhall.rollouts.checkpoints import Checkpoints, Misfit
-from studyhall.rollouts.folders import new_folder, own_folder, read_sealed, write_sealed
-from studyhall.rollouts.read_scenario import read_scenario
-from studyhall.rollouts.run import Rollout
-from studyhall.rollouts.sb3_state import put_back, state_of
+from studyhall.rollouts.runs.run import Rollout
+from studyhall.rollouts.settings.read_scenario import read_scenario
+from studyhall.rollouts.storage.checkpoints import Checkpoints, Misfit
+from studyhall.rollouts.storage.folders import new_folder, own_folder, read_sealed, write_sealed
+from studyhall.rollouts.training.sb3_state import put_back, state_of
 from studyhall.scenarios import Scenario, registry
 from studyhall.testing.tools import copied, leaves, same
 
@@ -306,7 +306,7 @@ def test_only_a_former_reproduction_is_replaced(call, monkeypatch):
 def test_a_folder_in_use_is_refused_while_its_process_lives(call, stopped):
     """By the command, new or taken up, also where it is killed without a word."""
     script = (
-        "import sys, time; from pathlib import Path; from studyhall.rollouts.folders import own_folder\n"
+        "import sys, time; from pathlib import Path; from studyhall.rollouts.storage.folders import own_folder\n"
         "with own_folder(Path('run'), 'run'):\n    print('in', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

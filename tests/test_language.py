@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from studyhall.envs.errors import ConfigError, UnknownName
-from studyhall.rollouts import language
 from studyhall.rollouts.language import (
     bosdis,
     causal_influence,
@@ -22,6 +21,7 @@ from studyhall.rollouts.language import (
     posdis,
     topographic_similarity,
 )
+from studyhall.rollouts.metrics import language
 
 
 def all_meanings(values: int, attributes: int) -> torch.Tensor:

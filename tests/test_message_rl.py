@@ -20,7 +20,7 @@ from studyhall.policies.messages.feedforward import FeedforwardNetwork, Feedforw
 from studyhall.policies.messages.policy import FORMAT
 from studyhall.policies.messages.sb3 import MessageSB3Policy
 from studyhall.rollouts import rollout
-from studyhall.rollouts.train import Evaluation, configure, make_model, train
+from studyhall.rollouts.training.by_reward import Evaluation, configure, make_model, train
 from studyhall.scenarios import Scenario, registry
 
 # One-hot pictures of which every witness sees the lit pixel or nothing: to know more, one must be told.

@@ -58,8 +58,12 @@ def test_constraints_fit_the_dependencies():
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, since building leaves files behind, with a trained policy more."""
     copy = tmp_path_factory.mktemp("sources") / "studyhall"
-    hidden = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
-    shutil.copytree(ROOT, copy, ignore=hidden)
+    hidden = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return hidden(folder, names) | ({"runs"} if Path(folder) == ROOT else set())
+
+    shutil.copytree(ROOT, copy, ignore=ignored)
     trained = copy / "policies" / "trained"
     trained.mkdir(exist_ok=True)
     (trained / "stand-in.zip").write_bytes(b"")

@@ -8,7 +8,7 @@ import pytest
 from studyhall import make_aec, make_env, make_sb3, make_vec, make_world
 from studyhall.policies import make_policy
 from studyhall.rollouts import Report, Rollout
-from studyhall.rollouts.trained import Trained
+from studyhall.rollouts.training.trained import Trained
 from studyhall.scenarios import get_scenario
 
 SHORT = dataclasses.replace(

@@ -21,21 +21,17 @@ from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.policies.policy import RandomPolicy
-from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout
-from studyhall.rollouts.catalogue import catalogue
-from studyhall.rollouts.measure import measure
-from studyhall.rollouts.output import as_json
-from studyhall.rollouts.report import GAINS
+from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout, spread
+from studyhall.rollouts.cli.catalogue import catalogue
+from studyhall.rollouts.cli.tables import listing
+from studyhall.rollouts.metrics.measure import measure
+from studyhall.rollouts.reports.cells import TRANSDUCTIVE
+from studyhall.rollouts.reports.comparisons import claims, comparison
+from studyhall.rollouts.reports.figures import as_interval
+from studyhall.rollouts.reports.report import GAINS
+from studyhall.rollouts.reports.tables import result
 from studyhall.rollouts.settings import customise
-from studyhall.rollouts.tables import (
-    TRANSDUCTIVE,
-    as_interval,
-    claims,
-    comparison,
-    listing,
-    result,
-    spread,
-)
+from studyhall.rollouts.storage.text import as_json
 from studyhall.scenarios import Scenario
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"

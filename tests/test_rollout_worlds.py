@@ -20,19 +20,26 @@ from matplotlib.image import imread
 from rich.console import Console
 
 import studyhall
-from studyhall.envs import ConfigError, EnvSpec, Outcome, World, register, rng
+from studyhall.envs import ConfigError, EnvSpec, Outcome, World, register
 from studyhall.envs.classroom.world import Classroom
+from studyhall.envs.engine import rng
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
-from studyhall.rollouts import Report, Rollout, Stopped, cli, interval, rollout
-from studyhall.rollouts.comparisons import COMPARED_OTHERS, claim_cells, other_rows
-from studyhall.rollouts.names import human, is_fraction
-from studyhall.rollouts.output import as_json
-from studyhall.rollouts.plots import plot_curve
-from studyhall.rollouts.progress import figures
-from studyhall.rollouts.reproduce import reproduce
+from studyhall.rollouts import Report, Rollout, Stopped, cli, interval, rollout, spread
+from studyhall.rollouts.metrics.names import human, is_fraction
+from studyhall.rollouts.reports.comparisons import (
+    COMPARED_OTHERS,
+    claim_cells,
+    claims,
+    comparison,
+    other_rows,
+)
+from studyhall.rollouts.reports.plots import plot_curve
+from studyhall.rollouts.reports.tables import result
+from studyhall.rollouts.runs.progress import figures
+from studyhall.rollouts.runs.reproduce import reproduce
 from studyhall.rollouts.settings import check_policy_fits, customise
-from studyhall.rollouts.tables import claims, comparison, result, spread
+from studyhall.rollouts.storage.text import as_json
 from studyhall.scenarios import Claim, Scenario, registry
 from studyhall.testing import check_world
 
@@ -491,7 +498,7 @@ def test_what_was_trained_first_can_be_repeated(call, monkeypatch):
     assert code == 0, err
     again = rollout(dataclasses.replace(scenario, policy="again/best.zip", policy_kwargs={}))
     assert again.metrics == entry["metrics"]
-    monkeypatch.setattr("studyhall.rollouts.reproduce.QUICK_TRAINING", 0.5)
+    monkeypatch.setattr("studyhall.rollouts.runs.reproduce.QUICK_TRAINING", 0.5)
     (short,) = reproduce([scenario], quick=True)
     assert short["trained_by"].endswith(" --cpu-seconds 0.5")
     assert not short["comparable"]

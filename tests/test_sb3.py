@@ -15,9 +15,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import studyhall
-from studyhall.envs import Outcome, World, rng
+from studyhall.envs import Outcome, World
 from studyhall.envs.bridges.flat import FlatActions, trainable_space
 from studyhall.envs.bridges.sb3 import WorldVecEnv
+from studyhall.envs.engine import rng
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
 from studyhall.policies import make_policy
 from studyhall.policies.listening.learned import LearnedPolicy, ScorerPolicy

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from studyhall import make_env, make_sb3, make_vec
-from studyhall.envs import ActionError, ConfigError, UnknownName, rng
+from studyhall.envs import ActionError, ConfigError, UnknownName
 from studyhall.envs.bridges.sb3 import WorldVecEnv
+from studyhall.envs.engine import rng
 from studyhall.envs.swarm.network_loss import NetworkLoss
 from studyhall.envs.swarm.objectives import FUNCTIONS, Function, Objective
 from studyhall.envs.swarm.particles import UNIT, descend, guides, pull_draws, pulls

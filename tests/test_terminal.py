@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from studyhall.rollouts import cli
-from studyhall.rollouts.interrupts import quit_on_interrupt, raise_on_interrupt, stop_requests
-from studyhall.rollouts.terminal import fit_any_code_page
+from studyhall.rollouts.terminal.interrupts import quit_on_interrupt, raise_on_interrupt, stop_requests
+from studyhall.rollouts.terminal.streams import fit_any_code_page
 
 SHORT = (
     "run",
@@ -145,8 +145,8 @@ def test_a_notebook_gets_no_bar(tmp_path):
 
 
 def test_a_long_run_tells_its_progress_in_ten_lines_at_most(capsys, monkeypatch):
-    from studyhall.rollouts import progress
-    from studyhall.rollouts.run import Live
+    from studyhall.rollouts.runs import progress
+    from studyhall.rollouts.runs.run import Live
 
     monkeypatch.setattr(progress, "_SELDOM", 0.0)
     with progress.LiveProgress("long", 1000) as shown:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studyhall.rollouts.trained import Trained, interrupted
+from studyhall.rollouts.training.trained import Trained, interrupted
 
 NAN = math.nan
 

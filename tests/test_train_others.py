@@ -13,8 +13,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from studyhall import make_sb3, make_world
-from studyhall.envs import EnvSpec, Outcome, World, rng
+from studyhall.envs import EnvSpec, Outcome, World
 from studyhall.envs import registry as worlds
+from studyhall.envs.engine import rng
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.collective.bids.bidders import LearnedBids, ScorerBids
@@ -22,8 +23,8 @@ from studyhall.policies.collective.bids.sb3 import BidPolicy, save_bids
 from studyhall.policies.collective.bids.scorer import BidScorer
 from studyhall.policies.multi_input import LearnedMultiInput, _layers, save_multi_input
 from studyhall.policies.sb3 import SetPolicy, save_policy
-from studyhall.rollouts import train as training
 from studyhall.rollouts.train import configure, make_model
+from studyhall.rollouts.training import by_reward as training
 from studyhall.scenarios import Scenario, registry
 
 COLLECTIVE = {"learners": "mlp", "hidden": [8], "agents": 3, "horizon": 8, "slice_size": 4, "exam_size": 20}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from studyhall.rollouts import interval
 from studyhall.rollouts import spread as written
-from studyhall.rollouts.figures import as_interval
+from studyhall.rollouts.reports.figures import as_interval
 
 TEXTS = {
     "",

@@ -1,7 +1,7 @@
 """The documented classroom, and a teacher on a budget."""
 
-from studyhall.rollouts.names import EXAM
-from studyhall.rollouts.tables import COMPARED, claim_cells, comparison_rows
+from studyhall.rollouts.metrics.names import EXAM
+from studyhall.rollouts.reports.comparisons import COMPARED, claim_cells, comparison_rows
 
 from .cells import best_first, gain, known, markdown, spread
 

@@ -22,7 +22,6 @@ from ..engine.actions import check_options
 from ..engine.saving import check_saved
 from ..engine.world import Step, TensorDict, World
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, short
-from ..messages.world import MessageWorld
 from ..validation import LAST_SEED, whole
 from .arrays import each
 from .flat import MASK, FlatActions, FlatWorld, trainable_space
@@ -37,8 +36,8 @@ class WorldVecEnv(VecEnv):
     ended: there they hold ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (return ``r`` and length
     ``l``, as SB3's ``Monitor`` has them) and ``metrics`` (the world's own).
 
-    The horizon cuts a class short, so SB3 reckons with what was still to come (``TimeLimit.truncated``). After the
-    last answer of a message world nothing is: there the horizon is told as an end.
+    The horizon cuts a task short, so SB3 reckons with what was still to come (``TimeLimit.truncated``), but in worlds
+    of a ``finite_horizon``, such as those of messages: there it is told as an end.
 
     Args:
         world: Made with ``autoreset=True``.
@@ -134,7 +133,7 @@ class WorldVecEnv(VecEnv):
         terminated, truncated = step.terminated.cpu().numpy(), step.truncated.cpu().numpy()
         ended = terminated | truncated
         if ended.any():
-            cut = truncated & ~terminated & (not isinstance(self.world, MessageWorld))
+            cut = truncated & ~terminated & (not self.world.finite_horizon)
             self._tell_ends(infos, step, np.flatnonzero(ended), cut, lengths)
         obs = self._observed(step.obs)
         reward = np.array(step.reward.cpu().numpy().reshape(-1))  # SB3 adds to it in place

@@ -145,6 +145,8 @@ class Classroom(World):
     agent_noun = "student"
     crosses = frozenset({"soft_targets", "labels"})
     headline = "exam_accuracy"
+    trainee = "listeners"
+    tested = True
     forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
     hosting_arguments = frozenset({"learners", *(field.name for field in dataclasses.fields(HostSettings))})
 
@@ -580,6 +582,16 @@ class Classroom(World):
             "label_bytes": self._label_bytes(state["labels"]),
             "calls": state["calls"],
         }
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices that an agent was told of."""
+        rows = self.schedule.rows
+        told = state["labels"].float().mean(-1)
+        return {"labels": state["calls"].float() * rows, "labelled_slices": told / rows}
+
+    def budget_fraction(self) -> Tensor | None:
+        """That of the first agent, ``[W]``; None without a limit."""
+        return None if self.teacher.budget is None else self.budget_left(self._begun())[:, 0]
 
     def _label_bytes(self, labels: Tensor) -> Tensor:
         """What so many labels take on the wire, in bytes."""

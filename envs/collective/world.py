@@ -131,6 +131,7 @@ class Collective(Classroom):
 
     few_actions = "learners='mlp', or slice_size=1, exam_size=10"
     agent_noun = "member"
+    trainee = "bidders"
     headline = "collective_accuracy"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "teacher_budget": "labels come by themselves, so there is no budget",

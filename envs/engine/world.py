@@ -7,7 +7,7 @@ A world file only says how its world moves. It subclasses :class:`World` and wri
 ``advance(state, …)``   one transition: the new state, rewards and what happened
 ``observe(state)``      what the agents see: a flat dict of tensors ``[W, N, …]``
 ``summary(state)``      metrics of the episode so far, ``[W]`` or ``[W, N]``
-``cases(state)``        metrics of parts of it, for reports (optional)
+``cases(state)``        what reports tell besides, e.g. metrics of parts of it (optional)
 ``picture(state, w)``   what a person sees (optional)
 ======================  ==========================================================================
 
@@ -106,6 +106,15 @@ class World(Kept):
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
 
+    finite_horizon: ClassVar[bool] = False
+    """Whether the horizon ends the task itself, so that nothing is left beyond it; elsewhere it cuts it short."""
+
+    trainee: ClassVar[str] = "anyone"
+    """Who is trained by reward in it: a name of ``TRAINEES`` (``rollouts/training/trainees.py``); empty: nobody."""
+
+    tested: ClassVar[bool] = False
+    """Whether reports measure what its learners know, on the test split of its ``dataset``."""
+
     headline: ClassVar[str] = "return"
     """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
 
@@ -182,7 +191,10 @@ class World(Kept):
         """Metrics of the episode so far, ``[W]`` or ``[W, N]``; whole numbers are handed out as float32."""
 
     def cases(self, state: TensorDict) -> TensorDict:
-        """Metrics of parts of an episode for reports, ``[W]`` or ``[W, N]``; NaN where there is no such part."""
+        """Figures of reports besides the metrics, or in place of those of the same name, ``[W]`` or ``[W, N]``.
+
+        Metrics of parts of an episode, NaN where there is no such part, or what a report counts in another unit.
+        """
         return {}
 
     def exhausted(self, clock: np.ndarray) -> np.ndarray:
@@ -438,8 +450,16 @@ class World(Kept):
         return found
 
     def breakdown(self) -> TensorDict:
-        """The running episodes' metrics by case, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
+        """The running episodes' :meth:`cases`, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""
         return self._hand_out(self.cases(self._begun()))
+
+    def budget_fraction(self) -> Tensor | None:
+        """How much of the teacher's budget is left, 0 … 1, ``[W]``; None where there is no limit, or no teacher."""
+        return None
+
+    def named_objects(self) -> tuple[Tensor, Tensor] | None:
+        """What a speaker names by symbols: objects ``[M, F]`` and their attributes ``[M, K]``; None where nothing."""
+        return None
 
     def state(self) -> Tensor:
         """float32 ``[W, S]``: the worlds as a centralised critic may see them."""

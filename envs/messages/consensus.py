@@ -90,6 +90,7 @@ class Consensus(MessageWorld):
 
     few_actions = "slice_size=1, bound=1, or slice_size=1, vocabulary=10, choices=True"
     agent_noun = "witness"
+    trainee = "talkers"
 
     def __init__(
         self,

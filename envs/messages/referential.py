@@ -59,7 +59,7 @@ Per agent (the speaker's are means over listeners, but for `bytes`): `score`, `l
 every attribute must be right; where k choices share the greatest weight, the right one among them counts 1/k),
 `attribute_accuracy` (reconstruction only: share of them), `bytes`. Per world: `message_bytes` (one message about one
 sample). Reports also tell what the language is like, where the policy can name objects by symbols: topographic
-similarity, entropy, posdis and bosdis (`rollouts/language.py`) of the names of all objects, 2,048 of them at most.
+similarity, entropy, posdis and bosdis (`rollouts/metrics/language.py`) of the names of all objects, 2,048 at most.
 
 ## Arguments
 | argument | default | meaning |
@@ -92,6 +92,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..channel.wire import Symbols
 from ..engine import rng
 from ..engine.weights import Weights
 from ..engine.world import Outcome, TensorDict
@@ -293,6 +294,10 @@ class Referential(MessageWorld):
         """Accuracy, and losses with the listeners' mean in the speaker's place."""
         found = {"loss": state["loss"], **self.answers.figures(state["answer"], state["truth"])}
         return {name: _shared(value) for name, value in found.items()}
+
+    def named_objects(self) -> tuple[Tensor, Tensor] | None:
+        """All combinations, one-hot, and their values, where messages are symbols."""
+        return (self.objects, self.values) if isinstance(self.wire, Symbols) else None
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """What was meant, said and understood."""

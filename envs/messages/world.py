@@ -77,6 +77,8 @@ class MessageWorld(World):
     """
 
     differentiable = True
+    finite_horizon = True  # nothing comes after the last answer
+    trainee = ""  # but through the channel
     crosses = frozenset({"messages", "symbols"})
     headline = "score"
     forwarded_arguments_to: ClassVar[tuple[type, ...]] = (ChannelSettings,)

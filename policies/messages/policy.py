@@ -1,7 +1,7 @@
 """Policies of message worlds: one network for all agents, which reads, writes and answers round by round.
 
-Such a policy is trained from outside (`rollouts/backprop.py`): in training mode its actions carry a graph, and
-losses of the world lead back through messages to whoever wrote them.
+Such a policy is trained from outside (`rollouts/training/through_channel.py`): in training mode its actions carry a
+graph, and losses of the world lead back through messages to whoever wrote them.
 """
 
 from __future__ import annotations

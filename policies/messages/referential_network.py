@@ -153,7 +153,7 @@ class ReferentialPolicy(MessagePolicy):
 
     @torch.no_grad()
     def names(self, objects: Tensor) -> Tensor:
-        """What the speaker calls objects, for the metrics of `rollouts/language.py`.
+        """What the speaker calls objects, for the metrics of `rollouts/metrics/language.py`.
 
         Args:
             objects: float32 ``[M, F]``, e.g. all of ``world.objects``.

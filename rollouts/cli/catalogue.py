@@ -1,0 +1,115 @@
+"""What there is to run: worlds, policies, scenarios and data sets, as plain rows."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ...envs.errors import unknown
+
+if TYPE_CHECKING:
+    from ...policies import PolicySpec
+
+Rows = list[dict[str, Any]]
+
+KINDS = ("envs", "policies", "scenarios", "data")
+_ALSO = {"worlds": "envs", "env": "envs", "world": "envs", "policy": "policies", "scenario": "scenarios"}
+
+
+def catalogue(kind: str | None = None) -> dict[str, Rows]:
+    """Rows of one kind, or of all; worlds may be called so too.
+
+    Raises:
+        UnknownName: No such kind.
+    """
+    kind = _ALSO.get(kind or "", kind)
+    readers = dict(zip(KINDS, (_envs, _policies, _scenarios, _data), strict=True))
+    if kind is not None and kind not in readers:
+        raise unknown("list", kind, KINDS)
+    return {name: read() for name, read in readers.items() if kind in (None, name)}
+
+
+def _envs() -> Rows:
+    from ...envs import registry
+
+    return [
+        {
+            "id": s.id,
+            "summary": s.summary + ("; can host the learners" if s.hosted else ""),
+            "entry_point": s.entry_point,
+            "kwargs": dict(s.kwargs),
+            "hosted": s.hosted,
+        }
+        for s in registry.values()
+    ]
+
+
+def _policies() -> Rows:
+    """Those that bring their learners or need none, then rules for hosted learners, then trained policies."""
+    from ...policies import registry
+
+    scripted = [_scripted(s) for s in registry.values()]
+    return sorted(scripted, key=lambda row: bool(row["world_kwargs"])) + _trained()
+
+
+def _scripted(spec: PolicySpec) -> dict[str, Any]:
+    module, attribute = spec.entry_point.split(":")
+    needs = dict(getattr(getattr(importlib.import_module(module), attribute), "world_kwargs", {}))
+    return {
+        "id": spec.name,
+        "summary": f"rule: {spec.summary}" if needs else spec.summary,
+        "entry_point": spec.entry_point,
+        "kwargs": dict(spec.kwargs),
+        "world_kwargs": needs,
+    }
+
+
+def _trained() -> Rows:
+    """The trained policies that come with the package, and what each was trained on."""
+    from ...policies.files import trained
+    from ...policies.registration import policy_spec
+    from ...policies.saved import saved_policy
+
+    rows = []
+    for name in trained():
+        spec, made = policy_spec(name), saved_policy(name)
+        about = made.about
+        summary = (
+            f"trained: {about['algorithm']} on {about.get('scenario', about.get('env'))}, "
+            f"{about['timesteps']:,} agent-steps"
+        )
+        rows.append(
+            {
+                "id": name,
+                "summary": summary,
+                "entry_point": spec.entry_point,
+                "kwargs": dict(spec.kwargs),
+                "world_kwargs": dict(made.world_kwargs),
+            }
+        )
+    return rows
+
+
+def _scenarios() -> Rows:
+    from ...scenarios import registry
+
+    return [
+        {
+            "id": s.name,
+            "summary": s.summary,
+            "env": s.env,
+            "policy": s.policy,
+            "seeds": list(s.seeds),
+            "controls": list(s.controls),
+            "system": s.system,
+            "env_kwargs": dict(s.env_kwargs),
+            "policy_kwargs": dict(s.policy_kwargs),
+        }
+        for s in registry.values()
+    ]
+
+
+def _data() -> Rows:
+    from ...envs.streams import DATASETS
+
+    return [{"id": name, "summary": summary} for name, summary in DATASETS.items()]

@@ -1,0 +1,26 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DEBUG = "--debug"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+Debug = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
+Device = Annotated[str | None, typer.Option(help="auto (the GPU where there is one), cpu, cuda, cuda:1, …")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=4096,
+        help="CPU threads, 1 by default: classes are small, and with more threads figures may differ in the "
+        "last digits.",
+    ),
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="One world each: 3, 0-4 or 0,2,5; the scenario's by default.")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Length of an episode; the scenario's by default.")]

@@ -1,0 +1,107 @@
+"""``studyhall reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..terminal.interrupts import INTERRUPTED, raise_on_interrupt
+from .options import Debug, Device, Json, Seeds, Steps, Threads
+
+if TYPE_CHECKING:
+    from ..runs.run import Rollout
+
+
+def reproduce(
+    system: Annotated[
+        str | None,
+        typer.Argument(help="E.g. classroom, or one of its scenarios; every system by default."),
+    ] = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A short run of 2 seeds, whose figures are not comparable.")
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write everything measured to this JSON file; until the end it is FILE.part."),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hold documented figures beside measured ones."""
+    import torch
+
+    from ..runs.progress import LiveProgress
+    from ..runs.reproduce import reproduce as entries_of
+    from ..runs.reproduce import scenarios_of, too_short
+    from ..runs.reproduction_file import ReproductionFile
+    from ..settings import parse_device, parse_seeds
+    from ..terminal import output
+
+    where = parse_device(device or "auto")
+    torch.set_num_threads(threads or 1)
+    scenarios = scenarios_of(system)
+    chosen = None if seeds is None else parse_seeds(seeds)
+    found = _reproduction(system, where)
+    file = None if out is None else ReproductionFile(out)
+    if file is not None:
+        file.write(found)  # a file that cannot be written is found before the long work
+    budgets = too_short(scenarios, steps=steps, quick=quick)
+    if budgets:
+        names = ", ".join(f"{name} ({calls:,} calls)" for name, calls in budgets.items())
+        print(
+            f"studyhall: too few steps to spend the teacher's budget, the peer phase does not begin: {names}",
+            file=sys.stderr,
+        )
+    try:
+        with raise_on_interrupt(), ExitStack() as shown:
+
+            def watch(rollout: Rollout) -> LiveProgress:
+                shown.close()  # the bar of the run before
+                return shown.enter_context(LiveProgress(rollout.scenario.name, rollout.steps))
+
+            for entry in entries_of(
+                scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
+            ):
+                found["unmeasured" if "unmeasured" in entry else "scenarios"].append(entry)
+                if file is not None:
+                    file.write(found)
+    except KeyboardInterrupt:
+        done = f"{len(found['scenarios'])} of {len(scenarios)} scenarios measured"
+        kept = "nothing is kept without --out" if file is None else f"they are in {file.unfinished}"
+        print(f"studyhall: stopped with {done}; {kept}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if file is not None:
+        file.finish(found)
+    if as_json:
+        output.print_json(found)
+    elif found["scenarios"]:
+        from ..reports.comparisons import claims, comparison
+
+        console = output.console()
+        if not all(entry["comparable"] for entry in found["scenarios"]):
+            console.print(
+                "Shortened runs: these figures are not comparable with the documented ones.", style="yellow"
+            )
+        console.print(claims(found["scenarios"]))
+        console.print(comparison(found["scenarios"]))
+    for entry in found["unmeasured"]:
+        print(f"studyhall: {entry['name']} is not measured: {entry['unmeasured']}", file=sys.stderr)
+    if found["unmeasured"]:
+        raise typer.Exit(2)
+
+
+def _reproduction(system: str | None, device: str) -> dict[str, Any]:
+    import torch
+
+    from ... import __version__
+
+    versions = {"studyhall": __version__, "torch": torch.__version__}
+    return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}

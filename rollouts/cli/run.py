@@ -1,0 +1,118 @@
+"""``studyhall run``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...envs.errors import ConfigError
+from .options import Debug, Device, Json, Seeds, Steps, Threads
+
+if TYPE_CHECKING:
+    from ..runs.run_folder import RunConfig
+
+
+def run(
+    scenario: Annotated[str | None, typer.Argument(help="See `studyhall list scenarios`.")] = None,
+    steps: Steps = None,
+    seeds: Seeds = None,
+    device: Device = None,
+    threads: Threads = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="KEY=VALUE sets an argument of the world (horizon=200), policy.KEY=VALUE one of the policy "
+            "(policy.lr=0.01), policy=NAME takes another policy, with its own defaults. VALUE is JSON, else "
+            "text. May be given several times.",
+        ),
+    ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            help="Modes run beside the open worlds: mute, shuffled, isolated (with commas), or none."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; the next free runs/SCENARIO-N by default.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of a stopped run, to be taken up again.")
+    ] = None,
+    checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 20.0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a scenario, all seeds and controls side by side."""
+    from ..runs.launch import launch, take_up
+    from ..runs.run_folder import RunFolder
+    from ..settings.parse import own_policy_of, parse_device
+    from ..terminal import output
+
+    if resume is None:
+        config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
+        folder, report = launch(config, out, assignments or (), checkpoint_every)
+    else:
+        if any(given is not None for given in (steps, seeds, threads, controls, out)):
+            raise ConfigError("--resume goes on as the run began: leave out what would change it")
+        folder = RunFolder(resume)
+        config = folder.config(own_policy_of(assignments or ()))
+        if scenario not in (None, config.scenario.name):
+            raise ConfigError(f"{resume} is a run of {config.scenario.name}, not of {scenario}")
+        if device is not None:
+            config = dataclasses.replace(config, device=parse_device(device))
+        report = take_up(folder, config, checkpoint_every)
+    if as_json:
+        output.print_json({"folder": str(folder.path), "device": config.device, **report.as_json()})
+        return
+    from ..reports.tables import result
+
+    output.console().print(result(report))
+    output.console().print(f"{report.seconds:.1f} s on {config.device}; everything is in {folder.path}")
+
+
+def _config(
+    scenario: str | None,
+    steps: int | None,
+    seeds: str | None,
+    device: str | None,
+    threads: int | None,
+    assignments: Sequence[str],
+    controls: str | None,
+) -> RunConfig:
+    """What the options of ``run`` say."""
+    from ...scenarios import get_scenario
+    from ..runs.run_folder import RunConfig
+    from ..settings import (
+        check_policy_fits,
+        customise,
+        dropped_policy_settings,
+        parse_controls,
+        parse_device,
+        parse_seeds,
+    )
+
+    if scenario is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    found = get_scenario(scenario)
+    chosen = customise(
+        found,
+        assignments=assignments,
+        steps=steps,
+        controls=None if controls is None else parse_controls(controls),
+    )
+    check_policy_fits(chosen, assignments)
+    if line := dropped_policy_settings(found, chosen):
+        print(f"studyhall: {line}", file=sys.stderr)
+    return RunConfig(
+        scenario=chosen,
+        seeds=chosen.seeds if seeds is None else parse_seeds(seeds),
+        device=parse_device(device or "auto"),
+        threads=threads or 1,
+    )

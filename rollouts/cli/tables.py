@@ -1,0 +1,41 @@
+"""What there is, and what the doctor found, as tables on a terminal."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from ..reports.cells import marked, note
+from .catalogue import Rows
+from .doctor import Check
+
+_LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
+
+
+def listing(kind: str, rows: Rows) -> Table:
+    """Rows of the catalogue."""
+    table = Table("id", "", title=_LISTED[kind], box=SIMPLE_HEAD, title_justify="left")
+    signs = [kind == "policies" and _transductive(row["entry_point"]) for row in rows]
+    for row, sign in zip(rows, signs, strict=True):
+        table.add_row(marked(row["id"], sign), row["summary"])
+    table.columns[0].no_wrap = True
+    note(table, signs)
+    return table
+
+
+def _transductive(entry_point: str) -> bool:
+    """Whether the policies that a class makes are transductive."""
+    module, attribute = entry_point.split(":")
+    return getattr(getattr(import_module(module), attribute), "transductive", False)
+
+
+def examination(checks: list[Check]) -> Table:
+    """The doctor's table."""
+    table = Table("", "", "found", "what to do", box=SIMPLE_HEAD)
+    for check in checks:
+        mark = "[green]✓[/green]" if check.ok else "[red]✗[/red]"
+        table.add_row(mark, check.name, escape(check.found), escape(check.advice))
+    return table

@@ -1,0 +1,130 @@
+"""``studyhall train``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...envs.errors import ConfigError
+from .options import Debug, Json, Threads
+
+
+def train(
+    scenario: Annotated[
+        str | None, typer.Argument(help="See `studyhall list scenarios`; with --resume it is known.")
+    ] = None,
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            help="ppo or a2c, by reward; in message worlds also backprop through the channel, the default, or "
+            "reinforce."
+        ),
+    ] = None,
+    timesteps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of ppo and a2c: agent-steps, worlds × agents × steps; 1,000,000, of bidders 640,000, of swarms and "
+            "other worlds 4,000,000.",
+        ),
+    ] = None,
+    updates: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of backprop and reinforce: steps of Adam; the scenario's, or 2,000."),
+    ] = None,
+    cpu_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of backprop and reinforce: processor time after which to stop."),
+    ] = None,
+    worlds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worlds side by side; 64 by default, 512 in message worlds, of backprop 1, of reinforce 128, of "
+            "bidders, swarms and other worlds 32.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of everything that is random, 0 by default. Worlds get the seeds SEED … SEED + WORLDS − 1: give "
+            "seeds at least WORLDS apart for independent trainings.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of backprop: auto, cpu, cuda, …; cpu by default.")
+    ] = None,
+    threads: Threads = None,
+    eval_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Agent-steps between two evaluations, 200,000 by default, of bidders 64,000; of backprop 200 updates.",
+        ),
+    ] = None,
+    eval_worlds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Held-out worlds of an evaluation, 16 by default; of backprop 8 slices."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="KEY=VALUE sets an argument of the world (agents=8), ppo.KEY=VALUE or backprop.KEY=VALUE one of the "
+            "algorithm (ppo.learning_rate=0.0003), policy.KEY=VALUE one of the policy, where it is trained by "
+            "backprop. May be given several times.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; the next free runs/SCENARIO-ALGO-N by default.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of a stopped training, to be taken up again.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train the policy of a scenario's world, and keep the best."""
+    from ...scenarios import get_scenario
+
+    if scenario is None and resume is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    if scenario is not None:
+        get_scenario(scenario)  # says so where there is none, before what takes seconds to import
+    from ..settings import parse_device
+    from ..terminal import output
+    from ..training import begin, scenario_of
+    from ..training.trained import interrupted
+
+    chosen = get_scenario(scenario or scenario_of(resume or Path()))
+    found = begin(
+        chosen,
+        algorithm=algo,
+        assignments=assignments or (),
+        out=out,
+        resume=resume,
+        timesteps=timesteps,
+        updates=updates,
+        cpu_seconds=cpu_seconds,
+        worlds=worlds,
+        seed=seed,
+        threads=threads,
+        eval_every=eval_every,
+        eval_worlds=eval_worlds,
+        device=None if device is None else parse_device(device),
+    )
+    if as_json:
+        output.print_json(found.as_json())
+    elif not found.stopped:
+        took = f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
+        output.console().print(f"{found.told()}; {took}", markup=False, soft_wrap=True)
+        settings = (word for text in found.run_with() for word in ("--set", text))
+        words = ["studyhall", "run", chosen.name, *settings]
+        output.console().print(shlex.join(words), markup=False, soft_wrap=True)
+    if found.stopped:
+        raise interrupted(found)

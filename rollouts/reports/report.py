@@ -1,0 +1,193 @@
+"""What a run found: one value per seed for every mode and metric, and curves over time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...scenarios import Scenario
+from ..metrics.names import EXAM
+from .stats import Interval, interval
+
+GAINS = ("mean", "soft_vote", "honest")
+"""Metrics of a class whose social gain is reported; of any other world that of its headline is."""
+
+
+@dataclass
+class Report:
+    """What a run found.
+
+    Attributes:
+        scenario: What was run, overrides included.
+        seeds: World seeds, one column each below.
+        metrics: Mode ("open" or a control) to metric to one value per seed; ``…@1000`` is from step 1000.
+        students: Mode to test accuracy of every student, ``[seeds][N]``.
+        curves: Mode to the headline over time, ``[points][seeds][N]``; ``steps`` are their abscissae.
+        steps: See ``curves``.
+        budget_spent_at: First point of the curves at which no open world had any teacher's budget left.
+        seconds: Wall time of the simulation.
+        transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
+        headline: The metric that the curves show; see :class:`~studyhall.envs.World`. How the other metrics read
+            follows from it: see ``metrics/names.py``.
+        noun: What an agent of the world is called.
+        diverged: Mode to seed to agent to the first step at which it was seen that what it knows or does is not finite
+            any more; looked for where curves have a point. Of its world there are costs, but no other figures: NaN.
+    """
+
+    scenario: Scenario
+    seeds: tuple[int, ...]
+    metrics: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    students: dict[str, list[list[float]]] = field(default_factory=dict)
+    curves: dict[str, list[list[list[float]]]] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    budget_spent_at: int | None = None
+    seconds: float = 0.0
+    transductive: bool = False
+    headline: str = EXAM
+    noun: str = "student"
+    diverged: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """What was run, without what was found."""
+        steps = self.steps[-1] if self.steps else 0
+        return f"<Report of {self.scenario.name}: {steps:,} steps, seeds {list(self.seeds)}, {', '.join(self.modes)}>"
+
+    @property
+    def gains(self) -> tuple[str, ...]:
+        """Metrics whose social gain is reported."""
+        return GAINS if self.headline == EXAM else (self.headline,)
+
+    @property
+    def modes(self) -> list[str]:
+        """The modes that ran side by side: open first, then the controls."""
+        return ["open", *self.scenario.controls]
+
+    def interval(self, mode: str, metric: str) -> Interval | None:
+        """Mean and 95 % interval over seeds; None where the metric was not measured."""
+        values = self.metrics.get(mode, {}).get(metric)
+        return interval(values) if values else None
+
+    def social_gain(self, metric: str = "mean") -> dict[str, list[float]]:
+        """Control to open − control, seed by seed; empty where the metric was not measured.
+
+        Of a metric whose lower values are better, a gain is below zero.
+        """
+        own = self.metrics.get("open", {}).get(metric)
+        if own is None:
+            return {}
+        return {
+            mode: [a - b for a, b in zip(own, self.metrics[mode][metric], strict=True)]
+            for mode in self.scenario.controls
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types; data given as arrays are named, not written out."""
+        return {
+            "scenario": _plain(dataclasses.asdict(self.scenario)),
+            "seeds": list(self.seeds),
+            "metrics": self.metrics,
+            "students": self.students,
+            "summary": {
+                mode: {metric: interval(values)._asdict() for metric, values in metrics.items()}
+                for mode, metrics in self.metrics.items()
+            },
+            "social_gain": {
+                metric: {
+                    mode: {"values": values, **interval(values)._asdict()}
+                    for mode, values in self.social_gain(metric).items()
+                }
+                for metric in self.gains
+            },
+            "curve": {"steps": self.steps, self.headline: self.curves},
+            "budget_spent_at": self.budget_spent_at,
+            "seconds": self.seconds,
+            "transductive": self.transductive,
+            "noun": self.noun,
+            "diverged": self.diverged,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """The report that :meth:`as_json` wrote, where null stands for NaN."""
+        (headline,) = found["curve"].keys() - {"steps"}
+        return cls(
+            scenario=Scenario.from_json(found["scenario"]),
+            seeds=tuple(found["seeds"]),
+            metrics=_numbers(found["metrics"]),
+            students=_numbers(found["students"]),
+            curves=_numbers(found["curve"][headline]),
+            steps=found["curve"]["steps"],
+            budget_spent_at=found["budget_spent_at"],
+            seconds=found["seconds"],
+            transductive=found.get("transductive", False),
+            headline=headline,
+            noun=found.get("noun", "student"),
+            diverged=found.get("diverged", {}),
+        )
+
+
+def _numbers(value: Any) -> Any:
+    """What was read from JSON, with NaN where it has null."""
+    if isinstance(value, dict):
+        return {name: _numbers(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_numbers(entry) for entry in value]
+    return math.nan if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what JSON lacks is replaced by the name of its type."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, (str, int, float)) else f"<{type(value).__name__}>"
+
+
+def is_measured(report: Report) -> bool:
+    """Whether the figures of a report are built as a run records them, for its modes and seeds."""
+    modes, seeds = report.modes, len(report.seeds)
+    steps = report.steps
+    return (
+        _mapping(report.metrics, modes)
+        and all(
+            _mapping(found) and all(_rows(v, seeds) for v in found.values())
+            for found in report.metrics.values()
+        )
+        and _mapping(report.students, modes)
+        and all(_rows(rows, seeds, 1) for rows in report.students.values())
+        and isinstance(steps, list)
+        and all(type(step) is int and step > 0 for step in steps)
+        and _mapping(report.curves, modes)
+        and all(_rows(points, len(steps), 2) for points in report.curves.values())
+        and all(len(point) == seeds for points in report.curves.values() for point in points)
+        and type(report.budget_spent_at) in (int, type(None))
+        and type(report.seconds) in (int, float)
+        and 0 <= report.seconds < math.inf
+        and type(report.transductive) is bool
+        and isinstance(report.headline, str)
+        and isinstance(report.noun, str)
+        and _mapping(report.diverged, modes)
+        and all(
+            _mapping(worlds) and all(_mapping(agents) for agents in worlds.values())
+            for worlds in report.diverged.values()
+        )
+    )
+
+
+def _mapping(found: Any, names: Sequence[str] | None = None) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(name, str) and (names is None or name in names) for name in found
+    )
+
+
+def _rows(found: Any, count: int | None, depth: int = 0) -> bool:
+    """Whether something is a list, of lists to a depth, of numbers; ``count``: entries of the outermost."""
+    if not isinstance(found, list) or count not in (None, len(found)):
+        return False
+    if depth:
+        return all(_rows(entry, None, depth - 1) for entry in found)
+    return all(value is None or type(value) in (int, float) for value in found)

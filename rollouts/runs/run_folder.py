@@ -1,0 +1,147 @@
+"""The folder of a run: what was run, how it went, and where it can be taken up again.
+
+=====================  =================================================================================
+``config.json``        everything needed to repeat the run
+``checkpoints/``       the last two states; see `storage/checkpoints.py`
+``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
+``report.json``        everything that was found
+``curve.png``          the headline over time
+``picture.png``        the first open world, from step to step, where it can be drawn
+=====================  =================================================================================
+
+The last four are there when the run has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...envs.errors import ConfigError, StudyhallError
+from ...envs.files import whole_file
+from ...envs.validation import LAST_SEED, whole
+from ...scenarios import Scenario
+from ..reports.report import Report, is_measured
+from ..settings.read_scenario import read_scenario
+from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
+
+_WITHOUT = "remove it; --resume then goes on from the checkpoint"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is run."""
+
+    scenario: Scenario
+    seeds: tuple[int, ...]
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder; see the module's page."""
+
+    path: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def create(cls, out: Path | None, config: RunConfig) -> Iterator[RunFolder]:
+        """Make a folder, write ``config.json`` into it, and keep it from other processes until the block ends.
+
+        Args:
+            out: The folder, new or empty; None takes the first free ``runs/<scenario>-<n>``.
+            config: What is to be run.
+
+        Raises:
+            ConfigError: It cannot be written, holds something, or another process is at work in it.
+        """
+        with new_folder(out, config.scenario.name) as path:
+            write_config(path, dataclasses.asdict(config))
+            yield cls(path)
+
+    @property
+    def report_file(self) -> Path:
+        """What was found; there when the run has ended."""
+        return self.path / "report.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the run's state is saved."""
+        return self.path / "checkpoints"
+
+    def config(self, own_policy: str | None = None) -> RunConfig:
+        """Read ``config.json``.
+
+        Args:
+            own_policy: ``"module:Class"``, as the user named it; a file cannot.
+
+        Raises:
+            ConfigError: It is not there, not as it was written, or says what cannot be.
+        """
+        found = read_config(self.path, "run")
+        try:
+            seeds, device, threads = found["seeds"], found["device"], found["threads"]
+            scenario = read_scenario(found["scenario"], own_policy)
+            if not isinstance(seeds, list) or not isinstance(device, str):
+                raise TypeError
+        except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too
+            raise
+        except (KeyError, TypeError) as fault:
+            raise ConfigError(f"{self.path}/config.json is not what a run writes: {ANEW['run']}") from fault
+        return RunConfig(
+            scenario=scenario,
+            seeds=tuple(whole("each seed", seed, 0, LAST_SEED) for seed in seeds),
+            device=device,
+            threads=whole("threads", threads, 1, 4096),
+        )
+
+    def report(self, config: RunConfig) -> Report | None:
+        """What was found; None where the run has not ended.
+
+        Args:
+            config: Of the run.
+
+        Raises:
+            ConfigError: The file is not as it was written, or not this run's.
+        """
+        try:
+            found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
+        except FileNotFoundError:
+            return None
+        except StudyhallError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
+        same = found.scenario == config.scenario and found.seeds == config.seeds
+        if not same or not is_measured(dataclasses.replace(found, scenario=config.scenario)):
+            raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
+        return found
+
+    def finish(self, report: Report) -> None:
+        """Write curves, plot and report; the report last, since it says that the run has ended."""
+        from ..reports.plots import draw_curve
+
+        _write_metrics(self.path / "metrics.parquet", report)
+        draw_curve(report, self.path / "curve.png")
+        write_sealed(self.report_file, report.as_json())
+
+
+def _write_metrics(path: Path, report: Report) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "agent", report.headline)}
+    for mode, points in report.curves.items():
+        for step, seeds in zip(report.steps, points, strict=True):
+            for seed, agents in zip(report.seeds, seeds, strict=True):
+                for agent, value in enumerate(agents):
+                    row = (step, mode, seed, agent, value)
+                    for column, entry in zip(columns.values(), row, strict=True):
+                        column.append(entry)
+    with whole_file(path) as file:
+        parquet.write_table(pyarrow.table(columns), file, write_page_checksum=True)

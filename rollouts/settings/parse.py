@@ -1,0 +1,124 @@
+"""Texts of the command line as values: ``KEY=VALUE``, seeds, controls, devices.
+
+``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
+``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
+JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``True``, ``False`` and ``None`` as Python spells them; whatever is
+neither is text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...envs.arguments import find_device
+from ...envs.errors import ConfigError, unknown
+
+MODES = ("mute", "shuffled", "isolated")
+"""Channel modes that may run as controls beside the open worlds."""
+
+
+_MOST_SEEDS = 1024
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from ``"3"``, ``"0-4"`` or ``"0,2,5-7"``.
+
+    Raises:
+        ConfigError: The text is none of these, names a seed twice, or more seeds than memory should hold.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {text!r}")
+        if len(seeds) + int(last or first) - int(first) >= _MOST_SEEDS:
+            raise ConfigError(
+                f"{text!r} are too many seeds: each is a world in memory, so run {_MOST_SEEDS:,} at most, "
+                "and more in parts"
+            )
+        seeds += range(int(first), int(last or first) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds {text!r} name a seed twice: every seed is one world")
+    return tuple(seeds)
+
+
+def parse_controls(text: str) -> tuple[str, ...]:
+    """Controls from ``"mute,isolated"`` or ``"none"``."""
+    names = () if text.strip() == "none" else tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in MODES:
+            raise unknown("control", name, (*MODES, "none"))
+    if len(set(names)) < len(names):
+        raise ConfigError(f"controls {text!r} name a mode twice: every control is one more world a seed")
+    return names
+
+
+def parse_device(text: str) -> str:
+    """A device of torch; ``"auto"`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    import torch
+
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    find_device(text)
+    return text
+
+
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Keys and values of ``KEY=VALUE`` each; see the module's page.
+
+    Raises:
+        ConfigError: A text is no ``KEY=VALUE``.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
+        found[key.strip()] = _value(value)
+    return found
+
+
+def own_policy_of(assignments: Sequence[str]) -> str | None:
+    """The policy of a user's own that is named again to go on with a folder: ``policy=module:Class`` and no more.
+
+    Raises:
+        ConfigError: The assignments hold anything else, which would make another run of it.
+    """
+    given = parse_assignments(assignments)
+    if not given.keys() <= {"policy"}:
+        raise ConfigError(
+            "--resume goes on as it began: leave out --set, but for policy=module:Class of your own"
+        )
+    return None if not given else str(given["policy"])
+
+
+def changes(options: Mapping[str, Any], changeable: Sequence[str]) -> dict[str, Any]:
+    """The options that were given to a training that is taken up again.
+
+    Raises:
+        ConfigError: One would make it another training.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in changeable:
+            raise ConfigError(f"--resume goes on as the training began: leave out --{name.replace('_', '-')}")
+    return given
+
+
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+def _value(text: str) -> Any:
+    """What ``VALUE`` stands for."""
+    if text.strip() in _PYTHON:
+        return _PYTHON[text.strip()]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or beyond what is read of it
+        return text

@@ -1,0 +1,1 @@
+"""Folders of runs and trainings and what is written in them."""

@@ -1,0 +1,32 @@
+"""JSON that any parser reads, and text files that exist whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...envs.files import whole_file
+
+
+def as_json(value: Any, *, indent: int | None = None, ascii: bool = False) -> str:
+    """JSON text; numbers that are not finite become null, which is all JSON knows."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value

@@ -1,0 +1,19 @@
+"""Training policies, by reward or through the channel, and keeping the best.
+
+=================  =====================================================================================
+``config.json``    everything needed to train it again
+``best.zip``       the policy that did best on held-out worlds so far, the untrained one among them
+``last.zip``       the policy as training left it
+``checkpoint.pt``  where a stopped training can be taken up again (``--resume``); ``checkpoint-before.pt``: before
+``metrics.jsonl``  the curve: a line of JSON an evaluation; see `curves.py`
+``curve.png``      the same, drawn
+``tensorboard/``   the same, and more points between, as TensorBoard's events
+=================  =====================================================================================
+
+`config.py` says what is trained, `loop.py` is the loop of every training, `by_reward.py` and `through_channel.py` are
+what an update is and what is kept of it.
+"""
+
+from .begin import begin, scenario_of
+
+__all__ = ["begin", "scenario_of"]
