@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from trainings import compared
 
 from studyhall import make_sb3, make_world
-from studyhall.envs.collective_hosted import SAMPLE_FEATURES
+from studyhall.envs.collective.specialists import NAMES as SAMPLE_FEATURES
 from studyhall.policies.collective.bids.sb3 import BidPolicy
 from studyhall.policies.collective.bids.scorer import BidScorer
 from studyhall.policies.listening.set_scorer import OWN
@@ -87,7 +87,7 @@ def right(world):
     """Whose answers to the coming exam will be right, float ``[W, N, E]``: they are given after the step's lesson."""
     ahead = world.fork()
     ahead.step(Exams.actions(ahead, torch.zeros(ahead.action_space["answers_bids"].shape)))
-    return ahead.secrets()["right"].float()
+    return ahead.privileged()["right"].float()
 
 
 def oracle(world, obs):

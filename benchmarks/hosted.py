@@ -307,20 +307,20 @@ def shares(worlds: int, steps: int) -> dict[str, float]:
     def clocked(owner: Any, method: str, part: str) -> None:
         original = getattr(owner, method)
 
-        def timed(*args: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
             begun = time.perf_counter()
-            result = original(*args)
+            result = original(*args, **kwargs)
             took[part] += time.perf_counter() - begun
             return result
 
         object.__setattr__(owner, method, timed)  # past the channel, which is frozen
 
-    clocked(world, "_learn", "learn")
-    clocked(world, "_beliefs", "publish")
+    clocked(world.host, "learn", "learn")
+    clocked(world.host, "beliefs", "publish")
     clocked(world.channel, "carry", "publish")
-    clocked(world, "_answers", "exam")
+    clocked(world.host, "answers", "exam")
     clocked(world, "_sit_exam", "exam")
-    clocked(world, "_notice", "features")
+    clocked(world.host, "update_statistics", "features")
     clocked(world, "observe", "features")
     for turn in range(3):
         world.step(actions[turn])

@@ -169,7 +169,7 @@ registry: dict[str, EnvSpec] = {}
 """All worlds by id."""
 
 
-def enter(registry: dict[str, _Spec], name: str, spec: _Spec, refusal: str) -> bool:
+def add_to_registry(registry: dict[str, _Spec], name: str, spec: _Spec, refusal: str) -> bool:
     """Add to a registry.
 
     A script that registers something of its own is imported a second time by its entry point, and then says the
@@ -211,7 +211,7 @@ def register(spec: EnvSpec) -> None:
     if not isinstance(spec, EnvSpec):
         raise ConfigError(f"an EnvSpec is what can be registered as a world, got {short(spec)}")
     refusal = f"{spec.id!r} is registered already: choose another name or raise its version"
-    if not enter(registry, spec.id, spec, refusal):
+    if not add_to_registry(registry, spec.id, spec, refusal):
         return
     full = f"{NAMESPACE}/{spec.id}"
     # Names instead of functions, so that the specs of the two registries turn into JSON and pickle.

@@ -54,7 +54,7 @@ def honest_accuracy(weights, worlds: int, horizon: int) -> float:
         obs = world.step({"listen": weights(obs)}).obs
     test = world.dataset.test
     right = world.predict(world.dataset.inputs("test", torch.arange(len(test)))).argmax(-1) == test.y
-    return float(right.float().mean(-1)[~world.secrets()["liar"]].mean())
+    return float(right.float().mean(-1)[~world.privileged()["liar"]].mean())
 
 
 def main() -> None:

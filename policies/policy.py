@@ -152,7 +152,7 @@ class Policy(ABC):
         """
         return None
 
-    def together(self, x: Tensor) -> Tensor | None:
+    def collective_predict(self, x: Tensor) -> Tensor | None:
         """Class distributions ``[W, M, C]`` of a collective, for reports; None if it does not answer as one."""
         return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..envs.errors import ConfigError, UnknownName, text, unknown, unknown_argument
-from ..envs.registration import arguments_of, enter
+from ..envs.registration import add_to_registry, arguments_of
 from .classroom.students import Protocol, Students, students
 from .files import is_path, trained
 from .own_modules import own_class
@@ -49,7 +49,9 @@ def register_policy(spec: PolicySpec) -> None:
     """
     if not isinstance(spec, PolicySpec):
         raise ConfigError(f"a PolicySpec is what can be registered as a policy, got {spec!r}")
-    enter(registry, spec.name, spec, f"policy {spec.name!r} is registered already: choose another name")
+    add_to_registry(
+        registry, spec.name, spec, f"policy {spec.name!r} is registered already: choose another name"
+    )
 
 
 def policy_spec(name: str) -> PolicySpec:

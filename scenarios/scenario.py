@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..envs.errors import ConfigError, one_of
-from ..envs.registration import enter, spec
+from ..envs.registration import add_to_registry, spec
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def register_scenario(scenario: Scenario) -> None:
     if not isinstance(scenario, Scenario):
         raise ConfigError(f"a Scenario is what can be registered as one, got {scenario!r}")
     refusal = f"scenario {scenario.name!r} is registered already: choose another name"
-    enter(registry, scenario.name, scenario, refusal)
+    add_to_registry(registry, scenario.name, scenario, refusal)
 
 
 def get_scenario(name: str) -> Scenario:

@@ -421,7 +421,7 @@ def test_who_is_right_is_a_secret_for_oracles():
     env, _ = hosted(horizon=60, slice_size=32, lr=3e-3, hidden=(32,), share="class_experts", exam_size=60)
     for _ in range(58):
         env.step(hosted_actions(env))
-    right = env.secrets()["right"]
+    right = env.privileged()["right"]
     assert right.shape == (2, 3, 60)
     exam = env._state["exam"]
     now = env.predict(env.dataset.inputs("exam", exam).flatten(0, 1)).argmax(-1).unflatten(2, (2, 60))
@@ -543,7 +543,7 @@ def test_collectives_learn_the_digits(system, options):
     env = run(policy, 80, num_worlds=1, exam_every=79)
     assert env.metrics()["collective_accuracy"].mean() > 0.75
     test = env.dataset.test
-    said = policy.together(env.dataset.inputs("test", torch.arange(len(test))))
+    said = policy.collective_predict(env.dataset.inputs("test", torch.arange(len(test))))
     assert torch.allclose(said.sum(-1), torch.ones(()), atol=1e-4)
     assert (said.argmax(-1) == test.y).float().mean() > 0.75
 
@@ -587,7 +587,7 @@ def test_an_ensemble_votes_and_says_how_unsure_it_is():
     probs = policy.predict(x)
     assert torch.allclose(policy.uncertainty(x), probs.var(1, correction=0).mean(-1))
     top = torch.nn.functional.one_hot(probs.argmax(-1), 10).sum(1)
-    chosen = top.gather(-1, policy.together(x).argmax(-1, keepdim=True))
+    chosen = top.gather(-1, policy.collective_predict(x).argmax(-1, keepdim=True))
     assert torch.equal(chosen[..., 0], top.amax(-1))
 
 

@@ -269,7 +269,7 @@ def test_a_liar_believes_honestly_what_it_lies_about():
     world = make_world("society-v0", num_worlds=8, actions="targets", liar_kinds=("sharp",), **SOCIETY)
     world.reset(seed=0)
     obs = world.step(torch.zeros(8, 3, 6, 10)).obs
-    liar = world.secrets()["liar"]
+    liar = world.privileged()["liar"]
     assert liar.sum(-1).tolist() == [1] * 8
     assert (obs["beliefs"].amax(-1) < 0.9).all()  # fresh networks are not sure of anything
     told = obs["messages"].amax(-1).amin(-1) == 1  # [W, N, S]: sharp
@@ -423,14 +423,14 @@ def test_bad_arguments_say_what_to_do(kwargs, error, says):
 def test_experts_are_told_their_own_classes_only_and_talk_about_all():
     world = make_world("society-v0", num_worlds=4, agents=5, slice_size=8)
     obs = world.reset(seed=0)
-    experts = world.secrets()["experts"]
+    experts = world.privileged()["experts"]
     assert (experts.sum(1) == 1).all()  # of ten classes two each
     talked_of = set()
     zeros = {k: torch.zeros(4, 5, *space.shape) for k, space in world.action_space.items()}
     for _ in range(60):
         obs = world.step(zeros).obs
         assert experts.gather(2, obs["fb_labels"]).all()
-        talked_of |= set(world.secrets()["labels"].flatten().tolist())
+        talked_of |= set(world.privileged()["labels"].flatten().tolist())
     assert talked_of == set(range(10))
 
 
@@ -439,7 +439,7 @@ def test_expert_and_general_marks_equal_a_plain_count():
     world.reset(seed=0)
     answers = torch.rand(2, 3, 30, 10, generator=torch.Generator().manual_seed(0))
     world.step({"soft_targets": torch.zeros(2, 3, 16, 10), "answers": answers})
-    marks, experts = world.metrics(), world.secrets()["experts"]
+    marks, experts = world.metrics(), world.privileged()["experts"]
     labels = world.dataset.labels("exam", world._state["exam"])
     for w in range(2):
         for i in range(3):
@@ -470,4 +470,4 @@ def test_forgetting_is_what_was_known_of_ones_own_classes_at_best():
 def test_who_collude_are_two_at_least():
     world = make_world("society-v0", num_worlds=50, agents=5, liars=1, liar_kinds=("collude", "sharp"))
     world.reset(seed=0)
-    assert set(world.secrets()["liar"].sum(-1).tolist()) == {1, 2}
+    assert set(world.privileged()["liar"].sum(-1).tolist()) == {1, 2}

@@ -110,7 +110,7 @@ def test_measure_agrees_with_counting_by_hand():
         num_agents=n,
         hosts_learners=False,
         channel=SimpleNamespace(liars=1),
-        secrets=lambda: {"liar": liar, "experts": experts},
+        privileged=lambda: {"liar": liar, "experts": experts},
     )
     policy = Fixed(p, title)
     got = measure(world, policy)

@@ -49,7 +49,7 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         keys=keys,
         steps=torch.full((len(keys),), step),
         action_space=spaces.Dict(known),
-        secrets=lambda: secrets,
+        privileged=lambda: secrets,
         experts=lambda: secrets["experts"],
     )
 
@@ -343,7 +343,7 @@ def test_a_running_rule_is_its_formula_over_many_slices(name):
 
 def test_oracles_read_the_secrets():
     world, obs = stand_in(), observation(0)
-    secrets = {k: v.numpy() for k, v in world.secrets().items()}
+    secrets = {k: v.numpy() for k, v in world.privileged().items()}
     mean, expert = (started(name, world).act(obs)["targets"] for name in ORACLES)
     taught = 0
     for (w, i), me in each(obs):

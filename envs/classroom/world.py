@@ -297,7 +297,7 @@ class Classroom(World):
             del feedback["order"]
         if self.private:
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
-        feedback |= self.remembered(feedback["published"])
+        feedback |= self.feedback_extras(feedback["published"])
         fresh |= prefixed("fb/", feedback) | prefixed("line/", self.line.start(feedback))
         fresh |= self.channel.start(draws, c, w)
         fresh |= self.teacher.start(w, n, self.device)
@@ -332,7 +332,7 @@ class Classroom(World):
             "calls": answer.calls,
         }
         route = Route(sent.order, sent.heard, sent.sent_bits)
-        said = {"published": sent.published, **self.remembered(targets)}
+        said = {"published": sent.published, **self.feedback_extras(targets)}
         return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
 
     def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
@@ -391,7 +391,7 @@ class Classroom(World):
         if self.host is None:
             return new
         due = ((clock - 1) % self.exam.card_every == 0)[:, None]
-        known = self.host.notice(under(state, "known/"), feedback)
+        known = self.host.update_statistics(under(state, "known/"), feedback)
         change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
@@ -447,7 +447,7 @@ class Classroom(World):
         served = state["fb/served"]
         return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
 
-    def remembered(self, said: Tensor) -> TensorDict:
+    def feedback_extras(self, said: Tensor) -> TensorDict:
         """What else comes back as feedback on a slice, beside what went on the air.
 
         Args:
@@ -597,7 +597,7 @@ class Classroom(World):
         """What so many labels take on the wire, in bytes."""
         return ledger.labels(labels, self.dataset.num_classes) / 8
 
-    def secrets(self) -> TensorDict:
+    def privileged(self) -> TensorDict:
         """What no agent knows, for oracles and reports.
 
         ``liar`` bool ``[W, N]``: who is a liar, awake or not. ``labels`` int64 ``[W, B]``: true classes of the slice

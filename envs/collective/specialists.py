@@ -31,7 +31,7 @@ samples instead (`BidPolicy` of `studyhall.policies.bids.sb3`), which fits any N
 and all learn from all, bids change nothing later: a discount of 0 is right there.
 
 A step begins with a lesson: first learners learn the last slice, then they answer the coming one and the exam. Bids are
-made before it. `samples`, `answers_samples` and `secrets()["right"]` are therefore of the network before the coming
+made before it. `samples`, `answers_samples` and `privileged()["right"]` are therefore of the network before the coming
 step's lesson; answers may differ from them by what it changes.
 
 ## Arguments

@@ -279,7 +279,7 @@ class Collective(Classroom):
         reward = progress - self.pay.prices(route.sent_bits, labels) - self.consult_price * tally["consulted"]
         said = {
             "published": on_air * (told > 0)[..., None],
-            **self.remembered(targets),
+            **self.feedback_extras(targets),
             "weights": told,
         }
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
@@ -312,9 +312,9 @@ class Collective(Classroom):
         consulted = state["fb/weights"] > 0
         return told & consulted.any(-1), torch.where(consulted, labels, -1)
 
-    def remembered(self, said: Tensor) -> TensorDict:
+    def feedback_extras(self, said: Tensor) -> TensorDict:
         """Beside what was said, the weights it had (none yet, where this is asked at the start)."""
-        return {**super().remembered(said), "weights": torch.zeros_like(said[..., 0])}
+        return {**super().feedback_extras(said), "weights": torch.zeros_like(said[..., 0])}
 
     # ---- marks and counts ---------------------------------------------------------------------------
 
@@ -437,12 +437,12 @@ class Collective(Classroom):
             items = self.samples.features(card, self.host.answers(self._flat("exam", state["exam"]))) * today
         return {"samples": rows, "answers_samples": items}
 
-    def secrets(self) -> TensorDict:
+    def privileged(self) -> TensorDict:
         """As a classroom's; of hosted specialists also ``right``, bool ``[W, N, E]``: whose answers are right by now.
 
         That is before the coming step's lesson, as bids are: the answers that count are given after it.
         """
-        told = super().secrets()
+        told = super().privileged()
         if self.host is None:
             return told
         state = self._begun()

@@ -163,7 +163,7 @@ class Host(Learners):
         messages = published[:, self.sources.index(published.device)]
         return Heard(messages * mask[..., None, None], mask)
 
-    def notice(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
+    def update_statistics(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
         """What there is to know of the sources after one more slice.
 
         Args:
@@ -171,10 +171,10 @@ class Host(Learners):
             came: As of :meth:`heard`, and ``beliefs [W, N, B, C]``, what each believed of the slice itself.
         """
         heard = self.heard(came)
-        return self.sources.notice(known, heard.messages, came["beliefs"], heard.mask)
+        return self.sources.update_statistics(known, heard.messages, came["beliefs"], heard.mask)
 
     def observe(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], about: Oneself) -> TensorDict:
-        """What agents see, ``[W, N, …]``; arguments as of :meth:`notice`."""
+        """What agents see, ``[W, N, …]``; arguments as of :meth:`update_statistics`."""
         heard = self.sources.select(came["heard"])
         cards = about.cards[:, self.sources.index(heard.device)] * heard
         obs = {

@@ -100,7 +100,7 @@ class Sources:
             "card_change": own[..., 0],
         }
 
-    def notice(
+    def update_statistics(
         self, known: Mapping[str, Tensor], messages: Tensor, beliefs: Tensor, heard: Tensor
     ) -> dict[str, Tensor]:
         """Take note of one slice's messages.
@@ -149,7 +149,7 @@ class Sources:
         """Features of the sources, float32 ``[W, N, S, F]``, zero where not heard.
 
         Args:
-            known: As :meth:`notice` left it.
+            known: As :meth:`update_statistics` left it.
             cards: Report cards of the sources, ``[W, N, S]``.
             heard: bool ``[W, N, S]``.
         """
@@ -163,7 +163,7 @@ class Sources:
         """Features of oneself, float32 ``[W, N, G]``.
 
         Args:
-            known: As :meth:`notice` left it.
+            known: As :meth:`update_statistics` left it.
             heard: bool ``[W, N, S]``.
             told: float32 ``[W, N]``, share of rows with labels.
         """

@@ -127,9 +127,9 @@ class Society(Classroom):
         """Whose classes are whose, bool ``[W, N, C]``."""
         return state["stream/skew"] > 0
 
-    def secrets(self) -> TensorDict:
+    def privileged(self) -> TensorDict:
         """As in a classroom, and ``experts`` bool ``[W, N, C]``: whose classes are whose."""
-        return super().secrets() | {"experts": self.experts(self._begun())}
+        return super().privileged() | {"experts": self.experts(self._begun())}
 
     def mark(self, state: TensorDict, answers: Tensor, abstained: Tensor, labels: Tensor) -> TensorDict:
         """Marks on one's own classes and on the others, too."""

@@ -171,7 +171,7 @@ class Specialists(Policy):
         """Class distributions ``[W, N, M, C]`` of the specialists, who have no dropout; see :meth:`Policy.predict`."""
         return self._whole(x)[0] if dropout is None else None
 
-    def together(self, x: Tensor) -> Tensor:
+    def collective_predict(self, x: Tensor) -> Tensor:
         """Class distributions ``[W, M, C]`` of the collective, under its own bids and the world's weighting."""
         mixing = self.world.mixing  # type: ignore[attr-defined]
         answers, bids = self._whole(x)

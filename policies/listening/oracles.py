@@ -31,7 +31,7 @@ class Oracle(Weighted):
 
     def secret(self, name: str) -> Tensor:
         """A secret of the world's."""
-        return self.world.secrets()[name]  # type: ignore[attr-defined]
+        return self.world.privileged()[name]  # type: ignore[attr-defined]
 
     def honest(self) -> Tensor:
         """Which sources are honest, bool ``[W, N, S]``."""

@@ -111,7 +111,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
         return None
     title = policy.title()
     found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
-    whole = policy.together(x)
+    whole = policy.collective_predict(x)
     if whole is not None:
         found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
     if controls:
@@ -144,7 +144,7 @@ def _accuracies(probabilities: Tensor, labels: Tensor, title: Tensor | None) -> 
 
 def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measured:
     """Means over the students who do not lie, where some may; see :func:`measure`."""
-    secrets = world.secrets()  # type: ignore[attr-defined]
+    secrets = world.privileged()  # type: ignore[attr-defined]
     honest = (~secrets["liar"]).float()  # [W, N]
     among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
     correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
