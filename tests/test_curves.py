@@ -98,18 +98,17 @@ def test_a_training_that_goes_on_has_the_whole_curve(call, monkeypatch, algorith
 def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, tmp_path, algorithm):
     """Killed as soon as its second evaluation is told of, wherever it is by then."""
     script = "import sys\nfrom studyhall.rollouts import cli\ncli.main(sys.argv[1:])"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", script, "train", *COMMANDS[algorithm], "--out", "killed"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         text=True,
-    )
-    assert process.stderr is not None
-    told = (line for line in process.stderr if "held-out worlds" in line)
-    next(told), next(told)
-    process.kill()
-    process.wait()
+    ) as process:
+        assert process.stderr is not None
+        told = (line for line in process.stderr if "held-out worlds" in line)
+        next(told), next(told)
+        process.kill()
     assert 2 <= len(rows("killed")) <= 4
     assert call("train", "--resume", "killed")[0] == 0
     assert call("train", *COMMANDS[algorithm], "--out", "whole")[0] == 0
