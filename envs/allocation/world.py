@@ -123,6 +123,7 @@ from ...learners import softmax
 from ..arguments import share_out
 from ..channel import ledger
 from ..engine import rng
+from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import Outcome, World
@@ -148,7 +149,7 @@ class Allocation(World):
     agent_noun = "scorer"
     headline = "reader_accuracy"
     crosses = frozenset({"soft_targets", "labels"})
-    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay)
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch, Study, Pay)
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "label_price": "labels are the reader's, and no scorer is taught any: there is nothing to pay for"
     }
@@ -156,10 +157,6 @@ class Allocation(World):
     def __init__(
         self,
         *,
-        num_worlds: int = 1,
-        device: str | torch.device = "cpu",
-        autoreset: bool = True,
-        validate: bool = False,
         agents: int = 4,
         horizon: int = 400,
         patch: int | Sequence[int] | None = None,
@@ -176,15 +173,8 @@ class Allocation(World):
         contribution_weight: float = 1.0,
         **others: Any,
     ) -> None:
-        super().__init__(
-            num_worlds=num_worlds,
-            num_agents=agents,
-            horizon=horizon,
-            device=device,
-            autoreset=autoreset,
-            validate=validate,
-        )
-        study, pay = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        batch, study, pay = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        super().__init__(num_agents=agents, horizon=horizon, **batch)
         self.spending, self.see = one_of("spending", spending, SPENDINGS), see
         self.contribution_weight = real("contribution_weight", contribution_weight, 0)
         self.study, self.pay = Study(**study), Pay(**pay)

@@ -122,6 +122,7 @@ from torch import Tensor
 from ..arguments import share_out
 from ..channel import Channel, DelayLine, RoomSettings, Route, ledger
 from ..engine import rng
+from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import Outcome, World
@@ -147,16 +148,12 @@ class Classroom(World):
     headline = "exam_accuracy"
     trainee = "listeners"
     tested = True
-    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Study, Pay, RoomSettings, HostSettings)
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch, Study, Pay, RoomSettings, HostSettings)
     hosting_arguments = frozenset({"learners", *(field.name for field in dataclasses.fields(HostSettings))})
 
     def __init__(
         self,
         *,
-        num_worlds: int = 1,
-        device: str | torch.device = "cpu",
-        autoreset: bool = True,
-        validate: bool = False,
         agents: int = 8,
         horizon: int = 400,
         share: str = "shared",
@@ -168,16 +165,9 @@ class Classroom(World):
         learners: Any = None,
         **others: Any,
     ) -> None:
-        super().__init__(
-            num_worlds=num_worlds,
-            num_agents=agents,
-            horizon=horizon,
-            device=device,
-            autoreset=autoreset,
-            validate=validate,
-        )
         shares = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
-        study, pay, channel, hosting = shares
+        batch, study, pay, channel, hosting = shares
+        super().__init__(num_agents=agents, horizon=horizon, **batch)
         if learners is None and hosting:
             raise ConfigError(
                 f"{', '.join(hosting)}: only worlds that host their learners take this, so give learners too "

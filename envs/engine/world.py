@@ -34,11 +34,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..arguments import as_seeds, find_device
+from ..arguments import as_seeds, find_device, share_out
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
-from ..validation import MOST_WORLDS, afford, flag, whole
+from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
+from .batch import Batch
 from .drawing import plain_style
 from .flat import join, joined_space
 from .kept import Kept
@@ -82,13 +83,9 @@ class World(Kept):
     """W independent worlds of N agents.
 
     Args:
-        num_worlds: W, at least 1.
         num_agents: N, at least 1.
         horizon: Steps after which an episode is truncated.
-        device: Where every tensor lives.
-        autoreset: Reset ended worlds within the step that ended them; otherwise they wait for ``reset``.
-        validate: Check the values of actions too (shapes and dtypes always are). Without it, rows that
-            are not finite count as abstaining.
+        **batch: ``num_worlds``, ``device``, ``autoreset`` and ``validate``: see :class:`Batch`.
 
     Attributes:
         agents: Names of the agents of one world.
@@ -139,22 +136,16 @@ class World(Kept):
             modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
             cls.metadata = {**cls.metadata, "render_modes": modes}
 
-    def __init__(
-        self,
-        *,
-        num_worlds: int,
-        num_agents: int,
-        horizon: int,
-        device: str | torch.device = "cpu",
-        autoreset: bool = True,
-        validate: bool = False,
-    ) -> None:
-        self.num_worlds = whole("num_worlds", num_worlds, 1, MOST_WORLDS)
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch,)
+    """Dataclasses whose fields are arguments, too: the last in a line of constructors shares ``**others`` out."""
+
+    def __init__(self, *, num_agents: int, horizon: int, **batch: Any) -> None:
+        settings = Batch(**share_out(type(self).__name__, batch, Batch)[0])
+        self.num_worlds, self.device = settings.num_worlds, find_device(settings.device)
+        self.autoreset, self.validate = settings.autoreset, settings.validate
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
-        self.device = find_device(device)
-        self.autoreset, self.validate = flag("autoreset", autoreset), flag("validate", validate)
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone

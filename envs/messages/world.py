@@ -45,9 +45,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..arguments import share_out
 from ..channel import Channel, ChannelSettings, DelayLine
 from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
+from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
@@ -66,7 +68,8 @@ class MessageWorld(World):
     Args:
         agents: N, at least 2.
         slice_size: B.
-        **channel: Of :class:`~studyhall.envs.channel.ChannelSettings`; for the others see the page.
+        **others: Of :class:`~studyhall.envs.engine.batch.Batch` and of
+            :class:`~studyhall.envs.channel.ChannelSettings`; for the others see the page.
 
     Attributes:
         sources: S = N − 1; source s of agent i is agent (i + 1 + s) mod N.
@@ -81,17 +84,13 @@ class MessageWorld(World):
     trainee = ""  # but through the channel
     crosses = frozenset({"messages", "symbols"})
     headline = "score"
-    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (ChannelSettings,)
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch, ChannelSettings)
     chance: float = 0.0
 
     def __init__(
         self,
         *,
         agents: int,
-        num_worlds: int = 1,
-        device: str | torch.device = "cpu",
-        autoreset: bool = True,
-        validate: bool = False,
         slice_size: int = 64,
         rounds: int = 1,
         width: int = 16,
@@ -104,26 +103,21 @@ class MessageWorld(World):
         byte_price: float = 0.0,
         reward_scale: float = 1.0,
         cooperation: float = 0.0,
-        **channel: Any,
+        **others: Any,
     ) -> None:
         agents, rounds = whole("agents", agents, 2), whole("rounds", rounds, 1)
-        super().__init__(
-            num_worlds=num_worlds,
-            num_agents=agents,
-            horizon=rounds + 1,
-            device=device,
-            autoreset=autoreset,
-            validate=validate,
-        )
+        batch, channel = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        super().__init__(num_agents=agents, horizon=rounds + 1, **batch)
         self.rows = whole("slice_size", slice_size, 1)
         self.rounds, self.sources = rounds, agents - 1
         self.pay = Pay(reward_scale=reward_scale, cooperation=cooperation, byte_price=byte_price)
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
-        settings = ChannelSettings(**channel)  # nobody leaves or lies
         if split is not None:
             split = one_of("split", split, ("stream", "exam", "test"))
         self._split = split
-        self.channel = Channel(agents, self.num_worlds, device=self.device, **vars(settings))
+        self.channel = Channel(
+            agents, self.num_worlds, device=self.device, **channel
+        )  # nobody leaves or lies
         self.channel.check_times(rounds)
         self.wire = _wire(width, bound, vocabulary, length, self.channel.noise, self.channel.bits)
         if self.choices and vocabulary is None:

@@ -101,7 +101,7 @@ on up to 1,000 test items). Per particle: `bytes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -111,6 +111,7 @@ from torch.nn import functional as F
 
 from ..channel import Channel, ledger
 from ..engine import rng
+from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
@@ -140,14 +141,11 @@ class SwarmWorld(World):
 
     agent_noun = "particle"
     crosses = frozenset({"weights"})
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch,)
 
     def __init__(
         self,
         *,
-        num_worlds: int = 1,
-        device: str | torch.device = "cpu",
-        autoreset: bool = True,
-        validate: bool = False,
         agents: int = 20,
         objective: str | Sequence[str] | Objective = "sphere",
         dimensions: int | None = None,
@@ -171,15 +169,9 @@ class SwarmWorld(World):
         cooperation: float = 1.0,
         precision: float = 1e-8,
         dtype: str | None = None,
+        **batch: Any,
     ) -> None:
-        super().__init__(
-            num_worlds=num_worlds,
-            num_agents=agents,
-            horizon=horizon,
-            device=device,
-            autoreset=autoreset,
-            validate=validate,
-        )
+        super().__init__(num_agents=agents, horizon=horizon, **batch)
         turned = {
             name: flag(name, value) or None for name, value in (("shifted", shifted), ("rotated", rotated))
         }
