@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,14 +90,12 @@ class Kept(ABC):
 
     def _load_parts(self, saved: Mapping[str, Any]) -> None:
         """Load every part, or leave all as they were."""
-        before = {name: part.state_dict() for name, part in self.parts.items()}
-        try:
+        with ExitStack() as undo:
             for name, part in self.parts.items():
+                before = part.state_dict()
                 part.load_state_dict(saved[name])
-        except ConfigError:
-            for name, part in self.parts.items():
-                part.load_state_dict(before[name])
-            raise
+                undo.callback(part.load_state_dict, before)
+            undo.pop_all()
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """Refuse a state of another kind of world."""
