@@ -23,7 +23,6 @@ from rich.table import Table
 
 from studyhall import make_world
 from studyhall.policies import make_policy
-from studyhall.rollouts.backprop import BackpropConfig, BackpropSettings, Training
 from studyhall.rollouts.language import (
     bosdis,
     causal_influence,
@@ -33,6 +32,7 @@ from studyhall.rollouts.language import (
 )
 from studyhall.rollouts.reports.stats import interval
 from studyhall.rollouts.settings import parse_seeds
+from studyhall.rollouts.training.through_channel import ChannelConfig, ChannelSettings, ChannelTraining
 from studyhall.scenarios import Scenario
 
 GAMES = {
@@ -90,7 +90,7 @@ SITUATIONS = 200
 _SEED = 20_000
 
 
-def train(game: str, estimator: str, seed: int, scale: float) -> Training:
+def train(game: str, estimator: str, seed: int, scale: float) -> ChannelTraining:
     """A trained speaker and listener."""
     policy, env, worlds = ESTIMATORS[estimator]
     scenario = Scenario(
@@ -102,14 +102,14 @@ def train(game: str, estimator: str, seed: int, scale: float) -> Training:
         policy_kwargs={**policy, "seed": seed},
     )
     updates = round(scale * UPDATES[estimator] * LONGER.get((game, estimator), 1))
-    settings = BackpropSettings(learning_rate=3e-3)
-    training = Training(BackpropConfig(scenario, settings, updates=updates, worlds=worlds, seed=seed))
+    settings = ChannelSettings(learning_rate=3e-3)
+    training = ChannelTraining(ChannelConfig(scenario, settings, updates=updates, worlds=worlds, seed=seed))
     for _ in range(updates):
         training.update()
     return training
 
 
-def accuracies(training: Training, split: str) -> dict[str, float]:
+def accuracies(training: ChannelTraining, split: str) -> dict[str, float]:
     """How often the listener is right, by channel mode, on the same 4,000 samples of a split."""
     modes = ["open", "mute", "shuffled"]
     settings = training.config.scenario.env_kwargs | {"slice_size": 4000, "split": split, "mode": modes}
@@ -125,7 +125,7 @@ def accuracies(training: Training, split: str) -> dict[str, float]:
 
 
 @torch.no_grad()
-def influence(training: Training, names: torch.Tensor) -> float:
+def influence(training: ChannelTraining, names: torch.Tensor) -> float:
     """Bits by which the language's messages, as often as it uses them, decide what the listener answers."""
     settings = training.config.scenario.env_kwargs | {"slice_size": SITUATIONS, "split": "stream"}
     world = make_world("referential-v0", **settings)
@@ -141,7 +141,7 @@ def influence(training: Training, names: torch.Tensor) -> float:
     return float(sum(causal_influence(part).mean() for part in answer.split(sizes, -1)))
 
 
-def measure(training: Training) -> dict[str, float]:
+def measure(training: ChannelTraining) -> dict[str, float]:
     """All figures of one language."""
     world = training.world
     names, values = training.policy.names(world.objects), world.values

@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from studyhall import EnvSpec, register
-from studyhall.envs import Outcome, World
-from studyhall.envs.channel.ledger import messages
-from studyhall.envs.engine.rng import Draws, normal, uniform
-from studyhall.envs.errors import one_of
+from studyhall.envs import EnvSpec, Outcome, World, register, rng
+from studyhall.envs.channel import ledger, modes_of
+from studyhall.envs.validation import real
 from studyhall.policies import Policy, PolicySpec, register_policy
 from studyhall.rollouts import interval, rollout, spread
 from studyhall.scenarios import Scenario
@@ -20,7 +18,8 @@ from studyhall.testing import check_policy, check_world
 class Jar(World):
     """How full is the jar, from 0 to 1? Everyone takes one blurred look, then guesses aloud in each step.
 
-    One is paid for coming nearer, and hears the others' last guesses unless the world is mute.
+    One is paid for coming nearer, and hears the others' last guesses. In a mute world they are sent and charged as
+    ever, and nobody hears them.
     """
 
     agent_noun = "guesser"
@@ -29,31 +28,31 @@ class Jar(World):
 
     def __init__(self, *, agents=5, horizon=4, blur=0.2, mode="open", **kwargs):
         super().__init__(num_agents=agents, horizon=horizon, **kwargs)
-        modes = [mode] * self.num_worlds if isinstance(mode, str) else mode
-        talks = [one_of("mode", one, ("open", "mute")) == "open" for one in modes]
-        self.talks, self.blur = torch.tensor(talks, device=self.device)[:, None], blur
+        modes = modes_of(mode, self.num_worlds, ("open", "mute"))
+        self.heard = torch.tensor([one == "open" for one in modes], device=self.device)[:, None]
+        self.blur = real("blur", blur, 0)
         one, all_of_them = (spaces.Box(0, 1, (size,), np.float32) for size in (1, self.num_agents))
         self.observation_space = spaces.Dict({"look": one, "guesses": all_of_them})
         self.action_space = spaces.Dict({"guess": one})
-        self.reset_draws = Draws({"level": (1,), "blur": (self.num_agents,)})
+        self.reset_draws = rng.Draws({"level": (1,), "blur": (self.num_agents,)})
 
     def start(self, draws, state):
         """A level ``[W, 1]``, and what everyone sees of it ``[W, N]``."""
-        level = uniform(draws["level"])
-        look = (level + self.blur * normal(draws["blur"])).clamp(0, 1)
+        level = rng.uniform(draws["level"])
+        look = (level + self.blur * rng.normal(draws["blur"])).clamp(0, 1)
         return {"level": level, "look": look, "guess": 0 * look, "bits": torch.zeros_like(look).long()}
 
     def advance(self, state, actions, draws):
         """Everyone guesses; who says no number stays with the last guess."""
         said = actions["guess"][..., 0]
         new = {**state, "guess": torch.where(said.isfinite(), said, state["guess"]).clamp(0, 1)}
-        sent = messages(torch.full_like(state["bits"], self.num_agents - 1), width=1) * self.talks
+        sent = ledger.messages(torch.full_like(state["bits"], self.num_agents - 1), width=1)
         nearer = self._error(state) - self._error(new)
         return Outcome({**new, "bits": state["bits"] + sent}, nearer, {"bytes": sent / 8})
 
     def observe(self, state):
         """One's look, and everyone's last guess."""
-        heard = (state["guess"] * self.talks)[:, None].expand(-1, self.num_agents, -1)
+        heard = (state["guess"] * self.heard)[:, None].expand(-1, self.num_agents, -1)
         return {"look": state["look"][..., None], "guesses": heard}
 
     def summary(self, state):

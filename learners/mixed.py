@@ -119,7 +119,7 @@ class MixedPopulation:
         return torch.stack(found).sum(0)
 
     def at(self, worlds: Tensor) -> Self:
-        """Copies of the learners of some worlds (int64 ``[K]``), to be asked; they cannot be taught."""
+        """Copies of the learners of some worlds (int64 ``[K]``), to be asked without dropout; they cannot be taught."""
         twin = copy.copy(self)
         twin._groups = [_Group(members, population.at(worlds)) for members, population in self._groups]
         return twin

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.engine import rng
-from ..envs.engine.saving import check_saved
+from ..envs.engine.fits import check_saved
 from ..envs.validation import afford
 from .networks import Block, Network
 from .optimisers import make_optimiser
@@ -131,15 +131,6 @@ class _Ensemble(ABC):
         masks = None if keys is None else self.network.masks(keys, rows.shape[1])
         chosen = [stack.index_select(0, index) for stack in self.parameters]
         return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks)[:, None]
-
-    def at(self, worlds: Tensor) -> Self:
-        """Copies of the learners of some worlds (int64 ``[K]``), to be asked; they cannot be taught."""
-        twin = copy.copy(self)
-        rows = (worlds[:, None] * self.learners + torch.arange(self.learners, device=worlds.device)).flatten()
-        twin.keys = self.keys[worlds]
-        twin.parameters = [stack.index_select(0, rows) for stack in self.parameters]
-        vars(twin).pop("_optimiser", None)
-        return twin
 
     def extract(self, world: int, learner: int) -> nn.Module:
         """A copy of one learner as an ordinary module, in evaluation mode."""
@@ -335,6 +326,15 @@ class Population(_Ensemble):
                 stack.index_copy_(0, index, new)
         else:  # everyone is drawn, so that nothing is read back to the host
             _select(self.parameters, self.network.init(flat), anew)
+
+    def at(self, worlds: Tensor) -> Self:
+        """Copies of the learners of some worlds (int64 ``[K]``), to be asked without dropout; they cannot be taught."""
+        twin = copy.copy(self)
+        rows = (worlds[:, None] * self.learners + torch.arange(self.learners, device=worlds.device)).flatten()
+        twin.keys = self.keys[worlds]
+        twin.parameters = [stack.index_select(0, rows) for stack in self.parameters]
+        vars(twin).pop("_optimiser", None)
+        return twin
 
     def average(self, decay: float) -> Average:
         """An exponential moving average of the weights, which begins at their present values."""

@@ -19,7 +19,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor
 
 from ..envs.bridges.flat import Flat, trainable_space
-from ..envs.engine.world import TensorDict, World
+from ..envs.engine import TensorDict, World
 from ..envs.errors import ConfigError
 from .files import damaged, read, save
 from .policy import Policy, require_engine

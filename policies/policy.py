@@ -25,9 +25,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..envs.engine import rng
-from ..envs.engine.saving import check_saved
-from ..envs.engine.world import TensorDict, World
+from ..envs.engine import TensorDict, World, rng
+from ..envs.engine.fits import check_saved
 from ..envs.errors import ConfigError
 
 _T = TypeVar("_T")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..envs.engine import TensorDict
 from ..envs.engine.actions import check_actions, check_values
-from ..envs.engine.world import TensorDict
 from ..envs.errors import ActionError
 from ..policies.policy import Policy
 from .tools import MASK, Subject, copied, global_generators_untouched, of_world, rows_of_world

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..envs.bridges.arrays import shown
 from ..envs.channel.ledger import CHARGED
-from ..envs.engine.world import TensorDict, World
+from ..envs.engine import TensorDict, World
 from ..envs.errors import ActionError, EpisodeEnded
 from .tools import MASK, Subject, copied, leaves, same, sample_actions, seeded, walk_length
 
@@ -63,6 +63,11 @@ def check_structure(subject: Subject) -> None:
         generator = seeded(2)
         first: dict[str, Any] = {}
         started = _structure({"obs": world.reset(seed=3)})
+        built = _structure(world.state_dict()["state"])
+        metrics = world.metrics()
+        subject.require(
+            world.headline in metrics, f"the headline must be one of {sorted(metrics)}", repr(world.headline)
+        )
         for t in range(1, walk_length(world) + 1):
             step = world.step(sample_actions(world, generator))
             now = _structure(step)
@@ -72,6 +77,14 @@ def check_structure(subject: Subject) -> None:
                     first.get(key) == now.get(key),
                     "the structure of a step must not change",
                     f"{key!r} was {first.get(key)}, is {now.get(key)}",
+                    t,
+                )
+            now = _structure(world.state_dict()["state"])
+            for key in sorted(built.keys() | now.keys()):
+                subject.require(
+                    built.get(key) == now.get(key),
+                    "what advance() makes of the state must be built as start() made it",
+                    f"{key!r} was {built.get(key)}, is {now.get(key)}",
                     t,
                 )
             if not autoreset and bool((step.terminated | step.truncated).all()):
@@ -207,7 +220,7 @@ def check_gradients(subject: Subject) -> None:
 
 
 def check_bad_actions(subject: Subject) -> None:
-    """Wrong keys, shapes and values are refused before anything moves; unchecked NaN abstains."""
+    """Wrong keys, shapes and values are refused before anything moves; unchecked, what cannot be read abstains."""
     world = subject.world(2, validate=True)
     world.reset(seed=27)
     before = copied(world.state_dict())
@@ -223,9 +236,13 @@ def check_bad_actions(subject: Subject) -> None:
         subject.require_equal(f"an action refused ({what}) must not move the world", after, before)
     unchecked = subject.world(2)
     unchecked.reset(seed=27)
-    step = unchecked.step(
-        {k: torch.full_like(v, torch.nan) if v.is_floating_point() else v for k, v in good.items()}
-    )
+    unreadable = {k: torch.full_like(v, torch.nan if v.is_floating_point() else -7) for k, v in good.items()}
+    try:
+        step = unchecked.step(unreadable)
+    except (IndexError, RuntimeError) as fault:
+        subject.require(
+            False, "NaN, or a choice that there is not, in unchecked actions must abstain", str(fault)
+        )
     for key, value in leaves({"obs": step.obs, "reward": step.reward}):
         if value.is_floating_point():
             subject.require(bool(value.isfinite().all()), "NaN in unchecked actions must abstain", repr(key))

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..envs.bridges.flat import MASK, FlatWorld
-from ..envs.engine.world import TensorDict, World
+from ..envs.engine import TensorDict, World
 from ..envs.errors import ConfigError
 
 

@@ -118,6 +118,8 @@ def check_masked_reset(subject: Subject) -> None:
     subject.require(
         world.clock.tolist() == expected_clock, "a masked reset must set back its worlds' clocks only"
     )
+    world.reset(mask=np.zeros(3, dtype=bool))
+    subject.require_equal("a reset of no world must move none", after, world.state_dict())
 
 
 def check_masked_step(subject: Subject) -> None:
@@ -299,6 +301,21 @@ def _fates(world: World) -> dict[str, Any]:
     return {key: value for key, value in seen if key.replace(".", "/").split("/")[-1] in FATES}
 
 
+def check_inference(subject: Subject) -> None:
+    """Under ``torch.inference_mode`` a world moves as it does outside, and goes on outside of it."""
+    inside, outside = _pair(subject, 2, seed=8, steps=0)
+    generator = seeded(9)
+    for t in range(1, min(3, inside.horizon) + 1):
+        actions = sample_actions(outside, generator)
+        with torch.inference_mode(t != 3):
+            step = inside.step({k: v.clone() for k, v in actions.items()})
+        expected = outside.step(actions)
+        seen, wanted = ({"obs": side.obs, "reward": side.reward} for side in (step, expected))
+        subject.require_equal("inference mode must change nothing", wanted, seen, t)
+    with torch.inference_mode():
+        inside.reset(seed=3)
+
+
 CHECKS: list[Callable[[Subject], None]] = [
     check_determinism,
     check_seeds,
@@ -309,6 +326,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_state_dict,
     check_fork,
     check_interleaved,
+    check_inference,
     check_global_generators,
     check_handed_out,
     check_poison,

@@ -25,7 +25,7 @@ from ..envs.bridges.arrays import by_key, to_arrays, to_tensors
 from ..envs.bridges.flat import FlatWorld
 from ..envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from ..envs.bridges.pettingzoo import WorldParallelEnv
-from ..envs.engine.world import TensorDict, World
+from ..envs.engine import TensorDict, World
 from ..envs.errors import ConfigError
 from .tools import MASK, Subject, global_generators_untouched, leaves, same, walk_length
 from .twins import DRIFT, ROUNDING

@@ -1,4 +1,4 @@
-"""Training through the channel: what it writes, that it learns to talk, and how it stops and goes on."""
+"""ChannelTraining through the channel: what it writes, that it learns to talk, and how it stops and goes on."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from studyhall.policies import make_policy
 from studyhall.policies.messages import MessagePolicy
 from studyhall.policies.messages.speech import Gumbel, Sampled
 from studyhall.rollouts import rollout
-from studyhall.rollouts.backprop import Training, configure, train
+from studyhall.rollouts.training.through_channel import ChannelTraining, configure, train
 from studyhall.scenarios import Scenario, get_scenario, registry
 
 VECTOR = Scenario(
@@ -87,7 +87,7 @@ def test_every_form_trains(name, assignments):
     worlds = 32 if "slice_size=1" in assignments else 1
     size = [] if worlds > 1 else ["slice_size=32"]
     config = configure(get_scenario(name), assignments=[*assignments, *size], worlds=worlds, updates=30)
-    training = Training(config)
+    training = ChannelTraining(config)
     before = training.evaluate()
     start = weights(training)
     for _ in range(30):
@@ -98,7 +98,7 @@ def test_every_form_trains(name, assignments):
 
 def test_best_has_the_lowest_loss_on_validation_slices(monkeypatch, tmp_path):
     values = iter([3.0, 2.0, 4.0, 2.5])
-    monkeypatch.setattr(Training, "evaluate", lambda self, stop: next(values))
+    monkeypatch.setattr(ChannelTraining, "evaluate", lambda self, stop: next(values))
     found = train(quick(), tmp_path / "run")
     assert found.best == (5 * 2 * 2, 2.0)
     assert make_policy(str(found.folder / "best.zip")).about["updates"] == 5
@@ -122,7 +122,7 @@ def test_neither_training_nor_validation_sees_the_test_split(monkeypatch, tmp_pa
 
 def test_what_is_trained_runs_as_it_was_validated(tmp_path):
     """The weights in the file answer as the network did."""
-    training = Training(quick())
+    training = ChannelTraining(quick())
     for _ in range(5):
         training.update()
     value = training.evaluate()
@@ -170,14 +170,14 @@ def test_a_policy_acts_alike_when_saved_between_rounds_and_when_worlds_are_reset
 
 
 def test_a_training_taken_up_again_ends_the_same(tmp_path):
-    whole, part = Training(quick()), Training(quick())
+    whole, part = ChannelTraining(quick()), ChannelTraining(quick())
     for _ in range(12):
         whole.update()
     for _ in range(5):
         part.update()
     saved = part.state_dict()
     torch.save(saved, tmp_path / "state.pt")
-    later = Training(quick())
+    later = ChannelTraining(quick())
     later.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(7):
         later.update()
@@ -307,7 +307,7 @@ def test_events_are_written_for_tensorboard(call):
 
 
 def test_what_was_learnt_stays_when_a_policy_goes_to_another_world():
-    training = Training(quick())
+    training = ChannelTraining(quick())
     for _ in range(3):
         training.update()
     learnt = weights(training)
@@ -374,7 +374,7 @@ def test_training_goes_on_from_weights_in_a_file(tmp_path, begin):
     """By a policy's name too; what comes of it needs that file no more."""
     first = train(quick(), tmp_path / "first")
     start = first.folder / "last.zip"
-    training = Training(quick(f"{begin}={start}"))
+    training = ChannelTraining(quick(f"{begin}={start}"))
     assert training.policy.about["updates"] == 12
     for name, value in make_policy(str(start))._weights.items():
         assert torch.equal(training.policy.network.state_dict()[name], value)
@@ -392,7 +392,7 @@ def test_resume_knows_its_scenario(call):
 
 
 def test_weights_of_another_world_are_refused(tmp_path):
-    training = Training(quick())
+    training = ChannelTraining(quick())
     training.save_weights(tmp_path / "mine.zip")
     world = make_world("consensus-v0", slice_size=4)
     with pytest.raises(ConfigError, match="weights are of another world"):

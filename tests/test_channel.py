@@ -1,11 +1,14 @@
 """The channel: topologies by their degrees, faults by counting, the ledger to the byte."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from studyhall.envs import rng
 from studyhall.envs.channel import LIAR_KINDS, Channel, DelayLine
+from studyhall.envs.channel.ledger import soft_targets
 from studyhall.envs.errors import ConfigError, UnknownName
 
 B, C = 6, 4
@@ -21,7 +24,9 @@ def carry(channel: Channel, published: torch.Tensor, step: int = 1, seed: int = 
     key, state = start(channel, seed)
     draws = rng.Draws(channel.step_draws(B, C))(rng.fold(key, step))
     clock = torch.full((channel.num_worlds,), step)
-    return channel.carry(published, state, draws, clock), state
+    on_air, silent = channel.on_air(published, state, draws, clock)
+    size = soft_targets((~silent).sum(-1), published.shape[-1], channel.bits)
+    return SimpleNamespace(published=on_air, **channel.route(size, state, draws)._asdict()), state
 
 
 def beliefs(channel: Channel, seed: int = 0) -> torch.Tensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from studyhall._moved import MOVED
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,18 +36,33 @@ def test_no_two_files_need_each_other():
     assert not needs, sorted(str(file.relative_to(ROOT)) for file in needs)
 
 
+@pytest.mark.parametrize("path", sorted(MOVED))
+def test_a_module_that_moved_is_found_by_its_earlier_path(path):
+    assert importlib.import_module(f"studyhall.{path}") is importlib.import_module(f"studyhall.{MOVED[path]}")
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
+        ("studyhall.envs.objectives", "Objective"),
+        ("studyhall.envs.hosted", "__doc__"),
+        ("studyhall.policies.bids.sb3", "BidPolicy"),
+        ("studyhall.policies.classroom", "classroom"),
+        ("studyhall.policies.collective", "MoE"),
+        ("studyhall.policies.panels", "PANELS"),
         ("studyhall.policies.protocols", "TwoPhase"),
-        ("studyhall.policies.protocols", "Protocol"),
         ("studyhall.policies.rules", "Rule"),
         ("studyhall.policies.sb3", "SetPolicy"),
         ("studyhall.policies.swarm", "Swarm"),
-        ("studyhall.policies.classroom", "classroom"),
-        ("studyhall.policies.collective", "MoE"),
+        ("studyhall.rollouts.language", "posdis"),
+        ("studyhall.rollouts.train", "configure"),
     ],
 )
 def test_paths_that_documents_once_named_go_on_working(path, name):
-    found = getattr(importlib.import_module(path), name)
-    assert found.__module__.startswith("studyhall.policies.")
+    assert getattr(importlib.import_module(path), name)
+
+
+def test_what_is_nowhere_is_not_found():
+    for path in ("studyhall.envs.rngs", "studyhall.policies.bids.sb4", "studyhall.policies.rules.nothing"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(path)

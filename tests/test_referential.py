@@ -11,8 +11,8 @@ from studyhall.envs import ActionError, ConfigError, UnknownName
 from studyhall.envs.messages.referential import Referential
 from studyhall.policies.messages.referential_network import ReferentialPolicy
 from studyhall.rollouts import Rollout, rollout
-from studyhall.rollouts.backprop import BackpropConfig, BackpropSettings, Training
 from studyhall.rollouts.language import bosdis, message_entropy, posdis, topographic_similarity
+from studyhall.rollouts.training.through_channel import ChannelConfig, ChannelSettings, ChannelTraining
 from studyhall.scenarios import Scenario
 from studyhall.testing import check_world
 from studyhall.testing.tools import sample_actions, seeded
@@ -183,8 +183,8 @@ def training(updates, *, estimator="gumbel", worlds=1, **env):
         env_kwargs={"attributes": (3, 3), "candidates": 4, "held_out": 0.0, "vocabulary": 5, **env},
         policy_kwargs={"width": 32, "estimator": estimator, "entropy": 0.02},
     )
-    settings = BackpropSettings(learning_rate=0.01)
-    done = Training(BackpropConfig(scenario, settings, updates=updates, worlds=worlds))
+    settings = ChannelSettings(learning_rate=0.01)
+    done = ChannelTraining(ChannelConfig(scenario, settings, updates=updates, worlds=worlds))
     for _ in range(updates):
         done.update()
     return done

@@ -76,9 +76,8 @@ class TrainedReader(Learners, Reader):
             flat = logits[:, 0].mT  # classes before rows
             return F.cross_entropy(flat, labels, ignore_index=-1, reduction="none").mean(-1, keepdim=True)
 
-        with torch.inference_mode(False):
-            for _ in range(self.steps):
-                self.population.learn(seen.clone() if seen.is_inference() else seen, loss, rate=moving)
+        for _ in range(self.steps):
+            self.population.learn(seen, loss, rate=moving)
 
     def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
         """What the network is given, ``[W, M, T·(P + 1)]``."""

@@ -56,7 +56,7 @@ A stratified exam drawn from the exam split, the first slice, no feedback, an un
 ## Episode End
 Truncation at `horizon`. Termination when a single-pass stream has been dealt out, and of a world whose reader is no
 longer finite: what it lost on a sample is then told as ln C, as if it had guessed, and an exam it cannot answer is
-scored so. On a device that is looked for when report cards are due.
+scored so.
 
 ## Channel
 Ratings that count (a weight above 0) are T·4 bytes a sample of the slice, charged to the scorer; those of the exam are
@@ -249,7 +249,6 @@ class Allocation(World):
             "accuracy": none,
             "card": nobody,
             "bits": torch.zeros_like(nobody, dtype=torch.int64),
-            "sound": torch.ones(w, 1, dtype=torch.bool, device=self.device),
         }
         fresh |= prefixed("total/", {"loss": none, "read": none, "agreement": none, "dominance": nobody})
         return fresh
@@ -291,13 +290,13 @@ class Allocation(World):
                 state["card"], marks["accuracy"][:, None].expand_as(state["card"]), clock
             ),
             "bits": state["bits"] + bits,
-            "sound": state["sound"] & sound.all(-1, keepdim=True),
+            "sound": sound.all(-1, keepdim=True),
         }
         info = {
             **self._told(marks, tally),
             "bytes": bits / 8,
             "labels": told,
-            "label_bytes": self._label_bytes(told),
+            "label_bytes": ledger.label_bytes(told, self.dataset.num_classes),
         }
         return Outcome(new, reward, info)
 
@@ -395,7 +394,7 @@ class Allocation(World):
             **self._told(state, means),
             "bytes": state["bits"] / 8,
             "labels": labels,
-            "label_bytes": self._label_bytes(labels),
+            "label_bytes": ledger.label_bytes(labels, self.dataset.num_classes),
         }
 
     def _told(self, marks: TensorDict, means: TensorDict) -> TensorDict:
@@ -410,10 +409,6 @@ class Allocation(World):
             "agreement": means["agreement"],
             "dominance": means["dominance"],
         }
-
-    def _label_bytes(self, labels: Tensor) -> Tensor:
-        """What so many labels take on the wire, in bytes."""
-        return ledger.labels(labels, self.dataset.num_classes) / 8
 
     # ---- looking in --------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..engine.world import TensorDict, World
+from ..engine import TensorDict, World
 from ..errors import ActionError, ConfigError, short
 from .flat import FlatWorld
 

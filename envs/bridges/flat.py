@@ -21,8 +21,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..engine import Step, TensorDict, World
 from ..engine.flat import join, joined_space
-from ..engine.world import Step, TensorDict, World
 from ..errors import ConfigError
 
 MASK = "action_mask"

@@ -28,8 +28,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from ..engine import Step, TensorDict, World
 from ..engine.actions import check_options, check_values
-from ..engine.world import Step, TensorDict, World
 from ..errors import ConfigError, EpisodeEnded, short
 from .arrays import ArrayDict, by_key, check_view, each, shown, to_array, to_arrays, to_tensors
 from .flat import FlatWorld

@@ -17,10 +17,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from ..engine import rng
+from ..engine import Step, TensorDict, World, rng
 from ..engine.actions import check_options
-from ..engine.saving import check_saved
-from ..engine.world import Step, TensorDict, World
+from ..engine.fits import check_saved
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, short
 from ..validation import LAST_SEED, whole
 from .arrays import each

@@ -1,8 +1,8 @@
 """The channel: who hears whom, what goes wrong on the way, and what crosses in which form, at which price."""
 
-from .channel import Channel, Delivery, Route
+from .channel import Channel, Route
 from .delay import DelayLine
-from .settings import LIAR_KINDS, MODES, TOPOLOGIES, ChannelSettings, RoomSettings
+from .settings import LIAR_KINDS, MODES, TOPOLOGIES, ChannelSettings, RoomSettings, modes_of
 
 __all__ = [
     "LIAR_KINDS",
@@ -11,7 +11,7 @@ __all__ = [
     "Channel",
     "ChannelSettings",
     "DelayLine",
-    "Delivery",
     "RoomSettings",
     "Route",
+    "modes_of",
 ]

@@ -1,12 +1,13 @@
 """The channel: who hears whom, what goes wrong on the way, and what it costs in bytes.
 
-Agents publish; the channel carries. Edges are ``[W, N, N]`` with receivers in rows and senders in
+Agents publish, :meth:`Channel.on_air` says what becomes of it at the sender, :meth:`Channel.route` whom it reaches and
+what that is charged. Edges are ``[W, N, N]`` with receivers in rows and senders in
 columns. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
 does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
 (per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
 
-The sender is charged for every edge sent on, dropped or not, at the width of soft targets (`ledger.py`). A
-row that quantisation rounds to nothing is charged and arrives as an abstention.
+The sender is charged for every edge sent on, dropped, muted or not, at the widths of `ledger.py`. A row that
+quantisation rounds to nothing is charged and arrives as an abstention.
 """
 
 from __future__ import annotations
@@ -21,24 +22,14 @@ from torch import Tensor
 from ..engine import rng
 from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
-from . import ledger
 from .lies import lie
-from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings
+from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings, modes_of
 from .topology import lattice, small_world
 
 
 class Route(NamedTuple):
     """How one step's messages travelled."""
 
-    order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
-    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
-    sent_bits: Tensor  # int64 [W, N]: charged to the sender
-
-
-class Delivery(NamedTuple):
-    """What the channel did with one step's publications."""
-
-    published: Tensor  # float32 [W, N, B, C] as it went on the air: after liars, noise and quantisation
     order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
     heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
     sent_bits: Tensor  # int64 [W, N]: charged to the sender
@@ -87,13 +78,7 @@ class Channel(RoomSettings):
             raise ConfigError(f"liar_kinds must be a list of kinds, got {short(self.liar_kinds)}")
         for kind in self.liar_kinds:
             one_of("kind of liar", kind, LIAR_KINDS)
-        if not isinstance(self.mode, (str, Sequence)):
-            raise ConfigError(f"mode must be one word, or one per world, got {short(self.mode)}")
-        modes = [self.mode] * self.num_worlds if isinstance(self.mode, str) else list(self.mode)
-        if len(modes) != self.num_worlds:
-            raise ConfigError(f"mode must be one word or one per world ({self.num_worlds}), got {len(modes)}")
-        for mode in modes:
-            one_of("channel mode", mode, MODES)
+        modes = modes_of(self.mode, self.num_worlds)
         codes = torch.tensor([MODES.index(mode) for mode in modes])
         object.__setattr__(self, "_modes", frozenset(modes))
         object.__setattr__(self, "_mode", codes.to(self.device))
@@ -232,22 +217,6 @@ class Channel(RoomSettings):
         u = rng.uniform(draws["channel/churn"])
         return torch.where(present, u >= self.churn, u < self.rejoin)
 
-    def carry(
-        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
-    ) -> Delivery:
-        """Send one step's publications.
-
-        Args:
-            published: float32 ``[W, N, B, C]``; an all-zero row abstains and is free.
-            state: The world's state, with :meth:`start`'s entries.
-            draws: This step's draws.
-            clock: int64 ``[W]``.
-        """
-        on_air, silent = self.on_air(published, state, draws, clock)
-        row_count = (~silent).sum(-1)  # [W, N]
-        size = ledger.soft_targets(row_count, published.shape[-1], self.bits)
-        return Delivery(on_air, *self.route(size, state, draws))
-
     def on_air(
         self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -255,7 +224,7 @@ class Channel(RoomSettings):
 
         Args:
             published: float32 ``[W, N, B, C]``; an all-zero row abstains.
-            state: As of :meth:`carry`.
+            state: The world's state, with :meth:`start`'s entries.
             draws: This step's draws.
             clock: int64 ``[W]``.
 

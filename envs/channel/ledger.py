@@ -56,6 +56,11 @@ def labels(rows: Count, classes: int) -> Count:
     return rows * (classes - 1).bit_length()
 
 
+def label_bytes(rows: Tensor, classes: int) -> Tensor:
+    """Bytes of so many labels."""
+    return labels(rows, classes) / 8
+
+
 def weights(count: Count) -> Count:
     """Bits of ``count`` parameters, float32 on the wire."""
     return count * 32

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import ConfigError, one_of, short
+
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
 MODES = ("open", "mute", "shuffled", "isolated")
 LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle")
@@ -59,3 +61,25 @@ class RoomSettings(ChannelSettings):
     liars: int = 0
     liar_kinds: Sequence[str] = ("sharp",)
     wake: int = 100
+
+
+def modes_of(mode: str | Sequence[str], worlds: int, known: Sequence[str] = MODES) -> list[str]:
+    """The mode of each of some worlds, from the argument ``mode``.
+
+    Args:
+        mode: One word for all, or one for each.
+        worlds: W.
+        known: What a world can be in.
+
+    Raises:
+        ConfigError: It is neither.
+        UnknownName: A mode that is not known.
+    """
+    if not isinstance(mode, (str, Sequence)):
+        raise ConfigError(f"mode must be one word, or one per world, got {short(mode)}")
+    modes = [mode] * worlds if isinstance(mode, str) else list(mode)
+    if len(modes) != worlds:
+        raise ConfigError(f"mode must be one word or one per world ({worlds}), got {len(modes)}")
+    for word in modes:
+        one_of("channel mode", word, known)
+    return modes

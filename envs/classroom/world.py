@@ -304,34 +304,34 @@ class Classroom(World):
         present = state["present"]
         acts = self._brought(state, actions)
         targets, silent = distributions(acts["soft_targets"])
-        sent = self.channel.carry(targets, state, draws, state["clock"])
+        on_air, unsaid = self.channel.on_air(targets, state, draws, state["clock"])
+        size = ledger.soft_targets((~unsaid).sum(-1), self.dataset.num_classes, self.channel.bits)
+        route = self.channel.route(size, state, draws)
         answer = self._ask(acts, state, draws)
         marks = self._sit_exam(state, acts["answers"])
         labels = answer.served * self.schedule.rows
         progress = self.pay.progress(state["score"], marks["score"])
-        reward = (progress - self.pay.prices(sent.sent_bits, labels)) * present
+        reward = (progress - self.pay.prices(route.sent_bits, labels)) * present
         correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],
             "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
-            "bytes": sent.sent_bits / 8,
+            "bytes": route.sent_bits / 8,
             "labels": labels,
-            "label_bytes": self._label_bytes(labels),
+            "label_bytes": ledger.label_bytes(labels, self.dataset.num_classes),
             "refused": answer.refused,
             "calls": answer.calls,
         }
-        route = Route(sent.order, sent.heard, sent.sent_bits)
-        said = {"published": sent.published, **self.feedback_extras(targets)}
+        said = {"published": on_air, **self.feedback_extras(targets)}
         return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
 
     def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
         """What agents that bring their learners would do: what hosted ones do, once they have learnt."""
         if self.host is None:
             return actions
-        with torch.inference_mode(False), torch.no_grad():  # so that learning can record what it needs
-            allowed = state["present"] & self.moving[:, None]
-            self.host.learn(actions, self._feedback(state), allowed)
+        allowed = state["present"] & self.moving[:, None]
+        self.host.learn(actions, self._feedback(state), allowed)
         acts = {**actions, "soft_targets": self.host.beliefs(self._flat("stream", self._shown(state))[:, 0])}
         if self.exam.today(self._clock).any():
             acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
@@ -557,7 +557,7 @@ class Classroom(World):
     def population(self) -> Any:
         """The hosted learners, ``[W, N]``."""
         if self.host is None:
-            raise ConfigError("this world hosts no learners: give it learners='mlp' or the like")
+            raise AttributeError("this world hosts no learners: give it learners='mlp' or the like")
         return self.host.population
 
     # ---- what is told, looking in -------------------------------------------------------------------
@@ -569,7 +569,7 @@ class Classroom(World):
             "exam_accuracy": state["accuracy"],
             "bytes": state["bits"] / 8,
             "labels": state["labels"],
-            "label_bytes": self._label_bytes(state["labels"]),
+            "label_bytes": ledger.label_bytes(state["labels"], self.dataset.num_classes),
             "calls": state["calls"],
         }
 
@@ -583,9 +583,10 @@ class Classroom(World):
         """That of the first agent, ``[W]``; None without a limit."""
         return None if self.teacher.budget is None else self.budget_left(self._begun())[:, 0]
 
-    def _label_bytes(self, labels: Tensor) -> Tensor:
-        """What so many labels take on the wire, in bytes."""
-        return ledger.labels(labels, self.dataset.num_classes) / 8
+    @property
+    def liars(self) -> int:
+        """How many may lie."""
+        return self.channel.liars
 
     def privileged(self) -> TensorDict:
         """What no agent knows, for oracles and reports.

@@ -292,7 +292,7 @@ class Collective(Classroom):
             **self._prequential(state, targets, silent, self.mixing.mix(weights, on_air)),
             "bytes": route.sent_bits / 8,
             "labels": labels,
-            "label_bytes": self._label_bytes(labels),
+            "label_bytes": ledger.label_bytes(labels, self.dataset.num_classes),
             "calls": answer.calls,
         }
         if self.host is not None:

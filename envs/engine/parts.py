@@ -33,11 +33,11 @@ class Part(ABC):
 
     @abstractmethod
     def at(self, worlds: Tensor) -> Self:
-        """The part of some worlds alone (int64 ``[K]``), to be looked at: changes to it may be lost."""
+        """The part of some worlds alone (int64 ``[K]``), for ``start`` to look at: changes to it are lost."""
 
     @abstractmethod
     def finite(self) -> Tensor:
-        """Whether all its numbers are finite, bool ``[W, N]``, or ``[W, 1]`` where the agents of a world share it."""
+        """Whether all its numbers are finite, bool ``[W, …]``: ``[W, N]`` tells whose are not."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -1,89 +1,114 @@
-"""What was saved, compared to what it is loaded into: one clear line before anything has changed."""
+"""What a world is at a moment: its state and parts, and how they are saved, restored and forked."""
 
 from __future__ import annotations
 
-import math
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import numpy as np
+import torch
 
-from ..errors import ConfigError
-from ..untrusted import is_plain_tensor
+from ..errors import ConfigError, EpisodeEnded, one_of
+from . import rng
+from .fits import check_saved
+from .parts import Part
+from .state import TensorDict
 
-
-class Misfit(ValueError):  # noqa: N818  # told apart by name
-    """A saved state is not built like the one it is to replace; the message says where."""
-
-
-def check_fits(saved: Any, like: Any, where: str = "") -> None:
-    """Check that a saved state, which anybody may have written, is built like one made just now.
-
-    Args:
-        saved: The state: tensors and plain values, nested.
-        like: One made just now. Mappings must have its keys, lists its length, tensors its shapes and dtypes, numbers
-            its types (finite, whole ones not below 0), texts and truth values must be equal. ``...`` stands for
-            anything.
-        where: Names of the entries that lead here.
-
-    Raises:
-        Misfit: They differ; names the first entry that does.
-    """
-    if like is ...:
-        return
-    name = repr(where) if where else "it"
-    if isinstance(like, Mapping):
-        if not isinstance(saved, Mapping):
-            raise Misfit(f"{name} is {_kind(saved)}, not {_kind(like)}")
-        for key in [*saved, *like]:
-            here = f"{where}.{key}" if where else str(key)
-            if key not in saved or key not in like:
-                raise Misfit(f"{here!r} is {'missing' if key in like else 'unknown'}")
-            check_fits(saved[key], like[key], here)
-    elif isinstance(like, (list, tuple)):
-        if not isinstance(saved, (list, tuple)) or len(saved) != len(like):
-            raise Misfit(f"{name} is {_kind(saved)}, not {_kind(like)}")
-        for place, entry in enumerate(like):
-            check_fits(saved[place], entry, f"{where}.{place}")
-    elif isinstance(like, Tensor):
-        if not (is_plain_tensor(saved) and (saved.shape, saved.dtype) == (like.shape, like.dtype)):
-            raise Misfit(f"{name} is {_kind(saved)}, not {_kind(like)}")
-    elif isinstance(like, (int, float)) and not isinstance(like, bool):
-        if type(saved) is not type(like) or not math.isfinite(saved) or (type(like) is int and saved < 0):
-            raise Misfit(f"{name} is {_kind(saved)}, not {_kind(like)}")
-    elif type(saved) is not type(like) or saved != like:
-        raise Misfit(f"{name} is {_kind(saved)}, not {_kind(like)}")
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-def check_saved(what: str, saved: Any, like: Mapping[str, Any]) -> None:
-    """:func:`check_fits`, as an error in a user's words.
+class Restorable(ABC):
+    """Holds a world's state ``[W, …]`` and clocks, functional, and its parts, which change in place."""
 
-    Args:
-        what: Whose state it is, e.g. "world".
-        saved: What a ``state_dict()`` is said to have returned.
-        like: One's own.
+    horizon: int
+    device: torch.device
 
-    Raises:
-        ConfigError: They differ; names the first entry that does.
-    """
-    try:
-        check_fits(saved, like)
-    except Misfit as fault:
-        raise ConfigError(
-            f"the saved state is not of this {what} ({fault}): make it with the same arguments"
-        ) from fault
+    def __init__(self, worlds: int) -> None:
+        self.seeds: np.ndarray | None = None
+        self.domain = "train"
+        self._state: TensorDict = {}
+        self._clock = np.zeros(worlds, dtype=np.int64)  # host mirror of state["clock"]
+        self._terminated = np.zeros(worlds, dtype=bool)
+        self._truncated = np.zeros(worlds, dtype=bool)
 
+    @abstractmethod
+    def reset(self, *, seed: int | None = None) -> TensorDict:
+        """Begin."""
 
-def _kind(value: Any) -> str:
-    """A value in few words."""
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, Mapping):
-        return f"{len(value)} entries by name"
-    if isinstance(value, (list, tuple)):
-        return f"a list of {len(value)}"
-    return (
-        repr(value)[:40]
-        if isinstance(value, (str, int, float, bool, type(None)))
-        else f"a {type(value).__name__}"
-    )
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What changes in place, by the names of the attributes that hold it."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
+
+    def _begun(self) -> TensorDict:
+        """The state, once there is one."""
+        if not self._state:
+            raise EpisodeEnded("the world has not begun: call reset() first")
+        return self._state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here; loads with ``torch.load(weights_only=True)``."""
+        if self.parts:
+            self._begun()
+        return {
+            "state": {k: v.detach().clone() for k, v in self._state.items()},
+            "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
+            "domain": self.domain,
+            "horizon": self.horizon,
+            "clock": torch.from_numpy(self._clock.copy()),
+            "terminated": torch.from_numpy(self._terminated.copy()),
+            "truncated": torch.from_numpy(self._truncated.copy()),
+            **{name: part.state_dict() for name, part in self.parts.items()},
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict` of a world made with the same arguments.
+
+        Raises:
+            ConfigError: It is of another kind of world; nothing was changed then.
+        """
+        with ExitStack() as undo:
+            if not self._state:
+                self.reset(seed=0)  # to have something to compare with
+                undo.callback(self._forget)
+            self._compare(saved)
+            for name, part in self.parts.items():
+                before = part.state_dict()
+                part.load_state_dict(saved[name])
+                undo.callback(part.load_state_dict, before)
+            undo.pop_all()
+        self._state = {k: v.to(self.device).clone() for k, v in saved["state"].items()}
+        self.seeds = None if saved["seeds"] is None else saved["seeds"].cpu().numpy().copy()
+        self.domain = saved["domain"]
+        self._clock[:] = saved["clock"].cpu().numpy()
+        self._terminated[:] = saved["terminated"].cpu().numpy()
+        self._truncated[:] = saved["truncated"].cpu().numpy()
+
+    def _forget(self) -> None:
+        """As if there had been no reset."""
+        self._state, self.seeds = {}, None
+
+    def _compare(self, saved: Mapping[str, Any]) -> None:
+        """Refuse a state of another kind of world."""
+        check_saved("world", saved, {**self.state_dict(), "domain": ...})
+        one_of("seed domain", saved["domain"], rng.DOMAINS)
+        if saved["horizon"] != self.horizon:
+            raise ConfigError(
+                f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"
+            )
+
+    def fork(self) -> Self:
+        """A copy that goes its own way from here; the two share only what neither ever writes to."""
+        if self.parts:
+            self._begun()
+        twin = copy.copy(self)
+        twin._state = dict(self._state)
+        vars(twin).update({name: part.fork() for name, part in self.parts.items()})
+        for name in ("_clock", "_terminated", "_truncated"):
+            setattr(twin, name, getattr(self, name).copy())
+        twin.seeds = None if self.seeds is None else self.seeds.copy()
+        return twin

@@ -3,12 +3,12 @@
 A world file only says how its world moves. It subclasses :class:`World` and writes these hooks:
 
 ======================  ==========================================================================
-``start(draws)``        the state of W fresh worlds, a flat dict of tensors ``[W, …]``
+``start(draws, state)`` the state of W fresh worlds, a flat dict of tensors ``[W, …]``
 ``advance(state, …)``   one transition: the new state, rewards and what happened
 ``observe(state)``      what the agents see: a flat dict of tensors ``[W, N, …]``
 ``summary(state)``      metrics of the episode so far, ``[W]`` or ``[W, N]``
 ``cases(state)``        what reports tell besides, e.g. metrics of parts of it (optional)
-``picture(state, w)``   what a person sees (optional)
+``picture(state, …)``   what a person sees (optional)
 ======================  ==========================================================================
 
 Everything shared lives here: seeding, masked reset and step, autoreset, truncation, validation of
@@ -17,8 +17,9 @@ so an observation handed out stays what it was, and a fork is a copy of a dict. 
 agents see alike is one piece of memory, so a write reaches all of them, or fails. It never reaches the world.
 
 What has to change in place, such as learners, is a :class:`~studyhall.envs.engine.parts.Part` that the world assigns
-to an attribute; it has begun anew when ``start`` is called. A world with parts puts ``"sound"`` into its state, bool
-``[W, N]`` or ``[W, 1]``: whether what they gave in this step was finite. One in which it was not is at an end.
+to an attribute; it has begun anew when ``start`` is called. A world with a part that is no longer finite is at an end:
+within :data:`LOOK_EVERY` steps, or at once where the world puts ``"sound"`` into its new state, bool ``[W, N]`` or
+``[W, 1]``: whether what its parts gave in this step was finite.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from .actions import check_actions, check_options, check_values
 from .batch import Batch
 from .drawing import plain_style
 from .flat import join, joined_space
-from .kept import Kept
+from .saving import Restorable
 from .state import TensorDict
 
 LOOK_EVERY = 10
-"""On a device, where looking makes the host wait: steps between two looks at whether parts are still finite."""
+"""Steps of an episode between two looks at whether parts are still finite; on a device the host has to wait for one."""
 
 
 class Step(NamedTuple):
@@ -79,7 +80,7 @@ class Outcome(NamedTuple):
     loss: Tensor | None = None  # [W, N]
 
 
-class World(Kept):
+class World(Restorable):
     """W independent worlds of N agents.
 
     Args:
@@ -90,9 +91,9 @@ class World(Kept):
     Attributes:
         agents: Names of the agents of one world.
         observation_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
+        action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
         moving: Worlds that the running reset or step moves, bool ``[W]`` on the device: parts that change in place
             (learners) must stay as they are in the others.
-        action_space: Of a single agent, a flat ``gymnasium.spaces.Dict``.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"]}
@@ -163,10 +164,15 @@ class World(Kept):
 
     @abstractmethod
     def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
-        """Fresh state of W worlds. ``state`` holds the engine's part (keys, clock, …).
+        """Fresh state of W worlds.
 
         Where some worlds of a batch begin anew, ``num_worlds`` and the parts are for the time of the call those of
-        these worlds alone, so that the others cost nothing. Nothing may be kept on ``self``.
+        these worlds alone, so that the others cost nothing. Nothing may be kept on ``self``, and nothing be taught.
+
+        Args:
+            draws: By the purposes of :attr:`reset_draws`.
+            state: The engine's own: ``key``, ``clock`` and ``episode``, int64 ``[W]``, ``return`` ``[W, N]``, and
+                ``world``, int64 ``[W]``: which world of the batch each is.
         """
 
     @abstractmethod
@@ -232,11 +238,14 @@ class World(Kept):
             new = as_seeds(seed, self.num_worlds)
             self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
         self.domain = domain
-        self._restart(chosen, first_episode=fresh_seed)
+        with torch.inference_mode(False), torch.set_grad_enabled(self._records()):
+            self._restart(chosen, first_episode=fresh_seed)
         return self.obs
 
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
         """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
+        if not chosen.any():
+            return
         moving, old = self._let_move(chosen), self._state
         key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
         zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
@@ -244,24 +253,26 @@ class World(Kept):
         key = rng.fold(key, episode)
         for part in self.parts.values():
             part.reset(key, moving)
-        worlds = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
         fresh = {"clock": zero, "episode": episode, "key": key}
-        if worlds is None:
-            self._state = self._begin(fresh)
+        worlds = torch.arange(self.num_worlds, device=self.device)
+        if chosen.all():
+            self._state = self._begin(fresh, worlds)
         else:
-            anew = self._at(worlds)._begin({k: v[worlds] for k, v in fresh.items()})
+            worlds = torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
+            anew = self._at(worlds)._begin({k: v[worlds] for k, v in fresh.items()}, worlds)
             self._state = {k: old[k].index_copy(0, worlds, v) for k, v in anew.items()}
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0
 
-    def _begin(self, fresh: TensorDict) -> TensorDict:
+    def _begin(self, fresh: TensorDict, worlds: Tensor) -> TensorDict:
         """The state of new episodes in all worlds, from their clocks, numbers and keys ``[W]``."""
         nothing = torch.zeros(self.num_worlds, self.num_agents, device=self.device)
         fresh = {**fresh, "return": nothing}
-        if self.parts:
+        if self.hosts_learners:
             fresh["sound"] = torch.ones_like(nothing, dtype=torch.bool)
         with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
-            return fresh | self.start(self.reset_draws(rng.fold(fresh["key"], 0)), fresh)
+            draws = self.reset_draws(rng.fold(fresh["key"], 0))
+            return fresh | self.start(draws, {**fresh, "world": worlds})
 
     def _at(self, worlds: Tensor) -> World:
         """Some of the worlds (int64 ``[K]``), for :meth:`start`, which reads neither their states nor their clocks."""
@@ -306,8 +317,12 @@ class World(Kept):
         checked = check_actions(actions, self.action_space, (self.num_worlds, self.num_agents), self.device)
         if self.validate:
             check_values(checked, self.action_space, self.agents, chosen)
-        with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            return self._move(checked, chosen)
+        with torch.inference_mode(False), torch.set_grad_enabled(self._records()):
+            return self._move({k: v.clone() if v.is_inference() else v for k, v in checked.items()}, chosen)
+
+    def _records(self) -> bool:
+        """Whether steps record a graph. Nothing runs in inference mode, whose tensors learning could not keep."""
+        return self.differentiable and torch.is_grad_enabled()
 
     def _move(self, actions: TensorDict, chosen: np.ndarray) -> Step:
         """The transition proper, of the worlds that are ``chosen`` (host bool ``[W]``)."""
@@ -323,34 +338,51 @@ class World(Kept):
             loss = torch.where(moving[:, None], loss, 0.0)
             info = {k: torch.where(_expand(moving, v), v, torch.zeros_like(v)) for k, v in info.items()}
         new = {**outcome.state, "return": old["return"] + reward}
+        if self.hosts_learners:
+            new["sound"] = new["sound"].expand(self.num_worlds, self.num_agents)
         self._state = new if moving is self._everyone else self._merge(new, old, moving)
         ended = self._advance_clock(chosen)
         final_obs = self.obs
         obs = dict(final_obs)
+        given = self._hand_out({"reward": reward, "loss": loss})
         info = {**self._hand_out(info), "episode": self._episode_metrics(ended)}
         terminated, truncated = self._flags(self._terminated), self._flags(self._truncated)
         if self.autoreset and ended.any():
             self._restart(ended, first_episode=False)
             obs = self.obs
-        return Step(obs, reward, loss, terminated, truncated, final_obs, info)
+        return Step(obs, given["reward"], given["loss"], terminated, truncated, final_obs, info)
 
     def _advance_clock(self, moved: np.ndarray) -> np.ndarray:
         """Advance the host's clock; returns which worlds ended in this step."""
         self._clock[moved] += 1
-        over = self.exhausted(self._clock) | self._spoilt()
+        over = self.exhausted(self._clock) | self._spoilt(moved)
         self._terminated[moved] = over[moved]
         self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
         return moved & self.ended
 
-    def _spoilt(self) -> np.ndarray:
-        """Worlds whose parts gave what is not finite, bool ``[W]`` on the host.
+    def _spoilt(self, moved: np.ndarray) -> np.ndarray:
+        """Worlds whose parts are no longer finite, bool ``[W]`` on the host, of those that ``moved``.
 
-        Looked for where looking is free, on a device every :data:`LOOK_EVERY` steps.
+        Each is looked at in every :data:`LOOK_EVERY`-th step of its episode; what the world itself says of this step
+        (``"sound"``) in every step where looking is free.
         """
-        looks = self.device.type == "cpu" or bool((self._clock % LOOK_EVERY == 0).any())
-        if not (looks and "sound" in self._state):
-            return np.zeros(self.num_worlds, dtype=bool)
-        return ~self._state["sound"].all(-1).cpu().numpy()
+        spoilt = np.zeros(self.num_worlds, dtype=bool)
+        if not self.hosts_learners:
+            return spoilt
+        due = moved & (self._clock % LOOK_EVERY == 0)
+        if due.any():
+            spoilt |= due & ~self._all_finite().all(-1).cpu().numpy()
+        if self.device.type == "cpu":
+            spoilt |= ~self._state["sound"].all(-1).numpy()
+        return spoilt
+
+    def _all_finite(self) -> Tensor:
+        """Whose parts are finite, and gave what is, bool ``[W, N]``."""
+        found = self._state["sound"]
+        for part in self.parts.values():
+            finite = part.finite()
+            found = found & (finite if finite.shape[1:] == found.shape[1:] else finite.all(-1, keepdim=True))
+        return found
 
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
         """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
@@ -414,7 +446,7 @@ class World(Kept):
 
     @property
     def hosts_learners(self) -> bool:
-        """Whether the world trains networks of its own.
+        """Whether networks answer within the world, which trains them or was given them.
 
         A world in a batch then equals the same world alone only to rounding (batched matrix products), instead of bit
         for bit.
@@ -432,13 +464,20 @@ class World(Kept):
 
     def sound(self) -> Tensor | None:
         """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""
-        state = self._begun()
-        if "sound" not in state:
-            return None
-        found = state["sound"].expand(-1, self.num_agents)
-        for part in self.parts.values():
-            found = found & part.finite()
-        return found
+        self._begun()
+        return self._all_finite() if self.hosts_learners else None
+
+    @property
+    def liars(self) -> int:
+        """How many agents of a world may lie; ``privileged()["liar"]`` then tells who does."""
+        return 0
+
+    def privileged(self) -> TensorDict:
+        """What no agent knows, for oracles and reports; nothing unless the world says so.
+
+        Reports know ``liar``, bool ``[W, N]``, and ``experts``, whose classes are whose, bool ``[W, N, C]``.
+        """
+        return {}
 
     def breakdown(self) -> TensorDict:
         """The running episodes' :meth:`cases`, ``[W]`` or ``[W, N]``, NaN where a case did not occur."""

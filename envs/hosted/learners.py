@@ -13,6 +13,7 @@ from ...learners.mixed import MixedPopulation
 from ...learners.networks import Network
 from ...learners.population import Population
 from ..engine.parts import Part
+from ..errors import EpisodeEnded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,14 +29,14 @@ class Learners(Part):
         lr: Learning rate.
 
     Attributes:
-        population: The learners ``[W, N]``, there from the first reset on: ask them by ``logits``, and teach them by
-            ``learn`` with a rate of 0 in the worlds that do not move.
+        networks: The architecture.
+        count: N.
+
+    Ask the learners by :meth:`logits`; teach them by ``population.learn``, at the rate 0 in worlds that do not move.
 
     Raises:
         ConfigError: No such optimiser, or a rate that cannot be.
     """
-
-    population: Population | MixedPopulation
 
     def __init__(
         self, networks: Network | Sequence[Network], count: int, *, optimiser: str = "adam", lr: float = 1e-3
@@ -43,19 +44,33 @@ class Learners(Part):
         self.networks, self.count = networks, count
         self.learning: dict[str, Any] = {"optimiser": optimiser, "lr": lr}
         make_optimiser(optimiser, lr=lr)  # says what is wrong before there are learners
+        self._population: Population | MixedPopulation | None = None
+
+    @property
+    def population(self) -> Population | MixedPopulation:
+        """The learners.
+
+        Raises:
+            EpisodeEnded: No episode has begun.
+        """
+        if self._population is None:
+            raise EpisodeEnded(
+                "the learners have not begun: assign them to an attribute of the world, and call its reset()"
+            )
+        return self._population
 
     def reset(self, keys: Tensor, moving: Tensor) -> None:
         """Draw the weights of fresh learners from their worlds' keys."""
         own = learner_keys(keys, self.count)
-        if "population" not in vars(self):
-            self.population = make_population(self.networks, own, **self.learning)
+        if self._population is None:
+            self._population = make_population(self.networks, own, **self.learning)
         else:
-            self.population.reset(moving, own)
+            self._population.reset(moving, own)
 
     def at(self, worlds: Tensor) -> Self:
         """Copies of the learners of some worlds; they answer, and are not taught."""
         twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self), population=self.population.at(worlds))
+        vars(twin).update(vars(self), _population=self.population.at(worlds))
         return twin
 
     def finite(self) -> Tensor:

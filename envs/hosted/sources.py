@@ -40,6 +40,7 @@ features of oneself, in order         meaning
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -77,8 +78,7 @@ class Sources:
 
     def index(self, device: torch.device) -> Tensor:
         """Which agent each source is, int64 ``[N, S]``."""
-        agents = torch.arange(self.num_agents, device=device)
-        return (agents[:, None] + 1 + agents[: self.count]) % self.num_agents
+        return _index(self.num_agents, device)
 
     def select(self, pairs: Tensor) -> Tensor:
         """Entries of ``pairs [W, N, N, …]`` (receiver, sender) by source, ``[W, N, S, …]``."""
@@ -169,3 +169,11 @@ class Sources:
         """
         parts = [known["card_change"], heard.float().mean(-1) if self.count else torch.zeros_like(told), told]
         return torch.cat([known["own_now"], known["own_mean"], torch.stack(parts, -1)], dim=-1)
+
+
+@functools.cache
+def _index(agents: int, device: torch.device) -> Tensor:
+    """Of agent i the agents i + 1, i + 2, …, int64 ``[N, N − 1]``."""
+    with torch.inference_mode(False):  # it is kept, and graphs may need it
+        everyone = torch.arange(agents, device=device)
+        return (everyone[:, None] + 1 + everyone[: agents - 1]) % agents

@@ -76,8 +76,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..engine import rng
-from ..engine.world import TensorDict
+from ..engine import TensorDict, rng
 from ..errors import ConfigError
 from ..streams import Dataset, load_dataset
 from ..validation import afford, real, whole

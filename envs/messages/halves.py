@@ -81,8 +81,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..engine import rng
-from ..engine.world import TensorDict
+from ..engine import TensorDict, rng
 from ..errors import ConfigError, one_of, short
 from ..streams import Dataset, load_dataset
 from ..validation import afford, flag, whole
@@ -168,7 +167,7 @@ class Halves(MessageWorld):
     # ---- how it moves -------------------------------------------------------------------------------
 
     def deal(self, draws: TensorDict) -> TensorDict:
-        """Samples turned, cut and dealt: ``view [W, N, B, C, h, w]`` and what is to be painted."""
+        """Samples turned, cut and dealt: ``own_view [W, N, B, C, h, w]`` and what is to be painted."""
         w, n, b = self.num_worlds, self.num_agents, self.rows
         split = self.dataset.split(self.split)
         index = rng.integers(draws["slice"], len(split))  # [W, B]

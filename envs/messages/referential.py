@@ -93,9 +93,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..channel.wire import Symbols
-from ..engine import rng
+from ..engine import Outcome, TensorDict, rng
 from ..engine.weights import Weights
-from ..engine.world import Outcome, TensorDict
 from ..errors import ConfigError, one_of, short
 from ..validation import LAST_SEED, afford, real, whole
 from .answers import Classes, expected_right

@@ -175,7 +175,7 @@ class MessageWorld(World):
 
     @abstractmethod
     def deal(self, draws: TensorDict) -> TensorDict:
-        """A fresh slice: ``view [W, N, B, …]``, what each sees, and whatever judging it takes, ``[W, …]``.
+        """A fresh slice: ``own_view [W, N, B, …]``, what each sees, and whatever judging it takes, ``[W, …]``.
 
         Views of an oracle are made here from these.
         """
@@ -236,7 +236,7 @@ class MessageWorld(World):
             **arrived,
             **prefixed("line/", line),
             "answer": answer.detach(),
-            "loss": loss.detach().clone(),  # what is handed out is the caller's
+            "loss": loss.detach(),
             "score": found,
             "bits": state["bits"] + sent_bits,
         }

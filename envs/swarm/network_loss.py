@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine import rng
-from ..engine.world import TensorDict
+from ..engine import TensorDict, rng
 from ..streams import load_dataset
 from ..validation import whole, widths
 from .objectives import Objective

@@ -30,8 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..engine import rng
-from ..engine.world import TensorDict
+from ..engine import TensorDict, rng
 from ..errors import ConfigError, one_of, short
 from ..validation import afford, flag, whole
 

@@ -1,6 +1,6 @@
 """What particles do, as functions of tensors ``[W, N, D]``: who leads them, how they fly, how they descend.
 
-The world (`swarm.py`) and the optimiser and policies (`policies/swarm/`) are both made of these.
+The world (`world.py`) and the optimiser and policies (`policies/swarm/`) are both made of these.
 """
 
 from __future__ import annotations

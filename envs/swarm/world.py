@@ -331,9 +331,8 @@ class SwarmWorld(World):
         scale = self.objective.scale(instance)
         start = particles.pick(chosen, moved["best"])
 
-        def objective(x: Tensor) -> Tensor:  # tensors made under inference_mode cannot be in a graph
-            kept = {k: v.clone() if v.is_inference() else v for k, v in instance.items()}
-            return self.objective.value(x, kept)
+        def objective(x: Tensor) -> Tensor:
+            return self.objective.value(x, instance)
 
         rate = torch.as_tensor(self.refine_rate / scale**2, dtype=self.dtype, device=self.device)
         lower = particles.descend(objective, start, self.refine_steps, rate, limit=1.0)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ...learners.lesson import none
 from ..policy import Policy

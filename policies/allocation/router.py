@@ -14,8 +14,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ...envs.engine import rng
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World, rng
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real, whole
 from ...learners import make_optimiser

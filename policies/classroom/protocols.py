@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...envs.engine import rng
-from ...envs.engine.world import TensorDict
+from ...envs.engine import TensorDict, rng
 from ...envs.errors import ConfigError
 from ...envs.mixing import weighted_sum
 from ...envs.validation import afford, real, whole

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError, unknown_argument
 from ...envs.registration import arguments_of
 from ...envs.validation import flag, rate, real, widths

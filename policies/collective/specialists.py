@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...envs.engine import rng
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World, rng
 from ...envs.errors import ConfigError, one_of, unknown_argument
 from ...envs.mixing import Mixing
 from ...envs.validation import whole, widths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict
+from ...envs.engine import TensorDict
 from ...envs.validation import real
 from .reliability import ReputationSelf
 from .rule import Talk

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...envs.bridges.flat import FlatActions
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ..files import damaged, read
 from ..policy import Policy, require_engine

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...envs.engine.world import TensorDict
+from ...envs.engine import TensorDict
 from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
 from .rule import Talk, overlap

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ...envs.exam import distributions
 from ..policy import MadeInReset, Policy

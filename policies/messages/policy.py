@@ -16,9 +16,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ...envs.engine import rng
-from ...envs.engine.saving import check_saved
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World, rng
+from ...envs.engine.fits import check_saved
 from ...envs.errors import ConfigError
 from ...envs.messages.world import MessageWorld
 from ...envs.validation import LAST_SEED, whole

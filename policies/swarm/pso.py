@@ -6,8 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...envs.engine import rng
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World, rng
 from ...envs.errors import ConfigError
 from ...envs.swarm.particles import fly, pull_draws, pulls
 from ..policy import Policy

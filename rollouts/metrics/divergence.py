@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World
 from ...policies import Policy
 
 

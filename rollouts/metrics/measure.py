@@ -5,13 +5,10 @@ What a class knows is measured on the test split, which no learner and no exam e
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ...envs.engine import rng
-from ...envs.engine.world import TensorDict, World
+from ...envs.engine import TensorDict, World, rng
 from ...policies import Policy
 from .language import bosdis, message_entropy, posdis, topographic_similarity
 from .names import COSTS, EXAM
@@ -105,8 +102,10 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     """
     test = world.dataset.test  # type: ignore[attr-defined]
     x = world.dataset.inputs("test", torch.arange(len(test), device=world.device))  # type: ignore[attr-defined]
-    knows: Any = world if world.hosts_learners else policy
-    proper = knows.predict(x)
+    knows: World | Policy = world
+    proper = world.predict(x)
+    if proper is None:
+        knows, proper = policy, policy.predict(x)
     if proper is None:
         return None
     title = policy.title()
@@ -144,12 +143,13 @@ def _accuracies(probabilities: Tensor, labels: Tensor, title: Tensor | None) -> 
 
 def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measured:
     """Means over the students who do not lie, where some may; see :func:`measure`."""
-    secrets = world.privileged()  # type: ignore[attr-defined]
-    honest = (~secrets["liar"]).float()  # [W, N]
-    among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
+    secrets = world.privileged()
     correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
+    liar = secrets.get("liar")
+    honest = torch.ones_like(correct[..., 0]) if liar is None else (~liar).float()  # [W, N]
+    among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
     found = {}
-    if world.channel.liars:  # type: ignore[attr-defined]
+    if world.liars:
         found["honest"] = (correct.mean(-1) * honest).sum(-1) / among
     if "experts" in secrets:
         own = secrets["experts"][..., labels]  # [W, N, M]

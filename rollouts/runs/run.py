@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ...envs import make_world
-from ...envs.engine.saving import Misfit, check_fits
-from ...envs.engine.world import TensorDict
+from ...envs.engine import TensorDict
+from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.validation import LAST_SEED, whole
 from ...policies import make_policy

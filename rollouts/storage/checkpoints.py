@@ -11,14 +11,14 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...envs.engine.saving import Misfit, check_fits
+from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.files import read_file, whole_file
 from ...envs.untrusted import Unreadable, load_tensors
@@ -157,8 +157,9 @@ def check_optimiser(saved: Any, optimiser: torch.optim.Optimizer, where: str = "
             parameter.grad = torch.zeros_like(parameter)
     twin.step()
     like = twin.state_dict()
-    if isinstance(saved, dict) and saved.get("state") == {}:
-        like["state"] = {}
+    if isinstance(saved, dict) and isinstance(saved.get("state"), dict):
+        # A parameter that never had a gradient has no state yet.
+        like["state"] = {key: state for key, state in like["state"].items() if key in saved["state"]}
     check_fits(saved, like, where)
     if any(group["params"] != ours["params"] for group, ours in _pairs(saved, like)):
         raise Misfit(f"{where} is of other parameters")
@@ -166,16 +167,3 @@ def check_optimiser(saved: Any, optimiser: torch.optim.Optimizer, where: str = "
 
 def _pairs(*states: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     return zip(*(state["param_groups"] for state in states), strict=True)
-
-
-def check_evaluations(saved: Any) -> list[tuple[int, float]]:
-    """The evaluations of a saved training: what was done by then, and the figure.
-
-    Raises:
-        Misfit: They are something else.
-    """
-    if not isinstance(saved, Sequence) or not all(
-        isinstance(entry, Sequence) and [type(part) for part in entry] == [int, float] for entry in saved
-    ):
-        raise Misfit("evaluations is something else")
-    return [(at, value) for at, value in saved]

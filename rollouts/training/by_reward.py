@@ -27,7 +27,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
 from ...envs import make_sb3, make_world
-from ...envs.engine.saving import check_fits
+from ...envs.engine.fits import check_fits
 from ...envs.errors import ConfigError, unknown
 from ...scenarios import Scenario
 from ..reports.figures import figure

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ...envs.engine.saving import Misfit, check_fits
+from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError, StudyhallError
 from ..reports.figures import figure
 from ..storage.checkpoints import Checkpoints, say_no_checkpoint

@@ -14,7 +14,7 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ...envs.bridges.sb3 import WorldVecEnv
-from ...envs.engine.saving import Misfit, check_fits
+from ...envs.engine.fits import Misfit, check_fits
 from ..storage.checkpoints import check_optimiser
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ...envs import make_world, spec
-from ...envs.engine.saving import check_fits
+from ...envs.engine.fits import check_fits
 from ...envs.engine.world import World
 from ...envs.errors import ConfigError, unknown
 from ...envs.validation import real

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...envs.engine.saving import Misfit
+from ...envs.engine.fits import Misfit
 from ..reports.figures import figure
 from ..terminal.interrupts import INTERRUPTED
 

@@ -8,7 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ....envs.engine.world import TensorDict, World
+from ....envs.engine import TensorDict, World
 from ....envs.errors import ConfigError, one_of
 from ....envs.validation import real
 from ...files import damaged, read
