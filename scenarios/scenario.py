@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,6 +74,25 @@ class Scenario:
     def hosts_learners(self) -> bool:
         """Whether its world hosts the learners, instead of leaving them to the policy."""
         return self.env_kwargs.get("learners") is not None
+
+    def check_takes(self, needed: Iterable[str]) -> None:
+        """Check that the world takes the arguments that the policy needs of it.
+
+        Raises:
+            ConfigError: It does not; says what to set, or to take another policy.
+        """
+        lacking = [name for name in needed if name not in self.world_arguments]
+        if not lacking:
+            return
+        if spec(self.env).hosted and not self.hosts_learners:
+            raise ConfigError(
+                f"policy {self.policy} decides for learners that the world hosts: add --set learners=mlp, or take "
+                "another policy"
+            )
+        raise ConfigError(
+            f"policy {self.policy} needs a world that takes {', '.join(lacking)}, unlike {self.env}: "
+            "take another policy"
+        )
 
     @property
     def world_arguments(self) -> dict[str, Any]:

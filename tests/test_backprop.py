@@ -391,6 +391,26 @@ def test_resume_knows_its_scenario(call):
     assert call("train")[0] == 2
 
 
+def test_a_training_with_idle_parameters_resumes(call):
+    """Some of MiniCoMo's parameters get no gradient with a single other agent, so Adam keeps nothing of them."""
+    sizes = (
+        "--set",
+        "slice_size=2",
+        "--set",
+        "backprop.schedule=constant",
+        "--eval-worlds",
+        "1",
+        "--updates",
+    )
+    assert call("train", "halves-digits", *sizes, "2", "--out", "parts")[0] == 0
+    assert call("train", "--resume", "parts", "--updates", "3")[0] == 0
+    assert call("train", "halves-digits", *sizes, "3", "--out", "whole")[0] == 0
+    parts, whole = (
+        torch.load(f"{name}/checkpoint.pt", weights_only=True)["network"] for name in ("parts", "whole")
+    )
+    assert all(torch.equal(parts[key], whole[key]) for key in whole)
+
+
 def test_weights_of_another_world_are_refused(tmp_path):
     training = ChannelTraining(quick())
     training.save_weights(tmp_path / "mine.zip")

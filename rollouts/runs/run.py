@@ -88,6 +88,7 @@ class Rollout:
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
         self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
+        scenario.check_takes(self.policy.world_kwargs)
         kwargs = {**scenario.env_kwargs, **self.policy.world_kwargs}
         if scenario.controls:
             if "mode" in kwargs:

@@ -101,16 +101,7 @@ def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> No
 
     name, hosted = scenario.policy, scenario.hosts_learners
     made = make_policy(name, **scenario.policy_kwargs)
-    found = spec(scenario.env)
-    lacking = [key for key in made.world_kwargs if key not in scenario.world_arguments]
-    if lacking and found.hosted and not hosted:
-        raise ConfigError(
-            f"policy {name} decides for learners that the world hosts: add --set learners=mlp, or take another policy"
-        )
-    if lacking:
-        raise ConfigError(
-            f"policy {name} needs a world that takes {', '.join(lacking)}, unlike {found.id}: take another policy"
-        )
+    scenario.check_takes(made.world_kwargs)
     if isinstance(made, Students) and hosted:
         raise ConfigError(
             f"policy {name} brings its own learners, and this world hosts some: add --set learners=null, or take a rule"
