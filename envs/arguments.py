@@ -73,3 +73,19 @@ def share_out(what: str, given: Mapping[str, Any], *settings: type) -> list[dict
         if not any(name in names for names in known):
             raise UnknownArgument(f"{what} got an unexpected keyword argument {name!r}")
     return [{name: value for name, value in given.items() if name in names} for names in known]
+
+
+def refuse(what: str, given: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+    """Raise where one of the arguments is refused.
+
+    Args:
+        what: What was called with them, for the error.
+        given: The arguments by name.
+        refused: Names, and what to do instead.
+
+    Raises:
+        ConfigError: Says what to do instead.
+    """
+    for name in given:
+        if name in refused:
+            raise ConfigError(f"{what} takes no {name}: {refused[name]}")

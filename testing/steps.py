@@ -63,7 +63,6 @@ def check_structure(subject: Subject) -> None:
         generator = seeded(2)
         first: dict[str, Any] = {}
         started = _structure({"obs": world.reset(seed=3)})
-        built = _structure(world.state_dict()["state"])
         metrics = world.metrics()
         subject.require(
             world.headline in metrics, f"the headline must be one of {sorted(metrics)}", repr(world.headline)
@@ -77,14 +76,6 @@ def check_structure(subject: Subject) -> None:
                     first.get(key) == now.get(key),
                     "the structure of a step must not change",
                     f"{key!r} was {first.get(key)}, is {now.get(key)}",
-                    t,
-                )
-            now = _structure(world.state_dict()["state"])
-            for key in sorted(built.keys() | now.keys()):
-                subject.require(
-                    built.get(key) == now.get(key),
-                    "what advance() makes of the state must be built as start() made it",
-                    f"{key!r} was {built.get(key)}, is {now.get(key)}",
                     t,
                 )
             if not autoreset and bool((step.terminated | step.truncated).all()):
@@ -108,6 +99,26 @@ def check_structure(subject: Subject) -> None:
         subject.require(
             state.dtype == torch.float32 and state.dim() == 2 and len(state) == w, "state() must be [W, S]"
         )
+
+
+def check_state(subject: Subject) -> None:
+    """What a step makes of the state is built as the start of an episode made it."""
+    world = subject.world(2)
+    generator = seeded(4)
+    world.reset(seed=3)
+    built = _structure(world.state_dict()["state"])
+    for t in range(1, world.horizon + 1):
+        step = world.step(sample_actions(world, generator))
+        now = _structure(world.state_dict()["state"])
+        for key in sorted(built.keys() | now.keys()):
+            subject.require(
+                built.get(key) == now.get(key),
+                "advance() must build the state as start() does",
+                f"{key!r} was {built.get(key)}, is {now.get(key)}",
+                t,
+            )
+        if bool((step.terminated | step.truncated).all()):
+            break
 
 
 def check_episodes(subject: Subject) -> None:
@@ -252,6 +263,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_spaces,
     check_observations,
     check_structure,
+    check_state,
     check_episodes,
     check_returns,
     check_ledger,

@@ -160,7 +160,8 @@ def test_the_absent_neither_send_nor_hear():
     _, state = start(channel)
     state["present"] = torch.tensor([[True, False, True, True]])
     draws = rng.Draws(channel.step_draws(B, C))(rng.world_key(torch.arange(1), "train"))
-    sent = channel.carry(beliefs(channel), state, draws, torch.ones(1))
+    _, silent = channel.on_air(beliefs(channel), state, draws, torch.ones(1))
+    sent = channel.route((~silent).sum(-1), state, draws)
     assert not sent.heard[0, 1].any()
     assert not sent.heard[0, :, 1].any()
     assert sent.sent_bits[0, 1] == 0

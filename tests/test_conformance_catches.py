@@ -67,8 +67,9 @@ class Masked(Clean):
         self.observation_space["action_mask"] = spaces.Box(0, 1, (4,), np.int8)
 
     def advance(self, state, actions, draws):
-        legal = self.open(state["clock"] - 1).gather(-1, actions["choice"][..., None])
-        said = actions["choice"][..., None] / 4 * legal
+        choice = actions["choice"].clamp(0, 3)
+        legal = self.open(state["clock"] - 1).gather(-1, choice[..., None])
+        said = choice[..., None] / 4 * legal
         return super().advance(state, {"say": said.expand(-1, -1, 3)}, draws)
 
     def observe(self, state):
@@ -259,6 +260,30 @@ class PaysDoubles(Clean):
     def advance(self, state, actions, draws):
         outcome = super().advance(state, actions, draws)
         return outcome._replace(reward=outcome.reward.double())
+
+
+class CountsInAnotherType(Clean):
+    """Starts with a whole number, and goes on with a real one."""
+
+    def start(self, draws, state):
+        return {**super().start(draws, state), "count": torch.zeros(self.num_worlds, dtype=torch.int64)}
+
+    def advance(self, state, actions, draws):
+        outcome = super().advance(state, actions, draws)
+        return outcome._replace(state={**outcome.state, "count": state["count"] + 0.5})
+
+
+class LearnsOnlyOutside(Hosting):
+    """Looks whether gradients are on around the world's step."""
+
+    def step(self, actions, *, mask=None):
+        if torch.is_inference_mode_enabled():
+            self.learners.values.mul_(0.9)
+        return super().step(actions, mask=mask)
+
+
+class NoSuchHeadline(Clean):
+    headline = "accuracy"
 
 
 class LargeInfo(Clean):
@@ -608,6 +633,9 @@ BROKEN = [
     (steps.check_episodes, GoesOnForEver, "must raise EpisodeEnded"),
     (steps.check_returns, CountsTwice, "sum of rewards at step 1"),
     (steps.check_returns, InfiniteReward, "finite at step 1"),
+    (steps.check_structure, NoSuchHeadline, "the headline must be one of .*: 'accuracy'"),
+    (steps.check_state, CountsInAnotherType, "must build the state as start.* does: 'count' was .*int64"),
+    (twins.check_inference, LearnsOnlyOutside, "inference mode must change nothing"),
     (steps.check_returns, DoesNotTelescope, "must telescope"),
     (steps.check_ledger, ChargesNothing, "labels cross: info must charge: 'label_bytes'"),
     (steps.check_ledger, ChargesInSecret, "nothing that crosses is charged so, but info charges: 'bytes'"),

@@ -516,7 +516,7 @@ def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):
 def trainings():
     """One of each kind, and its state as a checkpoint holds it."""
     consensus = registry["consensus-vector"]
-    of_messages = backprop.Training(
+    of_messages = backprop.ChannelTraining(
         backprop.configure(consensus, assignments=["slice_size=2"], worlds=1, eval_worlds=1)
     )
     of_messages.update()

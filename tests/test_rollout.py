@@ -108,8 +108,8 @@ def test_measure_agrees_with_counting_by_hand():
         dataset=data,
         device="cpu",
         num_agents=n,
-        hosts_learners=False,
-        channel=SimpleNamespace(liars=1),
+        predict=lambda x, dropout=None: None,
+        liars=1,
         privileged=lambda: {"liar": liar, "experts": experts},
     )
     policy = Fixed(p, title)

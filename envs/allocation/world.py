@@ -120,7 +120,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...learners import softmax
-from ..arguments import share_out
+from ..arguments import refuse, share_out
 from ..channel import ledger
 from ..engine import rng
 from ..engine.batch import Batch
@@ -173,6 +173,7 @@ class Allocation(World):
         contribution_weight: float = 1.0,
         **others: Any,
     ) -> None:
+        refuse(type(self).__name__, others, self.refused_arguments)
         batch, study, pay = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         super().__init__(num_agents=agents, horizon=horizon, **batch)
         self.spending, self.see = one_of("spending", spending, SPENDINGS), see

@@ -119,7 +119,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..arguments import share_out
+from ..arguments import refuse, share_out
 from ..channel import Channel, DelayLine, RoomSettings, Route, ledger
 from ..engine import rng
 from ..engine.batch import Batch
@@ -165,6 +165,7 @@ class Classroom(World):
         learners: Any = None,
         **others: Any,
     ) -> None:
+        refuse(type(self).__name__, others, self.refused_arguments)
         shares = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         batch, study, pay, channel, hosting = shares
         super().__init__(num_agents=agents, horizon=horizon, **batch)
@@ -331,7 +332,7 @@ class Classroom(World):
         if self.host is None:
             return actions
         allowed = state["present"] & self.moving[:, None]
-        self.host.learn(actions, self._feedback(state), allowed)
+        self.host.learn(actions, self._feedback(state, self.host), allowed)
         acts = {**actions, "soft_targets": self.host.beliefs(self._flat("stream", self._shown(state))[:, 0])}
         if self.exam.today(self._clock).any():
             acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
@@ -419,13 +420,12 @@ class Classroom(World):
                 "score": torch.full_like(zeros, self.exam.chance(self.dataset.num_classes)),
                 "accuracy": zeros,
             }
-        answers, silent = self._first_answers(fresh)
+        answers, silent = self._first_answers(fresh, self.host)
         return self.mark(fresh, answers, silent, self.dataset.labels("exam", fresh["exam"]))
 
-    def _first_answers(self, fresh: TensorDict) -> tuple[Tensor, Tensor]:
+    def _first_answers(self, fresh: TensorDict, host: Host) -> tuple[Tensor, Tensor]:
         """What hosted learners answer before they have learnt anything; none abstains."""
-        assert self.host is not None
-        answers = self.host.answers(self._flat("exam", fresh["exam"]))
+        answers = host.answers(self._flat("exam", fresh["exam"]))
         return answers, torch.zeros(answers.shape[:-1], dtype=torch.bool, device=self.device)
 
     def asks(self, actions: TensorDict) -> Tensor:
@@ -463,7 +463,7 @@ class Classroom(World):
 
     def observe(self, state: TensorDict) -> TensorDict:
         """The table of this module's page, or of the one on hosting, ``[W, N, …]``."""
-        return self.view(state) if self.host is None else self.hosted_view(state)
+        return self.view(state) if self.host is None else self.hosted_view(state, self.host)
 
     def view(self, state: TensorDict) -> TensorDict:
         """What agents see that bring their learners, ``[W, N, …]``."""
@@ -526,19 +526,17 @@ class Classroom(World):
 
     # ---- what is seen where the world hosts the learners --------------------------------------------
 
-    def hosted_view(self, state: TensorDict) -> TensorDict:
+    def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
-        assert self.host is not None
         told = state["fb/served"] & (state["clock"] > 0)[:, None]
         elapsed = state["clock"].float() / self.horizon
         about = Oneself(state["card"], self.budget_left(state), told, elapsed)
-        return self.host.observe(under(state, "known/"), under(state, "fb/"), about)
+        return host.observe(under(state, "known/"), under(state, "fb/"), about)
 
-    def _feedback(self, state: TensorDict) -> Feedback:
+    def _feedback(self, state: TensorDict, host: Host) -> Feedback:
         """What hosted learners learn the last slice from."""
-        assert self.host is not None
         told, labels = self.told(state)
-        heard = self.host.heard(under(state, "fb/"))
+        heard = host.heard(under(state, "fb/"))
         own = self._flat("stream", state["fb/slice"])
         if not self.private:
             return Feedback(own[:, 0], labels, told, None, heard)

@@ -27,7 +27,7 @@ Features of a sample: `confidence` (max p), `margin` (to the second class), `cer
 
 All is bounded, so `make_sb3("collective-v0", learners="mlp")` trains bidders with a "MultiInputPolicy" of
 Stable-Baselines3, where N − 1 + B + E numbers are 256 at most. `studyhall train` trains one small network for all
-samples instead (`BidPolicy` of `studyhall.policies.bids.sb3`), which fits any N, B and E. Where nobody imitates anybody
+samples instead (`BidPolicy` of `studyhall.policies.sb3`), which fits any N, B and E. Where nobody imitates anybody
 and all learn from all, bids change nothing later: a discount of 0 is right there.
 
 A step begins with a lesson: first learners learn the last slice, then they answer the coming one and the exam. Bids are

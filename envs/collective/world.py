@@ -113,7 +113,7 @@ from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
 from ..exam import distributions
-from ..hosted.host import HostSettings
+from ..hosted.host import Host, HostSettings
 from ..mixing import Mixing, disagreement, entropy
 from ..streams.schedule import SHARES
 from ..validation import afford, real
@@ -241,12 +241,12 @@ class Collective(Classroom):
         if self.host is None:
             return fresh
         fresh |= prefixed("class/", self.samples.start(none))
-        return fresh | self._coming({**state, **fresh}, np.zeros(self.num_worlds, dtype=np.int64))
+        return fresh | self._coming({**state, **fresh}, np.zeros(self.num_worlds, dtype=np.int64), self.host)
 
     def first_marks(self, fresh: TensorDict) -> TensorDict:
         """As a classroom's; hosted specialists sit their first exam under equal bids."""
         if self.host is not None:
-            answers, silent = self._first_answers(fresh)
+            answers, silent = self._first_answers(fresh, self.host)
             return self.grade(fresh, answers, silent, (~silent).float())
         marks = super().first_marks(fresh)
         none = torch.zeros_like(fresh["card"])
@@ -296,8 +296,10 @@ class Collective(Classroom):
             "calls": answer.calls,
         }
         if self.host is not None:
-            new |= prefixed("class/", self.samples.count(under(new, "class/"), *self._answered(new)))
-            new |= self._coming(new, self._clock + 1)
+            new |= prefixed(
+                "class/", self.samples.count(under(new, "class/"), *self._answered(new, self.host))
+            )
+            new |= self._coming(new, self._clock + 1, self.host)
         return Outcome(new, reward * present, info)
 
     def asks(self, actions: TensorDict) -> Tensor:
@@ -412,29 +414,27 @@ class Collective(Classroom):
         weights = self._arrived({**state, "fb/published": state["fb/weights"][..., None]}, own)[..., 0]
         return super().view(state) | {"fb_weights": weights, "load": self.load(state)}
 
-    def hosted_view(self, state: TensorDict) -> TensorDict:
+    def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What members see that decide for hosted specialists, ``[W, N, …]``."""
         features = {name: state[name] for name in ("samples", "answers_samples")}
-        return super().hosted_view(state) | features | {"load": self.load(state)}
+        return super().hosted_view(state, host) | features | {"load": self.load(state)}
 
-    def _answered(self, state: TensorDict) -> tuple[Tensor, Tensor]:
+    def _answered(self, state: TensorDict, host: Host) -> tuple[Tensor, Tensor]:
         """What each believes of its labelled slice ``[W, N, B, C]``, zeros where none came, and its labels."""
-        assert self.host is not None
         beliefs = state["fb/beliefs"]
         told = state["fb/served"][..., None, None] & beliefs.any(-1, keepdim=True)
         if self.private:  # those are about the public slice
-            beliefs = self.host.answers(self._flat("stream", state["fb/slice"]))
+            beliefs = host.answers(self._flat("stream", state["fb/slice"]))
         return beliefs * told, self.dataset.dealt_labels(state["fb/slice"])
 
-    def _coming(self, state: TensorDict, clock: np.ndarray) -> TensorDict:
+    def _coming(self, state: TensorDict, clock: np.ndarray, host: Host) -> TensorDict:
         """Features of the coming samples, ``[W, N, B or E, F]``; ``clock [W]`` are the steps made, on the host."""
-        assert self.host is not None
         card = self.samples.card(under(state, "class/"))
-        rows = self.samples.features(card, self.host.answers(self._flat("stream", self._shown(state))[:, 0]))
+        rows = self.samples.features(card, host.answers(self._flat("stream", self._shown(state))[:, 0]))
         items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
         if self.exam.today(clock).any():
             today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
-            items = self.samples.features(card, self.host.answers(self._flat("exam", state["exam"]))) * today
+            items = self.samples.features(card, host.answers(self._flat("exam", state["exam"]))) * today
         return {"samples": rows, "answers_samples": items}
 
     def privileged(self) -> TensorDict:

@@ -238,7 +238,8 @@ class World(Restorable):
             new = as_seeds(seed, self.num_worlds)
             self.seeds = new if self.seeds is None else np.where(chosen, new, self.seeds)
         self.domain = domain
-        with torch.inference_mode(False), torch.set_grad_enabled(self._records()):
+        records = self._records()
+        with torch.inference_mode(False), torch.set_grad_enabled(records):
             self._restart(chosen, first_episode=fresh_seed)
         return self.obs
 
@@ -317,7 +318,8 @@ class World(Restorable):
         checked = check_actions(actions, self.action_space, (self.num_worlds, self.num_agents), self.device)
         if self.validate:
             check_values(checked, self.action_space, self.agents, chosen)
-        with torch.inference_mode(False), torch.set_grad_enabled(self._records()):
+        records = self._records()
+        with torch.inference_mode(False), torch.set_grad_enabled(records):
             return self._move({k: v.clone() if v.is_inference() else v for k, v in checked.items()}, chosen)
 
     def _records(self) -> bool:
@@ -339,7 +341,8 @@ class World(Restorable):
             info = {k: torch.where(_expand(moving, v), v, torch.zeros_like(v)) for k, v in info.items()}
         new = {**outcome.state, "return": old["return"] + reward}
         if self.hosts_learners:
-            new["sound"] = new["sound"].expand(self.num_worlds, self.num_agents)
+            sound = new.get("sound", old["sound"]).view(self.num_worlds, -1)
+            new["sound"] = sound.expand(self.num_worlds, self.num_agents)
         self._state = new if moving is self._everyone else self._merge(new, old, moving)
         ended = self._advance_clock(chosen)
         final_obs = self.obs

@@ -244,8 +244,7 @@ class _Loop:
                     curves.event(training.done, self.figures)
                     self._told = training.done
             self.found.stopped = stop() and not (over and evaluated)
-            if not evaluated:  # else it was kept just now
-                self._keep()
+            self._keep()
             training.save_weights(self.found.folder / "last.zip")
 
     def _due(self) -> bool:
