@@ -38,9 +38,11 @@ from .tools import Subject, leaves, same, seeded
 SHORT = {"horizon": 6, "rounds": 3}
 """Length of the episodes of registered worlds under test unless given: checks walk through whole ones."""
 
+ENGINE_CHECKS: list[Callable[[Subject], None]] = [*steps.CHECKS, *twins.CHECKS]
+"""Checks of the engine alone."""
+
 CHECKS: list[Callable[[Subject], None]] = [
-    *steps.CHECKS,
-    *twins.CHECKS,
+    *ENGINE_CHECKS,
     *views.CHECKS,
     *names.CHECKS,
 ]
@@ -63,6 +65,21 @@ def check_world(id_or_factory: str | Callable[..., World], **kwargs: Any) -> Non
     """
     subject = _subject(id_or_factory, kwargs)
     for check in CHECKS:
+        check(subject)
+
+
+def check_engine(id_or_factory: str | Callable[..., World], **kwargs: Any) -> None:
+    """As :func:`check_world`, in the engine alone: for arguments that change how a world moves, and not its spaces.
+
+    Args:
+        id_or_factory: As of :func:`check_world`.
+        **kwargs: The world's own arguments.
+
+    Raises:
+        AssertionError: The first check that failed, in one line.
+    """
+    subject = _subject(id_or_factory, kwargs)
+    for check in ENGINE_CHECKS:
         check(subject)
 
 

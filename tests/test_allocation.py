@@ -15,7 +15,7 @@ from studyhall.learners import make_optimiser
 from studyhall.policies import RandomPolicy
 from studyhall.policies.allocation import Allocator, Glimpsers, Router, Saliency, SwarmAllocation
 from studyhall.policies.copies import Copies
-from studyhall.testing import check_exam_blind, check_world
+from studyhall.testing import check_engine, check_exam_blind
 
 SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12, "hidden": (8,)}
 
@@ -51,7 +51,7 @@ def test_the_world_keeps_the_contract():
     # The reader that the world trains is under test wherever all registered worlds are.
     kwargs = {"data": vectors(), "patch": 3, "budget": 2, "see": "pixels", "reader": linear(0, 3, 12)}
     kwargs |= {"spending": "sample", "weighting": "top_k", "k": 1, "exam_every": 3, "order": "single_pass"}
-    check_world(Allocation, **{**SMALL, **kwargs, "horizon": 6})
+    check_engine(Allocation, **{**SMALL, **kwargs, "horizon": 6})
 
 
 # ---- tokens -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from studyhall.policies.collective.bids.bidders import Bidders
 from studyhall.policies.collective.panels import AS_PUBLISHED, PANELS
 from studyhall.policies.collective.specialists import Specialists
 from studyhall.scenarios import registry as scenarios
-from studyhall.testing import check_exam_blind, check_world
+from studyhall.testing import check_engine, check_exam_blind
 
 SMALL = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 12}
 HOSTED = {**SMALL, "learners": "mlp", "hidden": (8,)}
@@ -41,12 +41,12 @@ def actions(world, *, seed=0, **given):
 def test_the_world_keeps_the_contract():
     kwargs = {"weighting": "top_k", "k": 2, "share": "parts", "delay": 1, "exam_every": 3, "churn": 0.2}
     kwargs |= {"byte_price": 0.1, "consult_price": 0.01, "drop": 0.3, "liars": 1, "bits": 4, "horizon": 6}
-    check_world(Collective, **{**SMALL, **kwargs})
+    check_engine(Collective, **{**SMALL, **kwargs})
 
 
 def test_the_hosted_world_keeps_the_contract():
     kwargs = {"agents": 2, "slice_size": 2, "horizon": 4, "hidden": (4,), "learn_from": "consulted"}
-    check_world(Collective, **{**HOSTED, **kwargs}, weighting="votes", mode="shuffled")
+    check_engine(Collective, **{**HOSTED, **kwargs}, weighting="votes", mode="shuffled")
 
 
 # ---- who is in use ----------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from studyhall.rollouts import Rollout, rollout
 from studyhall.rollouts.language import bosdis, message_entropy, posdis, topographic_similarity
 from studyhall.rollouts.training.through_channel import ChannelConfig, ChannelSettings, ChannelTraining
 from studyhall.scenarios import Scenario
-from studyhall.testing import check_world
+from studyhall.testing import check_engine
 from studyhall.testing.tools import sample_actions, seeded
 
 
 def test_reconstruction_keeps_the_contract():
     """The registered form is covered by the tests that run over the registry."""
-    check_world(
+    check_engine(
         Referential, game="reconstruction", attributes=(4, 3), agents=3, slice_size=3, rounds=2, drop=0.3
     )
 

@@ -21,7 +21,7 @@ from studyhall.policies import RandomPolicy
 from studyhall.policies.allocation import Router, Saliency
 from studyhall.rollouts import rollout
 from studyhall.scenarios import get_scenario
-from studyhall.testing import check_world
+from studyhall.testing import check_engine
 
 FILLER = [
     "the",
@@ -351,7 +351,7 @@ SMALL = {"agents": 2, "slice_size": 4, "exam_size": 9, "horizon": 5, "hidden": (
 
 def test_the_world_on_texts_keeps_the_contract():
     data = load_dataset(passages(120), text_size=(8, 16))
-    check_world(Allocation, **SMALL, data=data, reader="set", see="coarse", exam_every=2)
+    check_engine(Allocation, **SMALL, data=data, reader="set", see="coarse", exam_every=2)
 
 
 def test_other_worlds_learn_from_texts():
