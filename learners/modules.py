@@ -60,7 +60,6 @@ class ModuleNetwork:
     """
 
     made_on_host = True
-    looped = False
 
     def __init__(self, factory: Factory, shape: Sequence[int], classes: int) -> None:
         self.factory = factory
@@ -85,6 +84,10 @@ class ModuleNetwork:
     def num_parameters(self) -> int:
         """Parameters of one learner."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def looped(self, rows: int) -> bool:
+        """False: learners are stacked, whatever they see."""
+        return False
 
     def module(self) -> nn.Module:
         """A module from the factory, the same at every call."""

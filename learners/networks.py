@@ -71,9 +71,8 @@ class Network(Protocol):
     def made_on_host(self) -> bool:
         """Whether :meth:`init` makes the parameters of one learner after the other on the host."""
 
-    @property
-    def looped(self) -> bool:
-        """Whether learners are computed one after the other on a CPU: who does not learn costs nothing then."""
+    def looped(self, rows: int) -> bool:
+        """Whether a CPU computes learners one after the other on M rows: who does not learn costs nothing then."""
 
     def init(self, keys: Tensor) -> list[Tensor]:
         """Initial stacks ``[P, *shape]`` for keys ``[P]``; a learner's depend on its own key only."""
@@ -130,7 +129,6 @@ class MLP:
     """
 
     made_on_host: ClassVar[bool] = False
-    looped: ClassVar[bool] = False
     statistics: ClassVar[Mapping[str, Tensor]] = MappingProxyType({})
     sizes: tuple[int, ...] = (784, 128, 64, 10)
     dropout: float = 0.2
@@ -164,6 +162,10 @@ class MLP:
         for layer, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             shapes |= {f"{layer}.weight": (fan_out, fan_in), f"{layer}.bias": (fan_out,)}
         return shapes
+
+    def looped(self, rows: int) -> bool:
+        """False: perceptrons are computed together."""
+        return False
 
     def module(self) -> nn.Sequential:
         """The same network as an ordinary module, with PyTorch's own initial weights."""

@@ -101,7 +101,7 @@ class _Ensemble(ABC):
         rows = self._rows(x)
         keys = self._dropout_keys(draw) if dropout else None
         parts = []
-        for span in self._spans(None) if len(rows) > 1 else [slice(0, self.keys.numel())]:
+        for span in self._spans(None, rows.shape[1]) if len(rows) > 1 else [slice(0, self.keys.numel())]:
             masks = None if keys is None else self.network.masks(keys[span], rows.shape[1])
             own = [stack[span] for stack in self.parameters]
             kept = [stack[span] for stack in self.statistics]
@@ -165,7 +165,7 @@ class _Ensemble(ABC):
     def _rows(self, x: Tensor) -> Tensor:
         return as_rows(x, self.network.shape, self.keys.shape)
 
-    def _spans(self, rates: Tensor | None) -> list[slice]:
+    def _spans(self, rates: Tensor | None, rows: int) -> list[slice]:
         """Ranges of learners whose gradients are computed and used one after the other.
 
         On a CPU a few worlds at a time, so that gradients are still in the cache when they are wanted, and without
@@ -175,7 +175,7 @@ class _Ensemble(ABC):
         if self.keys.device.type != "cpu":
             return [slice(0, self.keys.numel())]
         at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
-        if self.network.looped:
+        if self.network.looped(rows):
             at_once = 1
         spans = [
             slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
@@ -303,7 +303,7 @@ class Population(_Ensemble):
         keys = self._dropout_keys(0)
         passes: list[tuple[list[slice], Index, tuple[Any, ...]]] = []
         said: list[tuple[Index, Tensor]] = []
-        for spans in self._together(self._spans(rates)):
+        for spans in self._together(self._spans(rates, rows.shape[1])):
             index = _index(spans, keys.device)
             blocks = [
                 Block(

@@ -23,7 +23,7 @@ from studyhall.learners import (
 )
 from studyhall.testing import check_world
 
-SHAPE, CLASSES, ROWS = (1, 8, 8), 5, 6
+SHAPE, CLASSES, ROWS = (1, 8, 8), 5, 64  # as many rows as make the loop worth while
 W, N = 2, 3
 RATES = torch.tensor([[1.0, 0.0, 0.3], [1.0, 2.0, 0.25]])
 
@@ -327,7 +327,10 @@ def test_own_convolutions_are_looped_and_other_modules_stacked():
     assert kinds == [LoopedNetwork, LoopedNetwork, ModuleNetwork]
 
 
-@pytest.mark.parametrize("learners", ["conv3", ["conv3", dense_digits, "mlp"]], ids=["conv3", "mixed"])
-def test_worlds_that_host_them_keep_the_contract(learners):
-    small = {"agents": 3, "slice_size": 6, "exam_size": 10, "horizon": 4}
-    check_world("classroom-v0", learners=learners, hidden=(8,), **small)
+@pytest.mark.parametrize(
+    ("learners", "rows"), [("conv3", ROWS), (["conv3", dense_digits, "mlp"], 6)], ids=["looped", "stacked"]
+)
+def test_worlds_that_host_them_keep_the_contract(learners, rows):
+    check_world(
+        "classroom-v0", learners=learners, agents=3, hidden=(8,), slice_size=rows, exam_size=10, horizon=3
+    )
