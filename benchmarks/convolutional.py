@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,8 +102,15 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = 3 if arguments.quick else arguments.rounds
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
     report = {
         "benchmark": "convolutional",
+        "command": f"python benchmarks/convolutional.py --rounds {rounds} "
+        f"--learners {arguments.learners} --rows {arguments.rows}",
+        "commit": commit.stdout.strip() or None,
+        "seed": 0,
         "count": arguments.learners,
         "rows": arguments.rows,
         "rounds": rounds,

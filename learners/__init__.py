@@ -2,7 +2,7 @@
 
 from .cnn import cnn
 from .convolutional import VGG, Conv3
-from .factory import make_networks, make_population
+from .factory import make_network, make_networks, make_population
 from .lesson import Lesson, label_loss, softmax, teach
 from .looped import LoopedNetwork
 from .mixed import MixedPopulation
@@ -25,6 +25,7 @@ __all__ = [
     "cnn",
     "label_loss",
     "learner_keys",
+    "make_network",
     "make_networks",
     "make_optimiser",
     "make_population",

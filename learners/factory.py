@@ -18,8 +18,21 @@ from .modules import Factory, ModuleNetwork, convolves
 from .networks import MLP, Network
 from .population import Population
 
-Learners = str | Factory | Sequence[str | Factory]
+Kind = str | Factory
+Learners = Kind | Sequence[Kind]
 """``"mlp"``, ``"cnn"``, ``"conv3"``, ``"vgg"``, ``"vgg-wide"``, a factory of modules, or one for each agent."""
+
+
+def make_network(
+    kind: Kind,
+    shape: Sequence[int],
+    classes: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    dropout: float = 0.0,
+) -> Network:
+    """The architecture of learners of one kind; see :func:`make_networks`."""
+    return _Kinds(shape, classes, hidden, dropout).make(kind)
 
 
 def make_networks(
@@ -48,7 +61,7 @@ def make_networks(
         ConfigError: An argument out of range, or a module that cannot learn here; says why.
     """
     if isinstance(learners, str) or not isinstance(learners, Sequence):
-        return _Kinds(shape, classes, hidden, dropout).make(learners)
+        return make_network(learners, shape, classes, hidden=hidden, dropout=dropout)
     if len(learners) != agents:
         raise ConfigError(f"{len(learners)} learners for {agents} agents: give one for each, or one for all")
     kinds = _Kinds(shape, classes, hidden, dropout)
@@ -82,9 +95,9 @@ class _Kinds:
             raise ConfigError(f"dropout must be below 1, got {dropout}")
         self.hidden = widths("hidden", hidden)
         self.shape, self.classes = tuple(shape), classes
-        self.made: list[tuple[str | Factory, Network]] = []
+        self.made: list[tuple[Kind, Network]] = []
 
-    def make(self, kind: str | Factory) -> Network:
+    def make(self, kind: Kind) -> Network:
         """The network of a name or factory."""
         if isinstance(kind, nn.Module) or not (isinstance(kind, str) or callable(kind)):
             raise ConfigError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -21,7 +23,8 @@ from studyhall.learners import (
     make_networks,
     make_population,
 )
-from studyhall.testing import check_world
+from studyhall.policies import make_policy
+from studyhall.testing import check_policy, check_world
 
 SHAPE, CLASSES, ROWS = (1, 8, 8), 5, 64  # as many rows as make the loop worth while
 W, N = 2, 3
@@ -334,3 +337,55 @@ def test_worlds_that_host_them_keep_the_contract(learners, rows):
     check_world(
         "classroom-v0", learners=learners, agents=3, hidden=(8,), slice_size=rows, exam_size=10, horizon=3
     )
+
+
+def test_students_can_be_convolutional():
+    check_policy(
+        lambda: make_policy("mean_teacher", learners="conv3"), agents=2, slice_size=6, exam_size=10, horizon=3
+    )
+    with pytest.raises(ConfigError, match="all of one kind"):
+        make_policy("mutual", learners=["cnn", "conv3"])
+
+
+PRETENDED = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+_setup_privateuseone_for_python_backend("pretended")
+
+from studyhall.learners import learner_keys, make_networks, make_population
+
+device, mode = torch.device("pretended:0"), FakeTensorMode()
+network = make_networks({name!r}, (3, 32, 32), 10, 3)
+population = make_population(network, learner_keys(torch.arange(2), 3), optimiser={optimiser!r})
+
+
+def moved(tensor):
+    return mode.from_tensor(tensor).to(device)
+
+
+with mode:
+    optimiser = population._optimiser
+    population.keys, optimiser.steps = moved(population.keys), moved(optimiser.steps)
+    population.statistics = [moved(stack) for stack in population.statistics]
+    population.parameters = optimiser.parameters = [moved(stack) for stack in population.parameters]
+    for stacks in optimiser.state.values():
+        stacks[:] = [moved(stack) for stack in stacks]
+    optimiser.fused = False
+    x = torch.empty(2, 3, 8, 3, 32, 32, device=device)
+    losses = population.learn(x, lambda logits: logits.logsumexp(-1).mean(-1), rate=torch.empty(2, 3, device=device))
+    learner = torch.zeros(2, dtype=torch.int64, device=device)
+    said = population.logits(x), population.logits_of(learner, x[:, 0], dropout=True)
+    for tensor in (losses, *said, population.finite(), *population.at(learner).statistics):
+        assert tensor.device == device, tensor.device
+"""
+
+
+@pytest.mark.parametrize(("name", "optimiser"), [("conv3", "adam"), ("vgg", "sgd")])
+def test_steps_on_a_pretended_device_read_nothing_back(name, optimiser):
+    # Tensors without values: what looks at one raises, and so does an operation on two devices. In a process of its
+    # own, since a device is registered for good.
+    script = PRETENDED.format(name=name, optimiser=optimiser)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
