@@ -330,6 +330,34 @@ def test_own_convolutions_are_looped_and_other_modules_stacked():
     assert kinds == [LoopedNetwork, LoopedNetwork, ModuleNetwork]
 
 
+class Tied(nn.Module):
+    """Two convolutions with one weight, given by its direction and its length."""
+
+    def __init__(self):
+        super().__init__()
+        make = nn.utils.parametrizations.weight_norm
+        self.one, self.other = (nn.Conv2d(1, 1, 3, padding=1) for _ in range(2))
+        self.other.weight = self.one.weight
+        self.head = make(nn.Linear(64, CLASSES))
+
+    def forward(self, x):
+        return self.head(self.other(self.one(x).relu()).flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_shared_and_parametrised_weights_are_each_learners_own():
+    one, other = (
+        make_population(kind(Tied, SHAPE, CLASSES), keys()) for kind in (LoopedNetwork, ModuleNetwork)
+    )
+    for turn in range(3):
+        x = batch(turn, W, ROWS, *SHAPE)
+        for population in (one, other):
+            population.learn(x, loss, rate=RATES)
+        assert torch.allclose(one.logits(x), other.logits(x), atol=1e-5)
+        alone = one.extract(1, 2)
+        assert torch.allclose(one.logits(x)[1, 2], alone(x[1]), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("learners", "rows"), [("conv3", ROWS), (["conv3", dense_digits, "mlp"], 6)], ids=["looped", "stacked"]
 )
