@@ -92,6 +92,9 @@ SECTIONS = {
     "population": Section(
         "benchmarks/results/population.json", speed.population, "python benchmarks/population.py"
     ),
+    "convolutional": Section(
+        "benchmarks/results/convolutional.json", speed.convolutional, "python benchmarks/convolutional.py"
+    ),
     "scenario": Section(
         "benchmarks/results/classroom.json",
         speed.scenario,

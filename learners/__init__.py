@@ -1,8 +1,10 @@
 """Learners: many small networks as stacked tensors, and one learning step for all of them."""
 
 from .cnn import cnn
-from .factory import make_networks, make_population
+from .convolutional import VGG, Conv3
+from .factory import make_network, make_networks, make_population
 from .lesson import Lesson, label_loss, softmax, teach
+from .looped import LoopedNetwork
 from .mixed import MixedPopulation
 from .modules import ModuleNetwork
 from .networks import MLP, Network
@@ -11,8 +13,11 @@ from .population import Average, Population, learner_keys
 
 __all__ = [
     "MLP",
+    "VGG",
     "Average",
+    "Conv3",
     "Lesson",
+    "LoopedNetwork",
     "MixedPopulation",
     "ModuleNetwork",
     "Network",
@@ -20,6 +25,7 @@ __all__ = [
     "cnn",
     "label_loss",
     "learner_keys",
+    "make_network",
     "make_networks",
     "make_optimiser",
     "make_population",

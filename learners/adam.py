@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..envs.errors import ConfigError, short
 from ..envs.validation import real
-from .optimiser import Optimiser, along
+from .optimiser import Optimiser, along, learners_of
 
 _SMALL = 1 << 15  # parameters of a learner up to which a call for each costs more than the work in it
 
@@ -102,13 +102,17 @@ class StackedAdam(Optimiser):
         super().__setstate__(state)
         self._make_singles()
 
-    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
+    def step(self, gradients: Sequence[Tensor | None], rate: Tensor | None = None, *, first: int = 0) -> None:
         """As in :meth:`Optimiser.step`."""
-        learners = slice(first, first + len(gradients[0]))
+        learners = learners_of(gradients, first)
+        given = [
+            torch.zeros_like(stack[learners]) if gradient is None else gradient
+            for stack, gradient in zip(self.parameters, gradients, strict=True)
+        ]
         if self.fused:  # the kernel reads memory as it lies, and autograd may hand out transposed views
-            self._step_fused([gradient.contiguous() for gradient in gradients], rate, learners)
+            self._step_fused([gradient.contiguous() for gradient in given], rate, learners)
         else:
-            self._step_masked(gradients, rate, learners)
+            self._step_masked(given, rate, learners)
 
     def _step_fused(self, gradients: Sequence[Tensor], rate: Tensor | None, learners: slice) -> None:
         steps = self.steps[learners]

@@ -14,7 +14,7 @@ _SMALL = 16  # pictures up to this side keep their resolution in the first layer
 
 
 def cnn(shape: Sequence[int], classes: int) -> Factory:
-    """A factory of two-layer convolutional networks, for :class:`~studyhall.learners.modules.ModuleNetwork`.
+    """A factory of two-layer convolutional networks, for :class:`~studyhall.learners.looped.LoopedNetwork`.
 
     3×3 convolutions to 16 and 32 channels, each with ReLU, then a linear layer. Strides halve the picture
     twice (once if no side is above 16): 9,930 parameters for digits, 20,490 for MNIST, 25,578 for CIFAR-10.
@@ -41,8 +41,8 @@ def cnn(shape: Sequence[int], classes: int) -> Factory:
             nn.Conv2d(channels, 16, 3, stride=first, padding=1),
             nn.ReLU(),
             nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.Flatten(),  # before the ReLU, whose gradient would else have channels in two places in memory
             nn.ReLU(),
-            nn.Flatten(),
             nn.Linear(32 * sides[0] * sides[1], classes),
         )
 

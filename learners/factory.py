@@ -11,13 +11,28 @@ from torch import Tensor, nn
 from ..envs.errors import ConfigError, one_of
 from ..envs.validation import real, widths
 from .cnn import cnn
+from .convolutional import VGG, Conv3
+from .looped import LoopedNetwork
 from .mixed import MixedPopulation
-from .modules import Factory, ModuleNetwork
+from .modules import Factory, ModuleNetwork, convolves
 from .networks import MLP, Network
 from .population import Population
 
-Learners = str | Factory | Sequence[str | Factory]
-"""``"mlp"``, ``"cnn"``, a factory of modules, or one of these for each agent of a world."""
+Kind = str | Factory
+Learners = Kind | Sequence[Kind]
+"""``"mlp"``, ``"cnn"``, ``"conv3"``, ``"vgg"``, ``"vgg-wide"``, a factory of modules, or one for each agent."""
+
+
+def make_network(
+    kind: Kind,
+    shape: Sequence[int],
+    classes: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    dropout: float = 0.0,
+) -> Network:
+    """The architecture of learners of one kind; see :func:`make_networks`."""
+    return _Kinds(shape, classes, hidden, dropout).make(kind)
 
 
 def make_networks(
@@ -32,20 +47,21 @@ def make_networks(
     """The architecture of all learners, or one for each of a world's N agents. Holds no weights.
 
     Args:
-        learners: ``"mlp"``, ``"cnn"``, a callable that returns a fresh ``nn.Module`` from ``[M, *shape]`` to
+        learners: ``"mlp"``, ``"cnn"``, ``"conv3"`` (:class:`~studyhall.learners.Conv3`), ``"vgg"`` or ``"vgg-wide"``
+            (:class:`~studyhall.learners.VGG`), a callable that returns a fresh ``nn.Module`` from ``[M, *shape]`` to
             ``[M, C]``, or a list of N of these.
         shape: Of one sample.
         classes: C.
         agents: N.
         hidden: Widths of the hidden layers of ``"mlp"``.
-        dropout: Of the hidden layers of ``"mlp"``, in [0, 1); other kinds have none.
+        dropout: Of the hidden layers of ``"mlp"``, in [0, 1); other kinds have their own, or none.
 
     Raises:
         UnknownName: No such kind; lists the near ones.
         ConfigError: An argument out of range, or a module that cannot learn here; says why.
     """
     if isinstance(learners, str) or not isinstance(learners, Sequence):
-        return _Kinds(shape, classes, hidden, dropout).make(learners)
+        return make_network(learners, shape, classes, hidden=hidden, dropout=dropout)
     if len(learners) != agents:
         raise ConfigError(f"{len(learners)} learners for {agents} agents: give one for each, or one for all")
     kinds = _Kinds(shape, classes, hidden, dropout)
@@ -79,14 +95,14 @@ class _Kinds:
             raise ConfigError(f"dropout must be below 1, got {dropout}")
         self.hidden = widths("hidden", hidden)
         self.shape, self.classes = tuple(shape), classes
-        self.made: list[tuple[str | Factory, Network]] = []
+        self.made: list[tuple[Kind, Network]] = []
 
-    def make(self, kind: str | Factory) -> Network:
+    def make(self, kind: Kind) -> Network:
         """The network of a name or factory."""
         if isinstance(kind, nn.Module) or not (isinstance(kind, str) or callable(kind)):
             raise ConfigError(
-                f'learners are "mlp", "cnn", a factory of modules like `lambda: MyModule()`, or a list of these, '
-                f"got {type(kind).__name__}"
+                f'learners are "mlp", "cnn", "conv3", "vgg", "vgg-wide", a factory of modules like '
+                f"`lambda: MyModule()`, or a list of these, got {type(kind).__name__}"
             )
         for known, network in self.made:  # not every callable can be hashed
             if known is kind or known == kind:
@@ -96,15 +112,19 @@ class _Kinds:
 
     def named(self, name: str) -> Callable[[], Network]:
         """What makes the network of a name."""
-        known = {"mlp": self.mlp, "cnn": self.cnn}
+        known: dict[str, Callable[[], Network]] = {
+            "mlp": lambda: MLP((math.prod(self.shape), *self.hidden, self.classes), self.dropout),
+            "cnn": lambda: self.convolutional(cnn(self.shape, self.classes)),
+            "conv3": lambda: self.convolutional(lambda: Conv3(self.shape, self.classes)),
+            "vgg": lambda: self.convolutional(lambda: VGG(self.shape, self.classes)),
+            "vgg-wide": lambda: self.convolutional(lambda: VGG(self.shape, self.classes, wide=True)),
+        }
         one_of("kind of learner", name, known)
         return known[name]
 
-    def mlp(self) -> Network:
-        return MLP((math.prod(self.shape), *self.hidden, self.classes), self.dropout)
-
-    def cnn(self) -> Network:
-        return self.of_modules(cnn(self.shape, self.classes))
+    def convolutional(self, factory: Factory) -> Network:
+        return LoopedNetwork(factory, self.shape, self.classes)
 
     def of_modules(self, factory: Factory) -> Network:
-        return ModuleNetwork(factory, self.shape, self.classes)
+        kind = LoopedNetwork if convolves(factory) else ModuleNetwork
+        return kind(factory, self.shape, self.classes)

@@ -7,16 +7,19 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_map
 
 from ..envs.errors import ConfigError
 from ..envs.validation import whole
+from .dropout import VALUES, Masks, threshold
 from .networks import Block
+from .optimiser import along
 
 Factory = Callable[[], nn.Module]
 """Makes a fresh module that maps ``[M, *shape]`` to logits ``[M, C]``."""
@@ -25,23 +28,35 @@ _ROWS_AT_ONCE = 1 << 13  # samples, times learners, evaluated at a time: bounds 
 _FAULTS = (IndexError, RuntimeError, TypeError, ValueError)  # how a module fails on what it was not made for
 
 
+class _Own(NamedTuple):
+    """What is a learner's own, or stacks of it."""
+
+    parameters: Sequence[Tensor]
+    statistics: Sequence[Tensor]
+    masks: Sequence[Tensor]
+
+
 class ModuleNetwork:
     """A network made of any module: the module is called once, on stacked parameters, for all learners.
 
     Each learner's initial parameters come from a call of the factory of its own, seeded by its key; the global
     generators of torch, numpy and random are left as they were. Parameters that do not require gradients stay
-    as they are. Buffers are constants that all learners share.
+    as they are. Buffers that training changes in place (the running statistics of batch norm) are each learner's own,
+    the others are constants that all share. Layers ``nn.Dropout`` drop what the learner's key says.
 
     Args:
         factory: Called without arguments, makes a fresh module from ``[M, *shape]`` to ``[M, C]``. Samples
-            must not depend on each other (no BatchNorm), nor on anything random (no dropout), and
+            must not depend on each other outside of training, nor on anything random but ``nn.Dropout``, and
             ``torch.func.vmap`` must know its layers (it knows no LSTM, GRU or RNN).
         shape: Of one sample.
         classes: C.
 
+    Attributes:
+        statistics: Of a fresh learner, by name: the buffers that training changes.
+
     Raises:
-        ConfigError: The factory makes no module, the module does not fit the data, has nothing to train, has
-            dropout or buffers that training changes, or cannot be stacked.
+        ConfigError: The factory makes no module, the module does not fit the data, has nothing to train, draws from
+            the global generators, replaces buffers, or cannot be stacked.
     """
 
     made_on_host = True
@@ -54,11 +69,12 @@ class ModuleNetwork:
             seed(0)
             template = _made(factory)
             _check_parts(template)
-            self._learning = template.train()
-            self._settled = copy.deepcopy(template).eval()
+            self._dropout = Masks(template)
             self.shapes = {name: tuple(own.shape) for name, own in template.named_parameters()}
             self._trains = [own.requires_grad for own in template.parameters()]
-            self._check_output()
+            self._settled = copy.deepcopy(template, {id(self._dropout): self._dropout}).eval()
+            self._learning = template.train()
+            self.statistics = self._tried()
             self._check_stacking()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModuleNetwork:
@@ -68,6 +84,10 @@ class ModuleNetwork:
     def num_parameters(self) -> int:
         """Parameters of one learner."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def looped(self, rows: int) -> bool:
+        """False: learners are stacked, whatever they see."""
+        return False
 
     def module(self) -> nn.Module:
         """A module from the factory, the same at every call."""
@@ -95,42 +115,72 @@ class ModuleNetwork:
                     stack[index] = values
         return [stack.to(keys.device) for stack in stacks]
 
-    def masks(self, keys: Tensor, rows: int) -> None:
-        """None: a module has no dropout."""
-        return None
+    def masks(self, keys: Tensor, rows: int) -> list[Tensor] | None:
+        """Dropout masks of M rows, one ``[P, M·units]`` for each call of a layer; None where nothing is dropped.
+
+        Args:
+            keys: int64 ``[P]``, one a learner and occasion.
+            rows: Samples M.
+        """
+        return self._dropout.draw(keys, rows)
 
     def logits(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+        self,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        masks: Sequence[Tensor] | None = None,
+        statistics: Sequence[Tensor] = (),
     ) -> Tensor:
         """Logits ``[P, M, C]`` in evaluation mode, differentiable in ``x``, not in the parameters.
 
         Args:
             parameters: Stacks ``[P, …]``.
             x: ``[G, M, D]``; each of the G inputs is shared by P/G consecutive learners.
-            masks: Ignored.
+            masks: From :meth:`masks`; None drops nothing.
+            statistics: Stacks ``[P, …]``.
         """
         learners = len(parameters[0])
         each = learners // len(x) if len(x) > 1 else 1  # learners of one input stay together
         at_once = each * max(1, _ROWS_AT_ONCE // (each * x.shape[1]))
         parts = []
         for first in range(0, learners, at_once):
-            own = [stack[first : first + at_once].detach() for stack in parameters]
+            some = slice(first, first + at_once)
+            own = [stack[some].detach() for stack in parameters]
             seen = x if len(x) == 1 else x[first // each : (first + at_once) // each]
-            parts.append(self._call(self._settled, own, seen))
+            kept = [stack[some] for stack in statistics]
+            drop = [mask[some] for mask in masks or ()]
+            parts.append(self._call(self._settled, own, seen, kept, drop))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def forward(
         self, blocks: Sequence[Block], masks: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, list[tuple[Tensor, list[Tensor]]]]:
-        """Logits ``[K, M, C]`` in training mode, and the recorded graph of each block; see :meth:`logits`."""
+        """Logits ``[K, M, C]`` in training mode, and the recorded graph of each block; see :meth:`logits`.
+
+        Statistics of those who learn are changed in place.
+        """
         recorded = []
-        with torch.enable_grad():
-            for parameters, x in blocks:
+        first = 0
+        for parameters, x, statistics, learning in blocks:
+            last = first + len(parameters[0])
+            drop = [mask[first:last] for mask in masks or ()]
+            first = last
+            changed = [stack.clone() for stack in statistics]
+            with torch.enable_grad():
                 pairs = zip(parameters, self._trains, strict=True)
-                leaves = [stack.detach().requires_grad_(trains) for stack, trains in pairs]
+                # `data`, since the step of one block is no change of what the next has saved.
+                leaves = [stack.data.requires_grad_(trains) for stack, trains in pairs]
                 # What was made in inference mode cannot be part of a graph.
-                out = self._call(self._learning, leaves, x.clone() if x.is_inference() else x)
+                x = x.clone() if x.is_inference() else x
+                try:
+                    out = self._call(self._learning, leaves, x, changed, drop)
+                except ValueError as fault:  # batch norm of one number
+                    raise ConfigError(
+                        f"the module fails on slices of {x.shape[1]}: {_line(fault)}"
+                    ) from fault
                 recorded.append((out, leaves))
+            for stack, new in zip(statistics, changed, strict=True):
+                stack.copy_(new if learning is None else torch.where(along(learning, stack), new, stack))
         outs = [out.detach() for out, _ in recorded]
         return outs[0] if len(outs) == 1 else torch.cat(outs), recorded
 
@@ -140,36 +190,68 @@ class ModuleNetwork:
         saved: Sequence[tuple[Tensor, list[Tensor]]],
         gradient: Tensor,
         masks: Sequence[Tensor] | None = None,
-    ) -> Iterator[list[Tensor]]:
+    ) -> Iterator[list[Tensor | None]]:
         """Gradients of the stacks, block by block, from the gradient ``[K, M, C]`` of the logits."""
         for (out, leaves), own in zip(saved, gradient.split([len(out) for out, _ in saved]), strict=True):
             training = [leaf for leaf in leaves if leaf.requires_grad]
-            found = iter(torch.autograd.grad(out, training, own, allow_unused=True, materialize_grads=True))
-            yield [next(found) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
+            found = iter(torch.autograd.grad(out, training, own, allow_unused=True))
+            yield [next(found) if leaf.requires_grad else None for leaf in leaves]
 
-    def _call(self, module: nn.Module, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
-        """The module on stacks ``[P, …]`` and inputs ``[G, M, D]``."""
+    def _call(
+        self,
+        module: nn.Module,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        statistics: Sequence[Tensor],
+        masks: Sequence[Tensor],
+    ) -> Tensor:
+        """The module on stacks ``[P, …]`` and inputs ``[G, M, D]``; in training mode it changes the statistics."""
+        return self._stacked(module, parameters, x, statistics, masks)
+
+    def _stacked(
+        self,
+        module: nn.Module,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        statistics: Sequence[Tensor],
+        masks: Sequence[Tensor],
+    ) -> Tensor:
+        """All learners in one call."""
         x = x.view(*x.shape[:2], *self.shape)
-        buffers = {name: buffer.to(x.device) for name, buffer in module.named_buffers()}
+        constants = self._constants(module, x.device)
 
-        def one(own: Sequence[Tensor], seen: Tensor) -> Tensor:
-            return functional_call(module, {**buffers, **dict(zip(self.shapes, own, strict=True))}, (seen,))
+        def one(own: _Own, seen: Tensor) -> Tensor:
+            return self._one(module, constants, own, seen)
 
+        stacks = _Own(parameters, statistics, masks)
         if len(x) == 1:
-            return vmap(one, (0, None))(parameters, x[0])
+            return vmap(one, (0, None))(stacks, x[0])
         if len(x) == len(parameters[0]):
-            return vmap(one)(parameters, x)
-        stacks = [stack.unflatten(0, (len(x), -1)) for stack in parameters]
-        return vmap(vmap(one, (0, None)))(stacks, x).flatten(0, 1)
+            return vmap(one)(stacks, x)
+        grouped = tree_map(lambda stack: stack.unflatten(0, (len(x), -1)), stacks)
+        return vmap(vmap(one, (0, None)))(grouped, x).flatten(0, 1)
+
+    def _one(self, module: nn.Module, constants: dict[str, Tensor], own: _Own, x: Tensor) -> Tensor:
+        """The module of one learner on pictures or the like ``[M, *shape]``."""
+        named = dict(zip(self.shapes, own.parameters, strict=True))
+        named |= zip(self.statistics, own.statistics, strict=True)
+        self._dropout.give(own.masks)
+        return functional_call(module, {**constants, **named}, (x,))
+
+    def _constants(self, module: nn.Module, device: torch.device) -> dict[str, Tensor]:
+        """The buffers that all learners share, on a device."""
+        buffers = module.named_buffers()
+        return {name: buffer.to(device) for name, buffer in buffers if name not in self.statistics}
 
     # ---- what cannot work is said at once -----------------------------------------------------------
 
-    def _check_output(self) -> None:
-        """One module by itself, in training."""
-        x = torch.zeros(2, *self.shape)
-        before = {name: buffer.clone() for name, buffer in self._learning.named_buffers()}
+    def _tried(self) -> dict[str, Tensor]:
+        """Try one module by itself, in training: the buffers that this changes, as they were."""
+        x = torch.randn(2, *self.shape)
+        before = dict(self._learning.named_buffers())
+        fresh = {name: buffer.clone() for name, buffer in before.items()}
         try:
-            out = self._learning(x)
+            out = self._dropout.record(self._learning, x)
         except _FAULTS as fault:
             raise ConfigError(f"the module fails on inputs {list(x.shape)}: {_line(fault)}") from fault
         if not isinstance(out, Tensor) or out.shape != (2, self.classes):
@@ -179,27 +261,35 @@ class ModuleNetwork:
                 f"of the data's {self.classes} classes, it gives {got}"
             )
         after = dict(self._learning.named_buffers())
-        moved = [name for name, buffer in before.items() if not torch.equal(buffer, after[name])]
-        if moved:
+        if replaced := [name for name, buffer in before.items() if after.get(name) is not buffer]:
             raise ConfigError(
-                f"training changes the module's buffers {', '.join(moved)}, which learners would share: "
-                "leave out what keeps them (GroupNorm and LayerNorm keep none)"
+                f"training replaces the module's buffers {', '.join(replaced)}: change them in place (copy_, mul_, …)"
             )
+        return {name: value for name, value in fresh.items() if not torch.equal(value, before[name])}
 
     def _check_stacking(self) -> None:
         """Two modules at once, there and back."""
         stacks = [torch.stack([own.detach()] * 2) for own in self._learning.parameters()]
-        x = torch.zeros(2, 2, math.prod(self.shape))
+        leaves = [stack.requires_grad_(trains) for stack, trains in zip(stacks, self._trains, strict=True)]
+        kept = [torch.stack([own] * 2) for own in self.statistics.values()]
+        x = torch.zeros(2, 3, math.prod(self.shape))
         try:
-            blocks = [Block(stacks, x)]
-            out, saved = self.forward(blocks)
-            list(self.backward(blocks, saved, torch.ones_like(out)))
-            self.logits(stacks, x)
+            with torch.enable_grad():
+                masks = self.masks(torch.arange(2), 3)
+                self._stacked(self._learning, leaves, x, kept, masks or ()).sum().backward()
+            self._stacked(self._settled, stacks, x, kept, ())
         except _FAULTS as fault:
             raise ConfigError(
                 "the module cannot be stacked, take layers that torch.func.vmap knows and that draw nothing: "
                 f"{_line(fault)}"
             ) from fault
+
+
+def convolves(factory: Factory) -> bool:
+    """Whether what a factory makes has convolutions in it."""
+    with _seeded() as seed:
+        seed(0)
+        return any(isinstance(part, nn.modules.conv._ConvNd) for part in _made(factory).modules())
 
 
 def _made(factory: Factory) -> nn.Module:
@@ -209,6 +299,8 @@ def _made(factory: Factory) -> nn.Module:
         raise ConfigError(f"learners need a factory of modules, like `lambda: MyModule()`, got {given}")
     try:
         module = factory()
+    except ConfigError:
+        raise
     except _FAULTS as fault:
         raise ConfigError(
             f"the module factory fails when called without arguments: {_line(fault)}"
@@ -227,14 +319,17 @@ def _check_parts(module: nn.Module) -> None:
     for name, part in module.named_modules():
         layer = f"{type(part).__name__} {name!r}" if name else type(part).__name__
         drops = part.p if isinstance(part, nn.modules.dropout._DropoutNd) else getattr(part, "dropout", 0.0)
-        if isinstance(drops, (int, float)) and drops > 0:
+        if isinstance(drops, (int, float)) and drops > 0 and type(part) is not nn.Dropout:
             raise ConfigError(
                 f"the module's dropout ({layer}) would draw from the global generator: "
-                'leave it out, or use learners="mlp" with dropout'
+                "leave it out, or use nn.Dropout"
             )
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+        if type(part) is nn.Dropout and threshold(part.p) == VALUES:
+            raise ConfigError(f"the module's {layer} drops everything: give it a probability below 1")
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and not part.track_running_stats:
             raise ConfigError(
-                f"the module's {layer} makes samples depend on each other: use GroupNorm or LayerNorm instead"
+                f"the module's {layer} makes samples depend on each other outside of training too: "
+                "leave track_running_stats on, or use GroupNorm or LayerNorm instead"
             )
         if isinstance(part, nn.RNNBase):
             raise ConfigError(

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..envs.engine import rng
+from .dropout import VALUES, draw, threshold
 
-_LANES = 4  # 16-bit dropout decisions in a 64-bit draw
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
 _WIDE = 1 << 23  # floating-point operations from which a product is worth a call of its own
 
@@ -37,6 +38,10 @@ class Block(NamedTuple):
     """Their stacks ``[P, …]``."""
     x: Tensor
     """Flat inputs ``[G, M, D]``, each shared by P/G consecutive learners."""
+    statistics: Sequence[Tensor] = ()
+    """Stacks ``[P, …]`` of what their network keeps beside parameters."""
+    learning: Tensor | None = None
+    """Who learns, bool ``[P]``: the statistics of the others stay as they are. None is everyone."""
 
 
 class Network(Protocol):
@@ -59,8 +64,15 @@ class Network(Protocol):
         """Parameters of one learner."""
 
     @property
+    def statistics(self) -> Mapping[str, Tensor]:
+        """What a fresh learner keeps beside parameters: running means of batch norm and the like, by name."""
+
+    @property
     def made_on_host(self) -> bool:
         """Whether :meth:`init` makes the parameters of one learner after the other on the host."""
+
+    def looped(self, rows: int) -> bool:
+        """Whether a CPU computes learners one after the other on M rows: who does not learn costs nothing then."""
 
     def init(self, keys: Tensor) -> list[Tensor]:
         """Initial stacks ``[P, *shape]`` for keys ``[P]``; a learner's depend on its own key only."""
@@ -69,7 +81,11 @@ class Network(Protocol):
         """Dropout masks for M rows and keys ``[P]``; None where nothing is dropped."""
 
     def logits(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+        self,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        masks: Sequence[Tensor] | None = None,
+        statistics: Sequence[Tensor] = (),
     ) -> Tensor:
         """Logits ``[P, M, C]`` of flat inputs ``[G, M, D]``, each shared by P/G consecutive learners.
 
@@ -77,7 +93,10 @@ class Network(Protocol):
         """
 
     def forward(self, blocks: Sequence[Block], masks: Sequence[Tensor] | None = None) -> tuple[Tensor, Any]:
-        """Logits ``[K, M, C]`` of all the blocks' learners for learning, and what :meth:`backward` wants saved."""
+        """Logits ``[K, M, C]`` of all the blocks' learners for learning, and what :meth:`backward` wants saved.
+
+        Brings the statistics of those who learn up to date, in place.
+        """
 
     def backward(
         self,
@@ -85,10 +104,11 @@ class Network(Protocol):
         saved: Any,
         gradient: Tensor,
         masks: Sequence[Tensor] | None = None,
-    ) -> Iterator[list[Tensor]]:
+    ) -> Iterator[Sequence[Tensor | None]]:
         """Gradients of the stacks, block by block, from the gradient ``[K, M, C]`` of the logits.
 
-        Who asks for the next block has used the last one: the parameters may change in between.
+        None is of parameters that are not trained. Who asks for the next block has used the last one: the parameters
+        may change in between.
         """
 
     def module(self) -> nn.Module:
@@ -109,6 +129,7 @@ class MLP:
     """
 
     made_on_host: ClassVar[bool] = False
+    statistics: ClassVar[Mapping[str, Tensor]] = MappingProxyType({})
     sizes: tuple[int, ...] = (784, 128, 64, 10)
     dropout: float = 0.2
 
@@ -116,7 +137,7 @@ class MLP:
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes must be two or more positive widths, got {self.sizes}")
-        if not 0.0 <= self.dropout < 1.0 or self._threshold == 1 << 16:
+        if not 0.0 <= self.dropout < 1.0 or self._threshold == VALUES:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
 
     @property
@@ -141,6 +162,10 @@ class MLP:
         for layer, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             shapes |= {f"{layer}.weight": (fan_out, fan_in), f"{layer}.bias": (fan_out,)}
         return shapes
+
+    def looped(self, rows: int) -> bool:
+        """False: perceptrons are computed together."""
+        return False
 
     def module(self) -> nn.Sequential:
         """The same network as an ordinary module, with PyTorch's own initial weights."""
@@ -181,16 +206,19 @@ class MLP:
         hidden = self.sizes[1:-1]
         if not hidden or not self._threshold:
             return None
-        units = sum(hidden) * rows
-        lanes = rng.bits(keys, "dropout", (-(-units // _LANES),)).view(torch.int16)[:, :units]
+        decisions = draw(keys, sum(hidden) * rows)
         # Floats at once: a product with a boolean mask takes five times as long on a CPU.
-        kept = torch.empty(lanes.shape, device=keys.device)
-        torch.ge(lanes, self._threshold - (1 << 15), out=kept)
+        kept = torch.empty(decisions.shape, device=keys.device)
+        torch.ge(decisions, self._threshold - VALUES // 2, out=kept)
         parts = kept.split([size * rows for size in hidden], dim=1)
         return [part.view(-1, size, rows) for part, size in zip(parts, hidden, strict=True)]
 
     def logits(
-        self, parameters: Sequence[Tensor], x: Tensor, masks: Sequence[Tensor] | None = None
+        self,
+        parameters: Sequence[Tensor],
+        x: Tensor,
+        masks: Sequence[Tensor] | None = None,
+        statistics: Sequence[Tensor] = (),
     ) -> Tensor:
         """Logits ``[P, M, C]``, differentiable in ``x`` if that asks for it; see :meth:`forward`."""
         return self.forward([Block(parameters, x)], masks)[0]
@@ -259,16 +287,17 @@ class MLP:
     @property
     def _threshold(self) -> int:
         """Of the 65,536 values of a lane, how many drop a unit."""
-        return round(self.dropout * (1 << 16))
+        return threshold(self.dropout)
 
     def _scale(self, masks: Sequence[Tensor] | None) -> float:
-        return 1.0 if masks is None else 1.0 / (1.0 - self._threshold / (1 << 16))
+        return 1.0 if masks is None else 1.0 / (1.0 - self._threshold / VALUES)
 
 
 def _first_layers(blocks: Sequence[Block]) -> Tensor:
     """What the first layers of all learners say, ``[K, out, M]``."""
     products, biases, sizes = [], [], []
-    for (weight, bias, *_), x in blocks:
+    for block in blocks:
+        (weight, bias, *_), x = block.parameters, block.x
         wide = product(weight.view(x.shape[0], -1, x.shape[2]), x)
         products.append(wide.view(*weight.shape[:2], x.shape[1]))
         biases.append(bias[..., None])

@@ -55,12 +55,12 @@ class Optimiser(ABC):
         self._views = {}
 
     @abstractmethod
-    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None, *, first: int = 0) -> None:
+    def step(self, gradients: Sequence[Tensor | None], rate: Tensor | None = None, *, first: int = 0) -> None:
         """One step of the learners whose rate is above zero.
 
         Args:
             gradients: Stacks ``[K, …]`` of K learners in a row; of learners that do not step they may hold
-                anything, NaN included.
+                anything, NaN included. None leaves the parameters as they are.
             rate: ``[K]``, multiplies ``lr``; None is one for all.
             first: The first of the K learners.
         """
@@ -69,6 +69,11 @@ class Optimiser(ABC):
         """Forget the state and step counts of learners, given as bool ``[P]``."""
         for stack in (self.steps, *(stack for stacks in self.state.values() for stack in stacks)):
             stack.masked_fill_(along(learners, stack), 0.0)
+
+
+def learners_of(gradients: Sequence[Tensor | None], first: int) -> slice:
+    """The learners whose gradients these are: K in a row from the first."""
+    return slice(first, first + next(len(gradient) for gradient in gradients if gradient is not None))
 
 
 def along(values: Tensor, stack: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ..envs.engine import rng
 from ..envs.engine.fits import check_saved
 from ..envs.validation import afford
 from .networks import Block, Network
+from .optimiser import along
 from .optimisers import make_optimiser
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class _Ensemble(ABC):
     network: Network
     keys: Tensor
     parameters: list[Tensor]
+    statistics: list[Tensor]
 
     @property
     def worlds(self) -> int:
@@ -99,16 +101,18 @@ class _Ensemble(ABC):
         rows = self._rows(x)
         keys = self._dropout_keys(draw) if dropout else None
         parts = []
-        for span in self._spans(None) if len(rows) > 1 else [slice(0, self.keys.numel())]:
+        for span in self._spans(None, rows.shape[1]) if len(rows) > 1 else [slice(0, self.keys.numel())]:
             masks = None if keys is None else self.network.masks(keys[span], rows.shape[1])
             own = [stack[span] for stack in self.parameters]
-            parts.append(self.network.logits(own, self._rows_of(rows, span), masks))
+            kept = [stack[span] for stack in self.statistics]
+            parts.append(self.network.logits(own, self._rows_of(rows, span), masks, kept))
         out = parts[0] if len(parts) == 1 else torch.cat([part.mT for part in parts]).mT
         return out.view(self.worlds, self.learners, *out.shape[1:])
 
     def finite(self) -> Tensor:
-        """Whose parameters are all finite, bool ``[W, N]``."""
-        each = [stack.detach().isfinite().flatten(1).all(-1) for stack in self.parameters]
+        """Whose parameters and statistics are all finite, bool ``[W, N]``."""
+        stacks = (*self.parameters, *self.statistics)
+        each = [stack.detach().isfinite().reshape(len(stack), -1).all(-1) for stack in stacks]
         return torch.stack(each).all(0).view(self.worlds, self.learners)
 
     def logits_of(
@@ -129,14 +133,19 @@ class _Ensemble(ABC):
         index = torch.arange(self.worlds, device=learner.device) * self.learners + learner
         keys = self._dropout_keys(draw)[index] if dropout else None
         masks = None if keys is None else self.network.masks(keys, rows.shape[1])
-        chosen = [stack.index_select(0, index) for stack in self.parameters]
-        return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks)[:, None]
+        chosen, kept = (
+            [stack.index_select(0, index) for stack in stacks]
+            for stacks in (self.parameters, self.statistics)
+        )
+        return self.network.logits(chosen, rows.expand(self.worlds, -1, -1), masks, kept)[:, None]
 
     def extract(self, world: int, learner: int) -> nn.Module:
         """A copy of one learner as an ordinary module, in evaluation mode."""
         module = self.network.module().to(self.keys.device)
         for own, stack in zip(module.parameters(), self.parameters, strict=True):
             own.data.copy_(stack[world * self.learners + learner])
+        for name, stack in zip(self.network.statistics, self.statistics, strict=True):
+            module.get_buffer(name).copy_(stack[world * self.learners + learner])
         return module.eval()
 
     @abstractmethod
@@ -146,16 +155,18 @@ class _Ensemble(ABC):
     def _rows(self, x: Tensor) -> Tensor:
         return as_rows(x, self.network.shape, self.keys.shape)
 
-    def _spans(self, rates: Tensor | None) -> list[slice]:
+    def _spans(self, rates: Tensor | None, rows: int) -> list[slice]:
         """Ranges of learners whose gradients are computed and used one after the other.
 
         On a CPU a few worlds at a time, so that gradients are still in the cache when they are wanted, and without
-        worlds in which nobody has a rate; where learners are so large that it is one world at a time, without any
-        learner that has none. On a device everyone at once.
+        worlds in which nobody has a rate; where learners are so large that it is one world at a time, or computed
+        one after the other anyway, without any learner that has none. On a device everyone at once.
         """
         if self.keys.device.type != "cpu":
             return [slice(0, self.keys.numel())]
         at_once = max(1, _CACHED_PARAMETERS // (self.learners * self.network.num_parameters))
+        if self.network.looped(rows):
+            at_once = 1
         spans = [
             slice(first * self.learners, min(first + at_once, self.worlds) * self.learners)
             for first in range(0, self.worlds, at_once)
@@ -191,6 +202,10 @@ class _Ensemble(ABC):
         each = self.keys.numel() // len(rows)
         return rows[span.start // each : -(-span.stop // each)]
 
+    def _statistics_by_name(self) -> dict[str, Tensor]:
+        pairs = zip(self.network.statistics, self.statistics, strict=True)
+        return {f"statistic.{name}": stack for name, stack in pairs}
+
     def _spread(self, values: Tensor, what: str) -> Tensor:
         return spread(values, self.keys, what).reshape(-1)
 
@@ -208,6 +223,7 @@ class Population(_Ensemble):
 
     Attributes:
         parameters: Stacks ``[P, …]`` in the order of ``network.shapes``; change them in place only.
+        statistics: Stacks ``[P, …]`` in the order of ``network.statistics``, which learning steps change beside them.
     """
 
     def __init__(
@@ -231,6 +247,10 @@ class Population(_Ensemble):
         with torch.inference_mode(False), torch.no_grad():  # else no step could change the parameters later
             self.keys = keys.to(device, copy=True)
             self.parameters = network.init(self.keys.view(-1))
+            self.statistics = [
+                fresh.to(self.keys.device).expand(self.keys.numel(), *fresh.shape).clone()
+                for fresh in network.statistics.values()
+            ]
             self._optimiser = make_optimiser(optimiser, **options)(self.parameters)
 
     @property
@@ -250,7 +270,7 @@ class Population(_Ensemble):
                 to a pair of both, and autograd is not asked. Targets made under
                 ``torch.inference_mode`` must be cloned inside it, as autograd cannot keep them.
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
-                parameters, moments and step count keep every bit. A mask may serve as a rate.
+                parameters, statistics, moments and step count keep every bit. A mask may serve as a rate.
                 Who has no rate need not be computed; its logits then read zero.
 
         Returns:
@@ -273,10 +293,17 @@ class Population(_Ensemble):
         keys = self._dropout_keys(0)
         passes: list[tuple[list[slice], Index, tuple[Any, ...]]] = []
         said: list[tuple[Index, Tensor]] = []
-        for spans in self._together(self._spans(rates)):
+        for spans in self._together(self._spans(rates, rows.shape[1])):
             index = _index(spans, keys.device)
-            views = [self._optimiser.views(span)[0] for span in spans]
-            blocks = [Block(own, self._rows_of(rows, span)) for own, span in zip(views, spans, strict=True)]
+            blocks = [
+                Block(
+                    self._optimiser.views(span)[0],
+                    self._rows_of(rows, span),
+                    [stack[span] for stack in self.statistics],
+                    rates[span] > 0.0 if rates is not None and self.statistics else None,
+                )
+                for span in spans
+            ]
             masks = self.network.masks(_pick(keys, index), rows.shape[1])
             logits, saved = self.network.forward(blocks, masks)
             said.append((index, logits))
@@ -326,6 +353,7 @@ class Population(_Ensemble):
                 stack.index_copy_(0, index, new)
         else:  # everyone is drawn, so that nothing is read back to the host
             _select(self.parameters, self.network.init(flat), anew)
+        _select(self.statistics, [fresh.to(flat.device) for fresh in self.network.statistics.values()], anew)
 
     def at(self, worlds: Tensor) -> Self:
         """Copies of the learners of some worlds (int64 ``[K]``), to be asked without dropout; they cannot be taught."""
@@ -333,6 +361,7 @@ class Population(_Ensemble):
         rows = (worlds[:, None] * self.learners + torch.arange(self.learners, device=worlds.device)).flatten()
         twin.keys = self.keys[worlds]
         twin.parameters = [stack.index_select(0, rows) for stack in self.parameters]
+        twin.statistics = [stack.index_select(0, rows) for stack in self.statistics]
         vars(twin).pop("_optimiser", None)
         return twin
 
@@ -341,7 +370,7 @@ class Population(_Ensemble):
         return Average(self, decay)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of everything: keys ``[W, N]``, step counts ``[P]``, parameters and the optimiser's state."""
+        """A copy of everything: keys ``[W, N]``, step counts ``[P]``, parameters, statistics, the optimiser's state."""
         return {name: tensor.clone() for name, tensor in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -357,7 +386,7 @@ class Population(_Ensemble):
         for kind, tensors in {"parameter": self.parameters, **self._optimiser.state}.items():
             names = self.network.shapes
             state |= {f"{kind}.{name}": tensor for name, tensor in zip(names, tensors, strict=True)}
-        return state
+        return state | self._statistics_by_name()
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
         # What a fold hashes; the draw hashes it anyway, and on so few numbers a dozen operations weigh much.
@@ -366,6 +395,8 @@ class Population(_Ensemble):
 
 class Average(_Ensemble):
     """Averaged weights of a population (Polyak averaging; the mean teacher of Tarvainen & Valpola, 2017).
+
+    Statistics of the learners (of batch norm) are averages already, and taken as they are.
 
     Args:
         population: Whose weights to follow.
@@ -379,6 +410,7 @@ class Average(_Ensemble):
         self.network, self.keys = population.network, population.keys
         with torch.inference_mode(False):
             self.parameters = [stack.clone() for stack in population.parameters]
+            self.statistics = [stack.clone() for stack in population.statistics]
 
     def update(self, mask: Tensor | None = None) -> None:
         """Follow the weights; with a mask (bool ``[W]`` or ``[W, N]``), the others keep every bit."""
@@ -386,13 +418,19 @@ class Average(_Ensemble):
         if mask is None:
             for own, other in pairs:
                 own.lerp_(other, 1.0 - self.decay)
+            for own, other in zip(self.statistics, self.population.statistics, strict=True):
+                own.copy_(other)
         else:
+            chosen = self._spread(mask.bool(), "mask")
             moved = [own.lerp(other, 1.0 - self.decay) for own, other in pairs]
-            _select(self.parameters, moved, self._spread(mask.bool(), "mask"))
+            _select(self.parameters, moved, chosen)
+            _select(self.statistics, self.population.statistics, chosen)
 
     def reset(self, mask: Tensor) -> None:
         """Begin anew at the present weights, for learners in the mask (bool ``[W]`` or ``[W, N]``)."""
-        _select(self.parameters, self.population.parameters, self._spread(mask.bool(), "mask"))
+        chosen = self._spread(mask.bool(), "mask")
+        _select(self.parameters, self.population.parameters, chosen)
+        _select(self.statistics, self.population.statistics, chosen)
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the averaged stacks; the population is saved apart."""
@@ -403,7 +441,8 @@ class Average(_Ensemble):
         load(self._state(), state)
 
     def _state(self) -> dict[str, Tensor]:
-        return {f"average.{k}": v for k, v in zip(self.network.shapes, self.parameters, strict=True)}
+        averaged = zip(self.network.shapes, self.parameters, strict=True)
+        return {f"average.{name}": stack for name, stack in averaged} | self._statistics_by_name()
 
     def _dropout_keys(self, draw: int | Tensor) -> Tensor:
         return self.population._dropout_keys(draw)
@@ -429,9 +468,9 @@ def _runs(chosen: Sequence[bool], first: int) -> list[slice]:
 
 
 def _select(stacks: Sequence[Tensor], others: Sequence[Tensor], mask: Tensor) -> None:
-    """Copy learners in the mask ``[P]`` from the other stacks, in place."""
+    """Copy learners in the mask ``[P]`` from the other stacks (or what is the same for all), in place."""
     for stack, other in zip(stacks, others, strict=True):
-        stack.copy_(torch.where(mask.view(-1, *[1] * (stack.ndim - 1)), other, stack))
+        stack.copy_(torch.where(along(mask, stack), other, stack))
 
 
 def load(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

@@ -13,6 +13,21 @@ def population(found: dict) -> str:
     return f"{found['machine']}, one thread, medians of {found['rounds']} rounds.\n\n{markdown(header, rows)}"
 
 
+def convolutional(found: dict) -> str:
+    """Convolutional learners one after the other, and stacked."""
+    rows = []
+    for entry in found["results"]:
+        times = (f"{entry[way]:.1f} ms" for way in ("looped_ms", "stacked_ms"))
+        factor = f"{entry['ratio']:.2f}× ({entry['ratio_low']:.2f}–{entry['ratio_high']:.2f})"
+        rows.append((f"{entry['learners']}, {entry['data']}, {entry['pictures']} pictures", *times, factor))
+    header = ("learners", "looped", "stacked", "looped is faster by")
+    title = f"A learning step of {found['count']} learners on {found['rows']} pictures each"
+    return (
+        f"{title}. {found['machine']}, one thread, medians (and quartiles) of {found['rounds']} rounds.\n\n"
+        f"{markdown(header, rows)}"
+    )
+
+
 def scenario(found: dict) -> str:
     """The whole classroom beside plain loops."""
     ratios = found["loop_over_studyhall"]

@@ -56,7 +56,7 @@ Those of the world that hosts, and:
 
 | argument | default | meaning |
 |---|---|---|
-| `learners` | "mlp" | "mlp", "cnn", a callable, or a list of these, one for each agent |
+| `learners` | "mlp" | "mlp", "cnn", "conv3", "vgg", "vgg-wide", a callable, or a list of these, one for each agent |
 | `actions` | "listen" | the form of actions; `discrete_actions=True` is short for "discrete" |
 | `hidden`, `dropout` | (128, 64), .2 | of the "mlp" |
 | `optimiser`, `lr` | "adam", .001 | or "sgd" |
@@ -65,11 +65,15 @@ Those of the world that hosts, and:
 | `autoreset` | True | of `make_world`: an ended world begins anew within the step that ended it |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
 
+Of pictures, "cnn" and "conv3" take those of 4×4 and more: two convolutions, or three with batch norm
+(`studyhall.learners.Conv3`). "vgg" and "vgg-wide" take those of 32×32 and more: VGG-16 with batch norm and dropout
+(`studyhall.learners.VGG`).
+
 A callable is called without arguments and makes an `nn.Module` from `[M, D…]` to logits `[M, C]`, once for every
-learner, whose initial weights follow from the world's seed. It may hold no dropout of its own (that would draw from the
-global generator), nothing that training changes beside parameters and no BatchNorm (use GroupNorm or LayerNorm), and no
-LSTM, GRU or RNN (`torch.func.vmap` cannot stack these). `hidden` and
-`dropout` are the "mlp"'s and mean nothing to others.
+learner, whose initial weights follow from the world's seed. Running statistics of batch norm are each learner's own,
+and layers `nn.Dropout` drop what the learner's key says; other dropout would draw from the global generator and is
+refused, as are LSTM, GRU and RNN (`torch.func.vmap` cannot stack these). `hidden` and `dropout` are the "mlp"'s and
+mean nothing to others.
 """
 
 from .host import Feedback, Host, HostSettings

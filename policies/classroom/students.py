@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,8 @@ from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError, unknown_argument
 from ...envs.registration import arguments_of
 from ...envs.validation import flag, rate, real, widths
-from ...learners import MLP, Average, Lesson, Population, learner_keys, softmax, teach
+from ...learners import Average, Lesson, Population, learner_keys, make_network, softmax, teach
+from ...learners.factory import Kind
 from ...learners.lesson import none
 from ..policy import MadeInReset, Policy
 
@@ -78,15 +78,16 @@ class Protocol:
 
 
 class Students(Policy):
-    """W·N perceptrons in one tensor program, taught as a protocol says.
+    """W·N networks in one tensor program, taught as a protocol says.
 
     A student's loss on a slice is that of :func:`studyhall.learners.teach`; who has no lesson does not move by a
     bit.
 
     Args:
         protocol: Who asks, publishes, and listens to whom.
-        hidden: Widths of the hidden layers.
-        dropout: Dropout in learning steps.
+        learners: What each of them is, the same for all; see :func:`~studyhall.learners.make_networks`.
+        hidden: Widths of the hidden layers of "mlp".
+        dropout: Dropout of "mlp" in learning steps.
         lr: Learning rate of each student's Adam.
         temperature: T, of published beliefs and of the imitating student.
         distill_scale: Factor of the distillation loss; None is T².
@@ -102,6 +103,7 @@ class Students(Policy):
         self,
         protocol: Protocol,
         *,
+        learners: Kind = "mlp",
         hidden: Sequence[int] = (128, 64),
         dropout: float = 0.2,
         lr: float = 1e-3,
@@ -114,7 +116,10 @@ class Students(Policy):
         real("dropout", dropout, 0, 1)
         if distill_scale is not None:
             real("distill_scale", distill_scale, 0)
+        if isinstance(learners, Sequence) and not isinstance(learners, str):
+            raise ConfigError('students are all of one kind: give learners="cnn" or the like, not a list')
         self.protocol = protocol
+        self.learners = learners
         self.hidden = widths("hidden", hidden)
         self.dropout, self.lr = dropout, rate("lr", lr)
         self.temperature = temperature
@@ -139,7 +144,8 @@ class Students(Policy):
         shape = (world.observation_space["slice"].shape or ())[1:]
         self._exam_shape = world.action_space["answers"].shape or ()
         self._private = "public" in world.observation_space.spaces
-        self.network = MLP((math.prod(shape), *self.hidden, self._exam_shape[-1]), self.dropout)
+        classes = self._exam_shape[-1]
+        self.network = make_network(self.learners, shape, classes, hidden=self.hidden, dropout=self.dropout)
         self.protocol.bind(self)
 
     def reset(self, mask: Tensor | None = None) -> None:
