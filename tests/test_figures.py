@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
@@ -146,6 +146,7 @@ def test_nothing_is_minus_zero():
     assert figure(-2e-9) == "−2e-09"
 
 
+@example([0.875], False, 2)
 @given(
     st.lists(st.floats(-1e6, 1e6).filter(lambda v: v == 0 or abs(v) > 1e-12), min_size=1, max_size=5),
     st.booleans(),
@@ -159,7 +160,10 @@ def test_figures_say_what_they_are(values, signed, digits):
     mean = float(text.partition(" ±")[0].replace("−", "-").replace(",", ""))
     error = 0.5 * 10.0 ** -(digits or 0) if digits is not None else 0.0
     half = 0.0 if math.isnan(found.half) else found.half
-    assert abs(mean - found.mean) <= max(error, half, 1e-3 * abs(found.mean), 1e-9)
+    most = max(error, half, 1e-3 * abs(found.mean), 1e-9)
+    assert abs(mean - found.mean) <= most * (
+        1 + 1e-9
+    )  # a half is rounded up, and the difference of two floats too
 
 
 # ---- verdicts -------------------------------------------------------------------------------------------
