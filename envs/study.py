@@ -24,6 +24,8 @@ class Study:
         data: Data set: a name, arrays, a torch or HF data set, a folder of pictures.
         data_dir: Folder of parquet files for named data.
         exam_items: Items of the data set kept for exams; None: a fifth of its training part.
+        stream_items: Items that learners see, of all classes alike; None: all there are.
+        data_classes: Only the first so many classes of the data; None: all.
         slice_size: B.
         exam_size: E.
         order: As of :class:`~studyhall.envs.streams.schedule.Schedule`.
@@ -38,6 +40,8 @@ class Study:
     data: Any = "digits"
     data_dir: str | None = None
     exam_items: int | None = None
+    stream_items: int | None = None
+    data_classes: int | None = None
     slice_size: int = 32
     exam_size: int = 64
     order: str = "iid"
@@ -50,7 +54,8 @@ class Study:
 
     def dataset(self, device: torch.device) -> Dataset:
         """The data set, on a device."""
-        return load_dataset(self.data, data_dir=self.data_dir, exam_size=self.exam_items).to(device)
+        found = load_dataset(self.data, data_dir=self.data_dir, exam_size=self.exam_items)
+        return found.reduced(self.data_classes, self.stream_items).to(device)
 
     def schedule(self, split: Split, num_agents: int, horizon: int, **others: Any) -> Schedule:
         """The order in which a split is dealt to N agents; ``others`` are of the schedule, too."""

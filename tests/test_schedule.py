@@ -203,3 +203,14 @@ def test_faults_are_said_in_one_line(fault, error, text):
     with pytest.raises(error, match=text) as caught:
         Schedule(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_classes_dealt_in_their_order_are_the_same_in_every_episode():
+    split = make_split((30, 50, 20, 40, 60, 10))
+    schedule = Schedule(split, 3, 40, 100, share="class_experts", expert_classes=2, deal="sorted")
+    assert "stream/experts" not in schedule.reset_draws()
+    classes = split.y[deal(schedule, 5, seed=7)]  # [steps, W, A, B]
+    for agent in range(3):
+        assert set(classes[:, :, agent].unique().tolist()) == {2 * agent, 2 * agent + 1}
+    with pytest.raises(UnknownName, match="deal"):
+        Schedule(split, 3, 40, 100, share="class_experts", deal="alphabetical")

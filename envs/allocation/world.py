@@ -85,6 +85,7 @@ drawn from the exam split, which the reader never learns.
 |---|---|---|
 | `agents` | 4 | N |
 | `data`, `data_dir`, `exam_items` | "digits", None, None | as in `classroom-v0` |
+| `stream_items`, `data_classes` | None, None | as in `classroom-v0` |
 | `patch` | None | side of a patch, or its (height, width); length of a stretch; words of a token. None: 2, of texts 1 |
 | `budget` | 4 | k, tokens read of a sample |
 | `spending` | "top_k" | the k of the greatest shares; or "sample": by chance, in proportion, without replacement |

@@ -78,6 +78,7 @@ Per world: `calls`.
 | `data` | "digits" | data set: a name, arrays, a torch or HF data set, a folder of pictures |
 | `data_dir` | None | folder of parquet files for named data (else `STUDYHALL_DATA`, else the hub) |
 | `exam_items` | None | items of the data set kept for exams (None: a fifth of its training part) |
+| `stream_items`, `data_classes` | None, None | items that learners see, of all classes alike; only the first classes |
 | `slice_size` | 32 | B |
 | `exam_size` | 64 | E |
 | `horizon` | 400 | steps of an episode |
@@ -86,6 +87,7 @@ Per world: `calls`.
 | `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
 | `task_classes` | 2 | of class-incremental order |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
+| `deal` | "random" | which classes are whose, anew in each episode; "sorted": in their order, always the same |
 | `public_order` | "iid" | order of the public slices, where slices are private |
 | `alpha` | 0.5 | of a Dirichlet share |
 | `teacher_budget` | 100 | calls or labels; None is unlimited |
@@ -158,6 +160,7 @@ class Classroom(World):
         horizon: int = 400,
         share: str = "shared",
         expert_classes: int | None = None,
+        deal: str = "random",
         alpha: float = 0.5,
         public_order: str = "iid",
         teacher_budget: int | None = 100,
@@ -179,7 +182,13 @@ class Classroom(World):
         self.dataset = self.study.dataset(self.device)
         stream = self.dataset.stream
         self.schedule = self.study.schedule(
-            stream, self.num_agents, self.horizon, share=share, expert_classes=expert_classes, alpha=alpha
+            stream,
+            self.num_agents,
+            self.horizon,
+            share=share,
+            expert_classes=expert_classes,
+            deal=deal,
+            alpha=alpha,
         )
         self.private = share != "shared"
         one_of("public_order", public_order, UNLIMITED_ORDERS)

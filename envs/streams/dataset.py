@@ -9,12 +9,13 @@ by integer arithmetic alone, alike on every device.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..errors import one_of
+from ..errors import ConfigError, one_of
+from ..validation import whole
 from .labels import few
 
 if TYPE_CHECKING:
@@ -49,6 +50,30 @@ class Split:
 
     def __len__(self) -> int:
         return self.y.shape[0]
+
+    def first_classes(self, count: int) -> Split:
+        """The items of the first classes alone."""
+        end = int(self.counts[:count].sum())
+        return Split(self.x[:end], self.y[:end], self.counts[:count], self.offsets[:count])
+
+    def evenly(self, items: int) -> Split:
+        """So many items, of all classes alike (of the first ones one more each), the first of each class.
+
+        Raises:
+            ConfigError: There are fewer classes than that, or a class has too few.
+        """
+        classes = len(self.counts)
+        each = torch.full_like(self.counts, items // classes)
+        each[: items % classes] += 1
+        if items < classes or bool((each > self.counts).any()):
+            most = classes * int(self.counts.min())
+            raise ConfigError(
+                f"stream_items must be between {classes} and {most:,} here, an even share of {classes} classes, "
+                f"got {items:,}"
+            )
+        place = torch.arange(len(self), device=self.y.device) - self.offsets[self.y]
+        kept = place < each[self.y]
+        return Split(self.x[kept], self.y[kept], each, each.cumsum(0) - each)
 
     def __repr__(self) -> str:
         return f"Split({len(self)} items of {len(self.counts)} classes)"
@@ -110,6 +135,27 @@ class Dataset:
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.stream.x.device
+
+    def reduced(self, classes: int | None, stream_items: int | None) -> Self:
+        """Less of this data set, normalised as the whole is.
+
+        Args:
+            classes: Of the first so many classes; None: of all.
+            stream_items: So many items that learners see, of all these classes alike; None: all.
+
+        Raises:
+            ConfigError: There are not so many.
+        """
+        found = self
+        if classes is not None:
+            count = whole("data_classes", classes, 1, self.num_classes)
+            splits: dict[str, Any] = {
+                name: self.split(name).first_classes(count) for name in get_args(SplitName)
+            }
+            found = replace(found, **splits, classes=self.classes[:count])
+        if stream_items is not None:
+            found = replace(found, stream=found.stream.evenly(whole("stream_items", stream_items, 1)))
+        return found
 
     def split(self, name: SplitName) -> Split:
         """A split by its name.

@@ -44,6 +44,7 @@ from .dataset import Split
 ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
 UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
 """Orders that draw independently, so that a slice can always be had."""
+DEALS = ("random", "sorted")
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
@@ -66,6 +67,8 @@ class Schedule:
         task_classes: ``class_incremental``: classes of a task.
         expert_classes: ``class_experts``: classes of an agent; None is ⌈C/N⌉, so that every
             class has an expert.
+        deal: ``class_experts``: whose classes are whose, "random" anew in each episode, or "sorted": the first classes
+            are the first agent's, and so on.
         alpha: ``dirichlet``: concentration; small is skewed, large is even.
         name: Prefix of the random purposes, so that two schedules of a world are independent.
     """
@@ -80,11 +83,13 @@ class Schedule:
     topic_classes: int = 2
     task_classes: int = 2
     expert_classes: int | None = None
+    deal: str = "random"
     alpha: float = 0.5
     name: str = "stream"
 
     def __post_init__(self) -> None:
         keep(self, order=one_of("order", self.order, ORDERS), share=one_of("share", self.share, SHARES))
+        keep(self, deal=one_of("deal", self.deal, DEALS))
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if name != "expert_classes" or self.expert_classes is not None:
                 keep(self, **{name: whole(name, getattr(self, name), 1, self.classes)})
@@ -148,7 +153,7 @@ class Schedule:
             shapes[self._purpose("pass")] = (len(self.split.y),)
         if self.order == "class_incremental":
             shapes[self._purpose("tasks")] = (self.classes,)
-        if self.share == "class_experts":
+        if self.share == "class_experts" and self.deal == "random":
             shapes[self._purpose("experts")] = (self.classes,)
         if self.share == "dirichlet":
             shapes[self._purpose("gamma")] = (self.num_agents, self.classes, _GAMMA_TRIES, 2)
@@ -262,7 +267,10 @@ class Schedule:
         Of a Dirichlet share in an order that switches classes on and off: the weights' logarithms, float64.
         """
         if self.share == "class_experts":
-            rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)  # [W, C]
+            if self.deal == "sorted":
+                rank = torch.arange(self.classes, device=device).expand(worlds, -1)  # [W, C]
+            else:
+                rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)
             each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()

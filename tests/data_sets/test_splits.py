@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from studyhall import make_world
+from studyhall.envs.errors import ConfigError
 from studyhall.envs.streams import load_dataset
 from studyhall.envs.streams.division import stratified
 
@@ -103,3 +105,42 @@ def test_too_little_data():
     )
     fault(r"test_size is 1000000000000, but only 40 items are left", numbered(40, 2), test_size=10**12)
     fault(r"stream split \(3 items\) is too small", numbered(400, 10), stream_size=3)
+
+
+def test_less_of_a_data_set_is_its_first_classes_and_an_even_share_of_the_stream():
+    whole = load_dataset("digits")
+    less = whole.reduced(classes=4, stream_items=42)
+    assert less.classes == whole.classes[:4]
+    assert less.stream.counts.tolist() == [11, 11, 10, 10]
+    for split in ("exam", "test"):
+        kept = whole.split(split).y < 4
+        assert torch.equal(less.split(split).x, whole.split(split).x[kept])
+    first = torch.cat([whole.stream.x[whole.stream.y == c][:n] for c, n in enumerate((11, 11, 10, 10))])
+    assert torch.equal(less.stream.x, first)
+    index = torch.arange(11)
+    assert torch.equal(
+        less.inputs("stream", index), whole.inputs("stream", index)
+    )  # normalised as the whole is
+    assert whole.reduced(None, None) is whole
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "says"),
+    [
+        ({"stream_items": 9}, "stream_items must be between 10 and .* an even share of 10 classes, got 9"),
+        ({"stream_items": 100_000}, "stream_items must be between 10 and"),
+        ({"stream_items": 0}, "stream_items"),
+        ({"data_classes": 11}, "data_classes must be a whole number between 1 and 10"),
+        ({"data_classes": 2, "stream_items": 1}, "between 2 and .* share of 2 classes"),
+    ],
+)
+def test_less_than_there_can_be_is_one_line(kwargs, says):
+    with pytest.raises(ConfigError, match=says):
+        make_world("society-v0", **kwargs)
+
+
+def test_a_society_of_few_classes_and_items():
+    world = make_world("society-v0", agents=2, data_classes=4, stream_items=40, deal="sorted", horizon=3)
+    world.reset(seed=0)
+    assert world.experts(world._state)[0].tolist() == [[True, True, False, False], [False, False, True, True]]
+    assert len(world.dataset.stream) == 40
