@@ -160,6 +160,28 @@ def test_a_part_that_is_no_longer_finite_ends_its_world():
     assert step(world).terminated.tolist() == [False, True, False]
 
 
+def test_a_part_may_say_whether_it_is_finite_world_by_world():
+    world = begun()
+    world.ones.finite = lambda: torch.tensor([True, False, True])
+    assert world.sound().tolist() == [[True, True], [False, False], [True, True]]
+
+
+class Silent(Counting):
+    """Says nothing of whether its parts are finite."""
+
+    def advance(self, state, actions, draws):
+        outcome = super().advance(state, actions, draws)
+        return outcome._replace(state={k: v for k, v in outcome.state.items() if k != "sound"})
+
+
+def test_a_world_that_says_nothing_of_its_parts_is_looked_at_every_ten_steps():
+    world = Silent(num_worlds=3, horizon=30)
+    world.reset(seed=0)
+    world.twos.numbers[1, 0] = torch.nan
+    ended = [step(world).terminated.tolist() for _ in range(10)]
+    assert ended == [[False] * 3] * 9 + [[False, True, False]]
+
+
 def test_before_the_first_reset_there_is_nothing_to_save():
     for what in (Counting().state_dict, Counting().fork):
         with pytest.raises(EpisodeEnded, match=r"call reset\(\) first"):

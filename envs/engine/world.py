@@ -116,6 +116,9 @@ class World(Restorable):
     headline: ClassVar[str] = "return"
     """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
 
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch,)
+    """Dataclasses whose fields are arguments, too: the last in a line of constructors shares ``**others`` out."""
+
     refused_arguments: ClassVar[Mapping[str, str]] = {}
     """Arguments that this world does not take although a base class does, or another world of its kind, and what to do
     instead."""
@@ -136,9 +139,6 @@ class World(Restorable):
         if "metadata" not in vars(cls):  # a world that draws no picture offers none
             modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
             cls.metadata = {**cls.metadata, "render_modes": modes}
-
-    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch,)
-    """Dataclasses whose fields are arguments, too: the last in a line of constructors shares ``**others`` out."""
 
     def __init__(self, *, num_agents: int, horizon: int, **batch: Any) -> None:
         settings = Batch(**share_out(type(self).__name__, batch, Batch)[0])
@@ -255,9 +255,8 @@ class World(Restorable):
         for part in self.parts.values():
             part.reset(key, moving)
         fresh = {"clock": zero, "episode": episode, "key": key}
-        worlds = torch.arange(self.num_worlds, device=self.device)
         if chosen.all():
-            self._state = self._begin(fresh, worlds)
+            self._state = self._begin(fresh, torch.arange(self.num_worlds, device=self.device))
         else:
             worlds = torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
             anew = self._at(worlds)._begin({k: v[worlds] for k, v in fresh.items()}, worlds)
@@ -383,8 +382,8 @@ class World(Restorable):
         """Whose parts are finite, and gave what is, bool ``[W, N]``."""
         found = self._state["sound"]
         for part in self.parts.values():
-            finite = part.finite()
-            found = found & (finite if finite.shape[1:] == found.shape[1:] else finite.all(-1, keepdim=True))
+            finite = part.finite().reshape(self.num_worlds, -1)
+            found = found & (finite if finite.shape == found.shape else finite.all(-1, keepdim=True))
         return found
 
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
@@ -414,7 +413,7 @@ class World(Restorable):
         kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
         return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
 
-    # ---- looking in --------------------------------------------------------------
+    # ---- looking in ---------------------------------------------------------------------------------
 
     @property
     def clock(self) -> np.ndarray:

@@ -11,10 +11,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...learners import Lesson, make_networks, softmax, teach
+from ...learners import make_networks, softmax, teach
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
+from .imitation import lesson_of
 from .learners import Learners
 from .listening import FORMS, Heard, Seen
 from .sources import FEATURES, OWN_FEATURES, Sources
@@ -197,16 +198,7 @@ class Host(Learners):
             feedback: On that slice.
             allowed: Who may learn, bool ``[W, N]``; the others keep every bit.
         """
-        targets = self.form.targets(actions, feedback.heard)
-        weight = targets.sum(-1)  # [W, N, B]
-        strength = weight.amax(-1)  # [W, N]
-        alone = torch.where(feedback.told, 1.0, strength.clamp_min(1e-12))
-        lesson = Lesson(
-            label=feedback.told.float(),
-            imitate=weight / alone[..., None],
-            targets=targets / weight.clamp_min(1e-12)[..., None],
-            rate=torch.where(feedback.told, 1.0, strength),
-        )
+        lesson = lesson_of(self.form.targets(actions, feedback.heard), feedback.told)
         for _ in range(self.settings.learning_steps):
             teach(
                 self.population,
