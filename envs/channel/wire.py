@@ -1,4 +1,4 @@
-"""What a message is made of: numbers, or symbols of a vocabulary, and what they cost on the wire.
+"""What a message is made of: numbers, or symbols of a vocabulary. What these cost, in bits, is in `ledger.py`.
 
 Both take the action ``message`` and put it on the air so that gradients pass: numbers with noise and rounding whose
 gradient is taken straight through (Bengio, Léonard & Courville 2013), symbols as the one-hot vector of the greatest
