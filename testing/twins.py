@@ -24,7 +24,7 @@ from .tools import (
     walk_length,
 )
 
-FATES = ("present", "edges", "heard", "liar", "shift", "slice", "public", "exam")
+FATES = ("present", "edges", "heard", "liar", "shift", "slice", "public", "public_told", "exam")
 """Last parts of the names of observations and state that must not depend on what agents do."""
 
 ROUNDING = 1e-5

@@ -23,6 +23,10 @@ class Answer(NamedTuple):
     left: Tensor  # int64 [W]: budget left in the class's purse
     own_left: Tensor  # int64 [W, N]: budget left in each agent's purse (isolated worlds)
     calls: Tensor  # int64 [W]: calls answered in this step
+    labels: Tensor  # int64 [W, N]: labels told to each, all in all
+    public: Tensor | None = (
+        None  # bool [W, N, B]: labels of a public slice that each is told unasked, if any are
+    )
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Teacher:
             left=left - calls * self.price,
             own_left=own_left - (served & each) * self.price,
             calls=calls,
+            labels=served * self.rows,
         )
 
     def fraction_left(self, left: Tensor, own_left: Tensor, isolated: Tensor) -> Tensor:

@@ -286,18 +286,7 @@ class Classroom(World):
         fresh = prefixed("stream/", self.schedule.start(draws, clock))
         if self.private:
             fresh |= prefixed("public/", self.public_schedule.start(draws, clock))
-        feedback = {
-            "slice": torch.full_like(fresh["stream/slice"], -1),
-            "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
-            "published": torch.zeros(w, n, self.schedule.rows, c, device=self.device),
-            "order": torch.arange(self.schedule.rows, device=self.device).expand(w, -1),
-            "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
-        }
-        if not self.channel.shuffles:
-            del feedback["order"]
-        if self.private:
-            feedback["public"] = torch.full_like(fresh["public/slice"], -1)
-        feedback |= self.feedback_extras(feedback["published"])
+        feedback = self.no_feedback(fresh)
         fresh |= prefixed("fb/", feedback) | prefixed("line/", self.line.start(feedback))
         fresh |= self.channel.start(draws, c, w)
         fresh |= self.teacher.start(w, n, self.device)
@@ -309,6 +298,23 @@ class Classroom(World):
             fresh |= prefixed("known/", self.host.sources.start(w, self.device))
         return fresh | self.first_marks(fresh)
 
+    def no_feedback(self, fresh: TensorDict) -> TensorDict:
+        """Feedback before there is any, built as that on the slices of ``fresh`` will be."""
+        w, n, rows = self.num_worlds, self.num_agents, self.schedule.rows
+        feedback = {
+            "slice": torch.full_like(fresh["stream/slice"], -1),
+            "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
+            "published": torch.zeros(w, n, rows, self.dataset.num_classes, device=self.device),
+            "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
+        }
+        if self.channel.shuffles:
+            feedback["order"] = torch.arange(rows, device=self.device).expand(w, -1)
+        if self.private:
+            feedback["public"] = torch.full_like(fresh["public/slice"], -1)
+        if self.host is not None:
+            feedback["beliefs"] = feedback["published"]
+        return feedback
+
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Score the answers, carry the messages, ask the teacher, deal the next slice."""
         present = state["present"]
@@ -319,21 +325,20 @@ class Classroom(World):
         route = self.channel.route(size, state, draws)
         answer = self._ask(acts, state, draws)
         marks = self._sit_exam(state, acts["answers"])
-        labels = answer.served * self.schedule.rows
         progress = self.pay.progress(state["score"], marks["score"])
-        reward = (progress - self.pay.prices(route.sent_bits, labels)) * present
+        reward = (progress - self.pay.prices(route.sent_bits, answer.labels)) * present
         correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],
             "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
             "bytes": route.sent_bits / 8,
-            "labels": labels,
-            "label_bytes": ledger.label_bytes(labels, self.dataset.num_classes),
+            "labels": answer.labels,
+            "label_bytes": ledger.label_bytes(answer.labels, self.dataset.num_classes),
             "refused": answer.refused,
             "calls": answer.calls,
         }
-        said = {"published": on_air, **self.feedback_extras(targets)}
+        said = {"published": on_air, **self.meant(targets)}
         return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
 
     def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
@@ -373,6 +378,8 @@ class Classroom(World):
             happened["order"] = route.order
         if self.private:
             happened["public"] = state["public/slice"]
+        if answer.public is not None:
+            happened["public_told"] = answer.public
         line, feedback = self.line.push(under(state, "line/"), happened)
         new = {
             **state,
@@ -385,7 +392,7 @@ class Classroom(World):
             **marks,
             "card": self.exam.cards(state["card"], marks["accuracy"], clock),
             "bits": state["bits"] + route.sent_bits,
-            "labels": state["labels"] + answer.served * self.schedule.rows,
+            "labels": state["labels"] + answer.labels,
             "calls": state["calls"] + answer.calls,
         }
         if self.host is None:
@@ -446,14 +453,12 @@ class Classroom(World):
         served = state["fb/served"]
         return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
 
-    def feedback_extras(self, said: Tensor) -> TensorDict:
-        """What else comes back as feedback on a slice, beside what went on the air.
+    def meant(self, targets: Tensor) -> TensorDict:
+        """What comes back of what the agents meant, ``[W, N, B, C]``, beside what went on the air in their name.
 
-        Args:
-            said: What the agents said of it, ``[W, N, B, C]``: hosted learners are told what they believed, since what
-                goes on the air in one's name may be another thing.
+        Only hosted learners are told what they believed: others know.
         """
-        return {} if self.host is None else {"beliefs": said}
+        return {} if self.host is None else {"beliefs": targets}
 
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
@@ -581,7 +586,7 @@ class Classroom(World):
         }
 
     def cases(self, state: TensorDict) -> TensorDict:
-        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices that an agent was told of."""
+        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices' worth of labels told to an agent."""
         rows = self.schedule.rows
         told = state["labels"].float().mean(-1)
         return {"labels": state["calls"].float() * rows, "labelled_slices": told / rows}

@@ -257,6 +257,11 @@ class Collective(Classroom):
             "collective_accuracy": none[:, 0],
         }
 
+    def no_feedback(self, fresh: TensorDict) -> TensorDict:
+        """As a classroom's, with no weight on anybody."""
+        feedback = super().no_feedback(fresh)
+        return feedback | {"weights": torch.zeros_like(feedback["published"][..., 0])}
+
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
         present, classes, bits = state["present"], self.dataset.num_classes, self.channel.bits
@@ -271,17 +276,16 @@ class Collective(Classroom):
         size = ledger.soft_targets(rows, classes, bits) + ledger.messages(rows, 1)
         route = self.channel.route(size, state, draws)
         answer = self._ask(acts, state, draws)
-        labels = answer.served * self.schedule.rows
         tally = self._tally(weights, targets, silent)
         marks, sat = self._examine(state, acts["answers"], acts["answers_bids"].detach())
         tally = {name: count + sat.get(name, 0.0) for name, count in tally.items()}
         progress = self.pay.progress(state["score"], marks["score"])
-        reward = progress - self.pay.prices(route.sent_bits, labels) - self.consult_price * tally["consulted"]
-        said = {
-            "published": on_air * (told > 0)[..., None],
-            **self.feedback_extras(targets),
-            "weights": told,
-        }
+        reward = (
+            progress
+            - self.pay.prices(route.sent_bits, answer.labels)
+            - self.consult_price * tally["consulted"]
+        )
+        said = {"published": on_air * (told > 0)[..., None], "weights": told, **self.meant(targets)}
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
         new = self._after(state, draws, route, said, answer, marks)
         new |= prefixed("total/", totals) | self._past(state, tally)
@@ -291,8 +295,8 @@ class Collective(Classroom):
             "exam_accuracy": marks["accuracy"],
             **self._prequential(state, targets, silent, self.mixing.mix(weights, on_air)),
             "bytes": route.sent_bits / 8,
-            "labels": labels,
-            "label_bytes": ledger.label_bytes(labels, self.dataset.num_classes),
+            "labels": answer.labels,
+            "label_bytes": ledger.label_bytes(answer.labels, self.dataset.num_classes),
             "calls": answer.calls,
         }
         if self.host is not None:
@@ -313,10 +317,6 @@ class Collective(Classroom):
             return told, labels
         consulted = state["fb/weights"] > 0
         return told & consulted.any(-1), torch.where(consulted, labels, -1)
-
-    def feedback_extras(self, said: Tensor) -> TensorDict:
-        """Beside what was said, the weights it had (none yet, where this is asked at the start)."""
-        return {**super().feedback_extras(said), "weights": torch.zeros_like(said[..., 0])}
 
     # ---- marks and counts ---------------------------------------------------------------------------
 

@@ -14,7 +14,11 @@ see `studyhall.envs.hosted`.
 
 ## Observation Space
 As in `classroom-v0` with private slices: `slice` and `fb_slice` are one's own, `public` and `fb_public` what
-talk is about. `fb_labels` is always told.
+talk is about. `fb_labels` is always told. And:
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `fb_public_labels` | `B` int64 | −1…C−1 | only with `public_labels`: labels of `fb_public`; −1 where untold |
 
 ## Action Space
 `soft_targets` and `answers` as in `classroom-v0`. There is nothing to ask: labels of one's own classes come
@@ -33,6 +37,11 @@ Truncation at `horizon`.
 As in `classroom-v0`. Liars are a fault of the channel: what a liar's learner believes is honest, what goes on
 the air in its name is not. `liars` says how many; those who `collude` are two at least. The kind is drawn for
 each world and episode from `liar_kinds`.
+
+Labels of public rows (`public_labels`) are drawn row by row in each step, the same for everyone who is present. They
+come from the teacher and not from peers, so also in worlds that are "mute" or "isolated": a mute society in which
+everyone is told of every row is joint training on labels alone. Each who is told is charged for them, in `labels`,
+`label_bytes` and `label_price`, beside those of its own slice.
 
 ## Assumptions
 Roles are hidden: nobody is told whose classes are whose or who lies. No task boundary is announced.
@@ -54,6 +63,7 @@ Those of `classroom-v0`, but for `share`, `teacher_budget` and `teacher_unit`, a
 | `topic_steps` | 5 | of topical order |
 | `liars` | 1 | how many lie |
 | `liar_kinds` | all but "fickle" | kinds they are drawn from, "none" among them |
+| `public_labels` | 0 | share of the public rows whose label everyone present is told; not with `learners` |
 
 ## Version History
 * v0: first release.
@@ -68,8 +78,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..classroom.teacher import Answer
 from ..classroom.world import Classroom
+from ..engine import rng
 from ..engine.state import TensorDict
+from ..errors import ConfigError
+from ..hosted.host import HostSettings
+from ..validation import real
 
 KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 """The mixture of liars that a society has unless told otherwise."""
@@ -96,8 +111,10 @@ class Society(Classroom):
         topic_steps: int = 5,
         liars: int = 1,
         liar_kinds: Sequence[str] = KINDS,
+        public_labels: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        self.public_labels = real("public_labels (share of the public rows)", public_labels, 0, 1)
         super().__init__(
             agents=agents,
             share="class_experts",
@@ -113,6 +130,25 @@ class Society(Classroom):
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
         self.action_space = spaces.Dict({k: v for k, v in self.action_space.items() if k != "ask"})
+        if self.public_labels:
+            labels = {"fb_public_labels": self.observation_space["fb_labels"]}
+            self.observation_space = spaces.Dict(self.observation_space.spaces | labels)
+            self.step_draws = rng.Draws(self.step_draws.shapes | {"teacher/public": (rows,)})
+
+    def _invite(self, learners: Any, settings: HostSettings) -> None:
+        if self.public_labels:
+            raise ConfigError(
+                "public_labels are for agents that bring their learners: leave it out, or leave out learners"
+            )
+        super()._invite(learners, settings)
+
+    def no_feedback(self, fresh: TensorDict) -> TensorDict:
+        """As a classroom's, with no label told."""
+        feedback = super().no_feedback(fresh)
+        if self.public_labels:
+            silent = torch.zeros_like(feedback["published"][..., 0], dtype=torch.bool)
+            feedback["public_told"] = silent
+        return feedback
 
     def first_marks(self, fresh: TensorDict) -> TensorDict:
         """As a classroom's, with nothing known of anybody's classes."""
@@ -122,6 +158,23 @@ class Society(Classroom):
     def asks(self, actions: TensorDict) -> Tensor:
         """Everyone is told the labels of its own slice."""
         return torch.ones(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
+
+    def _ask(self, acts: TensorDict, state: TensorDict, draws: TensorDict) -> Answer:
+        """What the teacher answers, and which rows of the public slice it tells everyone present."""
+        answer = super()._ask(acts, state, draws)
+        if not self.public_labels:
+            return answer
+        told = rng.uniform(draws["teacher/public"]) < self.public_labels  # [W, B]
+        public = told[:, None] & state["present"][..., None]
+        return answer._replace(public=public, labels=answer.labels + public.sum(-1))
+
+    def view(self, state: TensorDict) -> TensorDict:
+        """What agents see that bring their learners, ``[W, N, …]``."""
+        obs = super().view(state)
+        if self.public_labels:
+            labels = self.dataset.dealt_labels(state["fb/public"])
+            obs["fb_public_labels"] = torch.where(state["fb/public_told"], labels, -1)
+        return obs
 
     def experts(self, state: TensorDict) -> Tensor:
         """Whose classes are whose, bool ``[W, N, C]``."""
