@@ -410,9 +410,8 @@ def test_hosted_specialists_learn_and_features_tell_what_they_think():
     for _ in range(60):
         obs = env.step(hosted_actions(env)).obs
     assert (env.metrics()["collective_accuracy"] > before + 0.3).all()
-    believes = (
-        env.host.beliefs(env._flat("stream", env._shown(env._state))[:, 0]) ** env.host.settings.temperature
-    )
+    said = env.host.publications(env._flat("stream", env._shown(env._state))[:, 0])
+    believes = said["soft_targets"] ** env.host.settings.temperature
     believes = believes / believes.sum(-1, keepdim=True)
     assert torch.allclose(obs["samples"][..., 0], believes.amax(-1), atol=1e-4)
 

@@ -88,10 +88,136 @@ def test_the_absent_are_told_nothing_and_pay_nothing():
     assert away
 
 
+# ---- energies ---------------------------------------------------------------------------------------
+
+
+def energetic(world, seed=0):
+    """Random actions, two rows of the first agent silent and one energy of the second not finite."""
+    actions = sample_actions(world, seeded(seed), abstain=0.0)
+    actions["soft_targets"][:, 0, :2] = 0
+    actions["energies"] = torch.randn(actions["energies"].shape, generator=seeded(seed))
+    actions["energies"][:, 1, 3] = torch.inf
+    silent = torch.zeros_like(actions["energies"], dtype=torch.bool)
+    silent[:, 0, :2] = silent[:, 1, 3] = True
+    return actions, torch.where(silent, 0.0, actions["energies"]), silent
+
+
+def test_energies_come_with_the_rows_that_speak():
+    world, obs = society(energies=True, topology="ring", drop=0.3)
+    assert not obs["fb_energies"].any()
+    for seed in range(5):
+        actions, said, silent = energetic(world, seed)
+        obs = world.step(actions).obs
+        known = obs["heard"].bool() | torch.eye(4, dtype=torch.bool)
+        assert torch.equal(obs["fb_energies"], said[:, None] * known[..., None])
+        assert torch.equal(obs["fb_targets"].any(-1), known[..., None] & ~silent[:, None])
+    assert not known.all()
+
+
+def test_an_energy_costs_four_bytes_a_row_whatever_the_bits():
+    for bits in (32, 4):
+        world, _ = society(energies=True, bits=bits)
+        assert world.crosses == {"soft_targets", "labels", "messages"}
+        actions, _, silent = energetic(world)
+        rows = (~silent).sum(-1)
+        assert torch.equal(world.step(actions).info["bytes"], 3 * rows * (10 * bits / 8 + 4))
+    assert make_world("society-v0").crosses == {"soft_targets", "labels"}
+
+
+def test_energies_in_the_modes_of_the_channel():
+    world, _ = society(4, energies=True, mode=MODES)
+    actions, said, _ = energetic(world)
+    step = world.step({k: v[:1].expand_as(v).clone() for k, v in actions.items()})
+    seen, own = step.obs["fb_energies"], torch.eye(4, dtype=torch.bool)
+    alone = said[0] * own[..., None]
+    assert torch.equal(seen[0], said[0].expand(4, 4, 6))
+    assert torch.equal(seen[1], alone)
+    assert torch.equal(seen[3], alone)
+    assert torch.equal(step.info["bytes"][1], step.info["bytes"][0])
+    assert not step.info["bytes"][3].any()
+    order = world._state["fb/order"][2]
+    assert torch.equal(seen[2], torch.where(own[..., None], said[0], said[0][:, order].expand(4, 4, 6)))
+    spoken = step.obs["fb_targets"][2].any(-1)
+    assert torch.equal(seen[2] != 0, spoken)  # with its row, wherever that went
+
+
+def test_energies_come_late_and_not_beyond_a_cap():
+    world, _ = society(energies=True, delay=2)
+    sent = []
+    for seed in range(5):
+        actions, said, _ = energetic(world, seed)
+        sent.append(said)
+        obs = world.step(actions).obs
+        late = sent[seed - 2] if seed > 1 else torch.zeros_like(said)
+        assert torch.equal(obs["fb_energies"], late[:, None].expand(-1, 4, -1, -1))
+    whole = 3 * 6 * 44
+    world, _ = society(energies=True, cap=whole - 1)
+    actions, said, _ = energetic(world)
+    heard = world.step(actions).obs["heard"]
+    assert heard[:, 2:, :2].all()  # who keeps silent on some rows stays below it
+    assert not heard[:, :, 2:].any()
+
+
+def test_noise_and_bits_leave_energies_alone():
+    world, _ = society(energies=True, noise=0.1, bits=8)
+    actions, said, _ = energetic(world)
+    assert torch.equal(world.step(actions).obs["fb_energies"][:, 0], said)
+
+
+# ---- energies of hosted learners --------------------------------------------------------------------
+
+HOSTED = {"learners": "mlp", "hidden": (8,), "lr": 0.03, "temperature": 1.5, "energies": True}
+
+
+@pytest.mark.parametrize("mode", ["open", "shuffled"])
+def test_hosted_energies_equal_a_plain_computation(mode):
+    """As the learners' weights and the messages have them: features and, in form "targets", the energies by row."""
+    world, obs = society(**HOSTED, mode=mode, drop=0.2, bits=3, actions="targets")
+    assert world.source_features[-1] == "energy"
+    assert len(world.source_features) == obs["sources"].shape[-1]
+    assert not obs["own_energies"].any()
+    for _ in range(6):
+        x = world.dataset.inputs("stream", world._state["public/slice"])[:, 0]  # [W, B, ...]
+        obs = world.step({"targets": obs["messages"][:, :, 0]}).obs
+        # A step learns first and publishes then: its learners are those of now.
+        answers = torch.stack([world.host.logits(x.flatten(2))[w] for w in range(2)])
+        energy = -1.5 * (answers / 1.5).exp().sum(-1).log()  # [W, N, B]
+        torch.testing.assert_close(obs["own_energies"], energy, rtol=1e-4, atol=1e-4)
+        order = world._state["fb/order"] if mode == "shuffled" else torch.arange(6).expand(2, -1)
+        for w in range(2):
+            for i in range(4):
+                for s in range(3):
+                    sender = (i + 1 + s) % 4
+                    feature = obs["sources"][w, i, s, -1]
+                    if not obs["sources_mask"][w, i, s]:
+                        assert feature == 0
+                        assert not obs["energies"][w, i, s].any()
+                        continue
+                    spoke = obs["messages"][w, i, s].any(-1)
+                    told = torch.where(spoke, energy[w, sender][order[w]], 0.0)
+                    torch.testing.assert_close(obs["energies"][w, i, s], told, rtol=1e-4, atol=1e-4)
+                    gap = (told - energy[w, i])[spoke].sum() / max(1, int(spoke.sum()))
+                    torch.testing.assert_close(feature, gap.tanh(), rtol=1e-3, atol=1e-4)
+    assert obs["sources"][..., -1].any()
+
+
+def test_hosted_energies_change_no_other_feature_and_are_charged():
+    plain, _ = society(**{**HOSTED, "energies": False})
+    richer, _ = society(**HOSTED)
+    assert richer.source_features[:-1] == plain.source_features
+    for _ in range(5):
+        listen = torch.full((2, 4, 3), 0.3)
+        one, other = plain.step({"listen": listen}), richer.step({"listen": listen})
+        assert torch.equal(one.obs["sources"], other.obs["sources"][..., :-1])
+        assert torch.equal(one.reward, other.reward)
+        assert torch.equal(one.info["bytes"] + 3 * 6 * 4, other.info["bytes"])
+    assert "energies" not in other.obs  # the form "targets" alone shows rows
+
+
 # ---- what is off, and what is refused ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extra", [{"public_labels": 0.5}])
+@pytest.mark.parametrize("extra", [{"public_labels": 0.5}, {"energies": True}])
 def test_everything_else_is_as_without_it(extra):
     """Of the same seed and actions: what is observed and earned without the argument is so with it, bit for bit."""
     faults = {"drop": 0.2, "churn": 0.2, "noise": 0.1, "bits": 4, "liars": 1, "mode": MODES, "delay": 1}
@@ -114,6 +240,7 @@ def test_everything_else_is_as_without_it(extra):
     [
         ({"public_labels": 1.5}, "between 0 and 1"),
         ({"public_labels": 0.5, "learners": "mlp"}, "bring their learners"),
+        ({"energies": 1}, "energies must be true or false"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(kwargs, says):

@@ -1,6 +1,6 @@
 """The channel: who hears whom, what goes wrong on the way, and what crosses in which form, at which price."""
 
-from .channel import Channel, Route
+from .channel import Channel, Route, rearranged
 from .delay import DelayLine
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, ChannelSettings, RoomSettings, modes_of
 
@@ -14,4 +14,5 @@ __all__ = [
     "RoomSettings",
     "Route",
     "modes_of",
+    "rearranged",
 ]

@@ -242,6 +242,18 @@ class Channel(RoomSettings):
             on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
         return on_air, silent[..., 0]
 
+    def beside(self, numbers: Tensor, on_air: Tensor) -> Tensor:
+        """What becomes of one more number a row at the sender: it goes with its row, neither rounded nor noisy.
+
+        Args:
+            numbers: float32 ``[W, N, B]``, finite.
+            on_air: The rows as they go on the air, ``[W, N, B, C]``.
+
+        Returns:
+            float32 ``[W, N, B]``, 0 where a row says nothing.
+        """
+        return torch.where(on_air.any(-1), numbers, 0.0)
+
     def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
         """Carry one step's messages, whatever they say.
 
@@ -309,3 +321,9 @@ class Channel(RoomSettings):
 
     def _in_mode(self, name: str) -> Tensor:
         return self._mode == MODES.index(name)
+
+
+def rearranged(sent: Tensor, order: Tensor) -> Tensor:
+    """Rows ``[W, N, B, …]`` in the order ``[W, B]`` of :class:`Route`, in which they arrive."""
+    index = order.view(order.shape[0], 1, order.shape[1], *[1] * (sent.dim() - 3))
+    return sent.gather(2, index.expand_as(sent))

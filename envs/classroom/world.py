@@ -122,7 +122,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..arguments import refuse, share_out
-from ..channel import Channel, DelayLine, RoomSettings, Route, ledger
+from ..channel import Channel, DelayLine, RoomSettings, Route, ledger, rearranged
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
@@ -227,6 +227,7 @@ class Classroom(World):
             rows=self.schedule.rows,
             classes=self.dataset.num_classes,
             teacher="ask" in self.action_space.spaces,
+            energies="energies" in self.action_space.spaces,
         )
         self.observation_space = self.host.observation_space
         self.action_space = self.host.action_space
@@ -311,6 +312,8 @@ class Classroom(World):
             feedback["order"] = torch.arange(rows, device=self.device).expand(w, -1)
         if self.private:
             feedback["public"] = torch.full_like(fresh["public/slice"], -1)
+        if self.beside is not None:
+            feedback[self.beside] = feedback["published"][..., 0]
         if self.host is not None:
             feedback["beliefs"] = feedback["published"]
         return feedback
@@ -321,8 +324,8 @@ class Classroom(World):
         acts = self._brought(state, actions)
         targets, silent = distributions(acts["soft_targets"])
         on_air, unsaid = self.channel.on_air(targets, state, draws, state["clock"])
-        size = ledger.soft_targets((~unsaid).sum(-1), self.dataset.num_classes, self.channel.bits)
-        route = self.channel.route(size, state, draws)
+        said = self.said(acts, targets, on_air, state)
+        route = self.channel.route(self.message_bits((~unsaid).sum(-1), said), state, draws)
         answer = self._ask(acts, state, draws)
         marks = self._sit_exam(state, acts["answers"])
         progress = self.pay.progress(state["score"], marks["score"])
@@ -338,7 +341,6 @@ class Classroom(World):
             "refused": answer.refused,
             "calls": answer.calls,
         }
-        said = {"published": on_air, **self.meant(targets)}
         return Outcome(self._after(state, draws, route, said, answer, marks), reward, info)
 
     def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
@@ -347,7 +349,7 @@ class Classroom(World):
             return actions
         allowed = state["present"] & self.moving[:, None]
         self.host.learn(actions, self._feedback(state, self.host), allowed)
-        acts = {**actions, "soft_targets": self.host.beliefs(self._flat("stream", self._shown(state))[:, 0])}
+        acts = {**actions, **self.host.publications(self._flat("stream", self._shown(state))[:, 0])}
         if self.exam.today(self._clock).any():
             acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
         else:
@@ -417,6 +419,9 @@ class Classroom(World):
 
     # ---- what kinds of classroom may change ---------------------------------------------------------
 
+    beside: str | None = None
+    """The number that crosses beside every row of soft targets, as feedback calls it; None: there is none."""
+
     marks: ClassVar[tuple[str, ...]] = ("score", "accuracy")
     """Entries of the state that an exam sets, ``[W, N]`` or ``[W]``."""
 
@@ -453,12 +458,28 @@ class Classroom(World):
         served = state["fb/served"]
         return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
 
-    def meant(self, targets: Tensor) -> TensorDict:
-        """What comes back of what the agents meant, ``[W, N, B, C]``, beside what went on the air in their name.
+    def said(self, acts: TensorDict, targets: Tensor, on_air: Tensor, state: TensorDict) -> TensorDict:
+        """What comes back as feedback of what agents said of a slice.
 
-        Only hosted learners are told what they believed: others know.
+        Args:
+            acts: What they did.
+            targets: What they meant, ``[W, N, B, C]``: hosted learners are told what they believed, since what goes on
+                the air in one's name may be another thing.
+            on_air: What went on the air, ``[W, N, B, C]``.
+            state: The world's.
         """
-        return {} if self.host is None else {"beliefs": targets}
+        said = {"published": on_air}
+        return said if self.host is None else said | {"beliefs": targets}
+
+    def message_bits(self, rows: Tensor, said: TensorDict) -> Tensor:
+        """Bits of each agent's message, int64 ``[W, N]``.
+
+        Args:
+            rows: How many rows it speaks of, ``[W, N]``.
+            said: As of :meth:`said`.
+        """
+        bits = ledger.soft_targets(rows, self.dataset.num_classes, self.channel.bits)
+        return bits if self.beside is None else bits + ledger.messages(rows, 1)
 
     def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
         """The next slices."""
@@ -493,7 +514,7 @@ class Classroom(World):
             "exam_now": self.exam.today(state["clock"]).to(torch.int8)[:, None, None].expand(w, n, 1),
             "fb_slice": self._inputs(state["fb/slice"]),
             "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
-            "fb_targets": self._arrived(state, own),
+            "fb_targets": self._arrived(state, "published", own),
             "heard": heard.to(torch.int8),
             "present": (state["present"][:, None] & seen).to(torch.int8),
             "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
@@ -503,17 +524,24 @@ class Classroom(World):
         if self.private:
             obs["public"] = self._inputs(state["public/slice"])
             obs["fb_public"] = self._inputs(state["fb/public"])
+        if self.beside is not None:
+            obs[f"fb_{self.beside}"] = self._arrived(state, self.beside, own)
         return obs
 
-    def _arrived(self, state: TensorDict, own: Tensor) -> Tensor:
-        """What each hears of each, ``[W, N, N, B, C]``; one's own row as one sent it."""
-        published, heard = state["fb/published"], state["fb/heard"]
+    def _arrived(self, state: TensorDict, what: str, own: Tensor) -> Tensor:
+        """What each hears of each of what goes by rows ``[W, N, B, …]``, ``[W, N, N, B, …]``; one's own as one sent it.
+
+        Args:
+            state: The world's.
+            what: ``"published"``, or what goes beside.
+            own: Who is oneself, bool ``[N, N]``.
+        """
+        sent = state[f"fb/{what}"]
+        within = [1] * (sent.dim() - 2)  # sizes of a row and what is in it
+        heard, own = state["fb/heard"].view(*state["fb/heard"].shape, *within), own.view(*own.shape, *within)
         if not self.channel.shuffles:
-            return published[:, None] * (heard | own)[..., None, None]
-        shuffled = published.gather(2, state["fb/order"][:, None, :, None].expand_as(published))
-        return torch.where(
-            own[..., None, None], published[:, None], shuffled[:, None] * heard[..., None, None]
-        )
+            return sent[:, None] * (heard | own)
+        return torch.where(own, sent[:, None], rearranged(sent, state["fb/order"])[:, None] * heard)
 
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""

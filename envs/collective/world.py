@@ -140,7 +140,8 @@ class Collective(Classroom):
         "discrete_actions": "bids are numbers: set actions to 'listen', 'gated' or 'targets'",
     }
     hosting_arguments = Classroom.hosting_arguments | {"learn_from"}
-    crosses = Classroom.crosses | {"messages"}  # weights, beside the soft targets
+    beside = "weights"
+    crosses = Classroom.crosses | {"messages"}  # the weights
     smoothed = ("score", "member_score", "contribution", "collective_score")
     marks = ("accuracy", "collective_accuracy", *smoothed)
 
@@ -257,14 +258,9 @@ class Collective(Classroom):
             "collective_accuracy": none[:, 0],
         }
 
-    def no_feedback(self, fresh: TensorDict) -> TensorDict:
-        """As a classroom's, with no weight on anybody."""
-        feedback = super().no_feedback(fresh)
-        return feedback | {"weights": torch.zeros_like(feedback["published"][..., 0])}
-
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
-        present, classes, bits = state["present"], self.dataset.num_classes, self.channel.bits
+        present = state["present"]
         acts = self._brought(state, actions)
         targets, silent = distributions(acts["soft_targets"])
         silent = silent | ~present[..., None]
@@ -273,8 +269,8 @@ class Collective(Classroom):
         told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
         on_air, _ = self.channel.on_air(targets, state, draws, state["clock"])
         rows = (weights > 0).sum(-1)  # [W, N]
-        size = ledger.soft_targets(rows, classes, bits) + ledger.messages(rows, 1)
-        route = self.channel.route(size, state, draws)
+        said = self.said(acts, targets, on_air * (told > 0)[..., None], state) | {"weights": told}
+        route = self.channel.route(self.message_bits(rows, said), state, draws)
         answer = self._ask(acts, state, draws)
         tally = self._tally(weights, targets, silent)
         marks, sat = self._examine(state, acts["answers"], acts["answers_bids"].detach())
@@ -285,7 +281,6 @@ class Collective(Classroom):
             - self.pay.prices(route.sent_bits, answer.labels)
             - self.consult_price * tally["consulted"]
         )
-        said = {"published": on_air * (told > 0)[..., None], "weights": told, **self.meant(targets)}
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
         new = self._after(state, draws, route, said, answer, marks)
         new |= prefixed("total/", totals) | self._past(state, tally)
@@ -410,9 +405,7 @@ class Collective(Classroom):
 
     def view(self, state: TensorDict) -> TensorDict:
         """What members see that bring their learners, ``[W, N, …]``."""
-        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-        weights = self._arrived({**state, "fb/published": state["fb/weights"][..., None]}, own)[..., 0]
-        return super().view(state) | {"fb_weights": weights, "load": self.load(state)}
+        return super().view(state) | {"load": self.load(state)}
 
     def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What members see that decide for hosted specialists, ``[W, N, …]``."""

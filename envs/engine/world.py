@@ -100,7 +100,7 @@ class World(Restorable):
     agent_noun: ClassVar[str] = "agent"
     differentiable: ClassVar[bool] = False
     """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
-    crosses: ClassVar[frozenset[str]] = frozenset()
+    crosses: frozenset[str] = frozenset()
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
 

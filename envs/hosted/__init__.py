@@ -21,6 +21,8 @@ N, so one policy serves all. B rows, C classes. Features are explained in
 | `messages` | `S, B, C` float32 | [0, 1] | form "targets" only: the messages themselves; zeros if not heard |
 | `beliefs` | `B, C` float32 | [0, 1] | form "targets" only: what oneself believed of that slice when it was published |
 | `cards` | `S` float32 | [0, 1] | form "targets" only: report cards of the sources |
+| `energies` | `S, B` float32 | ℝ | "targets" where energies cross (`society-v0`): the sources'; zeros if not heard |
+| `own_energies` | `B` float32 | ℝ | likewise: one's own on that slice when it was published |
 | `action_mask` | `K` int8 | {0, 1} | form "discrete" only: which choices are there |
 
 ## Action Space

@@ -12,13 +12,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ...learners import make_networks, softmax, teach
+from ..channel import rearranged
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
 from .imitation import lesson_of
 from .learners import Learners
 from .listening import FORMS, Heard, Seen
-from .sources import FEATURES, OWN_FEATURES, Sources
+from .sources import ENERGY, FEATURES, OWN_FEATURES, Sources, apart
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
@@ -100,6 +101,7 @@ class Host(Learners):
         rows: B, of a slice.
         classes: C.
         teacher: Whether there is a teacher to ask.
+        energies: Whether energies cross beside the soft targets.
 
     Attributes:
         form: Turns actions into targets.
@@ -108,7 +110,6 @@ class Host(Learners):
         own_features: Names of the G features of oneself.
     """
 
-    source_features = FEATURES
     own_features = OWN_FEATURES
 
     def __init__(
@@ -121,6 +122,7 @@ class Host(Learners):
         rows: int,
         classes: int,
         teacher: bool,
+        energies: bool = False,
     ) -> None:
         networks = make_networks(
             learners, shape, classes, agents, hidden=settings.hidden, dropout=settings.dropout
@@ -128,7 +130,9 @@ class Host(Learners):
         super().__init__(networks, agents, optimiser=settings.optimiser, lr=settings.lr)
         self.settings = settings
         self.sources = Sources(agents)
-        self.form = FORMS[settings.form](self.sources.count, rows, classes, teacher)
+        self.energies = energies
+        self.source_features = (*FEATURES, ENERGY) if energies else FEATURES
+        self.form = FORMS[settings.form](self.sources.count, rows, classes, teacher, energies)
 
     # ---- what agents see and decide -----------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class Host(Learners):
         """What an agent sees; see the page of this package."""
         s = self.sources.count
         observed: dict[str, spaces.Space] = {
-            "sources": spaces.Box(-2, 2, (s, len(FEATURES)), np.float32),
+            "sources": spaces.Box(-2, 2, (s, len(self.source_features)), np.float32),
             "sources_mask": spaces.Box(0, 1, (s,), np.int8),
             "own_features": spaces.Box(-2, 2, (len(OWN_FEATURES),), np.float32),
             "report": spaces.Box(0, 1, (2,), np.float32),
@@ -154,15 +158,17 @@ class Host(Learners):
         """The messages of a slice by source, zero where one was not heard.
 
         Args:
-            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, N]``, and where some world
-                shuffles rows their ``order [W, B]``.
+            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, N]``, where some world
+                shuffles rows their ``order [W, B]``, and where energies cross ``energies [W, N, B]`` as they went on
+                the air and ``own_energies [W, N, B]`` as they were meant.
         """
-        published = came["published"]
-        if "order" in came:
-            published = published.gather(2, came["order"][:, None, :, None].expand_as(published))
         mask = self.sources.select(came["heard"])
-        messages = published[:, self.sources.index(published.device)]
-        return Heard(messages * mask[..., None, None], mask)
+        return Heard(self._by_source(came, came["published"]) * mask[..., None, None], mask)
+
+    def _by_source(self, came: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Rows ``[W, N, B, …]`` of a slice as they arrive, by source ``[W, N, S, B, …]``."""
+        arrived = rearranged(rows, came["order"]) if "order" in came else rows
+        return arrived[:, self.sources.index(rows.device)]
 
     def update_statistics(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
         """What there is to know of the sources after one more slice.
@@ -185,7 +191,16 @@ class Host(Learners):
             "report": torch.stack([about.cards, about.budget_left], dim=-1),
             "elapsed": about.elapsed[:, None, None].expand(*about.cards.shape, 1),
         }
-        seen = Seen(lambda: self.heard(came).messages, came["beliefs"], cards, heard, about.budget_left)
+        energies: TensorDict = {}
+        if self.energies:
+            own = came["own_energies"]
+            spoke = self._by_source(came, came["published"].any(-1)) & heard[..., None]
+            told = self._by_source(came, came["energies"]) * spoke
+            obs["sources"] = torch.cat([obs["sources"], apart(told, own, spoke)[..., None]], dim=-1)
+            energies = {"energies": told, "own_energies": own}
+        seen = Seen(
+            lambda: self.heard(came).messages, came["beliefs"], cards, heard, about.budget_left, energies
+        )
         return obs | self.form.observe(seen)
 
     # ---- what the learners do -----------------------------------------------------------------------
@@ -211,9 +226,17 @@ class Host(Learners):
                 distill_scale=self.settings.temperature**2,
             )
 
-    def beliefs(self, x: Tensor) -> Tensor:
-        """Beliefs at temperature T on inputs ``[W, B, D]``, as they are published, ``[W, N, B, C]``."""
-        return softmax(self.logits(x) / self.settings.temperature)
+    def publications(self, x: Tensor) -> TensorDict:
+        """What the learners publish on inputs ``[W, B, D]``.
+
+        Returns:
+            ``soft_targets [W, N, B, C]``, beliefs at temperature T, and where energies cross ``energies [W, N, B]``,
+            the free energy −T·logsumexp(z/T) of logits z (LeCun et al. 2006; Liu et al. 2020).
+        """
+        temperature = self.settings.temperature
+        scaled = self.logits(x) / temperature
+        said = {"soft_targets": softmax(scaled)}
+        return said | {"energies": -temperature * scaled.logsumexp(-1)} if self.energies else said
 
     def answers(self, x: Tensor) -> Tensor:
         """Class distributions on inputs ``[W, M, D]`` or ``[W, N, M, D]``, ``[W, N, M, C]``."""

@@ -37,6 +37,7 @@ class Seen(NamedTuple):
     cards: Tensor  # [W, N, S]
     mask: Tensor  # bool [W, N, S]: whose message arrived
     budget_left: Tensor  # [W, N]
+    energies: TensorDict  # where they cross: energies [W, N, S, B], own_energies [W, N, B]; else empty
 
 
 class Form(ABC):
@@ -47,10 +48,12 @@ class Form(ABC):
         rows: B.
         classes: C.
         teacher: Whether there is a teacher to ask.
+        energies: Whether energies cross beside the messages.
     """
 
-    def __init__(self, sources: int, rows: int, classes: int, teacher: bool) -> None:
-        self.sources, self.rows, self.classes, self.teacher = sources, rows, classes, teacher
+    def __init__(self, sources: int, rows: int, classes: int, teacher: bool, energies: bool = False) -> None:
+        self.sources, self.rows, self.classes = sources, rows, classes
+        self.teacher, self.energies = teacher, energies
 
     def action_parts(self) -> dict[str, spaces.Space]:
         """Parts of the action space."""
@@ -115,16 +118,20 @@ class Imitate(Form):
         return {"targets": spaces.Box(0, 1, (self.rows, self.classes), np.float32)}
 
     def observed(self) -> dict[str, spaces.Space]:
-        """``messages``, ``beliefs`` and ``cards``."""
-        return {
+        """``messages``, ``beliefs`` and ``cards``; where energies cross ``energies`` and ``own_energies``."""
+        energies: dict[str, spaces.Space] = {}
+        if self.energies:
+            for name, shape in (("energies", (self.sources, self.rows)), ("own_energies", (self.rows,))):
+                energies[name] = spaces.Box(-np.inf, np.inf, shape, np.float32)
+        return energies | {
             "messages": spaces.Box(0, 1, (self.sources, self.rows, self.classes), np.float32),
             "beliefs": spaces.Box(0, 1, (self.rows, self.classes), np.float32),
             "cards": spaces.Box(0, 1, (self.sources,), np.float32),
         }
 
     def observe(self, seen: Seen) -> TensorDict:
-        """What was said, what oneself believed, and the report cards of the sources."""
-        return {"messages": seen.messages(), "beliefs": seen.beliefs, "cards": seen.cards}
+        """What was said, what oneself believed, the report cards of the sources, and energies where they cross."""
+        return {"messages": seen.messages(), "beliefs": seen.beliefs, "cards": seen.cards, **seen.energies}
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """As given; sums above 1 are scaled down, rows that are not finite abstain."""

@@ -25,6 +25,8 @@ features of a source, in order        meaning
 ``card``, ``card_change``             its report card, and how it last changed
 ``relative_…`` (ten)                  each of the ten, less its mean over the sources heard
 ``heard``                             1; everything reads 0 for a source that was not heard
+``energy``                            only where energies cross: tanh of the mean, over the rows that it
+                                      spoke of, of its energy less one's own
 ====================================  ==================================================================
 
 ====================================  ==================================================================
@@ -53,6 +55,9 @@ OBSERVED = ("confidence", "agreement", "class_agreement", "anchored_agreement")
 _OF_A_SOURCE = (*OBSERVED, *(f"mean_{name}" for name in OBSERVED), "card", "card_change")
 FEATURES = (*_OF_A_SOURCE, *(f"relative_{name}" for name in _OF_A_SOURCE), "heard")
 """Names of the F features of a source."""
+
+ENERGY = "energy"
+"""Name of the feature that a source has beside these where energies cross: see :func:`apart`."""
 
 _OF_ONESELF = ("confidence", "class_agreement")
 OWN_FEATURES = (*_OF_ONESELF, *(f"mean_{name}" for name in _OF_ONESELF), "card_change", "heard", "told")
@@ -169,6 +174,18 @@ class Sources:
         """
         parts = [known["card_change"], heard.float().mean(-1) if self.count else torch.zeros_like(told), told]
         return torch.cat([known["own_now"], known["own_mean"], torch.stack(parts, -1)], dim=-1)
+
+
+def apart(energies: Tensor, own: Tensor, spoke: Tensor) -> Tensor:
+    """How far the energies of sources lie above one's own on the same rows, as tanh of the mean, ``[W, N, S]``.
+
+    Args:
+        energies: ``[W, N, S, B]``.
+        own: ``[W, N, B]``.
+        spoke: bool ``[W, N, S, B]``: the rows that arrived; 0 where none did.
+    """
+    total = ((energies - own[:, :, None]) * spoke).sum(-1)
+    return (total / spoke.sum(-1).clamp_min(1)).tanh()
 
 
 @functools.cache

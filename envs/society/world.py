@@ -18,11 +18,16 @@ talk is about. `fb_labels` is always told. And:
 
 | key | shape | range | meaning |
 |---|---|---|---|
+| `fb_energies` | `N, B` float32 | ℝ | only with `energies`: what each sent beside its rows, as `fb_targets` |
 | `fb_public_labels` | `B` int64 | −1…C−1 | only with `public_labels`: labels of `fb_public`; −1 where untold |
 
 ## Action Space
 `soft_targets` and `answers` as in `classroom-v0`. There is nothing to ask: labels of one's own classes come
-by themselves.
+by themselves. And:
+
+| key | space | meaning |
+|---|---|---|
+| `energies` | `Box(−∞, ∞, (B,))` | only with `energies`: one's free energy on each row; not finite: the row abstains |
 
 ## Rewards
 As in `classroom-v0`: progress on an exam over *all* classes.
@@ -42,6 +47,13 @@ Labels of public rows (`public_labels`) are drawn row by row in each step, the s
 come from the teacher and not from peers, so also in worlds that are "mute" or "isolated": a mute society in which
 everyone is told of every row is joint training on labels alone. Each who is told is charged for them, in `labels`,
 `label_bytes` and `label_price`, beside those of its own slice.
+
+With `energies` one more number goes with every row: the sender's free energy, −T·logsumexp(z/T) of its logits z (LeCun
+et al. 2006; Liu et al. 2020), low where it knows an input and high where it does not. Rows of soft targets are
+normalised and lose it: of logits all greater by the same number they are the same. So it needs a number of its own.
+It is charged at 32 bits a row that speaks, whatever `bits` says, since it has no bounds to be rounded between; noise
+and rounding do not touch it; in shuffled mode it stays with its row. It reads 0 where a row was not heard or says
+nothing. Of hosted learners the world computes it, at their `temperature`.
 
 ## Assumptions
 Roles are hidden: nobody is told whose classes are whose or who lies. No task boundary is announced.
@@ -63,6 +75,7 @@ Those of `classroom-v0`, but for `share`, `teacher_budget` and `teacher_unit`, a
 | `topic_steps` | 5 | of topical order |
 | `liars` | 1 | how many lie |
 | `liar_kinds` | all but "fickle" | kinds they are drawn from, "none" among them |
+| `energies` | False | an energy goes with every row |
 | `public_labels` | 0 | share of the public rows whose label everyone present is told; not with `learners` |
 
 ## Version History
@@ -74,6 +87,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -84,7 +98,7 @@ from ..engine import rng
 from ..engine.state import TensorDict
 from ..errors import ConfigError
 from ..hosted.host import HostSettings
-from ..validation import real
+from ..validation import flag, real
 
 KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 """The mixture of liars that a society has unless told otherwise."""
@@ -112,9 +126,14 @@ class Society(Classroom):
         liars: int = 1,
         liar_kinds: Sequence[str] = KINDS,
         public_labels: float = 0.0,
+        energies: bool = False,
         **kwargs: Any,
     ) -> None:
         self.public_labels = real("public_labels (share of the public rows)", public_labels, 0, 1)
+        self.energies = flag("energies", energies)
+        if self.energies:
+            self.beside = "energies"
+            self.crosses = self.crosses | {"messages"}
         super().__init__(
             agents=agents,
             share="class_experts",
@@ -129,11 +148,15 @@ class Society(Classroom):
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
-        self.action_space = spaces.Dict({k: v for k, v in self.action_space.items() if k != "ask"})
+        n, seen = self.num_agents, dict(self.observation_space.spaces)
+        acts = {k: v for k, v in self.action_space.spaces.items() if k != "ask"}
         if self.public_labels:
-            labels = {"fb_public_labels": self.observation_space["fb_labels"]}
-            self.observation_space = spaces.Dict(self.observation_space.spaces | labels)
+            seen["fb_public_labels"] = seen["fb_labels"]
             self.step_draws = rng.Draws(self.step_draws.shapes | {"teacher/public": (rows,)})
+        if self.energies:
+            acts["energies"] = spaces.Box(-np.inf, np.inf, (rows,), np.float32)
+            seen["fb_energies"] = spaces.Box(-np.inf, np.inf, (n, rows), np.float32)
+        self.observation_space, self.action_space = spaces.Dict(seen), spaces.Dict(acts)
 
     def _invite(self, learners: Any, settings: HostSettings) -> None:
         if self.public_labels:
@@ -148,7 +171,30 @@ class Society(Classroom):
         if self.public_labels:
             silent = torch.zeros_like(feedback["published"][..., 0], dtype=torch.bool)
             feedback["public_told"] = silent
+        if self.energies and self.host is not None:
+            feedback["own_energies"] = feedback["energies"]
         return feedback
+
+    def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
+        """As in a classroom; a row whose energy is not finite abstains."""
+        acts = super()._brought(state, actions)
+        if not self.energies:
+            return acts
+        finite = acts["energies"].isfinite()
+        return {
+            **acts,
+            "energies": torch.where(finite, acts["energies"], 0.0),
+            "soft_targets": torch.where(finite[..., None], acts["soft_targets"], 0.0),
+        }
+
+    def said(self, acts: TensorDict, targets: Tensor, on_air: Tensor, state: TensorDict) -> TensorDict:
+        """As in a classroom, with energies beside the rows."""
+        said = super().said(acts, targets, on_air, state)
+        if self.energies:
+            said["energies"] = self.channel.beside(acts["energies"], on_air)
+            if self.host is not None:
+                said["own_energies"] = acts["energies"]
+        return said
 
     def first_marks(self, fresh: TensorDict) -> TensorDict:
         """As a classroom's, with nothing known of anybody's classes."""
