@@ -206,6 +206,8 @@ def test_each_kind_lies_as_described_and_the_honest_stay_honest(kind):
     elif kind == "collude":
         assert torch.equal(told[:, 0], told[:, 1])
         assert torch.equal(told[:, 0].argmax(-1), (meant[:, 0].argmax(-1) + shift[..., 0]) % C)
+    elif kind == "bold":
+        assert torch.equal(told, torch.nn.functional.one_hot(meant.argmax(-1), C).float())
     elif kind == "modest":
         confidence = meant.amax(-1)
         assert torch.allclose(told.amax(-1), torch.maximum(confidence, (1 - confidence) / 3), atol=1e-5)

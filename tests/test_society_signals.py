@@ -5,6 +5,8 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs import ConfigError
+from studyhall.envs.channel import LIAR_KINDS
+from studyhall.envs.society.world import KINDS
 from studyhall.testing.tools import sample_actions, seeded
 
 MODES = ["open", "mute", "shuffled", "isolated"]
@@ -162,6 +164,41 @@ def test_noise_and_bits_leave_energies_alone():
     world, _ = society(energies=True, noise=0.1, bits=8)
     actions, said, _ = energetic(world)
     assert torch.equal(world.step(actions).obs["fb_energies"][:, 0], said)
+
+
+# ---- bold liars -------------------------------------------------------------------------------------
+
+
+def test_a_bold_liar_claims_every_row_it_speaks_of():
+    world, _ = society(6, energies=True, liars=2, liar_kinds=("bold",))
+    world.reset(seed=0)
+    actions, said, silent = energetic(world)
+    obs = world.step(actions).obs
+    bold = world.privileged()["liar"]
+    meant = actions["soft_targets"].argmax(-1)
+    for w in range(6):
+        assert bold[w].sum() == 2
+        for j in range(4):
+            rows, energies = obs["fb_targets"][w, 3 - j, j], obs["fb_energies"][w, 3 - j, j]
+            quiet = silent[w, j]
+            assert not rows[quiet].any()
+            assert not energies[quiet].any()
+            if bold[w, j]:
+                assert torch.equal(rows[~quiet], torch.eye(10)[meant[w, j]][~quiet])
+                assert (energies[~quiet] == actions["energies"][w, j][~quiet].amin()).all()
+            else:
+                assert torch.equal(energies, said[w, j])
+                assert (rows[~quiet].amax(-1) < 1).all()
+
+
+def test_bold_is_no_kind_that_a_society_has_unless_told_so():
+    assert "bold" not in KINDS
+    assert LIAR_KINDS[-1] == "bold"  # codes of the others, which saved states hold, stay
+    hosted, _ = society(**HOSTED, liars=4, liar_kinds=("bold",), actions="targets")
+    obs = hosted.step({"targets": torch.zeros(2, 4, 6, 10)}).obs
+    assert (obs["messages"].amax(-1) == 1).all()
+    lowest = obs["own_energies"].amin(-1)[:, hosted.host.sources.index(hosted.device)]
+    assert torch.equal(obs["energies"], lowest[..., None].expand_as(obs["energies"]))
 
 
 # ---- energies of hosted learners --------------------------------------------------------------------

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..engine import rng
 from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
-from .lies import lie
+from .lies import claim, lie
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings, modes_of
 from .topology import lattice, small_world
 
@@ -242,17 +242,22 @@ class Channel(RoomSettings):
             on_air = torch.where(silent | (total <= 0), 0.0, on_air / total.clamp_min(1e-12))
         return on_air, silent[..., 0]
 
-    def beside(self, numbers: Tensor, on_air: Tensor) -> Tensor:
-        """What becomes of one more number a row at the sender: it goes with its row, neither rounded nor noisy.
+    def beside(self, numbers: Tensor, on_air: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """What becomes of one more number a row at the sender: bold liars lie; nothing rounds it or adds noise.
 
         Args:
             numbers: float32 ``[W, N, B]``, finite.
             on_air: The rows as they go on the air, ``[W, N, B, C]``.
+            state: The world's state, with :meth:`start`'s entries.
 
         Returns:
             float32 ``[W, N, B]``, 0 where a row says nothing.
         """
-        return torch.where(on_air.any(-1), numbers, 0.0)
+        spoken = on_air.any(-1)
+        if self.liars and "bold" in self.liar_kinds:
+            bold = state["liar"] == LIAR_KINDS.index("bold")
+            numbers = torch.where(bold[..., None], claim(numbers, spoken), numbers)
+        return torch.where(spoken, numbers, 0.0)
 
     def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
         """Carry one step's messages, whatever they say.

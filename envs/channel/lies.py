@@ -17,7 +17,8 @@ def lie(kind: str, published: Tensor, state: Mapping[str, Tensor], draws: Mappin
     roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
     the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
     random distribution. collude: like sharp, but on each row all say the shift of the best class of
-    the first liar who speaks there. fickle: like roll, in a random half of the steps.
+    the first liar who speaks there. fickle: like roll, in a random half of the steps. bold: no shift, but all
+    weight on one's own best class, of every row; where a number goes beside the rows, see :func:`claim`.
 
     Args:
         kind: One of :data:`~studyhall.envs.channel.settings.LIAR_KINDS`.
@@ -41,4 +42,16 @@ def lie(kind: str, published: Tensor, state: Mapping[str, Tensor], draws: Mappin
         speaks = (state["liar"] > 0)[..., None] & (published.sum(-1) > 0)  # [W, N, B]
         first = speaks.float().argmax(1, keepdim=True)
         best = best.gather(1, first).expand_as(best)
+    if kind == "bold":
+        return F.one_hot(best, classes).float()
     return F.one_hot((best + shift) % classes, classes).float()
+
+
+def claim(numbers: Tensor, spoken: Tensor) -> Tensor:
+    """What a bold liar says beside its rows instead of ``numbers [W, N, B]``: the lowest of its own, on every row.
+
+    Args:
+        numbers: What the agents mean.
+        spoken: bool ``[W, N, B]``: the rows that they speak of.
+    """
+    return torch.where(spoken, numbers, torch.inf).amin(-1, keepdim=True).expand_as(numbers)

@@ -9,7 +9,7 @@ from ..errors import ConfigError, one_of, short
 
 TOPOLOGIES = ("complete", "ring", "star", "k_regular", "small_world", "random")
 MODES = ("open", "mute", "shuffled", "isolated")
-LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle")
+LIAR_KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "fickle", "bold")
 
 
 @dataclass(frozen=True, kw_only=True)

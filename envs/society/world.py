@@ -41,7 +41,8 @@ Truncation at `horizon`.
 ## Channel
 As in `classroom-v0`. Liars are a fault of the channel: what a liar's learner believes is honest, what goes on
 the air in its name is not. `liars` says how many; those who `collude` are two at least. The kind is drawn for
-each world and episode from `liar_kinds`.
+each world and episode from `liar_kinds`. A "bold" one claims every row that it speaks of: all weight on its own best
+class and, with `energies`, the lowest energy of the rows it speaks of, on each. Energies of the other kinds are honest.
 
 Labels of public rows (`public_labels`) are drawn row by row in each step, the same for everyone who is present. They
 come from the teacher and not from peers, so also in worlds that are "mute" or "isolated": a mute society in which
@@ -74,7 +75,7 @@ Those of `classroom-v0`, but for `share`, `teacher_budget` and `teacher_unit`, a
 | `public_order` | "topical" | "iid", "topical", "class_incremental" |
 | `topic_steps` | 5 | of topical order |
 | `liars` | 1 | how many lie |
-| `liar_kinds` | all but "fickle" | kinds they are drawn from, "none" among them |
+| `liar_kinds` | all but "fickle", "bold" | kinds they are drawn from, "none" among them |
 | `energies` | False | an energy goes with every row |
 | `public_labels` | 0 | share of the public rows whose label everyone present is told; not with `learners` |
 
@@ -191,7 +192,7 @@ class Society(Classroom):
         """As in a classroom, with energies beside the rows."""
         said = super().said(acts, targets, on_air, state)
         if self.energies:
-            said["energies"] = self.channel.beside(acts["energies"], on_air)
+            said["energies"] = self.channel.beside(acts["energies"], on_air, state)
             if self.host is not None:
                 said["own_energies"] = acts["energies"]
         return said
