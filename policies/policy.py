@@ -21,11 +21,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
 from ..envs.engine import TensorDict, World, rng
+from ..envs.engine.actions import in_whole_numbers
 from ..envs.engine.fits import check_saved
 from ..envs.errors import ConfigError
 
@@ -188,7 +190,8 @@ class RandomPolicy(Policy):
         """Find out between which limits to draw.
 
         Raises:
-            ConfigError: An action is of a kind that is not drawn here, or a number has a bound on one side only.
+            ConfigError: An action is of a kind that is not drawn here, or a number has a bound on one side only, or a whole
+            number could be any of more than 2³¹.
         """
         super().bind(world)
         self._limits = {
@@ -210,11 +213,19 @@ class RandomPolicy(Policy):
 
 
 def _limits(space: spaces.Space) -> tuple[Any, ...]:
-    """The lowest and the width of a ``Box``, nothing where it has no bounds; first choices; how many of each."""
+    """The lowest and the width of a ``Box``, nothing where it has no bounds; first choices; how many of each.
+
+    The width of whole numbers is how many there are.
+    """
     if isinstance(space, spaces.Discrete):
         return (space.start,)
     if isinstance(space, spaces.MultiDiscrete):
         return (space.nvec,)
+    if isinstance(space, spaces.Box) and in_whole_numbers(space):
+        if (space.high.astype(float) - space.low.astype(float) >= 2**31).any():
+            raise ConfigError(f"the random policy draws from 2³¹ whole numbers at most, not from {space}")
+        low, high = space.low.astype(np.int64), space.high.astype(np.int64)
+        return low, high - low + 1
     if isinstance(space, spaces.Box) and space.is_bounded():
         return space.low, space.high - space.low
     if isinstance(space, spaces.Box) and not (space.bounded_below | space.bounded_above).any():
@@ -235,4 +246,6 @@ def _drawn(space: spaces.Space, bits: Tensor, legal: Tensor | None, limits: tupl
     if not limits:
         return rng.normal(bits)
     low, width = limits
+    if in_whole_numbers(space):
+        return low + rng.integers(bits, width)
     return low + rng.uniform(bits) * width

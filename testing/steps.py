@@ -13,6 +13,7 @@ from torch import Tensor
 from ..envs.bridges.arrays import shown
 from ..envs.channel.ledger import CHARGED
 from ..envs.engine import TensorDict, World
+from ..envs.engine.actions import in_whole_numbers
 from ..envs.errors import ActionError, EpisodeEnded
 from .tools import MASK, Subject, copied, leaves, same, sample_actions, seeded, walk_length
 
@@ -316,6 +317,9 @@ def _bad_actions(world: World, good: TensorDict) -> list[tuple[str, dict[str, Te
             value[-1, -1] = int(
                 np.max(part.start + (part.n if isinstance(part, spaces.Discrete) else part.nvec))
             )
+            bad.append((f"{key!r} out of range", {**good, key: value}))
+        elif in_whole_numbers(part):
+            value[-1, -1] = int(part.high.max()) + 1  # type: ignore[attr-defined]
             bad.append((f"{key!r} out of range", {**good, key: value}))
         else:
             value[-1, -1] = torch.nan

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..envs.bridges.flat import MASK, FlatWorld
 from ..envs.engine import TensorDict, World
+from ..envs.engine.actions import in_whole_numbers
 from ..envs.errors import ConfigError
 
 
@@ -90,11 +91,17 @@ def sample_actions(world: World, generator: torch.Generator, *, abstain: float =
 def _sample_box(
     box: spaces.Box, shape: tuple[int, ...], generator: torch.Generator, abstain: float
 ) -> Tensor:
-    low, high = torch.from_numpy(box.low).float(), torch.from_numpy(box.high).float()
-    u = torch.rand(shape, generator=generator)
-    tail = -torch.log1p(-u)
-    half = torch.where(low.isfinite(), low + tail, torch.where(high.isfinite(), high - tail, 4 * u - 2))
-    value = torch.where(low.isfinite() & high.isfinite(), low + u * (high - low), half)
+    low, high = torch.from_numpy(box.low), torch.from_numpy(box.high)
+    if in_whole_numbers(box):
+        low, high = low.long(), high.long()
+        u = torch.rand(shape, generator=generator, dtype=torch.float64)
+        value = low + (u * (high - low + 1)).long()
+    else:
+        low, high = low.float(), high.float()
+        u = torch.rand(shape, generator=generator)
+        tail = -torch.log1p(-u)
+        half = torch.where(low.isfinite(), low + tail, torch.where(high.isfinite(), high - tail, 4 * u - 2))
+        value = torch.where(low.isfinite() & high.isfinite(), low + u * (high - low), half)
     if abstain and box.shape:
         silent = torch.rand((*shape[:-1], 1), generator=generator) < abstain
         value = torch.where(silent, torch.zeros_like(low).clamp(low, high), value)

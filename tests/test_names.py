@@ -20,6 +20,8 @@ FORMS = [
     *((name, {}) for name in sorted(registry)),
     *HOSTED,
     ("classroom-v0", {"share": "own"}),
+    ("society-v0", {"public_labels": 1, "energies": True, "parcels": True}),
+    ("society-v0", {"energies": True, "learners": "mlp", "actions": "targets"}),
     ("swarm-v0", {"actions": "coefficients"}),
     ("swarm-v0", {"actions": "velocity"}),
     ("consensus-v0", {"choices": True, "vocabulary": 3}),

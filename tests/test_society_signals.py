@@ -1,12 +1,16 @@
 """society-v0: what it may tell and carry beside soft targets, and what that costs."""
 
+import numpy as np
 import pytest
 import torch
 
-from studyhall import make_world
-from studyhall.envs import ConfigError
+from studyhall import make_env, make_sb3, make_world
+from studyhall.envs import ActionError, ConfigError
+from studyhall.envs.bridges.flat import FlatActions
 from studyhall.envs.channel import LIAR_KINDS
 from studyhall.envs.society.world import KINDS
+from studyhall.policies import RandomPolicy
+from studyhall.testing import check_engine, check_policy, check_world
 from studyhall.testing.tools import sample_actions, seeded
 
 MODES = ["open", "mute", "shuffled", "isolated"]
@@ -251,10 +255,169 @@ def test_hosted_energies_change_no_other_feature_and_are_charged():
     assert "energies" not in other.obs  # the form "targets" alone shows rows
 
 
+# ---- parcels ----------------------------------------------------------------------------------------
+
+MOST = 2**31 - 1
+
+
+def loaded(world, numbers, seed=0, speaks=True):
+    """Random actions with parcels of so many numbers, [N] in every world."""
+    actions = sample_actions(world, seeded(seed), abstain=0.0)
+    actions["soft_targets"] = actions["soft_targets"] * speaks
+    return {
+        **actions,
+        "parcel": torch.tensor(numbers)[None, :, None].expand(world.num_worlds, -1, -1).clone(),
+    }
+
+
+def test_a_parcel_arrives_with_its_message_and_costs_four_bytes_a_number():
+    world, obs = society(parcels=True, topology="ring")
+    assert world.crosses == {"soft_targets", "labels", "weights"}
+    assert not obs["fb_parcels"].any()
+    step = world.step(loaded(world, [5, 0, 1000, 7]))
+    assert step.obs["fb_parcels"][0].tolist() == [
+        [5, 0, 0, 7],
+        [5, 0, 1000, 0],
+        [0, 0, 1000, 7],
+        [5, 0, 1000, 7],
+    ]
+    assert step.info["bytes"][0].tolist() == [2 * (6 * 40 + 4 * sent) for sent in (5, 0, 1000, 7)]
+
+
+def test_a_parcel_alone_is_a_message_and_nothing_is_none():
+    world, _ = society(parcels=True)
+    step = world.step(loaded(world, [5, 0, 0, 7], speaks=False))
+    assert step.obs["heard"][0].any(0).tolist() == [True, False, False, True]
+    assert not step.obs["fb_targets"].any()
+    assert step.info["bytes"][0].tolist() == [60, 0, 0, 84]
+
+
+def test_the_greatest_parcels_are_summed_up_exactly_and_what_is_beyond_counts_as_the_bound():
+    world, _ = society(parcels=True)
+    for t in range(1, 4):
+        step = world.step(loaded(world, [MOST, 2**40, -3, 0], speaks=False))
+        assert step.obs["fb_parcels"][0, 3].tolist() == [MOST, MOST, 0, 0]
+        assert world._state["bits"][0].tolist() == [t * 3 * 32 * MOST] * 2 + [0, 0]
+    assert step.info["bytes"][0, 0] == pytest.approx(3 * 4 * MOST)
+
+
+def test_one_message_has_one_fate():
+    world, _ = society(parcels=True, drop=0.5, churn=0.3, rejoin=0.5)
+    lost = 0
+    for seed in range(8):
+        present = world._state["present"]
+        obs = world.step(loaded(world, [4, 3, 2, 1], seed)).obs
+        heard = obs["heard"].bool()
+        sent = torch.tensor([4, 3, 2, 1]) * present
+        own = torch.eye(4, dtype=torch.bool)
+        assert torch.equal(obs["fb_parcels"], sent[:, None] * (heard | own))
+        assert torch.equal(obs["fb_targets"].flatten(3).any(-1), obs["fb_parcels"] > 0)
+        lost += int((~heard & ~own & present[:, None] & present[..., None]).sum())
+    assert lost
+
+
+def test_a_cap_keeps_back_the_whole_message():
+    world, _ = society(parcels=True, cap=3 * (6 * 40 + 4 * 10))
+    step = world.step(loaded(world, [10, 11, 0, 10]))
+    assert step.obs["heard"][0].any(0).tolist() == [True, False, True, True]
+    assert step.obs["fb_parcels"][0, 0].tolist() == [10, 0, 0, 10]
+    assert step.obs["fb_parcels"][0, 1].tolist() == [10, 11, 0, 10]  # one's own as one sent it
+    assert step.info["bytes"][0, 1] == 0
+
+
+def test_parcels_in_the_modes_of_the_channel():
+    world, _ = society(4, parcels=True, mode=MODES, delay=1)
+    assert not world.step(loaded(world, [4, 3, 2, 1])).obs["fb_parcels"].any()
+    step = world.step(loaded(world, [9, 9, 9, 9]))
+    sent = torch.tensor([4, 3, 2, 1])
+    assert torch.equal(step.obs["fb_parcels"][0], sent.expand(4, 4))
+    assert torch.equal(step.obs["fb_parcels"][1], sent.diag())
+    assert torch.equal(step.obs["fb_parcels"][2], sent.expand(4, 4))
+    assert torch.equal(step.obs["fb_parcels"][3], sent.diag())
+    assert torch.equal(step.info["bytes"][1], step.info["bytes"][0])
+    assert not step.info["bytes"][3].any()
+
+
+def test_the_random_policy_and_flat_views_send_whole_numbers():
+    world, _ = society(parcels=True)
+    policy = RandomPolicy()
+    policy.bind(world)
+    sent = torch.stack([policy.act(world.step(policy.act(world.obs)).obs)["parcel"] for _ in range(20)])
+    assert sent.dtype == torch.int64
+    assert 0 <= sent.min() < MOST / 10
+    assert MOST * 0.9 < sent.max() <= MOST
+    flat = FlatActions(world.action_space)
+    low, high = (flat.split(torch.full(flat.shape, end))["parcel"].tolist() for end in (-1.0, 1.0))
+    assert (low, high) == ([0], [MOST])
+
+
+def test_views_refuse_a_parcel_that_is_none():
+    env = make_env("society-v0", **SMALL, parcels=True)
+    env.reset(seed=0)
+    good = {agent: env.action_space(agent).sample() for agent in env.agents}
+    for parcel, says in (([2.5], "integers"), ([-1], r"outside \[0, 2147483647\]"), ([2**31], "outside")):
+        bad = {**good, "agent_1": {**good["agent_1"], "parcel": parcel}}
+        with pytest.raises(ActionError, match=f"'parcel' of agent_1.*{says}"):
+            env.step(bad)
+    env.step(good)  # nothing was lost
+
+
+# ---- the conformance suite --------------------------------------------------------------------------
+
+ALL = {"public_labels": 0.5, "energies": True, "parcels": True}
+CHECKED = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 4}
+
+
+def test_the_world_keeps_the_contract_in_all_its_views():
+    check_world("society-v0", **CHECKED, **ALL)
+
+
+def test_the_hosted_world_keeps_the_contract_in_all_its_views():
+    learners = {"learners": "mlp", "hidden": (4,), "optimiser": "sgd", "lr": 0.1}
+    check_world("society-v0", **CHECKED, **learners, energies=True, actions="targets", liar_kinds=("bold",))
+
+
+def test_the_random_policy_keeps_the_contract():
+    check_policy("random", "society-v0", **CHECKED, **ALL)
+
+
+def test_faults_and_prices_keep_the_contract():
+    faults = {
+        "drop": 0.3,
+        "churn": 0.3,
+        "rejoin": 0.5,
+        "delay": 1,
+        "mode": "shuffled",
+        "bits": 4,
+        "noise": 0.1,
+    }
+    check_engine(
+        "society-v0", **CHECKED, **ALL, **faults, liar_kinds=LIAR_KINDS, label_price=0.1, byte_price=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"parcels": True, "slice_size": 1}, {"energies": True, "learners": "mlp", "hidden": (4,)}]
+)
+def test_stable_baselines_takes_it(kwargs):
+    env = make_sb3("society-v0", num_worlds=2, **{**SMALL, **kwargs})
+    env.seed(0)
+    obs = env.reset()
+    for _ in range(3):
+        obs, reward, _, _ = env.step(np.stack([env.action_space.sample() for _ in range(env.num_envs)]))
+    assert np.isfinite(reward).all()
+    assert all(value in env.observation_space[key] for key, part in obs.items() for value in part)
+
+
+def test_energies_of_ones_own_are_no_flat_action_of_stable_baselines():
+    with pytest.raises(ConfigError, match=r"'energies' has no bounds.*make the world with learners='mlp'$"):
+        make_sb3("society-v0", **{**SMALL, "slice_size": 1, "energies": True})
+
+
 # ---- what is off, and what is refused ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extra", [{"public_labels": 0.5}, {"energies": True}])
+@pytest.mark.parametrize("extra", [{"public_labels": 0.5}, {"energies": True}, {"parcels": True}])
 def test_everything_else_is_as_without_it(extra):
     """Of the same seed and actions: what is observed and earned without the argument is so with it, bit for bit."""
     faults = {"drop": 0.2, "churn": 0.2, "noise": 0.1, "bits": 4, "liars": 1, "mode": MODES, "delay": 1}
@@ -277,6 +440,7 @@ def test_everything_else_is_as_without_it(extra):
     [
         ({"public_labels": 1.5}, "between 0 and 1"),
         ({"public_labels": 0.5, "learners": "mlp"}, "bring their learners"),
+        ({"parcels": True, "learners": "mlp"}, "bring their learners"),
         ({"energies": 1}, "energies must be true or false"),
     ],
 )

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..engine import TensorDict, World
+from ..engine.actions import in_whole_numbers
 from ..errors import ActionError, ConfigError, short
 from .flat import FlatWorld
 
@@ -40,7 +41,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
         what: Its name in errors, e.g. ``"action 'ask' of student_0"``.
 
     Returns:
-        float32 for a Box, int64 otherwise.
+        int64 for whole numbers, float32 for others.
 
     Raises:
         ActionError: It is no array of numbers, cannot be cast without loss, or has another shape.
@@ -49,7 +50,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError):
         raise ActionError(f"{what} cannot be read as an array of numbers") from None
-    continuous = isinstance(space, spaces.Box)
+    continuous = not in_whole_numbers(space)
     if array.dtype.kind not in ("fiub" if continuous else "iub"):
         wanted = "numbers" if continuous else "integers or bools"
         raise ActionError(f"{what} must hold {wanted}, got {array.dtype}")

@@ -6,8 +6,8 @@ Parts stand one after the other in the order of their names, each row by row (C 
   ``observation`` and ``action_mask``, as PettingZoo has it.
 * **Actions** are one ``Discrete`` (:class:`FlatChoice`) where there is a single choice, a ``MultiDiscrete``
   (:class:`FlatChoices`) where all are choices, else a ``Box`` (:class:`FlatActions`): bounded numbers are scaled to
-  [−1, 1], unbounded ones stay as they are, and a yes-or-no choice is yes above 0. What is beyond a bound counts as
-  the bound.
+  [−1, 1] (whole ones to the nearest), unbounded ones stay as they are, and a yes-or-no choice is yes above 0. What is
+  beyond a bound counts as the bound.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..engine import Step, TensorDict, World
+from ..engine.actions import in_whole_numbers
 from ..engine.flat import join, joined_space
 from ..errors import ConfigError
 
@@ -282,6 +283,10 @@ def _unscaled(piece: Tensor, part: spaces.Space) -> Tensor:
     if isinstance(part, spaces.Discrete):
         return (piece[..., 0] > 0).long() + int(part.start)
     assert isinstance(part, spaces.Box)
+    if in_whole_numbers(part):
+        first, last = (torch.from_numpy(bound).to(piece.device).flatten() for bound in (part.low, part.high))
+        share = (piece.double().clamp(-1, 1) + 1) / 2  # float32 has no room for 2³¹ − 1
+        return (first + (share * (last - first)).round().long()).reshape(*piece.shape[:-1], *part.shape)
     low, high = (piece.new_tensor(bound).flatten() for bound in (part.low, part.high))
     scaled = low + (piece.clamp(-1, 1) + 1) / 2 * (high - low)
     own = torch.where(low.isfinite() & high.isfinite(), scaled, piece.clamp(low, high))

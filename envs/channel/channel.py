@@ -4,7 +4,8 @@ Agents publish, :meth:`Channel.on_air` says what becomes of it at the sender, :m
 what that is charged. Edges are ``[W, N, N]`` with receivers in rows and senders in
 columns. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
 does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
-(per edge), delay (handled by the world, which hands feedback about a slice out as a whole).
+(per edge), delay (handled by the world, which hands feedback about a slice out as a whole). What a message holds beside
+its rows (a number a row, a parcel of weights) shares its fate; see :meth:`Channel.beside`.
 
 The sender is charged for every edge sent on, dropped, muted or not, at the widths of `ledger.py`. A row that
 quantisation rounds to nothing is charged and arrives as an abstention.

@@ -6,7 +6,7 @@ kind               width                                      charged under
 ``soft_targets``   rows × classes × bits of a number          ``bytes``, to the sender
 ``messages``       rows × numbers × bits of a number          ``bytes``, to the sender
 ``symbols``        rows × symbols × ⌈log₂ vocabulary⌉         ``bytes``, to the sender
-``weights``        32 bits a parameter                        ``bytes``, to the sender
+``weights``        32 bits a parameter, or feature            ``bytes``, to the sender
 ``raw_samples``    entries × the bits of an entry as stored   ``bytes``, to the sender
 ``labels``         rows × ⌈log₂ classes⌉                      ``label_bytes``, to who is taught
 =================  =========================================  ==================================
@@ -62,7 +62,7 @@ def label_bytes(rows: Tensor, classes: int) -> Tensor:
 
 
 def weights(count: Count) -> Count:
-    """Bits of ``count`` parameters, float32 on the wire."""
+    """Bits of ``count`` parameters or features, float32 on the wire."""
     return count * 32
 
 

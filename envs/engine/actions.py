@@ -34,6 +34,11 @@ def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("do
     return dict(options)
 
 
+def in_whole_numbers(space: spaces.Space) -> bool:
+    """Whether what lies in a space is whole numbers: choices, and a Box of them."""
+    return not isinstance(space, spaces.Box) or np.issubdtype(space.dtype, np.integer)
+
+
 def check_actions(
     actions: Mapping[str, Tensor] | Tensor,
     space: spaces.Dict,
@@ -49,7 +54,7 @@ def check_actions(
         device: Where the actions must live.
 
     Returns:
-        The actions by key, floating ones as float32 and discrete ones as int64.
+        The actions by key, floating ones as float32 and whole numbers as int64.
     """
     if isinstance(actions, Tensor) and len(space.spaces) == 1:
         actions = {next(iter(space.spaces)): actions}
@@ -80,7 +85,7 @@ def check_actions(
             raise ActionError(f"action {key!r} must have shape {shape}, got {tuple(value.shape)}")
         if value.device != device:
             raise ActionError(f"action {key!r} is on {value.device}, the world is on {device}: move it there")
-        if isinstance(part, spaces.Box):
+        if not in_whole_numbers(part):
             if not value.is_floating_point():
                 raise ActionError(f"action {key!r} must be floating point, got {value.dtype}")
             checked[key] = value.float()
@@ -110,7 +115,8 @@ def check_values(
             )
         elif isinstance(part, spaces.Box):
             low, high = (torch.from_numpy(bound).to(value.device) for bound in (part.low, part.high))
-            bounds = f"[{float(part.low.min()):g}, {float(part.high.max()):g}]"
+            ends = part.low.min().item(), part.high.max().item()
+            bounds = f"[{', '.join(str(end) if in_whole_numbers(part) else f'{end:g}' for end in ends)}]"
             faults = (
                 (~torch.isfinite(value), "is not finite (NaN or infinite)"),
                 ((value < low) | (value > high), f"is outside {bounds}"),

@@ -105,7 +105,7 @@ def uniform(drawn: Tensor) -> Tensor:
 
 
 def integers(drawn: Tensor, high: Tensor | int) -> Tensor:
-    """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high < 2**31``."""
+    """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
     return (_shift(drawn, 32) * high) >> 32
 
 

@@ -126,7 +126,7 @@ class World(Restorable):
     hosting_arguments: ClassVar[frozenset[str]] = frozenset()
     """Arguments that this world takes only where it hosts its learners."""
 
-    few_actions: ClassVar[str] = ""
+    few_actions: str = ""
     """Arguments with which actions are few and bounded enough for Stable-Baselines3, as errors name them."""
 
     observation_space: spaces.Dict

@@ -19,6 +19,7 @@ talk is about. `fb_labels` is always told. And:
 | key | shape | range | meaning |
 |---|---|---|---|
 | `fb_energies` | `N, B` float32 | ℝ | only with `energies`: what each sent beside its rows, as `fb_targets` |
+| `fb_parcels` | `N` int64 | 0…2³¹−1 | only with `parcels`: numbers of each parcel that arrived; one's own as sent |
 | `fb_public_labels` | `B` int64 | −1…C−1 | only with `public_labels`: labels of `fb_public`; −1 where untold |
 
 ## Action Space
@@ -28,6 +29,7 @@ by themselves. And:
 | key | space | meaning |
 |---|---|---|
 | `energies` | `Box(−∞, ∞, (B,))` | only with `energies`: one's free energy on each row; not finite: the row abstains |
+| `parcel` | `Box(0, 2³¹−1, (1,))` int64 | only with `parcels`: float32 numbers sent to each neighbour in this step |
 
 ## Rewards
 As in `classroom-v0`: progress on an exam over *all* classes.
@@ -56,6 +58,12 @@ It is charged at 32 bits a row that speaks, whatever `bits` says, since it has n
 and rounding do not touch it; in shuffled mode it stays with its row. It reads 0 where a row was not heard or says
 nothing. Of hosted learners the world computes it, at their `temperature`.
 
+With `parcels` a message may hold weights or features, too. The world knows how many numbers they are, and charges 32
+bits for each on every edge; the *content* passes inside the policy, which must hand it on only along edges whose parcel
+arrived: from agent j to agent i where `fb_parcels` of i reads more than 0 at j. A parcel rides in the step's message:
+one message with one fate, so that drops, `cap`, `churn`, `delay` and modes apply to the whole of it. Shuffled mode
+permutes rows and no parcel. A message of a parcel is sent where all its rows abstain.
+
 ## Assumptions
 Roles are hidden: nobody is told whose classes are whose or who lies. No task boundary is announced.
 
@@ -77,6 +85,7 @@ Those of `classroom-v0`, but for `share`, `teacher_budget` and `teacher_unit`, a
 | `liars` | 1 | how many lie |
 | `liar_kinds` | all but "fickle", "bold" | kinds they are drawn from, "none" among them |
 | `energies` | False | an energy goes with every row |
+| `parcels` | False | weights or features go with a message; not with `learners` |
 | `public_labels` | 0 | share of the public rows whose label everyone present is told; not with `learners` |
 
 ## Version History
@@ -93,13 +102,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..channel import ledger
 from ..classroom.teacher import Answer
 from ..classroom.world import Classroom
 from ..engine import rng
 from ..engine.state import TensorDict
 from ..errors import ConfigError
 from ..hosted.host import HostSettings
-from ..validation import flag, real
+from ..validation import MOST, flag, real
 
 KINDS = ("none", "sharp", "roll", "noise", "modest", "sleeper", "collude")
 """The mixture of liars that a society has unless told otherwise."""
@@ -128,13 +138,20 @@ class Society(Classroom):
         liar_kinds: Sequence[str] = KINDS,
         public_labels: float = 0.0,
         energies: bool = False,
+        parcels: bool = False,
         **kwargs: Any,
     ) -> None:
         self.public_labels = real("public_labels (share of the public rows)", public_labels, 0, 1)
         self.energies = flag("energies", energies)
         if self.energies:
-            self.beside = "energies"
+            self.beside, self.few_actions = (
+                "energies",
+                "learners='mlp'",
+            )  # energies of one's own have no bounds
             self.crosses = self.crosses | {"messages"}
+        self.parcels = flag("parcels", parcels)
+        if self.parcels:
+            self.crosses = self.crosses | {"weights"}
         super().__init__(
             agents=agents,
             share="class_experts",
@@ -157,13 +174,17 @@ class Society(Classroom):
         if self.energies:
             acts["energies"] = spaces.Box(-np.inf, np.inf, (rows,), np.float32)
             seen["fb_energies"] = spaces.Box(-np.inf, np.inf, (n, rows), np.float32)
+        if self.parcels:
+            acts["parcel"] = spaces.Box(0, MOST, (1,), np.int64)
+            seen["fb_parcels"] = spaces.Box(0, MOST, (n,), np.int64)
         self.observation_space, self.action_space = spaces.Dict(seen), spaces.Dict(acts)
 
     def _invite(self, learners: Any, settings: HostSettings) -> None:
-        if self.public_labels:
-            raise ConfigError(
-                "public_labels are for agents that bring their learners: leave it out, or leave out learners"
-            )
+        for name in ("public_labels", "parcels"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"{name} are for agents that bring their learners: leave it out, or leave out learners"
+                )
         super()._invite(learners, settings)
 
     def no_feedback(self, fresh: TensorDict) -> TensorDict:
@@ -174,6 +195,8 @@ class Society(Classroom):
             feedback["public_told"] = silent
         if self.energies and self.host is not None:
             feedback["own_energies"] = feedback["energies"]
+        if self.parcels:
+            feedback["parcels"] = torch.zeros_like(feedback["served"], dtype=torch.int64)
         return feedback
 
     def _brought(self, state: TensorDict, actions: TensorDict) -> TensorDict:
@@ -189,13 +212,20 @@ class Society(Classroom):
         }
 
     def said(self, acts: TensorDict, targets: Tensor, on_air: Tensor, state: TensorDict) -> TensorDict:
-        """As in a classroom, with energies beside the rows."""
+        """As in a classroom, with energies beside the rows, and parcels."""
         said = super().said(acts, targets, on_air, state)
         if self.energies:
             said["energies"] = self.channel.beside(acts["energies"], on_air, state)
             if self.host is not None:
                 said["own_energies"] = acts["energies"]
+        if self.parcels:
+            said["parcels"] = acts["parcel"][..., 0].clamp(0, MOST) * state["present"]
         return said
+
+    def message_bits(self, rows: Tensor, said: TensorDict) -> Tensor:
+        """As in a classroom, with the numbers of parcels: 2³⁶ bits an edge at most, which int64 sums up."""
+        bits = super().message_bits(rows, said)
+        return bits + ledger.weights(said["parcels"]) if self.parcels else bits
 
     def first_marks(self, fresh: TensorDict) -> TensorDict:
         """As a classroom's, with nothing known of anybody's classes."""
@@ -221,6 +251,9 @@ class Society(Classroom):
         if self.public_labels:
             labels = self.dataset.dealt_labels(state["fb/public"])
             obs["fb_public_labels"] = torch.where(state["fb/public_told"], labels, -1)
+        if self.parcels:
+            own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
+            obs["fb_parcels"] = state["fb/parcels"][:, None] * (state["fb/heard"] | own)
         return obs
 
     def experts(self, state: TensorDict) -> Tensor:
