@@ -190,8 +190,8 @@ class RandomPolicy(Policy):
         """Find out between which limits to draw.
 
         Raises:
-            ConfigError: An action is of a kind that is not drawn here, or a number has a bound on one side only, or a whole
-            number could be any of more than 2³¹.
+            ConfigError: An action is of a kind that is not drawn here, a number has a bound on one side only, or a
+                whole one is of more than 2³¹.
         """
         super().bind(world)
         self._limits = {
