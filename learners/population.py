@@ -365,6 +365,28 @@ class Population(_Ensemble):
         vars(twin).pop("_optimiser", None)
         return twin
 
+    def through(self, network: Network, prefix: str = "", *, without: str = "") -> Self:
+        """The same learners through a network of some of their parameters, to be asked; they cannot be taught by it.
+
+        It shares their stacks, so it says what they have learnt since, too.
+
+        Args:
+            network: A part of theirs.
+            prefix: What is put before its names to make theirs.
+            without: What its names have in front that theirs lack.
+
+        Raises:
+            KeyError: It has a parameter or statistic that they lack.
+        """
+        twin = copy.copy(self)
+        parameters = dict(zip(self.network.shapes, self.parameters, strict=True))
+        statistics = dict(zip(self.network.statistics, self.statistics, strict=True))
+        twin.network = network
+        twin.parameters = [parameters[prefix + name.removeprefix(without)] for name in network.shapes]
+        twin.statistics = [statistics[prefix + name.removeprefix(without)] for name in network.statistics]
+        vars(twin).pop("_optimiser", None)
+        return twin
+
     def average(self, decay: float) -> Average:
         """An exponential moving average of the weights, which begins at their present values."""
         return Average(self, decay)

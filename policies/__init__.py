@@ -93,6 +93,11 @@ for _spec in (
     PolicySpec(
         "ink", "studyhall.policies.allocation:Saliency", "read where the ink is: the baseline of allocation"
     ),
+    PolicySpec(
+        "masc",
+        "studyhall.policies.socialized:Masc",
+        "experts teach a student, from whom each grows into one who is best at its own",
+    ),
     PolicySpec("pso", "studyhall.policies.swarm:PSO", "the classic particle swarm: w .7, c1 = c2 = 1.5"),
     PolicySpec(
         "hybrid_pso",

@@ -157,6 +157,14 @@ class Policy(ABC):
         """Class distributions ``[W, M, C]`` of a collective, for reports; None if it does not answer as one."""
         return None
 
+    def variants(self, x: Tensor) -> dict[str, Tensor]:
+        """What parts of this policy would say, for reports: class distributions ``[W, N, M, C]`` by name.
+
+        Args:
+            x: Inputs ``[M, D…]``.
+        """
+        return {}
+
     def title(self) -> Tensor | None:
         """Which student holds the title of the best, int64 ``[W]``; None where there is no such title."""
         return None

@@ -21,6 +21,7 @@ TALKS = {"slice_size": 3, "rounds": 3}
 WORLDS = [
     ("classroom-v0", SMALL),
     ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
+    ("society-v0", SMALL),
     ("halves-v0", TALKS),
     ("consensus-v0", TALKS),
     ("referential-v0", TALKS),

@@ -325,6 +325,12 @@ class Channel(RoomSettings):
         """Worlds in which nobody hears anybody, muted ones and isolated ones: bool ``[W]``."""
         return self.isolated | self._in_mode("mute")
 
+    @property
+    def same_for_all(self) -> bool:
+        """Whether in every step everybody hears the same of everyone (in muted and isolated worlds nothing)."""
+        faultless = not (self.drop or self.churn or self.shuffles)
+        return self._is("complete") and faultless
+
     def _in_mode(self, name: str) -> Tensor:
         return self._mode == MODES.index(name)
 

@@ -1,0 +1,215 @@
+"""What all who learn in a society of experts share: networks of their own, labels of their own classes, answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...envs.engine import TensorDict, World, rng
+from ...envs.errors import ConfigError
+from ...envs.validation import flag, rate, real
+from ...learners import Network, Population, learner_keys, softmax
+from ...learners.lesson import none
+from ...learners.population import load
+from ..policy import MadeInReset, Policy
+from .networks import Learners, Networks
+from .samples import flipped
+from .stages import Stage, Stages
+
+_PREDICT_ROWS = 1000  # rows of a test set evaluated at once
+
+
+class Socialized(Policy):
+    """Experts ``[W, N]`` in private rooms of one society; what they do in which stage is a subclass's.
+
+    All learn by gradient descent with Nesterov's momentum of .9 and weight decay, at a rate that falls along half a
+    cosine in each stage.
+
+    Args:
+        learners: See :data:`~studyhall.policies.socialized.networks.Learners`.
+        width: Of experts of "conv3".
+        shares: Of the episode, one for each stage but the last.
+        lr: Learning rate of experts.
+        weight_decay: Of everyone.
+        flip: Whether learners see pictures turned left to right half of the time.
+
+    Attributes:
+        experts: The networks that begin as experts.
+        own_classes: Classes that each was told labels of itself, bool ``[W, N, C]``.
+    """
+
+    experts = MadeInReset[Population]()
+    own_classes = MadeInReset[Tensor]()
+
+    def __init__(
+        self,
+        *,
+        learners: Learners = "conv3",
+        width: int = 8,
+        shares: Sequence[float],
+        lr: float = 0.01,
+        weight_decay: float = 5e-3,
+        flip: bool = False,
+    ) -> None:
+        self.learners, self.width, self.shares = learners, width, tuple(shares)
+        self.lr, self.weight_decay = rate("lr", lr), real("weight_decay", weight_decay, 0)
+        self.flip = flag("flip", flip)
+
+    def bind(self, world: World) -> None:
+        """Read the sizes off the world; networks come with :meth:`reset`.
+
+        Raises:
+            ConfigError: It is no society of experts who bring their learners, or was made without what this needs.
+        """
+        super().bind(world)
+        seen, acts = world.observation_space.spaces, world.action_space.spaces
+        needed = {"fb_slice", "fb_public", "public", "fb_labels", "fb_targets"}
+        if not needed <= seen.keys() or "ask" in acts:
+            raise ConfigError(
+                f"{type(self).__name__} is for experts who bring their learners and talk about public slices: use "
+                f"society-v0 without learners=, unlike this {type(world).__name__}"
+            )
+        self.require(**{name: getattr(world, name) for name in self.world_kwargs})
+        self._shape = (world.observation_space["slice"].shape or ())[1:]
+        self.rows: int = (world.observation_space["slice"].shape or ())[0]
+        self._exam_shape = world.action_space["answers"].shape or ()
+        self.classes: int = self._exam_shape[-1]
+        if self.flip and len(self._shape) != 3:
+            raise ConfigError("flip=True turns pictures, and these samples are none: leave it out")
+        self.networks = Networks(self.learners, self.width, self._shape, self.classes)
+        self.stages = Stages(world.horizon, self.shares)
+
+    def population(self, network: Network, keys: Tensor, lr: float) -> Population:
+        """Fresh networks ``[W, …]`` of keys like that."""
+        options: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": self.weight_decay}
+        return Population(network, keys, optimiser="sgd", lr=lr, **options)
+
+    def keys(self, purpose: str, count: int) -> Tensor:
+        """Keys ``[W, count]`` of networks for a purpose; those of experts have none."""
+        world = self.world
+        return learner_keys(world.keys ^ rng.purpose_id(purpose) if purpose else world.keys, count)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Fresh experts in the worlds of ``mask``."""
+        world, keys = self.world, self.keys("", self.world.num_agents)
+        if mask is None:
+            self.experts = self.population(self.networks.expert, keys, self.lr)
+            shape = (world.num_worlds, world.num_agents, self.classes)
+            self.own_classes = torch.zeros(shape, dtype=torch.bool, device=world.device)
+        else:
+            self.experts.reset(mask, keys)
+            self.own_classes.masked_fill_(mask[:, None, None], False)
+
+    # ---- acting and learning ------------------------------------------------------------------------
+
+    def act(self, obs: TensorDict) -> TensorDict:
+        """Learn from the feedback, then talk about the public slice and answer the exam."""
+        with torch.inference_mode(False), torch.no_grad():
+            obs = {name: value.clone() if value.is_inference() else value for name, value in obs.items()}
+            clock = self.world.clock
+            self._learn(obs, clock - 1, torch.ones_like(obs["elapsed"][:, :, 0], dtype=torch.bool))
+            actions = self._silence(obs)
+            for stage in self.stages.at(clock, self.world.device):
+                actions |= self.say(obs, stage)
+            return actions | {"answers": self._answers(obs)}
+
+    def end(self, final_obs: TensorDict, mask: Tensor) -> None:
+        """Learn from the last feedback of an episode."""
+        with torch.inference_mode(False), torch.no_grad():
+            obs = {
+                name: value.clone() if value.is_inference() else value for name, value in final_obs.items()
+            }
+            last = self.world.horizon - 1
+            self._learn(obs, self.world.clock * 0 + last, mask[:, None].expand_as(obs["elapsed"][:, :, 0]))
+
+    def _learn(self, obs: TensorDict, step: Any, allowed: Tensor) -> None:
+        """Take note of the feedback on what was done in a step, int ``[W]`` on the host."""
+        present = (obs["present"].diagonal(dim1=1, dim2=2) == 1) & allowed
+        labels = obs["fb_labels"]
+        told = F.one_hot(labels.clamp_min(0), self.classes).bool() & (labels >= 0)[..., None]
+        self.own_classes |= told.any(2) & present[..., None]
+        for stage in self.stages.at(step, self.world.device):
+            self.learn(obs, stage, present)
+
+    @abstractmethod
+    def learn(self, obs: TensorDict, stage: Stage, allowed: Tensor) -> None:
+        """Learn in the worlds that are in a stage.
+
+        Args:
+            obs: With feedback on what was done then.
+            stage: The stage.
+            allowed: bool ``[W, N]``: who may learn; the rates of others are 0.
+        """
+
+    @abstractmethod
+    def say(self, obs: TensorDict, stage: Stage) -> TensorDict:
+        """What is said in the worlds that are in a stage: some of ``soft_targets``, ``energies`` and ``parcel``."""
+
+    def _silence(self, obs: TensorDict) -> TensorDict:
+        """Actions that say nothing."""
+        world, blank = self.world, torch.zeros(1, device=self.world.device)
+        said = {name: space for name, space in world.action_space.spaces.items() if name != "answers"}
+        shape = (world.num_worlds, world.num_agents)
+        return {
+            name: (blank.long() if name == "parcel" else blank).expand(*shape, *(space.shape or ()))
+            for name, space in said.items()
+        }
+
+    def _answers(self, obs: TensorDict) -> Tensor:
+        """Answers to the exam, ``[W, N, E, C]``; abstains from one that is not shown."""
+        if none(obs["exam_now"]):
+            blank = torch.zeros(1, device=self.world.device)
+            return blank.expand(*obs["present"].shape[:2], *self._exam_shape)
+        return self.answer(obs["exam"][:, 0].flatten(2))
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Samples ``[…, D…]`` flattened."""
+        return x.flatten(x.dim() - len(self._shape))
+
+    def seen(self, x: Tensor, purpose: str) -> Tensor:
+        """Samples ``[W, A, B, D…]`` as learners see them, ``[W, A, B, D]``: perhaps turned."""
+        if self.flip:
+            x = flipped(x, rng.fold(self.world.keys ^ rng.purpose_id(purpose), self.world.steps))
+        return self.flat(x)
+
+    # ---- what they know -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> dict[str, Tensor]:
+        """Logits ``[W, N, M, C]`` by name of inputs ``[W, M, D]`` or ``[M, D]``: of what each knows in which way."""
+
+    main: str
+    """The name among them that answers."""
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Class distributions ``[W, N, M, C]`` of inputs ``[W, M, D]``."""
+        return softmax(self.logits(x)[self.main])
+
+    def variants(self, x: Tensor) -> dict[str, Tensor]:
+        """Class distributions ``[W, N, M, C]`` by name, for inputs ``[M, D…]``; see :meth:`Policy.variants`."""
+        with torch.inference_mode(False), torch.no_grad():
+            parts = [self.logits(part.flatten(1).clone()) for part in x.split(_PREDICT_ROWS)]
+        return {name: softmax(torch.cat([part[name] for part in parts], dim=2)) for name in parts[0]}
+
+    def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
+        """Class distributions ``[W, N, M, C]``; see :meth:`Policy.predict`."""
+        return self.variants(x)[self.main] if dropout is None else None
+
+    def sound(self) -> Tensor:
+        """Whose networks are finite, bool ``[W, N]``."""
+        return self.experts.finite()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, and what was told."""
+        return {"experts": self.experts.state_dict(), "own_classes": self.own_classes.clone()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        super().load_state_dict(saved)
+        self.experts.load_state_dict(saved["experts"])
+        load({"own_classes": self.own_classes}, {"own_classes": saved["own_classes"]})

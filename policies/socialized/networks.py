@@ -1,0 +1,92 @@
+"""The networks of a society: experts, students who are to know more, and the heads of those who grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...envs.errors import ConfigError, one_of
+from ...envs.validation import whole
+from ...learners import VGG, Conv3, LoopedNetwork, ModuleNetwork
+from ...learners.convolutional import Convolutional
+
+Factory = Callable[[], Convolutional]
+Learners = str | Sequence[Factory]
+"""``"conv3"``, ``"vgg"``, or two factories of one's own: of experts, and of students."""
+
+
+class Networks:
+    """What experts, students and their parts are.
+
+    Args:
+        learners: See :data:`Learners`.
+        width: Of experts of ``"conv3"``; their students are twice as wide. Students of ``"vgg"`` are "vgg-wide".
+        shape: Of a sample.
+        classes: C.
+
+    Attributes:
+        make_expert: Makes an expert's module.
+        make_student: Makes a student's module.
+        expert: An expert.
+        student: A student.
+        backbone: A student up to its head: to flat features ``[M, F]``.
+        head: The head of a student, from these to logits.
+
+    Raises:
+        UnknownName: No such kind of learners.
+        ConfigError: Learners that do not fit the samples, or factories of something else; says why.
+    """
+
+    def __init__(self, learners: Learners, width: int, shape: Sequence[int], classes: int) -> None:
+        self.make_expert, self.make_student = _factories(learners, width, tuple(shape), classes)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            student = _convolutional(self.make_student())
+            features = student.eval().upto(torch.zeros(1, *shape), student.depth)
+        self.expert = LoopedNetwork(lambda: _convolutional(self.make_expert()), shape, classes)
+        self.student = LoopedNetwork(self.make_student, shape, classes)
+        self.backbone = LoopedNetwork(lambda: _Headless(self.make_student()), shape, features.numel())
+        self.head = ModuleNetwork(lambda: self.make_student().head, features.shape[1:], classes)
+
+
+class _Headless(nn.Module):
+    """A network up to its head."""
+
+    def __init__(self, net: Convolutional) -> None:
+        super().__init__()
+        net.head = nn.Identity()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Flat features ``[M, F]``."""
+        return self.net.upto(x, self.net.depth).flatten(1)
+
+
+def _factories(
+    learners: Learners, width: int, shape: tuple[int, ...], classes: int
+) -> tuple[Factory, Factory]:
+    """What makes experts, and what makes students."""
+    if isinstance(learners, str):
+        one_of("kind of learners", learners, ("conv3", "vgg"))
+        if learners == "vgg":
+            return lambda: VGG(shape, classes), lambda: VGG(shape, classes, wide=True)
+        width = whole("width", width, 1)
+        return lambda: Conv3(shape, classes, width), lambda: Conv3(shape, classes, 2 * width)
+    if isinstance(learners, Sequence) and len(learners) == 2:
+        expert, student = learners
+        if callable(expert) and callable(student):
+            return expert, student
+    raise ConfigError(
+        'learners of a society are "conv3", "vgg", or a list of two factories: of experts, and of students'
+    )
+
+
+def _convolutional(module: nn.Module) -> Convolutional:
+    """The module, if it can be cut."""
+    if isinstance(module, Convolutional):
+        return module
+    raise ConfigError(
+        f"factories of a society must make Convolutional networks, which can be cut at any depth, "
+        f"got a {type(module).__name__}: derive yours from studyhall.learners.convolutional.Convolutional"
+    )

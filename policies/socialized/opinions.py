@@ -1,0 +1,137 @@
+"""What teachers say of public slices, which way it reaches students, and which teacher is believed on which row."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...envs.engine import TensorDict
+from ...learners import Population, softmax
+from .energy import ANCHOR, free_energy
+
+
+class Opinions(NamedTuple):
+    """What each student hears of each teacher; S students of a world, N teachers."""
+
+    targets: Tensor
+    """Distributions at the temperature of distillation, ``[W, S, N, B, C]``."""
+    energies: Tensor
+    """``[W, S, N, B]``."""
+    spoke: Tensor
+    """bool ``[W, S, N, B]``: whose word on the row arrived; one's own counts where anybody else's did."""
+
+
+# ---- which way ------------------------------------------------------------------------------------------
+
+
+class Carrier(ABC):
+    """How what experts know crosses.
+
+    Args:
+        temperature: T of the soft targets.
+        teachers: bool ``[N]``: who teaches.
+    """
+
+    world_kwargs: Mapping[str, Any] = {"energies": True}
+
+    def __init__(self, temperature: float, teachers: Tensor) -> None:
+        self.temperature, self.teachers = temperature, teachers
+
+    @abstractmethod
+    def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
+        """Actions of the experts.
+
+        Args:
+            experts: ``[W, N]``.
+            public: The slice that messages are about, ``[W, B, D]``.
+            first: bool ``[W]``: where this is the first step of teaching.
+        """
+
+    @abstractmethod
+    def hear(self, experts: Population, obs: TensorDict, arrived: Tensor, students: int) -> Opinions:
+        """What reached students.
+
+        Args:
+            experts: As of :meth:`say`.
+            obs: With the feedback on what was said.
+            arrived: bool ``[W, N, N]``: whose parcels have reached whom so far.
+            students: S: 1, who stands for all, or N.
+        """
+
+
+class Logits(Carrier):
+    """Experts publish their soft targets on every row, and its energy."""
+
+    def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
+        """``soft_targets`` and ``energies``."""
+        logits = experts.logits(public)
+        targets = softmax(logits / self.temperature) * self.teachers[:, None, None]
+        return {"soft_targets": targets, "energies": free_energy(logits)}
+
+    def hear(self, experts: Population, obs: TensorDict, arrived: Tensor, students: int) -> Opinions:
+        """What the feedback brought."""
+        targets, heard = obs["fb_targets"][:, :students], obs["heard"][:, :students] > 0
+        spoke = targets.any(-1) & heard.any(-1)[..., None, None]
+        return Opinions(targets, obs["fb_energies"][:, :students], spoke)
+
+
+class Claims(Logits):
+    """The same, on the rows only that an expert claims: whose energy is below the anchor."""
+
+    def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
+        """``soft_targets`` and ``energies``."""
+        said = super().say(experts, public, first)
+        claimed = said["energies"] < ANCHOR
+        return said | {"soft_targets": said["soft_targets"] * claimed[..., None]}
+
+
+class Weights(Carrier):
+    """Experts send their networks once, as parcels; who got one asks it, and nothing more crosses."""
+
+    world_kwargs: Mapping[str, Any] = {"energies": True, "parcels": True}
+
+    def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
+        """``parcel``."""
+        sizes = experts.network.num_parameters + sum(
+            fresh.numel() for fresh in experts.network.statistics.values()
+        )
+        return {"parcel": (first[:, None] & self.teachers)[..., None] * sizes}
+
+    def hear(self, experts: Population, obs: TensorDict, arrived: Tensor, students: int) -> Opinions:
+        """What the experts say whose networks have arrived."""
+        public = obs["fb_public"][:, 0]
+        logits = experts.logits(public.flatten(2))
+        shape = (-1, students, -1, -1)
+        heard = arrived[:, :students]
+        own = torch.eye(len(self.teachers), dtype=torch.bool, device=heard.device)[:students]
+        spoke = (heard | (own & heard.any(-1, keepdim=True))) & self.teachers
+        energies = free_energy(logits)[:, None].expand(*shape)
+        targets = softmax(logits / self.temperature)[:, None].expand(*shape, -1)
+        return Opinions(targets, energies, spoke[..., None].expand_as(energies))
+
+
+CARRIERS: dict[str, type[Carrier]] = {"logits": Logits, "claims": Claims, "weights": Weights}
+
+
+# ---- which teacher --------------------------------------------------------------------------------------
+
+
+def everyone(opinions: Opinions) -> Tensor:
+    """All who spoke, alike."""
+    return opinions.spoke / opinions.spoke.sum(2, keepdim=True).clamp_min(1)
+
+
+def lowest_energy(opinions: Opinions) -> Tensor:
+    """Who spoke with the lowest energy."""
+    energies = opinions.energies.masked_fill(~opinions.spoke, torch.inf)
+    chosen = F.one_hot(energies.argmin(2), energies.shape[2])  # [W, S, B, N]
+    return chosen.mT * opinions.spoke
+
+
+GATES: dict[str, Callable[[Opinions], Tensor]] = {"all": everyone, "energy": lowest_energy}
+"""How much each teacher is believed on each row: weights ``[W, S, N, B]`` whose sum over teachers is 1, or 0."""
