@@ -73,7 +73,7 @@ def _factories(
             return lambda: VGG(shape, classes), lambda: VGG(shape, classes, wide=True)
         width = whole("width", width, 1)
         return lambda: Conv3(shape, classes, width), lambda: Conv3(shape, classes, 2 * width)
-    if isinstance(learners, Sequence) and len(learners) == 2:
+    if isinstance(learners, (list, tuple)) and len(learners) == 2:
         expert, student = learners
         if callable(expert) and callable(student):
             return expert, student
