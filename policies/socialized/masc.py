@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from ...envs.engine import TensorDict, World
-from ...envs.errors import ConfigError, one_of, unknown_argument
+from ...envs.errors import ConfigError, one_of
 from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
 from ...learners.lesson import label_loss, none
@@ -49,9 +49,11 @@ from .pupils import AcrossNetworks, ByLogits, Lesson, Pupils, distillation
 from .samples import HeldOut, held_out
 from .stages import Stage
 
+HELD_OUT = "held_out"
+
 PRESETS: dict[str, dict[str, Any]] = {
     "documented": {"calibration": "alignment", "altruism": "own", "lr_head": 0.003, "offset": 0.0},
-    "mended": {"calibration": "detection", "altruism": "public", "lr_head": 0.01, "offset": None},
+    "mended": {"calibration": "detection", "altruism": "public", "lr_head": 0.01, "offset": HELD_OUT},
 }
 """What was documented needs labels of the public rows; what was mended does without."""
 
@@ -65,17 +67,17 @@ class Masc(Socialized):
     """Socialized learning; see this module.
 
     Args:
-        preset: "documented" or "mended", see :data:`PRESETS`; the arguments below that are given win over it.
+        preset: "documented" or "mended": what arguments are that are None here, see :data:`PRESETS`.
         learners: See :data:`~studyhall.policies.socialized.networks.Learners`.
         width: Of experts of "conv3".
         shares: Of the episode, of the first two stages.
         lr: Learning rate of experts.
         lr_student: Of students.
-        lr_head: Of the heads of grown teachers.
         weight_decay: Of everyone.
         flip: Whether learners see pictures turned left to right half of the time.
         calibration: What experts and grown teachers learn of energy beside labels: "alignment" or "detection".
-        calibrate: Weight of that: .1 of alignment and 1 of detection unless given.
+        calibrate: Weight of that; None: .1 of alignment, 1 of detection.
+        calibrate_heads: The same of the heads of grown teachers; None: as that of experts.
         align: Weight of the students' alignment.
         prior: What one believes the share of its own classes to be, divided by what it is.
         teaching: How teachers teach: by "logits", or across "networks" (then ``carrier`` must be "weights").
@@ -88,8 +90,9 @@ class Masc(Socialized):
         distill: Weight of distillation.
         altruism: What grown teachers learn from: "own" labelled rows only, or also the student's word on them, and on
             public rows that of the expert one was, where it claims them, and of the student elsewhere: "public".
-        offset: b of the choice; None: the greatest with which the choice is, on held-out samples of one's own classes,
-            within two points as good as the expert.
+        lr_head: Learning rate of the heads of grown teachers.
+        offset: The b of the choice; "held_out": the greatest with which the choice is, on held-out samples of one's own
+            classes, within two points as good as the expert.
         held_out: Share of one's own samples that are never learnt from.
 
     Raises:
@@ -115,7 +118,9 @@ class Masc(Socialized):
         lr_student: float = 0.01,
         weight_decay: float = 5e-3,
         flip: bool = False,
+        calibration: str | None = None,
         calibrate: float | None = None,
+        calibrate_heads: float | None = None,
         align: float = 0.1,
         prior: float = 1.0,
         teaching: str = "logits",
@@ -125,14 +130,15 @@ class Masc(Socialized):
         teachers: Sequence[int] | None = None,
         temperature: float = 2.0,
         distill: float = 1.0,
+        altruism: str | None = None,
+        lr_head: float | None = None,
+        offset: float | str | None = None,
         held_out: float = 0.1,
-        **chosen: Any,
     ) -> None:
-        preset = one_of("preset of masc", preset, PRESETS)
-        for name in chosen:
-            if name not in PRESETS[preset]:
-                raise unknown_argument("policy masc", name, set(PRESETS[preset]))
-        settings = PRESETS[preset] | chosen
+        given = {"calibration": calibration, "altruism": altruism, "lr_head": lr_head, "offset": offset}
+        settings = PRESETS[one_of("preset of masc", preset, PRESETS)] | {
+            name: value for name, value in given.items() if value is not None
+        }
         super().__init__(
             learners=learners, width=width, shares=shares, lr=lr, weight_decay=weight_decay, flip=flip
         )
@@ -142,6 +148,8 @@ class Masc(Socialized):
         self.calibration = one_of("calibration", settings["calibration"], CALIBRATIONS)
         default = 0.1 if self.calibration == "alignment" else 1.0
         self.calibrate = default if calibrate is None else real("calibrate", calibrate, 0)
+        own = self.calibrate if calibrate_heads is None else real("calibrate_heads", calibrate_heads, 0)
+        self.calibrate_heads = own
         self.align, self.distill = real("align", align, 0), real("distill", distill, 0)
         self.prior = real("prior", prior, 0)
         self.teaching = one_of("way of teaching", teaching, TEACHING)
@@ -155,8 +163,8 @@ class Masc(Socialized):
         if not self.temperature:
             raise ConfigError("temperature must be above 0, got 0")
         self.altruism = one_of("altruism", settings["altruism"], ALTRUISMS)
-        offset = settings["offset"]
-        self.offset = None if offset is None else real("offset", offset, -1e6, 1e6)
+        found = settings["offset"]
+        self.offset = found if found == HELD_OUT else real("offset (or 'held_out')", found, -1e6, 1e6)
         self.held_out = real("held_out", held_out, 0, 1)
         self.world_kwargs = CARRIERS[carrier].world_kwargs
 
@@ -241,8 +249,8 @@ class Masc(Socialized):
         """The loss on energies ``[W, N, B or 2B]`` of one's own rows, and of the public ones behind them."""
         own, public = energies[..., : self.rows], energies[..., self.rows :]
         if self.calibration == "alignment":
-            return self.calibrate * alignment(own, rows)
-        return self.calibrate * detection(own, rows, public, self._priors())
+            return alignment(own, rows)
+        return detection(own, rows, public, self._priors())
 
     def _learn_experts(self, obs: TensorDict, labels: Tensor, rates: Tensor) -> None:
         """Labels of one's own, and to know what is one's own."""
@@ -252,7 +260,7 @@ class Masc(Socialized):
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            return value + self._calibration(free_energy(logits), (labels >= 0).float())
+            return value + self.calibrate * self._calibration(free_energy(logits), (labels >= 0).float())
 
         self.experts.learn(x, loss, rate=rates)
 
@@ -310,7 +318,7 @@ class Masc(Socialized):
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            value = value + self._calibration(free_energy(logits), rows)
+            value = value + self.calibrate_heads * self._calibration(free_energy(logits), rows)
             if targets is None:
                 return value
             # Two means, of one's own rows and of the public ones: the mean of all is half of their sum.
@@ -344,7 +352,7 @@ class Masc(Socialized):
 
     def offsets(self) -> Tensor:
         """The choice's b, ``[W, N]``."""
-        if self.offset is not None:
+        if isinstance(self.offset, float):
             return torch.full_like(self.own_classes[..., 0], self.offset, dtype=torch.float32)
         return offsets(*self._judged(self.kept.x), self.kept.labels)
 
