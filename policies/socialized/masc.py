@@ -299,16 +299,19 @@ class Masc(Socialized):
 
     def _learn_heads(self, obs: TensorDict, labels: Tensor, rates: Tensor, students: Population) -> None:
         """Labels of one's own; and of everything what student and expert say, where altruism is of the public."""
-        x, rows = self.seen(obs["fb_slice"], "own"), (labels >= 0).float()
+        rows = (labels >= 0).float()
+        features = self._features(self.seen(obs["fb_slice"], "own"))
         public = self.altruism == "public"
         if public or self.calibration == "detection":
-            others = self.seen(obs["fb_public"], "public")
-            x = torch.cat([x, others], dim=2)
-        features = self._features(x)
+            # Where one student stands for all, public slices are the same for everyone.
+            others = self.seen(obs["fb_public"][:, : self.students_each], "public")
+            theirs = students.through(self.networks.backbone, without="net.").logits(others)
+            each = self.world.num_agents // self.students_each
+            features = torch.cat([features, theirs.repeat_interleave(each, dim=1)], dim=2)
         targets = None
         if public:
             student = self._by_student(students.through(self.networks.head, "head."), features)
-            expert = self.experts.logits(others)
+            expert = self.experts.logits(others if self.students_each > 1 else others[:, 0])
             mine = (free_energy(expert) < ANCHOR)[..., None]
             word = torch.where(mine, expert, student[:, :, self.rows :])
             targets = softmax(torch.cat([student[:, :, : self.rows], word], dim=2) / self.temperature)
