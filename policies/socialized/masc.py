@@ -113,7 +113,7 @@ class Masc(Socialized):
         *,
         learners: Learners = "conv3",
         width: int = 8,
-        shares: Sequence[float] = (0.35, 0.4),
+        shares: Sequence[float] = (0.3, 0.55),
         lr: float = 0.01,
         lr_student: float = 0.01,
         weight_decay: float = 5e-3,
