@@ -5,8 +5,8 @@ parameters and running statistics, as a parcel to whom the topology gives it, an
 that arrived; all count alike, since their slices are of one size. So where the topology is complete and nothing is
 lost all go on from one network, elsewhere from different ones.
 
-Momentum stays each one's own, and is neither sent nor cleared: rounds are as short as the memory of a momentum of .9,
-so that clearing it would slow down the first half of each, and sending it would double the bytes.
+Momentum stays each one's own, and is neither sent, which would double the bytes, nor cleared: of all that one may do it
+is the least, and on digits what is learnt comes to the same.
 """
 
 from __future__ import annotations

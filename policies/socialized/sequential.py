@@ -142,14 +142,15 @@ class EWC(FineTuning):
     log-likelihoods, with labels as they are; with batch norm, as in training.
 
     Args:
-        strength: λ. The penalty is a gradient like others: it is stable while ``lr·λ·F`` is small beside 1.
+        strength: λ. Where it comes to more, ``λ·F`` counts as ``1/lr``, at which a step brings a parameter all the
+            way back: beyond, steps of gradient descent would go past θ* and farther each time.
         memory: Steps over which F is a mean: of so many the plain one, from then on with exponential weights.
         options: As of :class:`FineTuning`.
     """
 
     fisher = MadeInReset[list[Tensor]]()
 
-    def __init__(self, *, strength: float = 100.0, memory: int = 50, **options: Any) -> None:
+    def __init__(self, *, strength: float = 3000.0, memory: int = 50, **options: Any) -> None:
         super().__init__(**options)
         self.strength, self.memory = real("strength", strength, 0), whole("memory", memory, 1)
 
@@ -183,13 +184,15 @@ class EWC(FineTuning):
 
     def hold(self) -> Adjust:
         """The penalty's gradient, ``λ·F·(θ − θ*)``."""
+        most = 1 / self.lr
 
         def hold(learners: slice, gradients: Gradients) -> Gradients:
             stacks = zip(self.fisher, self.experts.parameters, self.before.parameters, gradients, strict=True)
             return [
                 gradient
                 if gradient is None
-                else gradient + self.strength * fisher[learners] * (now[learners] - then[learners])
+                else gradient
+                + (self.strength * fisher[learners]).clamp(max=most) * (now[learners] - then[learners])
                 for fisher, now, then, gradient in stacks
             ]
 
