@@ -158,11 +158,12 @@ def test_in_a_mute_world_calibrated_experts_are_as_if_they_imitated_nothing(cali
 @pytest.mark.parametrize("gate", ["all", "energy"])
 def test_a_step_of_mutual_learning_is_that_of_plain_modules(gate):
     policy = PeerDistillation(width=2, shares=(0.0,), gate=gate, weight_decay=0.0)
-    life = Life(policy, agents=4, slice_size=12).steps(1)
+    life = Life(policy, seed=5, agents=4, slice_size=12).steps(1)
     modules, obs = life.modules(), life.obs
     policy.act(obs)
     chosen = obs["fb_energies"][0].argmin(1)  # of each listener and row
-    assert ((chosen != torch.arange(4)[:, None]).sum(-1) % 12).any()  # somebody is taught about some rows
+    foreign = (chosen != torch.arange(4)[:, None]).sum(-1)
+    assert ((foreign > 0) & (foreign < 12)).any()  # somebody is taught about some rows only
     for agent, (module, learnt) in enumerate(zip(modules, life.modules(), strict=True)):
         said = obs["fb_targets"][0, agent]
         if gate == "all":
