@@ -35,6 +35,15 @@ Index = slice | Tensor
 Loss = Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]
 """From logits ``[W, N, M, C]`` to one loss a learner, ``[W, N]``, or to that and its gradient in the logits."""
 
+Gradients = Sequence[Tensor | None]
+"""Of stacks ``[K, …]`` of K learners in a row, in the order of the parameters; None of what is not trained."""
+
+Adjust = Callable[[slice, Gradients], Gradients]
+"""From K learners in a row, a range of the P, and their gradients to those that the optimiser is to take.
+
+Learners that do not step may be among them; their gradients may hold anything.
+"""
+
 
 def learner_keys(world_keys: Tensor, learners: int) -> Tensor:
     """Keys ``[W, N]`` of the learners of worlds, from the worlds' keys ``[W]``."""
@@ -258,7 +267,9 @@ class Population(_Ensemble):
         """Learning steps each learner has taken since it was last initialised, int64 ``[W, N]``."""
         return self._optimiser.steps.view_as(self.keys).long()
 
-    def learn(self, x: Tensor, loss_fn: Loss, *, rate: Tensor | None = None) -> Tensor:
+    def learn(
+        self, x: Tensor, loss_fn: Loss, *, rate: Tensor | None = None, adjust: Adjust | None = None
+    ) -> Tensor:
         """One step of the optimiser for each learner, on a loss of its own, with dropout on.
 
         Gradients are on here whatever surrounds the call. A learner whose loss or gradient is not finite
@@ -272,6 +283,9 @@ class Population(_Ensemble):
             rate: ``[W, N]`` or ``[W]``, multiplies the learning rate. 0 (or less) is a frozen learner: its
                 parameters, statistics, moments and step count keep every bit. A mask may serve as a rate.
                 Who has no rate need not be computed; its logits then read zero.
+            adjust: Changes the gradients of the parameters before the step, or only looks at them: for losses on the
+                parameters themselves, which ``loss_fn`` does not see. It is called once or more, of each learner with
+                a rate once, before that one's parameters change.
 
         Returns:
             The losses before the step, ``[W, N]``, detached.
@@ -282,7 +296,7 @@ class Population(_Ensemble):
         with torch.inference_mode(False):
             answers = self.answer(x, rate)
             losses, gradient = differentiate(loss_fn, answers.logits)
-            self.correct(answers, gradient)
+            self.correct(answers, gradient, adjust)
         return losses
 
     @torch.no_grad()
@@ -326,13 +340,14 @@ class Population(_Ensemble):
         return out.mT
 
     @torch.no_grad()
-    def correct(self, answers: Answers, gradient: Tensor) -> None:
+    def correct(self, answers: Answers, gradient: Tensor, adjust: Adjust | None = None) -> None:
         """The second half of :meth:`learn`: from the gradient ``[W, N, M, C]`` of the logits."""
         # One layout, whatever the loss made: products round differently in another.
         gradient, rates = gradient.flatten(0, 1).mT.contiguous(), answers.rates
         for spans, index, (blocks, saved, masks) in answers.passes:
             gradients = self.network.backward(blocks, saved, _pick(gradient, index).mT, masks)
-            for span, own in zip(spans, gradients, strict=True):
+            for span, found in zip(spans, gradients, strict=True):
+                own = found if adjust is None else adjust(span, found)
                 self._optimiser.step(own, None if rates is None else rates[span], first=span.start)
 
     def reset(self, mask: Tensor, keys: Tensor) -> None:

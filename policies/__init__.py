@@ -98,6 +98,31 @@ for _spec in (
         "studyhall.policies.socialized:Masc",
         "experts teach a student, from whom each grows into one who is best at its own",
     ),
+    PolicySpec(
+        "fedavg",
+        "studyhall.policies.socialized:FedAvg",
+        "federated averaging: experts take the mean of their networks now and then",
+    ),
+    PolicySpec(
+        "peer_distillation",
+        "studyhall.policies.socialized:PeerDistillation",
+        "deep mutual learning: experts imitate each other on public slices",
+    ),
+    PolicySpec(
+        "finetuning",
+        "studyhall.policies.socialized:FineTuning",
+        "experts go on to the others' classes with labels told",
+    ),
+    PolicySpec(
+        "lwf",
+        "studyhall.policies.socialized:LwF",
+        "the same, keeping to what the expert said of its own classes",
+    ),
+    PolicySpec(
+        "ewc",
+        "studyhall.policies.socialized:EWC",
+        "the same, holding parameters as far as they mattered to the expert",
+    ),
     PolicySpec("pso", "studyhall.policies.swarm:PSO", "the classic particle swarm: w .7, c1 = c2 = 1.5"),
     PolicySpec(
         "hybrid_pso",

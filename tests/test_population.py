@@ -163,6 +163,36 @@ def test_a_few_worlds_at_a_time_are_all_of_them(shape, monkeypatch):
     assert torch.equal(whole.steps, parts.steps)
 
 
+@pytest.mark.parametrize("at_once", [1 << 20, 1])
+def test_gradients_may_be_changed_before_the_step(at_once, monkeypatch):
+    """Each learner's by its own amount: weight decay from outside is that of the optimiser."""
+    monkeypatch.setattr("studyhall.learners.population._CACHED_PARAMETERS", at_once)
+    inside, outside = (make(optimiser="sgd", worlds=3, weight_decay=decay) for decay in (0.1, 0.0))
+    rate = torch.tensor([[1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    decays = torch.full((9,), 0.1)
+    asked = []
+
+    def decay(learners, gradients):
+        asked.extend(range(9)[learners])
+        pairs = zip(gradients, outside.parameters, strict=True)
+        amounts = [decays[learners].view(-1, *[1] * (stack.ndim - 1)) for stack in outside.parameters]
+        return [
+            gradient + amount * stack[learners]
+            for (gradient, stack), amount in zip(pairs, amounts, strict=True)
+        ]
+
+    for turn in range(3):
+        x = batch(turn, ROWS, 12)
+        losses = inside.learn(x, LOSS, rate=rate), outside.learn(x, LOSS, rate=rate, adjust=decay)
+        torch.testing.assert_close(losses[0][rate > 0], losses[1][rate > 0])
+    for one, other in zip(inside.parameters, outside.parameters, strict=True):
+        torch.testing.assert_close(one, other)
+    counted = torch.bincount(torch.tensor(asked), minlength=9).view(3, 3)
+    assert (counted[rate > 0] == 3).all()
+    fresh = make(optimiser="sgd", worlds=3)
+    assert all(same(state_of(outside, *i), state_of(fresh, *i)) for i in ((0, 1), (1, 0)))
+
+
 def test_bias_is_corrected_by_ones_own_step_count(path):
     population = make(worlds=1)
     reference = Reference(population)

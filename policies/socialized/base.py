@@ -14,8 +14,8 @@ from ...envs.engine import TensorDict, World, rng
 from ...envs.errors import ConfigError
 from ...envs.validation import flag, rate, real
 from ...learners import Network, Population, learner_keys, softmax
-from ...learners.lesson import none
-from ...learners.population import load
+from ...learners.lesson import label_loss, none
+from ...learners.population import Adjust, load
 from ..policy import MadeInReset, Policy
 from .networks import Learners, Networks
 from .samples import flipped
@@ -145,6 +145,14 @@ class Socialized(Policy):
             stage: The stage.
             allowed: bool ``[W, N]``: who may learn; the rates of others are 0.
         """
+
+    def learn_own(self, obs: TensorDict, rates: Tensor, adjust: Adjust | None = None) -> None:
+        """One step of the experts on the labels of their own slices, at rates ``[W, N]``; nobody without any moves."""
+        labels = obs["fb_labels"]
+        rates = rates * (labels >= 0).any(-1)
+        if not none(rates > 0):
+            x = self.seen(obs["fb_slice"], "own")
+            self.experts.learn(x, lambda logits: label_loss(logits, labels), rate=rates, adjust=adjust)
 
     @abstractmethod
     def say(self, obs: TensorDict, stage: Stage) -> TensorDict:

@@ -16,6 +16,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...envs.errors import one_of
+from ...envs.validation import real
+
 ANCHOR = -5.0
 """A: the energy of what is one's own, and where :func:`detection` draws the line."""
 
@@ -55,6 +58,47 @@ def detection(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> T
     found = prior * mean(F.softplus(-own), rows)
     refused = F.softplus(unlabelled).mean(-1) - prior * mean(F.softplus(own), rows)
     return (found + refused.clamp_min(0.0)) * (rows.sum(-1) > 0)
+
+
+CALIBRATIONS = {"alignment": 0.1, "detection": 1.0}
+"""Ways to learn what energies mean, and how much they weigh unless told."""
+
+
+class Calibration:
+    """What one who learns from labels of its own classes also learns of energy.
+
+    Args:
+        kind: "alignment" or "detection".
+        weight: Of its loss; None: that of :data:`CALIBRATIONS`.
+        prior: What one believes the share of its own classes to be, divided by what it is.
+
+    Raises:
+        UnknownName: No such kind.
+        ConfigError: A weight or a prior below 0.
+    """
+
+    def __init__(self, kind: str, weight: float | None = None, prior: float = 1.0) -> None:
+        self.kind = one_of("calibration", kind, CALIBRATIONS)
+        self.weight = CALIBRATIONS[kind] if weight is None else real("calibrate", weight, 0)
+        self.prior = real("prior", prior, 0)
+
+    @property
+    def of_public(self) -> bool:
+        """Whether it takes the energies of public rows, too."""
+        return self.kind == "detection"
+
+    def loss(self, energies: Tensor, rows: Tensor, own_classes: Tensor) -> Tensor:
+        """Its loss, ``[W, N]``.
+
+        Args:
+            energies: ``[W, N, B]`` of one's own slice, or ``[W, N, 2B]``, those of the public one behind them.
+            rows: ``[W, N, B]``, weights of one's own rows that count.
+            own_classes: bool ``[W, N, C]``.
+        """
+        own, public = energies[..., : rows.shape[-1]], energies[..., rows.shape[-1] :]
+        if self.kind == "alignment":
+            return self.weight * alignment(own, rows)
+        return self.weight * detection(own, rows, public, self.prior * own_classes.float().mean(-1))
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ from ...learners.population import load
 from ..policy import MadeInReset
 from .base import Socialized
 from .choice import offsets
-from .energy import ANCHOR, alignment, detection, free_energy
+from .energy import ANCHOR, Calibration, free_energy
 from .networks import Learners
 from .opinions import CARRIERS, GATES
 from .pupils import AcrossNetworks, ByLogits, Lesson, Pupils, distillation
@@ -57,7 +57,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """What was documented needs labels of the public rows; what was mended does without."""
 
-CALIBRATIONS = ("alignment", "detection")
 ALTRUISMS = ("own", "public")
 TEACHING = ("logits", "networks")
 EXPERTS, COLLECTIVE, ALTRUISM = range(3)
@@ -145,13 +144,10 @@ class Masc(Socialized):
         if len(self.shares) != 2:
             raise ConfigError(f"shares are of the first two stages of three, got {len(self.shares)}")
         self.lr_student, self.lr_head = rate("lr_student", lr_student), rate("lr_head", settings["lr_head"])
-        self.calibration = one_of("calibration", settings["calibration"], CALIBRATIONS)
-        default = 0.1 if self.calibration == "alignment" else 1.0
-        self.calibrate = default if calibrate is None else real("calibrate", calibrate, 0)
-        own = self.calibrate if calibrate_heads is None else real("calibrate_heads", calibrate_heads, 0)
-        self.calibrate_heads = own
+        self.calibration = Calibration(settings["calibration"], calibrate, prior)
+        heads = self.calibration.weight if calibrate_heads is None else calibrate_heads
+        self.calibration_of_heads = Calibration(self.calibration.kind, heads, prior)
         self.align, self.distill = real("align", align, 0), real("distill", distill, 0)
-        self.prior = real("prior", prior, 0)
         self.teaching = one_of("way of teaching", teaching, TEACHING)
         self.carrier_name = one_of("carrier", carrier, CARRIERS)
         if self.teaching == "networks" and carrier != "weights":
@@ -241,26 +237,15 @@ class Masc(Socialized):
             if not none(rates * self._taught()):
                 self._learn_heads(obs, labels, rates * self._taught(), students)
 
-    def _priors(self) -> Tensor:
-        """What each believes the share of its own classes to be, ``[W, N]``."""
-        return self.prior * self.own_classes.float().mean(-1)
-
-    def _calibration(self, energies: Tensor, rows: Tensor) -> Tensor:
-        """The loss on energies ``[W, N, B or 2B]`` of one's own rows, and of the public ones behind them."""
-        own, public = energies[..., : self.rows], energies[..., self.rows :]
-        if self.calibration == "alignment":
-            return alignment(own, rows)
-        return detection(own, rows, public, self._priors())
-
     def _learn_experts(self, obs: TensorDict, labels: Tensor, rates: Tensor) -> None:
         """Labels of one's own, and to know what is one's own."""
-        x = self.seen(obs["fb_slice"], "own")
-        if self.calibration == "detection":
+        x, rows = self.seen(obs["fb_slice"], "own"), (labels >= 0).float()
+        if self.calibration.of_public:
             x = torch.cat([x, self.seen(obs["fb_public"], "public")], dim=2)
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            return value + self.calibrate * self._calibration(free_energy(logits), (labels >= 0).float())
+            return value + self.calibration.loss(free_energy(logits), rows, self.own_classes)
 
         self.experts.learn(x, loss, rate=rates)
 
@@ -302,7 +287,7 @@ class Masc(Socialized):
         rows = (labels >= 0).float()
         features = self._features(self.seen(obs["fb_slice"], "own"))
         public = self.altruism == "public"
-        if public or self.calibration == "detection":
+        if public or self.calibration.of_public:
             # Where one student stands for all, public slices are the same for everyone.
             others = self.seen(obs["fb_public"][:, : self.students_each], "public")
             theirs = students.through(self.networks.backbone, without="net.").logits(others)
@@ -321,7 +306,7 @@ class Masc(Socialized):
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            value = value + self.calibrate_heads * self._calibration(free_energy(logits), rows)
+            value = value + self.calibration_of_heads.loss(free_energy(logits), rows, self.own_classes)
             if targets is None:
                 return value
             # Two means, of one's own rows and of the public ones: the mean of all is half of their sum.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import whole
-from ...learners import VGG, Conv3, LoopedNetwork, ModuleNetwork
+from ...learners import VGG, Conv3, LoopedNetwork, ModuleNetwork, Network
 from ...learners.convolutional import Convolutional
 
 Factory = Callable[[], Convolutional]
@@ -48,6 +48,11 @@ class Networks:
         self.student = LoopedNetwork(self.make_student, shape, classes)
         self.backbone = LoopedNetwork(lambda: _Headless(self.make_student()), shape, features.numel())
         self.head = ModuleNetwork(lambda: self.make_student().head, features.shape[1:], classes)
+
+
+def numbers(network: Network) -> int:
+    """Of how many numbers one network consists, parameters and running statistics: what a parcel of it holds."""
+    return network.num_parameters + sum(fresh.numel() for fresh in network.statistics.values())
 
 
 class _Headless(nn.Module):

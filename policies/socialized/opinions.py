@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ...envs.engine import TensorDict
 from ...learners import Population, softmax
 from .energy import ANCHOR, free_energy
+from .networks import numbers
 
 
 class Opinions(NamedTuple):
@@ -97,10 +98,7 @@ class Weights(Carrier):
 
     def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
         """``parcel``."""
-        sizes = experts.network.num_parameters + sum(
-            fresh.numel() for fresh in experts.network.statistics.values()
-        )
-        return {"parcel": (first[:, None] & self.teachers)[..., None] * sizes}
+        return {"parcel": (first[:, None] & self.teachers)[..., None] * numbers(experts.network)}
 
     def hear(self, experts: Population, obs: TensorDict, arrived: Tensor, students: int) -> Opinions:
         """What the experts say whose networks have arrived."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 KINDS = ("envs", "policies", "scenarios", "data")
+_RULED = "actions"  # whoever needs a form of actions is for learners that the world hosts
 _ALSO = {"worlds": "envs", "env": "envs", "world": "envs", "policy": "policies", "scenario": "scenarios"}
 
 
@@ -49,7 +50,7 @@ def _policies() -> Rows:
     from ...policies import registry
 
     scripted = [_scripted(s) for s in registry.values()]
-    return sorted(scripted, key=lambda row: bool(row["world_kwargs"])) + _trained()
+    return sorted(scripted, key=lambda row: _RULED in row["world_kwargs"]) + _trained()
 
 
 def _scripted(spec: PolicySpec) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _scripted(spec: PolicySpec) -> dict[str, Any]:
     needs = dict(getattr(getattr(importlib.import_module(module), attribute), "world_kwargs", {}))
     return {
         "id": spec.name,
-        "summary": f"rule: {spec.summary}" if needs else spec.summary,
+        "summary": f"rule: {spec.summary}" if _RULED in needs else spec.summary,
         "entry_point": spec.entry_point,
         "kwargs": dict(spec.kwargs),
         "world_kwargs": needs,
