@@ -87,6 +87,9 @@ class Policy(ABC):
     """Whether exam inputs shape more than ``answers`` (:func:`studyhall.testing.check_exam_blind` finds out);
     tables then mark what was measured."""
 
+    main: ClassVar[str] = ""
+    """The name among :meth:`variants` of what :meth:`predict` says; "" where there are none."""
+
     world_kwargs: Mapping[str, Any] = {}
     """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
 

@@ -1,4 +1,4 @@
-"""Societies whose learners the world hosts, so that only the protocol is at stake: who listens to whom."""
+"""Societies: whose learners the world hosts, so that only who listens to whom is at stake, and of experts who grow."""
 
 from __future__ import annotations
 
@@ -25,6 +25,30 @@ register_scenario(
         policy="composite",
         env_kwargs=_LEARNERS | {"data": "mnist", "agents": 5, "horizon": 400},
         seeds=tuple(range(20)),
+        controls=("mute",),
+    )
+)
+
+register_scenario(
+    Scenario(
+        "masc-digits",
+        "five experts of two classes each make each other better, and stay best at their own (embedded data)",
+        env="society-v0",
+        policy="masc",
+        env_kwargs={
+            "data": "digits",
+            "agents": 5,
+            "stream_items": 1000,
+            "deal": "sorted",
+            "public_order": "iid",
+            "slice_size": 32,
+            "liars": 0,
+            "horizon": 600,
+            "exam_every": 599,
+            "exam_size": 50,
+            "exam_items": 100,
+        },
+        seeds=tuple(range(5)),
         controls=("mute",),
     )
 )

@@ -183,9 +183,6 @@ class Socialized(Policy):
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """Logits ``[W, N, M, C]`` by name of inputs ``[W, M, D]`` or ``[M, D]``: of what each knows in which way."""
 
-    main: str
-    """The name among them that answers."""
-
     def answer(self, x: Tensor) -> Tensor:
         """Class distributions ``[W, N, M, C]`` of inputs ``[W, M, D]``."""
         return softmax(self.logits(x)[self.main])
