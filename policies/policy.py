@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..envs.engine import TensorDict, World, rng
 from ..envs.engine.actions import in_whole_numbers
@@ -75,6 +75,19 @@ def require_engine(world: World) -> None:
             f"a policy acts in the engine, got a {type(world).__name__}: bind make_world(...), or view.world of a "
             "view that make_env, make_vec or make_sb3 made"
         )
+
+
+class Finished(NamedTuple):
+    """A network that learns no more, to be kept by itself; see :meth:`Policy.modules`."""
+
+    module: nn.Module
+    """From samples ``[M, D…]`` to logits ``[M, C]``, in evaluation mode."""
+    made: Mapping[str, Any]
+    """What makes another like it: ``kind``, and ``width`` where it has one; ``kind`` is None of a user's own."""
+    agent: int | None
+    """Whose it is; None: everybody's."""
+    facts: Mapping[str, float]
+    """What else is to be known of it, by name."""
 
 
 class Policy(ABC):
@@ -166,6 +179,15 @@ class Policy(ABC):
         Args:
             x: Inputs ``[M, D…]``.
         """
+        return {}
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps after which :meth:`modules` has something new; known as soon as there is a world."""
+        return ()
+
+    def modules(self, world: int) -> dict[str, Finished]:
+        """Networks of a world of the batch that learn no more, by name, to be kept by themselves."""
         return {}
 
     def title(self) -> Tensor | None:

@@ -84,6 +84,11 @@ class Socialized(Policy):
         self.networks = Networks(self.learners, self.width, self._shape, self.classes)
         self.stages = Stages(world.horizon, self.shares)
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The ends of stages; see :meth:`Policy.milestones`."""
+        return self.stages.milestones
+
     def population(self, network: Network, keys: Tensor, lr: float) -> Population:
         """Fresh networks ``[W, …]`` of keys like that."""
         options: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": self.weight_decay}
