@@ -82,6 +82,8 @@ class Finished(NamedTuple):
 
     module: nn.Module
     """From samples ``[M, D…]`` to logits ``[M, C]``, in evaluation mode."""
+    part: str
+    """The name among :meth:`Policy.variants` of what it says."""
     made: Mapping[str, Any]
     """What makes another like it: ``kind``, and ``width`` where it has one; ``kind`` is None of a user's own."""
     agent: int | None

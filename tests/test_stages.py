@@ -56,7 +56,7 @@ def test_each_network_says_what_it_said_in_the_run(whole):
             with torch.no_grad():
                 own = network.module(x).softmax(-1)
             assert torch.allclose(own, said[part][row, int(agent or 0)], atol=1e-5)
-            assert network.agent == (int(agent) if agent else None)
+            assert (network.part, network.agent) == (part, int(agent) if agent else None)
 
 
 def test_a_file_says_what_the_network_is(whole):
@@ -153,6 +153,7 @@ def changed(path, **about) -> bytes:
 @pytest.mark.parametrize(
     "about",
     [
+        {"part": 1},
         {"kind": "vgg"},
         {"kind": "cnn"},
         {"kind": ["conv3"]},
@@ -186,7 +187,9 @@ def test_what_a_file_says_of_itself_is_checked(about, whole, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("lacking", ["kind", "shape", "classes", "own_classes", "agent", "data", "mean"])
+@pytest.mark.parametrize(
+    "lacking", ["part", "kind", "shape", "classes", "own_classes", "agent", "data", "mean"]
+)
 def test_what_a_file_does_not_say_is_missed(lacking, whole, tmp_path):
     path, about = tmp_path / "grown.zip", {}
     with zipfile.ZipFile(whole[1] / "seed_3" / "grown_2.zip") as archive, zipfile.ZipFile(path, "w") as other:

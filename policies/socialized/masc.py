@@ -380,15 +380,14 @@ class Masc(Socialized):
             if over > EXPERTS:
                 for agent in agents:
                     module = self.experts.extract(world, agent)
-                    found[f"expert_{agent}"] = Finished(module, of_expert, agent, {})
+                    found[f"expert_{agent}"] = Finished(module, "expert", of_expert, agent, {})
             alone, taught = self.students_each == 1, self.taught[world].tolist()
             for student in range(self.students_each) if over > COLLECTIVE else ():
                 if taught[student]:
                     whose = None if alone else student
                     module = self.pupils.students.extract(world, student)
-                    found["student" if alone else f"student_{student}"] = Finished(
-                        module, of_student, whose, {}
-                    )
+                    name = "student" if alone else f"student_{student}"
+                    found[name] = Finished(module, "student", of_student, whose, {})
             if over > ALTRUISM and self.stages.length(ALTRUISM):
                 offsets = self.offsets()[world].tolist()
                 for agent in agents:
@@ -397,7 +396,7 @@ class Masc(Socialized):
                         module = self.pupils.students.extract(world, student)
                         module.head = self.heads.extract(world, agent)
                         facts = {"offset": offsets[agent]}
-                        found[f"grown_{agent}"] = Finished(module, of_student, agent, facts)
+                        found[f"grown_{agent}"] = Finished(module, "grown", of_student, agent, facts)
         return found
 
     def sound(self) -> Tensor:

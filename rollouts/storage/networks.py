@@ -4,6 +4,7 @@ A file is a zip as of `policies/files.py`: weights by name, as the module's ``st
 ``studyhall.json`` what the network is:
 
 ================  ====================================================================================
+``part``          "expert", "student" or "grown", of what the policy says
 ``kind``          "conv3", "vgg" or "vgg-wide"; null of a user's own, which a file cannot make
 ``width``         of "conv3"
 ``shape``         of a picture
@@ -52,6 +53,7 @@ class StoredNetwork:
     """
 
     source: str
+    part: str
     module: nn.Module
     shape: tuple[int, ...]
     classes: tuple[str, ...]
@@ -77,6 +79,7 @@ def write_network(path: Path, network: Finished, dataset: Dataset, own_classes: 
     """
     about = {
         "format": FORMAT,
+        "part": network.part,
         **network.made,
         "shape": list(dataset.shape),
         "classes": list(dataset.classes),
@@ -120,7 +123,7 @@ def _network(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor
     shape = tuple(whole("side", side, 1) for side in _listed(about["shape"]))
     classes = tuple(_listed(about["classes"]))
     own = tuple(whole("class", place, 0, len(classes) - 1) for place in _listed(about["own_classes"]))
-    named = (*classes, about["data"], about["kind"])
+    named = (*classes, about["data"], about["kind"], about["part"])
     if not all(isinstance(name, str) for name in named) or any(
         len(set(all_)) < len(all_) for all_ in (classes, own)
     ):
@@ -137,6 +140,7 @@ def _network(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor
     agent, offset = about["agent"], about.get("offset")
     return StoredNetwork(
         source,
+        about["part"],
         module.eval(),
         shape,
         classes,
