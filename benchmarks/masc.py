@@ -170,7 +170,9 @@ def best_rate(data: str, name: str) -> float:
     return float(max(tried, key=lambda rate: tried[rate]["average"]))
 
 
-def measured(file: File, where: tuple[str, ...], data: str, run: Run, options: argparse.Namespace, **env: Any) -> None:
+def measured(
+    file: File, where: tuple[str, ...], data: str, run: Run, options: argparse.Namespace, **env: Any
+) -> None:
     """Run one and keep its figures, unless the file holds them."""
     entry, seeds = file.entry(*where), list(options.seeds)
     if entry.get("seeds") == seeds:
@@ -181,7 +183,12 @@ def measured(file: File, where: tuple[str, ...], data: str, run: Run, options: a
     entry |= provenance()
     file.write()
     averages = {n: 100 * interval(v).mean for n, v in metrics.items() if n.endswith("_average")}
-    print(*where, {name: round(value, 1) for name, value in averages.items()}, f"{report.seconds:.0f} s", flush=True)
+    print(
+        *where,
+        {name: round(value, 1) for name, value in averages.items()},
+        f"{report.seconds:.0f} s",
+        flush=True,
+    )
 
 
 def compare(options: argparse.Namespace) -> None:

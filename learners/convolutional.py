@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..envs.errors import ConfigError
+from ..envs.errors import ConfigError, one_of
 from ..envs.validation import whole
 
 _SMALL = 16  # pictures up to this side keep their resolution in the first layer of Conv3
@@ -121,6 +121,24 @@ class VGG(Convolutional):
             nn.Linear(1024, whole("classes", classes, 1)),
         )
         super().__init__((channels, *convolutions), (1, 3, 6, 9, 12), head)
+
+
+def make_convolutional(shape: Sequence[int], classes: int, kind: str, width: int = 8) -> Convolutional:
+    """A network by name.
+
+    Args:
+        shape: Of a picture, ``(channels, height, width)``.
+        classes: C.
+        kind: "conv3", "vgg" or "vgg-wide".
+        width: Of "conv3".
+
+    Raises:
+        UnknownName: No such kind.
+        ConfigError: The shape is no picture's, or the picture is too small.
+    """
+    if one_of("kind of learner", kind, ("conv3", "vgg", "vgg-wide")) == "conv3":
+        return Conv3(shape, classes, width)
+    return VGG(shape, classes, wide=kind == "vgg-wide")
 
 
 def _picture(name: str, shape: Sequence[int], side: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Files of trained policies: a zip with bare weights and a JSON that says what they are.
+"""Files of trained policies and of single networks: a zip with bare weights and a JSON that says what they are.
 
 =====================  =============================================================================
 ``studyhall.json``     ``format``, the world it was trained in, the command that trains it again
@@ -18,6 +18,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,27 @@ ABOUT = "studyhall.json"
 WEIGHTS = "policy.pth"
 """Entry of its weights."""
 _BEST = "best.zip"  # in the folder of a training
-_LARGEST = (
-    1 << 26
-)  # bytes of an entry that is still read: a scorer is some 100 KiB, a message network some MiB
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What kind of file is read, in the words of its errors.
+
+    Args:
+        noun: What it holds.
+        written: How such files are written.
+        anew: What to do where one is damaged.
+        most: Bytes of an entry that is still read.
+    """
+
+    noun: str
+    written: str
+    anew: str
+    most: int
+
+
+POLICY = Kind("policy", "save models with save_policy", "train it anew", 1 << 26)
+"""A scorer is some 100 KiB, a message network some MiB."""
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -79,22 +98,39 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
         content = read_file(file)
     except (OSError, ValueError) as fault:  # text with a zero byte is no path at all
         raise _missing(source, fault, list(shipped)) from fault
+    return unpack(source, content, POLICY, *formats)
+
+
+def unpack(
+    source: str, content: bytes, kind: Kind, *formats: str
+) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """What a file says of itself, and its weights, as of :func:`read`.
+
+    Args:
+        source: What to call it in errors.
+        content: Of the file.
+        kind: What it should be.
+        *formats: What the reader understands.
+
+    Raises:
+        ConfigError: It is no such file, damaged, or of another format.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if not {ABOUT, WEIGHTS} <= set(archive.namelist()):
                 raise ConfigError(
-                    f"{source} is no policy of studyhall: it holds no {ABOUT}; save models with save_policy"
+                    f"{source} is no {kind.noun} of studyhall: it holds no {ABOUT}; {kind.written}"
                 )
             # The zip's checksums cover both entries whole.
-            about = json.loads(read_entry(archive, ABOUT, _LARGEST))
-            weights = load_tensors(io.BytesIO(read_entry(archive, WEIGHTS, _LARGEST)))
+            about = json.loads(read_entry(archive, ABOUT, kind.most))
+            weights = load_tensors(io.BytesIO(read_entry(archive, WEIGHTS, kind.most)))
     except ConfigError:
         raise
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, struct.error, RecursionError) as fault:
         # What a cut or scribbled-over directory of a zip, or text that is no JSON, makes of the lines above.
-        raise damaged(source) from fault
-    if not _is_about(about) or not _are_weights(weights):
-        raise damaged(source)
+        raise damaged(source, kind) from fault
+    if not _is_about(about) or not _are_weights(weights, kind.most):
+        raise damaged(source, kind)
     if about["format"] not in formats:
         known = " or ".join(map(repr, formats))
         raise ConfigError(f"{source} is of format {about['format']!r}, what reads it here reads {known}")
@@ -102,7 +138,7 @@ def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tenso
         weights[name] = value.float()
         if not torch.isfinite(weights[name]).all():
             raise ConfigError(
-                f"{source} holds weights that are not finite ({name}): its training diverged, take another policy"
+                f"{source} holds weights that are not finite ({name}): its training diverged, take another {kind.noun}"
             )
     return about, dict(weights)
 
@@ -120,7 +156,7 @@ def _is_about(about: Any) -> bool:
     )
 
 
-def _are_weights(weights: Any) -> bool:
+def _are_weights(weights: Any, most: int) -> bool:
     """Whether these are tensors of ordinary numbers, of no more of them than the file could hold."""
     return (
         isinstance(weights, dict)
@@ -131,7 +167,7 @@ def _are_weights(weights: Any) -> bool:
             and 0 not in value.shape  # no number vouches for the other sizes then
             for name, value in weights.items()
         )
-        and sum(value.nbytes for value in weights.values()) <= _LARGEST
+        and sum(value.nbytes for value in weights.values()) <= most
     )
 
 
@@ -151,9 +187,9 @@ def _missing(source: str, fault: OSError | ValueError, shipped: list[str]) -> Co
     return ConfigError(f"no trained policy {source!r} ({why}): {hint}")
 
 
-def damaged(source: str) -> ConfigError:
+def damaged(source: str, kind: Kind = POLICY) -> ConfigError:
     """The error for a file that is not what it should be."""
-    return ConfigError(f"{source} is damaged or no policy of studyhall: train it anew, or copy it again")
+    return ConfigError(f"{source} is damaged or no {kind.noun} of studyhall: {kind.anew}, or copy it again")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -174,7 +210,7 @@ def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) ->
     torch.save({name: value.detach().cpu() for name, value in weights.items()}, entry)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(ABOUT, json.dumps(about, indent=1, default=name_of))
-        archive.writestr(WEIGHTS, entry.getvalue())
+        archive.writestr(WEIGHTS, entry.getvalue(), zipfile.ZIP_STORED)  # weights can hardly be packed
     write(path, file.getvalue())
 
 

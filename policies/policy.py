@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..envs.engine import TensorDict, World, rng
 from ..envs.engine.actions import in_whole_numbers
@@ -77,6 +77,21 @@ def require_engine(world: World) -> None:
         )
 
 
+class Finished(NamedTuple):
+    """A network that learns no more, to be kept by itself; see :meth:`Policy.modules`."""
+
+    module: nn.Module
+    """From samples ``[M, D…]`` to logits ``[M, C]``, in evaluation mode."""
+    part: str
+    """The name among :meth:`Policy.variants` of what it says."""
+    made: Mapping[str, Any]
+    """What makes another like it: ``kind``, and ``width`` where it has one; ``kind`` is None of a user's own."""
+    agent: int | None
+    """Whose it is; None: everybody's."""
+    facts: Mapping[str, float]
+    """What else is to be known of it, by name."""
+
+
 class Policy(ABC):
     """Acts for all agents of all worlds of a batch.
 
@@ -86,6 +101,9 @@ class Policy(ABC):
     transductive: ClassVar[bool] = False
     """Whether exam inputs shape more than ``answers`` (:func:`studyhall.testing.check_exam_blind` finds out);
     tables then mark what was measured."""
+
+    main: ClassVar[str] = ""
+    """The name among :meth:`variants` of what :meth:`predict` says; "" where there are none."""
 
     world_kwargs: Mapping[str, Any] = {}
     """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
@@ -163,6 +181,15 @@ class Policy(ABC):
         Args:
             x: Inputs ``[M, D…]``.
         """
+        return {}
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps after which :meth:`modules` has something new; known as soon as there is a world."""
+        return ()
+
+    def modules(self, world: int) -> dict[str, Finished]:
+        """Networks of a world of the batch that learn no more, by name, to be kept by themselves."""
         return {}
 
     def title(self) -> Tensor | None:

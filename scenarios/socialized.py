@@ -28,7 +28,9 @@ def _pair(name: str, summary: str, env: Mapping[str, Any], policy: Mapping[str, 
         "system": _SYSTEM,
     }
     register_scenario(
-        Scenario(f"masc-{name}", summary, env_kwargs=env, policy_kwargs={"preset": "mended", **policy}, **shared)
+        Scenario(
+            f"masc-{name}", summary, env_kwargs=env, policy_kwargs={"preset": "mended", **policy}, **shared
+        )
     )
     register_scenario(
         Scenario(

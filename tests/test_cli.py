@@ -114,7 +114,7 @@ def test_version_and_help(call):
     code, out, _ = call("--version")
     assert code == 0
     assert out.split() == ["studyhall", studyhall_version]
-    for command in ((), ("list",), ("doctor",), ("run",), ("reproduce",)):
+    for command in ((), ("list",), ("doctor",), ("run",), ("test",), ("reproduce",)):
         assert call(*command, "-h") == call(*command, "--help")
         assert call(*command, "-h")[0] == 0
 

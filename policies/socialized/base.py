@@ -84,6 +84,11 @@ class Socialized(Policy):
         self.networks = Networks(self.learners, self.width, self._shape, self.classes)
         self.stages = Stages(world.horizon, self.shares)
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The ends of stages; see :meth:`Policy.milestones`."""
+        return self.stages.milestones
+
     def population(self, network: Network, keys: Tensor, lr: float) -> Population:
         """Fresh networks ``[W, …]`` of keys like that."""
         options: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": self.weight_decay}
@@ -190,9 +195,6 @@ class Socialized(Policy):
     @abstractmethod
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """Logits ``[W, N, M, C]`` by name of inputs ``[W, M, D]`` or ``[M, D]``: of what each knows in which way."""
-
-    main: str
-    """The name among them that answers."""
 
     def answer(self, x: Tensor) -> Tensor:
         """Class distributions ``[W, N, M, C]`` of inputs ``[W, M, D]``."""

@@ -39,7 +39,7 @@ from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
 from ...learners.lesson import label_loss, none
 from ...learners.population import load
-from ..policy import MadeInReset
+from ..policy import Finished, MadeInReset
 from .base import Socialized
 from .choice import offsets
 from .energy import ANCHOR, Calibration, free_energy
@@ -362,6 +362,38 @@ class Masc(Socialized):
         }
         found = {name: torch.where(taught, value, expert) for name, value in found.items()}
         return {"expert": expert, "ensemble": expert.gather(1, surest).expand_as(expert), **found}
+
+    def modules(self, world: int) -> dict[str, Finished]:
+        """Experts, students and grown teachers, each when its stage is over; the last two where they were taught.
+
+        They are ``expert_K``, ``student`` (``student_K`` where each agent has its own) and ``grown_K``: the student
+        with a head of its own, and ``offset``, b of the choice.
+        """
+        over, agents = self.stages.over(int(self.world.clock[world])), range(self.world.num_agents)
+        of_expert, of_student = self.networks.kinds
+        found: dict[str, Finished] = {}
+        with torch.inference_mode(False), torch.no_grad():
+            if over > EXPERTS:
+                for agent in agents:
+                    module = self.experts.extract(world, agent)
+                    found[f"expert_{agent}"] = Finished(module, "expert", of_expert, agent, {})
+            alone, taught = self.students_each == 1, self.taught[world].tolist()
+            for student in range(self.students_each) if over > COLLECTIVE else ():
+                if taught[student]:
+                    whose = None if alone else student
+                    module = self.pupils.students.extract(world, student)
+                    name = "student" if alone else f"student_{student}"
+                    found[name] = Finished(module, "student", of_student, whose, {})
+            if over > ALTRUISM and self.stages.length(ALTRUISM):
+                offsets = self.offsets()[world].tolist()
+                for agent in agents:
+                    student = 0 if alone else agent
+                    if taught[student]:
+                        module = self.pupils.students.extract(world, student)
+                        module.head = self.heads.extract(world, agent)
+                        facts = {"offset": offsets[agent]}
+                        found[f"grown_{agent}"] = Finished(module, "grown", of_student, agent, facts)
+        return found
 
     def sound(self) -> Tensor:
         """Whose networks are finite, bool ``[W, N]``."""

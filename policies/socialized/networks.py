@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import whole
-from ...learners import VGG, Conv3, LoopedNetwork, ModuleNetwork, Network
-from ...learners.convolutional import Convolutional
+from ...learners import LoopedNetwork, ModuleNetwork, Network
+from ...learners.convolutional import Convolutional, make_convolutional
 
 Factory = Callable[[], Convolutional]
 Learners = str | Sequence[Factory]
@@ -29,6 +31,7 @@ class Networks:
     Attributes:
         make_expert: Makes an expert's module.
         make_student: Makes a student's module.
+        kinds: What experts and students are, by name and width; the name is None where the factory is a user's own.
         expert: An expert.
         student: A student.
         backbone: A student up to its head: to flat features ``[M, F]``.
@@ -40,7 +43,8 @@ class Networks:
     """
 
     def __init__(self, learners: Learners, width: int, shape: Sequence[int], classes: int) -> None:
-        self.make_expert, self.make_student = _factories(learners, width, tuple(shape), classes)
+        self.kinds = _kinds(learners, width)
+        self.make_expert, self.make_student = _factories(learners, self.kinds, tuple(shape), classes)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             student = _convolutional(self.make_student())
             features = student.eval().upto(torch.zeros(1, *shape), student.depth)
@@ -68,16 +72,26 @@ class _Headless(nn.Module):
         return self.net.upto(x, self.net.depth).flatten(1)
 
 
+def _kinds(learners: Learners, width: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What experts are, and what students are."""
+    if not isinstance(learners, str):
+        return {"kind": None}, {"kind": None}
+    if one_of("kind of learners", learners, ("conv3", "vgg")) == "vgg":
+        return {"kind": "vgg"}, {"kind": "vgg-wide"}
+    width = whole("width", width, 1)
+    return {"kind": "conv3", "width": width}, {"kind": "conv3", "width": 2 * width}
+
+
 def _factories(
-    learners: Learners, width: int, shape: tuple[int, ...], classes: int
+    learners: Learners, kinds: Sequence[dict[str, Any]], shape: tuple[int, ...], classes: int
 ) -> tuple[Factory, Factory]:
     """What makes experts, and what makes students."""
     if isinstance(learners, str):
-        one_of("kind of learners", learners, ("conv3", "vgg"))
-        if learners == "vgg":
-            return lambda: VGG(shape, classes), lambda: VGG(shape, classes, wide=True)
-        width = whole("width", width, 1)
-        return lambda: Conv3(shape, classes, width), lambda: Conv3(shape, classes, 2 * width)
+        of_expert, of_student = kinds
+        return (
+            partial(make_convolutional, shape, classes, **of_expert),
+            partial(make_convolutional, shape, classes, **of_student),
+        )
     if isinstance(learners, (list, tuple)) and len(learners) == 2:
         expert, student = learners
         if callable(expert) and callable(student):

@@ -49,12 +49,25 @@ class Stages:
         """The stage of each step ``[W]``."""
         return np.searchsorted(self.ends, step, side="right").clip(max=len(self.ends) - 1)
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps after which another stage is over: the last lesson of a stage comes with the step after it."""
+        return tuple(sorted({min(end + 1, self.ends[-1]) for end in self.ends}))
+
+    def length(self, stage: int) -> int:
+        """Steps of a stage."""
+        return self.ends[stage] - (self.ends[stage - 1] if stage else 0)
+
+    def over(self, clock: int) -> int:
+        """How many stages are over after so many steps, and the lessons they brought."""
+        return sum(clock > end or clock >= self.ends[-1] for end in self.ends)
+
     def at(self, step: np.ndarray, device: torch.device) -> list[Stage]:
         """Stages that worlds are in after so many steps ``[W]``; none of worlds where that is below 0."""
         found, number = [], self.number(step)
         for stage in sorted(set(number[step >= 0].tolist())):
             begin = self.ends[stage - 1] if stage else 0
-            length = max(1, self.ends[stage] - begin)
+            length = max(1, self.length(stage))
             inside = (number == stage) & (step >= 0)
             rate = inside * 0.5 * (1 + np.cos(math.pi * (step - begin) / length))
             begins = inside & (step == begin)

@@ -19,6 +19,7 @@ from .options import DEBUG, Debug, Json
 from .reproduce import reproduce
 from .run import run
 from .train import train
+from .trial import trial
 
 app = typer.Typer(
     name="studyhall",
@@ -72,6 +73,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
 
 for command in (run, train, reproduce):
     app.command()(command)
+app.command("test")(trial)
 
 
 def _version(asked: bool) -> None:

@@ -5,11 +5,14 @@ What a class knows is measured on the test split, which no learner and no exam e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from ...envs.engine import TensorDict, World, rng
 from ...policies import Policy
+from .expertise import figures
 from .language import bosdis, message_entropy, posdis, topographic_similarity
 from .names import COSTS, EXAM
 
@@ -92,6 +95,11 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     out to experts, ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the
     others. All three are NaN in a world where everyone lies.
 
+    Of a policy that says what parts of it would say (:meth:`~studyhall.policies.Policy.variants`), where classes are
+    dealt out to experts, the figures of each part are there, too, ``<part>_<figure>``, means over the honest: see
+    :func:`~studyhall.rollouts.metrics.expertise.figures`, with ``top5`` of more than five classes, and
+    ``forgetting``, by how much the part "expert" is better than this one on one's own classes.
+
     Args:
         world: Holds the test split.
         policy: Is asked for its predictions, unless the world hosts the learners.
@@ -103,13 +111,15 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     test = world.dataset.test  # type: ignore[attr-defined]
     x = world.dataset.inputs("test", torch.arange(len(test), device=world.device))  # type: ignore[attr-defined]
     knows: World | Policy = world
-    proper = world.predict(x)
+    proper, parts = world.predict(x), {}
     if proper is None:
-        knows, proper = policy, policy.predict(x)
+        knows, parts = policy, policy.variants(x)
+        proper = parts[policy.main] if policy.main in parts else policy.predict(x)
     if proper is None:
         return None
     title = policy.title()
     found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
+    found |= _of_parts(parts, test.y, world)
     whole = policy.collective_predict(x)
     if whole is not None:
         found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
@@ -145,8 +155,7 @@ def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measur
     """Means over the students who do not lie, where some may; see :func:`measure`."""
     secrets = world.privileged()
     correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
-    liar = secrets.get("liar")
-    honest = torch.ones_like(correct[..., 0]) if liar is None else (~liar).float()  # [W, N]
+    honest = _honest(secrets, correct[..., 0])
     among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
     found = {}
     if world.liars:
@@ -157,6 +166,29 @@ def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measur
             share = (correct * where).sum(-1) / where.sum(-1).clamp_min(1)
             found[name] = (share * honest).sum(-1) / among
     return found
+
+
+def _of_parts(parts: Mapping[str, Tensor], labels: Tensor, world: World) -> Measured:
+    """Figures of what parts of a policy say, ``[W, N, M, C]`` by name; see :func:`measure`."""
+    secrets = world.privileged()
+    if "experts" not in secrets:
+        return {}
+    of_parts = {part: figures(said, labels, secrets["experts"], top=5) for part, said in parts.items()}
+    found: Measured = {}
+    for part, own in of_parts.items():
+        if "expert" in of_parts:
+            own["forgetting"] = of_parts["expert"]["expert"] - own["expert"]
+        honest = _honest(secrets, own["expert"])
+        found |= {
+            f"{part}_{name}": (values * honest).sum(-1) / honest.sum(-1) for name, values in own.items()
+        }
+    return found
+
+
+def _honest(secrets: TensorDict, like: Tensor) -> Tensor:
+    """Who does not lie, 1 or 0 ``[W, N]``."""
+    liar = secrets.get("liar")
+    return torch.ones_like(like) if liar is None else (~liar).float()
 
 
 def _one_hot(probabilities: Tensor) -> Tensor:

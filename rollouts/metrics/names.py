@@ -32,6 +32,18 @@ _OTHERS = {
     "kib": "KiB sent",
 }
 
+FIGURES = {
+    "expert": "own classes",
+    "general": "others' classes",
+    "average": "mean of own and others'",
+    "global": "all classes",
+    "top5": "among the first five",
+    "directionality": "own − others'",
+    "forgetting": "own classes, less than the expert",
+    "own_best": "best of all at its own",
+}
+"""What experts are worth, of each part of a policy: behind its name and a line, as in ``student_average``."""
+
 _ELSEWHERE = {
     "bytes": "bytes sent per agent",
     "bytes_per_step": "bytes per agent and step",
@@ -83,6 +95,9 @@ def human(metric: str, headline: str = EXAM, noun: str = "student") -> str:
     base, names = name, _ELSEWHERE
     if headline == EXAM:
         base, names = name.removesuffix("_dropout"), {**CLASS_ACCURACIES, **_OTHERS}
+        part, figure = part_and_figure(base)
+        if part and base not in names:
+            names = {base: f"{part}, {FIGURES[figure]}"}
     named = names.get(base, base.replace("_", " "))
     words = [named.replace("{agents}", plural(noun)).replace("{agent}", noun)]
     if base != name:
@@ -90,6 +105,15 @@ def human(metric: str, headline: str = EXAM, noun: str = "student") -> str:
     if step:
         words.append(f"step {step}")
     return ", ".join(words)
+
+
+def part_and_figure(metric: str) -> tuple[str, str]:
+    """The part of a policy and the figure of :data:`FIGURES` that a metric is of; empty where it is none."""
+    for figure in FIGURES:
+        part = metric.removesuffix(f"_{figure}")
+        if part != metric:
+            return part, figure
+    return "", ""
 
 
 def is_fraction(metric: str, headline: str = EXAM) -> bool:

@@ -15,6 +15,9 @@ from .stats import Interval, interval
 GAINS = ("mean", "soft_vote", "honest")
 """Metrics of a class whose social gain is reported; of any other world that of its headline is."""
 
+PAIRS = (("masc", "student"), ("masc", "grown"))
+"""Parts of a policy whose averages are held against each other, where both are measured."""
+
 
 @dataclass
 class Report:
@@ -83,6 +86,22 @@ class Report:
             for mode in self.scenario.controls
         }
 
+    @property
+    def parts(self) -> list[str]:
+        """Parts of the policy of which it was measured what experts are worth."""
+        ends = "_average"
+        return [name.removesuffix(ends) for name in self.metrics.get("open", {}) if name.endswith(ends)]
+
+    def differences(self, mode: str = "open") -> dict[tuple[str, str], list[float]]:
+        """Of :data:`PAIRS`, by how much the first one's average is above the second's in a mode, seed by seed."""
+        found = self.metrics.get(mode, {})
+        averages = {part: found[f"{part}_average"] for part in self.parts if f"{part}_average" in found}
+        return {
+            pair: [a - b for a, b in zip(*(averages[part] for part in pair), strict=True)]
+            for pair in PAIRS
+            if averages.keys() >= set(pair)
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain JSON types; data given as arrays are named, not written out."""
         return {
@@ -101,6 +120,7 @@ class Report:
                 }
                 for metric in self.gains
             },
+            **self._differences(),
             "curve": {"steps": self.steps, self.headline: self.curves},
             "budget_spent_at": self.budget_spent_at,
             "seconds": self.seconds,
@@ -108,6 +128,15 @@ class Report:
             "noun": self.noun,
             "diverged": self.diverged,
         }
+
+    def _differences(self) -> dict[str, Any]:
+        """Those of all modes for :meth:`as_json`; nothing where there are no such parts."""
+        found: dict[str, Any] = {}
+        for mode in self.modes:
+            for (one, other), values in self.differences(mode).items():
+                of_pair = found.setdefault(f"{one}_average − {other}_average", {})
+                of_pair[mode] = {"values": values, **interval(values)._asdict()}
+        return {"differences": found} if found else {}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report:

@@ -22,6 +22,7 @@ from ..metrics.names import (
 )
 from .cells import TRANSDUCTIVE, marked, measured, style
 from .figures import spread
+from .parts import LEGEND, parts_compared, parts_table
 from .stats import interval
 from .verdicts import divergences, gaps, worth
 
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
 
 def result(report: Report) -> Group:
     """Everything a run measured, one column per mode; below it what peers were worth, and a legend."""
-    table = _of_class(report) if report.headline == EXAM else _of_world(report)
-    verdicts = [*(Text(line, style="red") for line in divergences(report)), *map(Text, worth(report))]
+    tables = [_of_class(report) if report.headline == EXAM else _of_world(report)]
+    if report.parts:
+        tables.append(parts_table(report))
+    verdicts = [
+        *(Text(line, style="red") for line in divergences(report)),
+        *map(Text, parts_compared(report)),
+    ]
+    verdicts += map(Text, worth(report))
     return Group(
-        Text(_title(report)), table, *verdicts, *(Text(line, style="dim") for line in _legend(report))
+        Text(_title(report)), *tables, *verdicts, *(Text(line, style="dim") for line in _legend(report))
     )
 
 
@@ -127,6 +134,7 @@ def _legend(report: Report) -> list[str]:
     has, of_class = report.metrics["open"], report.headline == EXAM
     lines = [line for metric, line in _MEANINGS.items() if metric in has] if of_class else []
     lines = [line.replace("{agent}", report.noun) for line in lines]
+    lines += LEGEND if report.parts else ()
     if has and len(report.seeds) > 1:
         lines.insert(0, "±: 95 % interval of the mean over seeds, by Student's t")
     lines[:0] = gaps(report)

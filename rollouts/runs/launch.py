@@ -95,6 +95,7 @@ def _to_the_end(run: Rollout, folder: RunFolder, checkpoint_every: float) -> Rep
                 checkpoint_every=checkpoint_every,
                 stop=stop,
                 pictures=_PICTURES,
+                networks=folder.stages,
             )
     except Stopped as stopped:
         print(f"studyhall: {stopped}; go on with: studyhall run --resume {folder.path}", file=sys.stderr)

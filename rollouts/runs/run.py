@@ -28,6 +28,7 @@ from ..metrics.names import COUNTED
 from ..reports.report import Report, is_measured
 from ..storage.checkpoints import Checkpoints
 from ..storage.folders import ANEW
+from ..storage.networks import SUFFIX, write_network
 
 _CURVE_POINTS = 200
 _SAVED = (
@@ -149,6 +150,7 @@ class Rollout:
         checkpoint_every: float = 20.0,
         stop: Callable[[], bool] | None = None,
         pictures: int = 0,
+        networks: Path | None = None,
     ) -> Report:
         """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
         self.simulate(
@@ -157,6 +159,7 @@ class Rollout:
             checkpoint_every=checkpoint_every,
             stop=stop,
             pictures=pictures,
+            networks=networks,
         )
         self._record(findings(self.world, self.policy) | account(self.world), "")
         return self.report
@@ -169,6 +172,7 @@ class Rollout:
         checkpoint_every: float = 20.0,
         stop: Callable[[], bool] | None = None,
         pictures: int = 0,
+        networks: Path | None = None,
     ) -> None:
         """Step to the end of the episode.
 
@@ -180,6 +184,8 @@ class Rollout:
             pictures: About how many of the first open world to keep in ``pictures``, at steps further and further
                 apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
                 drawn.
+            networks: Folder to leave networks of open worlds in that learn no more, ``seed_S/…`` of each seed, as soon
+                as the policy has them; what is there already is left.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
@@ -188,6 +194,8 @@ class Rollout:
         every = max(1, self.steps // _CURVE_POINTS)
         drawn = _instants(self.steps, pictures if "rgb_array" in self.world.metadata["render_modes"] else 0)
         over = self._over()
+        if networks is not None:
+            self._leave(networks)
         while not over:
             actions = self.policy.act(self.obs)
             with torch.no_grad():  # nobody learns from a step's loss here
@@ -205,6 +213,8 @@ class Rollout:
                 self.pictures.append(np.asarray(self.world.render("rgb_array")))
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
+            if networks is not None and (over or self._done in self.policy.milestones):
+                self._leave(networks)
             now = time.perf_counter()
             self.report.seconds = self._before + now - begun
             if on_step is not None and (over or now - shown >= _LIVE_EVERY):
@@ -280,6 +290,20 @@ class Rollout:
             kib=float(kib(metrics)[rows].mean()),
             steps_per_second=rate,
         )
+
+    def _leave(self, folder: Path) -> None:
+        """Write what the policy has of networks that learn no more, and is not there yet."""
+        rows, experts = self._rows("open"), self.world.privileged().get("experts")
+        for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
+            for name, network in self.policy.modules(row).items():
+                path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
+                if path.exists():
+                    continue
+                own = []
+                if network.agent is not None and experts is not None:
+                    own = experts[row, network.agent].nonzero().flatten().tolist()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_network(path, network, self.world.dataset, own)  # type: ignore[attr-defined]
 
     # ---- saving -------------------------------------------------------------------------------------
 

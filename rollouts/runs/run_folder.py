@@ -3,6 +3,7 @@
 =====================  =================================================================================
 ``config.json``        everything needed to repeat the run
 ``checkpoints/``       the last two states; see `storage/checkpoints.py`
+``stages/seed_S/``     networks of the open world of seed S that learn no more; see `storage/networks.py`
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
 ``report.json``        everything that was found
 ``curve.png``          the headline over time
@@ -73,6 +74,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where the run's state is saved."""
         return self.path / "checkpoints"
+
+    @property
+    def stages(self) -> Path:
+        """Where networks are left when a stage is over, where the policy has stages."""
+        return self.path / "stages"
 
     def config(self, own_policy: str | None = None) -> RunConfig:
         """Read ``config.json``.
