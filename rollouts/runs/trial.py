@@ -69,12 +69,10 @@ class Trial:
 
     @property
     def mean(self) -> dict[str, float | None]:
-        """Of the agents' figures."""
-        found: dict[str, float | None] = {}
-        for name in self.agents[0].keys() - {"agent"}:
-            values = [figure[name] for figure in self.agents]
-            found[name] = None if None in values else sum(values) / len(values)
-        return {name: found[name] for name in self.agents[0] if name in found}
+        """Means of the agents' figures, liars among them; None where one has none."""
+        names = [name for name in self.agents[0] if name != "agent"]
+        values = {name: [figure[name] for figure in self.agents] for name in names}
+        return {name: None if None in own else sum(own) / len(own) for name, own in values.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Everything."""
