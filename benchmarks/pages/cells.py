@@ -26,6 +26,7 @@ TEXTS = {
     "diversity term",
     "model",
     "function",
+    "data",
 }
 """Names of columns that are set left; all others are figures."""
 
