@@ -25,8 +25,10 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from studyhall.policies import make_policy
 from studyhall.rollouts import Rollout, interval
 from studyhall.rollouts.metrics.expertise import figures
+from studyhall.rollouts.metrics.measure import kib
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
@@ -143,12 +145,22 @@ class File:
         self.path.write_text(json.dumps(self.held, indent=1) + "\n")
 
 
-def watched(done: Rollout, title: str) -> Rollout:
-    """Run to the end, under a bar."""
+def watched(done: Rollout, title: str) -> list[float]:
+    """Run to the end, under a bar; KiB that a world's agents had sent at the end of each stage, mean over worlds."""
+    sent = []
+
+    def sends() -> float:
+        return float(kib(done.world.metrics()).mean())
+
+    def looks() -> bool:  # is asked after every step whether to stop
+        if done.done in done.policy.milestones:
+            sent.append(sends())
+        return False
+
     with Progress(transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=done.steps)
-        done.run(on_step=lambda live: bar.update(task, completed=live.step))
-    return done
+        done.run(on_step=lambda live: bar.update(task, completed=live.step), stop=looks)
+    return [*sent, sends()]
 
 
 def tune(options: argparse.Namespace) -> None:
@@ -187,9 +199,18 @@ def measured(
     entry, seeds = file.entry(*where), list(options.seeds)
     if entry.get("seeds") == seeds:
         return
-    report = watched(rollout(data, run, seeds, **env), ", ".join(where)).report
+    done = rollout(data, run, seeds, **env)
+    sent = watched(done, ", ".join(where))
+    report = done.report
     metrics = {name: values for name, values in report.metrics["open"].items() if "dropout" not in name}
-    entry |= {"seeds": seeds, "metrics": metrics, "seconds": report.seconds, "kwargs": dict(run.kwargs)}
+    entry |= {
+        "seeds": seeds,
+        "metrics": metrics,
+        "seconds": report.seconds,
+        "kwargs": dict(run.kwargs),
+        "env": env,
+    }
+    entry |= {"kib_by_stage": sent, "stages": list(done.policy.milestones)}
     entry |= provenance()
     file.write()
     averages = {n: 100 * interval(v).mean for n, v in metrics.items() if n.endswith("_average")}
@@ -210,6 +231,64 @@ def compare(options: argparse.Namespace) -> None:
         measured(file, (data, name), data, with_rate(run, best_rate(data, name)), options)
 
 
+def carriers(options: argparse.Namespace) -> None:
+    """What is sent: rows that an expert claims, all rows, or networks once."""
+    file = File(options.out)
+    for data, carrier in itertools.product(options.data, ("claims", "logits", "weights")):
+        run = Run(kwargs={"preset": "mended", "carrier": carrier})
+        measured(file, (data, f"carrier {carrier}"), data, with_rate(run, best_rate(data, "mended")), options)
+
+
+def subsets(options: argparse.Namespace) -> None:
+    """Who teaches: every subset of the agents. Students alone are looked at, so nobody grows."""
+    file = File(options.out)
+    for data in options.data:
+        scenario = get_scenario(f"masc-{data}")
+        experts, students = make_policy("masc").shares
+        steps = round(scenario.env_kwargs["horizon"] * (experts + students))
+        shares = (experts / (experts + students), students / (experts + students))
+        agents = range(scenario.env_kwargs["agents"])
+        for teachers in itertools.chain.from_iterable(
+            itertools.combinations(agents, count) for count in range(1, len(agents) + 1)
+        ):
+            run = Run(kwargs={"preset": "mended", "teachers": teachers, "shares": shares})
+            run = with_rate(run, best_rate(data, "mended"))
+            measured(file, (data, f"teachers {list(teachers)}"), data, run, options, steps=steps)
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "prior half as large": ({"prior": 0.5}, {}),
+    "prior twice as large": ({"prior": 2.0}, {}),
+    "a quarter of the public slices to teach on": ({"shares": (0.3, 0.1375)}, {}),
+    "a sixteenth of them": ({"shares": (0.3, 0.034)}, {}),
+    "one bold liar": ({}, {"liars": 1, "liar_kinds": ("bold",)}),
+    "a fifth of the messages lost": ({}, {"drop": 0.2}),
+    "no samples held out, b = 0": ({"held_out": 0.0, "offset": 0.0}, {}),
+}
+"""What is changed: arguments of the policy, and of the world."""
+
+
+def robustness(options: argparse.Namespace) -> None:
+    """What was mended, with something made worse."""
+    file = File(options.out)
+    for data, (name, (kwargs, env)) in itertools.product(options.data, CHANGES.items()):
+        run = with_rate(Run(kwargs={"preset": "mended", **kwargs}), best_rate(data, "mended"))
+        measured(file, (data, name), data, run, options, **env)
+
+
+AMOUNTS = {"digits": (), "mnist": (6000, 24_000), "cifar10": (20_000,), "cifar100": (8000,)}
+"""Items that learners see, beside those of the scenarios."""
+
+
+def amounts(options: argparse.Namespace) -> None:
+    """With more data: what was mended, and joint training."""
+    file = File(options.out)
+    for data, name in itertools.product(options.data, ("mended", "joint")):
+        for items in AMOUNTS[data]:
+            run = with_rate(RUNS[name], best_rate(data, name))
+            measured(file, (data, f"{name}, {items} items"), data, run, options, stream_items=items)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -225,7 +304,14 @@ def main() -> None:
     PARTS[options.what](options)
 
 
-PARTS = {"tune": tune, "compare": compare}
+PARTS = {
+    "tune": tune,
+    "compare": compare,
+    "carriers": carriers,
+    "subsets": subsets,
+    "robustness": robustness,
+    "amounts": amounts,
+}
 
 if __name__ == "__main__":
     main()

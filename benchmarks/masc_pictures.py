@@ -1,0 +1,92 @@
+"""Pictures of what `benchmarks/masc.py` measured: Average against bytes, and against who teaches.
+
+python benchmarks/masc_pictures.py [--found docs/results/masc.json] [--folder docs]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from pages.socialized import NAMES
+
+from studyhall.envs.engine.drawing import plain_style
+from studyhall.envs.files import whole_file
+from studyhall.rollouts import interval
+
+CARRIERS = {
+    "carrier claims": ("rows that an expert claims", "o"),
+    "carrier logits": ("all rows", "s"),
+    "carrier weights": ("networks, once", "^"),
+    "fedavg": ("federated averaging", "x"),
+    "mutual, gated": ("mutual learning, gated", "d"),
+}
+PARTS = {"fedavg": "average", "mutual, gated": "peer"}
+
+
+def figure(columns: int):
+    """A row of pictures."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(4 * columns, 3.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(made)
+    return made, made.subplots(1, columns, squeeze=False)[0]
+
+
+def written(made, path: Path) -> None:
+    """Write a picture, whole or not at all."""
+    with whole_file(path) as file:
+        made.savefig(file, format="png")
+    print(path)
+
+
+def by_bytes(found: dict, path: Path) -> None:
+    """Average in the end over what all agents sent, by what they send."""
+    shown = [data for data in NAMES if any(name in found.get(data, {}) for name in CARRIERS)]
+    made, panels = figure(len(shown))
+    for axes, data in zip(panels, shown, strict=True):
+        for name, (label, marker) in CARRIERS.items():
+            if name in found[data]:
+                metrics = found[data][name]["metrics"]
+                values = interval(metrics[f"{PARTS.get(name, 'masc')}_average"])
+                half = 100 * (values.high - values.low) / 2
+                sent = interval(metrics["kib"]).mean
+                axes.errorbar(
+                    sent, 100 * values.mean, half, marker=marker, linestyle="", capsize=3, label=label
+                )
+        axes.set(xscale="log", xlabel="KiB sent in an episode, all agents", title=NAMES[data])
+    panels[0].set_ylabel("Average, %")
+    panels[-1].legend(fontsize="small")
+    written(made, path)
+
+
+def by_teachers(found: dict, path: Path) -> None:
+    """Average of the students over how many teach, a point a subset."""
+    shown = [data for data in NAMES if any(name.startswith("teachers") for name in found.get(data, {}))]
+    made, panels = figure(len(shown))
+    for axes, data in zip(panels, shown, strict=True):
+        subsets = {name: entry for name, entry in found[data].items() if name.startswith("teachers")}
+        for name, entry in subsets.items():
+            teachers = json.loads(name.removeprefix("teachers "))
+            mean = 100 * interval(entry["metrics"]["student_average"]).mean
+            axes.plot(len(teachers), mean, marker="o", color="#1f77b4", alpha=0.6)
+        axes.set(xlabel="agents who teach", title=f"{NAMES[data]}: {len(subsets)} subsets")
+    panels[0].set_ylabel("students' Average, %")
+    written(made, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--found", type=Path, default=Path("docs/results/masc.json"))
+    parser.add_argument("--folder", type=Path, default=Path("docs"))
+    options = parser.parse_args()
+    found = json.loads(options.found.read_text())
+    with plain_style():
+        by_bytes(found, options.folder / "masc-bytes.png")
+        by_teachers(found, options.folder / "masc-teachers.png")
+
+
+if __name__ == "__main__":
+    main()
