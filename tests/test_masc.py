@@ -21,6 +21,7 @@ from studyhall.policies.socialized.networks import Networks
 from studyhall.policies.socialized.opinions import GATES, Opinions
 from studyhall.policies.socialized.samples import HeldOut, held_out
 from studyhall.policies.socialized.stages import Stages
+from studyhall.testing import check_policy
 
 SMALL = {"data": "digits", "agents": 3, "slice_size": 8, "exam_size": 10, "liars": 0, "public_order": "iid"}
 STAGED = {**SMALL, "horizon": 20, "exam_every": 19}
@@ -58,7 +59,9 @@ def test_energies_and_their_losses_are_what_the_formulas_say():
     rows = (torch.rand(2, 3, 5) < 0.6).float()
     rows[0, 0] = 0
     others, prior = free_energy(torch.randn(2, 3, 6, 4)), torch.rand(2, 3)
-    found, aligned = detection(energy, rows, others, prior), alignment(energy, rows)
+    counts = (torch.rand(2, 1, 6) < 0.8).float()
+    counts[..., 0] = 1
+    found, aligned = detection(energy, rows, others, counts, prior), alignment(energy, rows)
     assert found[0, 0] == aligned[0, 0] == 0
     for w, n in [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]:
         own = [float(e) for e, keep in zip(energy[w, n], rows[w, n], strict=True) if keep]
@@ -71,7 +74,8 @@ def test_energies_and_their_losses_are_what_the_formulas_say():
             return sum(of(value) for value in values) / len(values)
 
         positive = pi * over(own, lambda e: loss(ANCHOR - e))
-        negative = over(others[w, n].tolist(), lambda e: loss(e - ANCHOR))
+        there = [float(e) for e, keep in zip(others[w, n], counts[w, 0], strict=True) if keep]
+        negative = over(there, lambda e: loss(e - ANCHOR))
         negative -= pi * over(own, lambda e: loss(e - ANCHOR))
         assert float(found[w, n]) == pytest.approx(positive + max(0.0, negative), rel=1e-4)
         assert float(aligned[w, n]) == pytest.approx(over(own, lambda e: (e - ANCHOR) ** 2), rel=1e-4)
@@ -237,7 +241,7 @@ def test_who_hears_nobody_and_is_told_nothing_answers_as_its_expert():
     assert all(moved[0])
     assert not any(moved[1])
     said = policy.variants(world.dataset.inputs("test", torch.arange(30)))
-    for name in ("student", "shifted", "grown", "masc"):
+    for name in ("ensemble", "student", "shifted", "grown", "masc"):
         assert torch.equal(said[name][1], said["expert"][1])
         assert not torch.equal(said[name][0], said["expert"][0])
 
@@ -270,9 +274,9 @@ def test_grown_teachers_begin_with_their_students_heads():
     begins = policy.stages.ends[1]
     to_the_end(policy, world, obs, stop=begins)
     assert policy.stages.number(world.clock - 1) == 1
-    policy._begin_heads(torch.ones(1, dtype=torch.bool))
+    policy.grown.begin(torch.ones(1, dtype=torch.bool))
     x = world.dataset.inputs("test", torch.arange(20)).flatten(1)
-    _, student, grown = policy._judged(x)
+    student, grown = policy.grown.both(x)
     assert torch.allclose(student, grown, atol=1e-5)
     assert torch.allclose(student, policy.pupils.students.logits(x).expand_as(student), atol=1e-5)
 
@@ -293,8 +297,77 @@ def test_bytes_are_those_of_what_each_carrier_sends():
     policy, weights = sent(carrier="weights")
     size = sum(tensor.numel() for tensor in Conv3((1, 8, 8), 10, 8).state_dict().values())
     assert (weights == 2 * 4 * size).all()
-    _, claims = sent(carrier="claims")
-    assert (claims < logits).all()
+
+
+def test_an_expert_claims_what_is_below_the_anchor_and_pays_for_that():
+    policy, world, obs = begun(carrier="claims")
+    obs = to_the_end(policy, world, obs, stop=policy.stages.ends[0])
+    policy.stages.ends = (1, 19, 20)  # nobody learns any more before it speaks
+    public = obs["public"][:, 0].flatten(2)
+    energies = free_energy(policy.experts.logits(public))
+    bias = policy.experts.parameters[list(policy.experts.network.shapes).index("head.1.bias")]
+    bias += (energies.median(-1).values - ANCHOR).view(-1, 1)  # half of the rows are below the anchor now
+    said = policy.act(obs)
+    claimed = free_energy(policy.experts.logits(public)) < ANCHOR
+    assert claimed.any()
+    assert not claimed.all()
+    assert torch.equal(said["soft_targets"].any(-1), claimed)
+    before = world.metrics()["bytes"]
+    world.step(said)
+    assert torch.equal(world.metrics()["bytes"] - before, claimed.sum(-1) * 2.0 * 4 * 11)
+
+
+@pytest.mark.parametrize("carrier", ["logits", "weights"])
+@pytest.mark.parametrize("teacher", [0, 1, 2])
+def test_a_single_teacher_teaches_whoever_it_is(carrier, teacher):
+    policy, world, obs = begun(carrier=carrier, teachers=[teacher])
+    to_the_end(policy, world, obs)
+    assert policy.taught.all()
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"shares": (0.3, 0.7)}, {"carrier": "weights", "teaching": "networks"}],
+    ids=["mended", "no altruism", "networks"],
+)
+def test_the_end_of_one_world_leaves_the_others_alone(kwargs):
+    policy, world, obs = begun(seeds=(1, 2), **kwargs)
+    to_the_end(policy, world, obs, stop=12)
+    before = copy.deepcopy(policy.state_dict())
+    policy.end(world.obs, torch.tensor([True, False]))
+
+    def of_world(state, w):
+        found = {}
+        for name, value in state.items():
+            if isinstance(value, dict):
+                found |= {f"{name}.{key}": entry for key, entry in of_world(value, w).items()}
+            else:
+                each = len(value) // 2
+                found[name] = value[w * each : (w + 1) * each]
+        return found
+
+    after = policy.state_dict()
+    for name, value in of_world(before, 1).items():
+        assert torch.equal(value, of_world(after, 1)[name]), name
+
+
+def test_nobody_draws_from_the_global_generators():
+    before = torch.get_rng_state()
+    begun(carrier="weights", teaching="networks")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_lessons_are_those_of_the_stage_in_which_something_was_said():
+    policy, world, obs = begun(shares=(0.3, 0.4), world={"delay": 4})
+    paid = learnt = 0
+    while not world.ended.all():
+        before = world.metrics()["bytes"].sum()
+        taught = copy.deepcopy(policy.pupils.students.parameters)
+        step = world.step(policy.act(obs))
+        obs = step.obs
+        paid += bool(world.metrics()["bytes"].sum() > before)
+        learnt += not torch.equal(taught[0], policy.pupils.students.parameters[0])
+    assert paid == learnt == policy.stages.length(1)
 
 
 def test_lost_parcels_teach_nobody():
@@ -316,6 +389,27 @@ def test_weights_teach_what_soft_targets_do():
     assert torch.allclose(by_weights.variants(x)["student"], by_logits.variants(x)["student"], atol=1e-4)
 
 
+# ---- what every policy promises ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("world", "kwargs"),
+    [
+        ({"drop": 0.3, "churn": 0.2}, {}),
+        ({"delay": 1, "public_labels": 0.5}, {"preset": "documented", "flip": True}),
+        ({"churn": 0.2}, {"carrier": "claims", "gate": "all"}),
+        ({"drop": 0.3}, {"carrier": "weights"}),
+        ({"topology": "ring"}, {"carrier": "weights", "teaching": "networks"}),
+    ],
+    ids=["own students", "late", "claims", "weights", "networks"],
+)
+def test_all_of_it_keeps_what_policies_promise_into_the_third_stage(world, kwargs):
+    def make():
+        return Masc(width=2, shares=(0.25, 0.4), **kwargs)
+
+    check_policy(make, "society-v0", **{**SMALL, "horizon": 8, **make().world_kwargs}, **world)
+
+
 # ---- what cannot work -------------------------------------------------------------------------------------
 
 
@@ -331,5 +425,13 @@ def test_what_does_not_fit_is_said_in_one_line():
     with pytest.raises(ConfigError, match="must make Convolutional networks"):
         begun(learners=[lambda: torch.nn.Linear(64, 10)] * 2)
     with pytest.raises(ConfigError, match="lower them to 1"):
-        begun(shares=(0.7, 0.7))
+        Masc(shares=(0.7, 0.7))
+    with pytest.raises(ConfigError, match="shares are a list"):
+        Masc(shares=0.3)
+    with pytest.raises(ConfigError, match="teachers are a list"):
+        Masc(teachers=2)
+    with pytest.raises(ConfigError, match="held_out must be a number"):
+        Masc(held_out=1.0)
+    with pytest.raises(ConfigError, match="this policy needs public_order='iid'"):
+        begun(world={"public_order": "topical"})
     assert isinstance(make_policy("masc", preset="documented"), Masc)

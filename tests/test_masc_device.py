@@ -75,7 +75,6 @@ with mode:
         done = world.step(policy.act(obs))
         obs = done.obs
         assert done.reward.device == device
-    policy.end(done.final_obs, done.truncated)
     names = policy.logits(torch.empty(3, 3 * 32 * 32, device=device))
     for name, logits in names.items():
         assert logits.shape == (1, 4, 3, 100), (name, logits.shape)

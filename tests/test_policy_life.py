@@ -22,6 +22,7 @@ WORLDS = [
     ("classroom-v0", SMALL),
     ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
     ("society-v0", SMALL),
+    ("society-v0", {**SMALL, "public_labels": 0.5}),
     ("halves-v0", TALKS),
     ("consensus-v0", TALKS),
     ("referential-v0", TALKS),

@@ -24,7 +24,8 @@ class Life:
 
     def __init__(self, policy, seed=3, num_worlds=1, **kwargs):
         self.policy = policy
-        arguments = {**SMALL, **policy.world_kwargs, **kwargs}
+        told = {"public_labels": 1.0} if isinstance(policy, FineTuning) else {}
+        arguments = {**SMALL, **policy.world_kwargs, **told, **kwargs}
         self.world = make_world("society-v0", num_worlds=num_worlds, autoreset=False, **arguments)
         policy.bind(self.world)
         self.obs = self.world.reset(seed=[seed] * num_worlds)
@@ -320,7 +321,8 @@ def test_each_keeps_what_policies_promise_into_the_second_stage(name):
     """A state saved mid-episode goes on bit for bit, under losses and absences."""
     options = {"every": 2} if name == "fedavg" else {"shares": (0.25,)}
     make = partial(make_policy, name, width=2, **options)
-    check_policy(make, "society-v0", **{**SMALL, "horizon": 8}, drop=0.3, churn=0.2)
+    world = {**SMALL, "horizon": 8, "public_labels": 0.5}
+    check_policy(make, "society-v0", **world, drop=0.3, churn=0.2)
 
 
 @pytest.mark.parametrize("name", NAMES)

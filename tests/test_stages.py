@@ -73,16 +73,16 @@ def test_a_file_says_what_the_network_is(whole):
 
 def test_networks_are_left_as_soon_as_a_stage_is_over(tmp_path):
     run = Rollout(tiny(), seeds=0)
-    assert run.policy.milestones == (8, 16, 20)
+    assert run.policy.milestones == (7, 18, 20)
     seen = {}
     run.simulate(networks=tmp_path, stop=lambda: seen.setdefault(run.done, left(tmp_path)) and False)
-    assert seen[7] == []
-    assert seen[8] == seen[15] == EXPERTS
-    assert seen[16] == seen[19] == sorted([*EXPERTS, "student"])
+    assert seen[6] == []
+    assert seen[7] == seen[17] == EXPERTS
+    assert seen[18] == seen[19] == sorted([*EXPERTS, "student"])
     assert left(tmp_path) == sorted([*EXPERTS, "student", *GROWN])
 
 
-@pytest.mark.parametrize("step", [5, 8, 12, 16, 18])
+@pytest.mark.parametrize("step", [5, 7, 12, 18, 19])
 def test_a_run_that_is_taken_up_leaves_the_same(step, tmp_path, whole):
     _, folder = whole
     run = Rollout(tiny(controls=("mute",)), seeds=(3, 7))

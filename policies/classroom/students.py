@@ -15,6 +15,7 @@ from ...envs.validation import flag, rate, real, widths
 from ...learners import Average, Lesson, Population, learner_keys, make_network, softmax, teach
 from ...learners.factory import Kind
 from ...learners.lesson import none
+from ..observed import ordinary, present
 from ..policy import MadeInReset, Policy
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -162,8 +163,8 @@ class Students(Policy):
     def act(self, obs: TensorDict) -> TensorDict:
         """Learn from the feedback, then publish, answer and ask."""
         with torch.inference_mode(False), torch.no_grad():
-            obs = _ordinary(obs)
-            self._learn(obs, _present(obs))
+            obs = ordinary(obs)
+            self._learn(obs, present(obs))
             self.protocol.look(obs)
             actions = {"soft_targets": self._publish(obs), "answers": self._answer(obs)}
             if (
@@ -175,8 +176,8 @@ class Students(Policy):
     def end(self, final_obs: TensorDict, mask: Tensor) -> None:
         """Learn from the last feedback of an episode."""
         with torch.inference_mode(False), torch.no_grad():
-            final_obs = _ordinary(final_obs)
-            self._learn(final_obs, _present(final_obs) & mask[:, None])
+            final_obs = ordinary(final_obs)
+            self._learn(final_obs, present(final_obs) & mask[:, None])
 
     # ---- learning -----------------------------------------------------------------------------------
 
@@ -270,16 +271,6 @@ class Students(Policy):
         super().load_state_dict(saved)
         self.population.load_state_dict(saved["population"])
         self.protocol.load_state_dict(saved["protocol"])
-
-
-def _present(obs: TensorDict) -> Tensor:
-    """Who is in the room, bool ``[W, N]``: the absent do not learn."""
-    return obs["present"].diagonal(dim1=1, dim2=2) == 1
-
-
-def _ordinary(obs: TensorDict) -> TensorDict:
-    """Observations that autograd can work with, also under ``torch.inference_mode``."""
-    return {k: v.clone() if v.is_inference() else v for k, v in obs.items()}
 
 
 def _one_at_most(mask: Tensor) -> bool:

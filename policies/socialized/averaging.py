@@ -27,7 +27,7 @@ from .stages import Stage
 class FedAvg(Socialized):
     """Federated averaging; see this module.
 
-    There is one stage, and one network each: :meth:`logits` have the name "average" only. What experts are alone a
+    There is one stage, and one network each: :meth:`logits` have the name "averaged" only. What experts are alone a
     muted world tells.
 
     Args:
@@ -42,8 +42,8 @@ class FedAvg(Socialized):
         ConfigError: An argument is out of range.
     """
 
-    main = "average"
-    world_kwargs = {"parcels": True}  # noqa: RUF012
+    main = "averaged"
+    world_kwargs = {**Socialized.world_kwargs, "parcels": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -111,5 +111,5 @@ class FedAvg(Socialized):
             stack.copy_(torch.where(along(takes, stack), mean, stack))
 
     def logits(self, x: Tensor) -> dict[str, Tensor]:
-        """Of each one's network: "average"."""
+        """Of each one's network: "averaged"."""
         return {self.main: self.experts.logits(x)}

@@ -6,16 +6,19 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...envs.engine import TensorDict, World, rng
-from ...envs.errors import ConfigError
+from ...envs.engine.actions import in_whole_numbers
+from ...envs.errors import ConfigError, short
 from ...envs.validation import flag, rate, real
 from ...learners import Network, Population, learner_keys, softmax
 from ...learners.lesson import label_loss, none
 from ...learners.population import Adjust, load
+from ..observed import ordinary, present
 from ..policy import MadeInReset, Policy
 from .networks import Learners, Networks
 from .samples import flipped
@@ -41,10 +44,14 @@ class Socialized(Policy):
     Attributes:
         experts: The networks that begin as experts.
         own_classes: Classes that each was told labels of itself, bool ``[W, N, C]``.
+        episode: Keys of the worlds' episodes, ``[W]``: in the last lesson of one the world's own may be the next one's.
     """
 
     experts = MadeInReset[Population]()
     own_classes = MadeInReset[Tensor]()
+    episode = MadeInReset[Tensor]()
+    world_kwargs: Mapping[str, Any] = {"public_order": "iid"}
+    """Batch norm, and what is known of the share of one's own classes, want public slices of all classes alike."""
 
     def __init__(
         self,
@@ -56,6 +63,11 @@ class Socialized(Policy):
         weight_decay: float = 5e-3,
         flip: bool = False,
     ) -> None:
+        if isinstance(shares, str) or not isinstance(shares, Sequence):
+            raise ConfigError(
+                f"shares are a list, of each stage of an episode but the last, got {short(shares)}"
+            )
+        Stages(1, shares)  # refuses what are no shares before there is a world
         self.learners, self.width, self.shares = learners, width, tuple(shares)
         self.lr, self.weight_decay = rate("lr", lr), real("weight_decay", weight_decay, 0)
         self.flip = flag("flip", flip)
@@ -74,7 +86,9 @@ class Socialized(Policy):
                 f"{type(self).__name__} is for experts who bring their learners and talk about public slices: use "
                 f"society-v0 without learners=, unlike this {type(world).__name__}"
             )
-        self.require(**{name: getattr(world, name) for name in self.world_kwargs})
+        order = world.public_schedule.order  # type: ignore[attr-defined]
+        made = {name: getattr(world, name) for name in self.world_kwargs if name != "public_order"}
+        self.require(public_order=order, **made)
         self._shape = (world.observation_space["slice"].shape or ())[1:]
         self.rows: int = (world.observation_space["slice"].shape or ())[0]
         self._exam_shape = world.action_space["answers"].shape or ()
@@ -82,7 +96,11 @@ class Socialized(Policy):
         if self.flip and len(self._shape) != 3:
             raise ConfigError("flip=True turns pictures, and these samples are none: leave it out")
         self.networks = Networks(self.learners, self.width, self._shape, self.classes)
-        self.stages = Stages(world.horizon, self.shares)
+        self.delay: int = world.channel.delay  # type: ignore[attr-defined]
+        self.stages = Stages(world.horizon, self.shares, self.delay)
+        self.when = torch.full(
+            (world.num_worlds,), -1, device=world.device
+        )  # the step that a lesson is about
 
     @property
     def milestones(self) -> tuple[int, ...]:
@@ -106,8 +124,10 @@ class Socialized(Policy):
             self.experts = self.population(self.networks.expert, keys, self.lr)
             shape = (world.num_worlds, world.num_agents, self.classes)
             self.own_classes = torch.zeros(shape, dtype=torch.bool, device=world.device)
+            self.episode = world.keys.clone()
         else:
             self.experts.reset(mask, keys)
+            self.episode.copy_(torch.where(mask, world.keys, self.episode))
             self.own_classes.masked_fill_(mask[:, None, None], False)
 
     # ---- acting and learning ------------------------------------------------------------------------
@@ -115,31 +135,31 @@ class Socialized(Policy):
     def act(self, obs: TensorDict) -> TensorDict:
         """Learn from the feedback, then talk about the public slice and answer the exam."""
         with torch.inference_mode(False), torch.no_grad():
-            obs = {name: value.clone() if value.is_inference() else value for name, value in obs.items()}
-            clock = self.world.clock
-            self._learn(obs, clock - 1, torch.ones_like(obs["elapsed"][:, :, 0], dtype=torch.bool))
-            actions = self._silence(obs)
+            obs, clock = ordinary(obs), self.world.clock
+            self._learn(obs, clock - 1)
+            actions = self._silence()
             for stage in self.stages.at(clock, self.world.device):
-                actions |= self.say(obs, stage)
+                for name, said in self.say(obs, stage).items():
+                    here = stage.here.view(-1, *[1] * (said.dim() - 1))
+                    actions[name] = torch.where(here, said, actions[name])
             return actions | {"answers": self._answers(obs)}
 
     def end(self, final_obs: TensorDict, mask: Tensor) -> None:
         """Learn from the last feedback of an episode."""
         with torch.inference_mode(False), torch.no_grad():
-            obs = {
-                name: value.clone() if value.is_inference() else value for name, value in final_obs.items()
-            }
-            last = self.world.horizon - 1
-            self._learn(obs, self.world.clock * 0 + last, mask[:, None].expand_as(obs["elapsed"][:, :, 0]))
+            ended = mask.cpu().numpy()
+            self._learn(ordinary(final_obs), np.where(ended, self.world.horizon - 1, -1))
 
-    def _learn(self, obs: TensorDict, step: Any, allowed: Tensor) -> None:
-        """Take note of the feedback on what was done in a step, int ``[W]`` on the host."""
-        present = (obs["present"].diagonal(dim1=1, dim2=2) == 1) & allowed
-        labels = obs["fb_labels"]
+    def _learn(self, obs: TensorDict, step: np.ndarray) -> None:
+        """Learn from what came back in a step, int ``[W]`` on the host, below 0 where nothing did."""
+        step = np.where(step < 0, -1, step - self.delay)  # when what came back was done
+        self.when = torch.from_numpy(step).to(self.world.device)
+        labels, there = obs["fb_labels"], present(obs)
         told = F.one_hot(labels.clamp_min(0), self.classes).bool() & (labels >= 0)[..., None]
-        self.own_classes |= told.any(2) & present[..., None]
         for stage in self.stages.at(step, self.world.device):
-            self.learn(obs, stage, present)
+            allowed = there & stage.here[:, None]
+            self.own_classes |= told.any(2) & allowed[..., None]
+            self.learn(obs, stage, allowed)
 
     @abstractmethod
     def learn(self, obs: TensorDict, stage: Stage, allowed: Tensor) -> None:
@@ -148,7 +168,7 @@ class Socialized(Policy):
         Args:
             obs: With feedback on what was done then.
             stage: The stage.
-            allowed: bool ``[W, N]``: who may learn; the rates of others are 0.
+            allowed: bool ``[W, N]``: who is there in these worlds; nobody else learns.
         """
 
     def learn_own(self, obs: TensorDict, rates: Tensor, adjust: Adjust | None = None) -> None:
@@ -163,14 +183,14 @@ class Socialized(Policy):
     def say(self, obs: TensorDict, stage: Stage) -> TensorDict:
         """What is said in the worlds that are in a stage: some of ``soft_targets``, ``energies`` and ``parcel``."""
 
-    def _silence(self, obs: TensorDict) -> TensorDict:
+    def _silence(self) -> TensorDict:
         """Actions that say nothing."""
-        world, blank = self.world, torch.zeros(1, device=self.world.device)
-        said = {name: space for name, space in world.action_space.spaces.items() if name != "answers"}
-        shape = (world.num_worlds, world.num_agents)
+        world, shape = self.world, (self.world.num_worlds, self.world.num_agents)
+        blank = torch.zeros(1, device=world.device)
         return {
-            name: (blank.long() if name == "parcel" else blank).expand(*shape, *(space.shape or ()))
-            for name, space in said.items()
+            name: (blank.long() if in_whole_numbers(space) else blank).expand(*shape, *(space.shape or ()))
+            for name, space in world.action_space.spaces.items()
+            if name != "answers"
         }
 
     def _answers(self, obs: TensorDict) -> Tensor:
@@ -187,7 +207,7 @@ class Socialized(Policy):
     def seen(self, x: Tensor, purpose: str) -> Tensor:
         """Samples ``[W, A, B, D…]`` as learners see them, ``[W, A, B, D]``: perhaps turned."""
         if self.flip:
-            x = flipped(x, rng.fold(self.world.keys ^ rng.purpose_id(purpose), self.world.steps))
+            x = flipped(x, rng.fold(self.episode ^ rng.purpose_id(purpose), self.when))
         return self.flat(x)
 
     # ---- what they know -----------------------------------------------------------------------------
@@ -215,11 +235,16 @@ class Socialized(Policy):
         return self.experts.finite()
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, and what was told."""
-        return {"experts": self.experts.state_dict(), "own_classes": self.own_classes.clone()}
+        """Networks, what was told, and in which episode."""
+        told = {name: value.clone() for name, value in self._told().items()}
+        return {"experts": self.experts.state_dict(), **told}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         super().load_state_dict(saved)
         self.experts.load_state_dict(saved["experts"])
-        load({"own_classes": self.own_classes}, {"own_classes": saved["own_classes"]})
+        told = self._told()
+        load(told, {name: saved[name] for name in told})
+
+    def _told(self) -> dict[str, Tensor]:
+        return {"own_classes": self.own_classes, "episode": self.episode}

@@ -13,6 +13,11 @@ TOLERANCE = 0.02
 _STEPS = 41  # offsets that are tried
 
 
+def chosen(student: Tensor, grown: Tensor, offset: Tensor | float) -> Tensor:
+    """Where the grown teacher answers, whose energy plus b is below the student's: bool ``[…, M]`` of ``[…, M, C]``."""
+    return free_energy(grown) + offset < free_energy(student)
+
+
 def offsets(expert: Tensor, student: Tensor, grown: Tensor, labels: Tensor) -> Tensor:
     """The greatest b with which the choice is as good as the expert, within two points, on samples of one's own.
 

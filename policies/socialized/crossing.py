@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,8 @@ class Crossing(nn.Module):
         Raises:
             ConfigError: There is no such depth in both.
         """
-        expert, student = networks.make_expert(), networks.make_student()
+        expert: Any = networks.expert.module()
+        student: Any = networks.student.module()
         most = min(expert.depth, student.depth)
         whole("depth", depth, 1, most)
         sides = [

@@ -42,13 +42,14 @@ def alignment(energies: Tensor, rows: Tensor) -> Tensor:
     return mean((energies - ANCHOR).square(), rows)
 
 
-def detection(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> Tensor:
+def detection(own: Tensor, rows: Tensor, unlabelled: Tensor, others: Tensor, prior: Tensor) -> Tensor:
     """Non-negative positive-unlabelled risk of g = A − F as a detector of one's own.
 
     Args:
         own: Energies of one's own samples, ``[W, N, B]``.
         rows: ``[W, N, B]``, weights of those that count.
         unlabelled: Energies of samples of all classes, ``[W, N, B]``.
+        others: ``[W, N, B]`` or ``[W, 1, B]``, weights of those that count.
         prior: π, the share of one's own among these, ``[W, N]``.
 
     Returns:
@@ -56,7 +57,7 @@ def detection(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> T
     """
     own, unlabelled = ANCHOR - own, ANCHOR - unlabelled
     found = prior * mean(F.softplus(-own), rows)
-    refused = F.softplus(unlabelled).mean(-1) - prior * mean(F.softplus(own), rows)
+    refused = mean(F.softplus(unlabelled), others) - prior * mean(F.softplus(own), rows)
     return (found + refused.clamp_min(0.0)) * (rows.sum(-1) > 0)
 
 
@@ -87,18 +88,21 @@ class Calibration:
         """Whether it takes the energies of public rows, too."""
         return self.kind == "detection"
 
-    def loss(self, energies: Tensor, rows: Tensor, own_classes: Tensor) -> Tensor:
+    def loss(self, energies: Tensor, rows: Tensor, others: Tensor | None, own_classes: Tensor) -> Tensor:
         """Its loss, ``[W, N]``.
 
         Args:
             energies: ``[W, N, B]`` of one's own slice, or ``[W, N, 2B]``, those of the public one behind them.
             rows: ``[W, N, B]``, weights of one's own rows that count.
+            others: ``[W, N, B]`` or ``[W, 1, B]``, weights of the public rows that count; None where there are none.
             own_classes: bool ``[W, N, C]``.
         """
         own, public = energies[..., : rows.shape[-1]], energies[..., rows.shape[-1] :]
-        if self.kind == "alignment":
+        if not self.of_public:
             return self.weight * alignment(own, rows)
-        return self.weight * detection(own, rows, public, self.prior * own_classes.float().mean(-1))
+        assert others is not None
+        prior = (self.prior * own_classes.float().mean(-1)).clamp(max=1.0)
+        return self.weight * detection(own, rows, public, others, prior)
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ In the end whoever has the lower energy on a sample answers, the student or one'
 name           who answers
 =============  ==========================================================================================
 ``expert``     the expert: what there was before
-``ensemble``   of all experts the one with the lowest energy, which takes a message a sample
+``ensemble``   of all experts the one with the lowest energy: who uses it asks everybody about every sample
 ``student``    the student: collective collaboration alone
 ``shifted``    the student, log(N − 1) added to its logits of one's own classes: half of what each is asked
                is its own, of N classes' shares
@@ -21,28 +21,30 @@ name           who answers
 ``masc``       the grown teacher where its energy plus b is below the student's, else the student
 =============  ==========================================================================================
 
-Who was taught by nobody, and told no labels of public rows, answers as an expert whatever the name.
+Who was taught by nobody, and told no labels of public rows, answers as an expert whatever the name; so does who heard
+nobody instead of an ensemble.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...envs.engine import TensorDict, World
-from ...envs.errors import ConfigError, one_of
+from ...envs.errors import ConfigError, one_of, short
 from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
 from ...learners.lesson import label_loss, none
 from ...learners.population import load
 from ..policy import Finished, MadeInReset
 from .base import Socialized
-from .choice import offsets
+from .choice import chosen, offsets
 from .energy import ANCHOR, Calibration, free_energy
+from .grown import Grown
 from .networks import Learners
 from .opinions import CARRIERS, GATES
 from .pupils import AcrossNetworks, ByLogits, Lesson, Pupils, distillation
@@ -52,8 +54,22 @@ from .stages import Stage
 HELD_OUT = "held_out"
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "documented": {"calibration": "alignment", "altruism": "own", "lr_head": 0.003, "offset": 0.0},
-    "mended": {"calibration": "detection", "altruism": "public", "lr_head": 0.01, "offset": HELD_OUT},
+    "documented": {
+        "calibration": "alignment",
+        "altruism": "own",
+        "shares": (0.35, 0.4),
+        "lr_head": 0.003,
+        "offset": 0.0,
+        "held_out": 0.0,
+    },
+    "mended": {
+        "calibration": "detection",
+        "altruism": "public",
+        "shares": (0.3, 0.55),
+        "lr_head": 0.01,
+        "offset": HELD_OUT,
+        "held_out": 0.1,
+    },
 }
 """What was documented needs labels of the public rows; what was mended does without."""
 
@@ -72,7 +88,7 @@ class Masc(Socialized):
         shares: Of the episode, of the first two stages.
         lr: Learning rate of experts.
         lr_student: Of students.
-        weight_decay: Of everyone.
+        weight_decay: Of everyone, of all parameters.
         flip: Whether learners see pictures turned left to right half of the time.
         calibration: What experts and grown teachers learn of energy beside labels: "alignment" or "detection".
         calibrate: Weight of that; None: .1 of alignment, 1 of detection.
@@ -92,7 +108,7 @@ class Masc(Socialized):
         lr_head: Learning rate of the heads of grown teachers.
         offset: The b of the choice; "held_out": the greatest with which the choice is, on held-out samples of one's own
             classes, within two points as good as the expert.
-        held_out: Share of one's own samples that are never learnt from.
+        held_out: Share of all samples that nobody learns from, on no slice.
 
     Raises:
         ConfigError: An argument is out of range, or does not go with another.
@@ -100,9 +116,10 @@ class Masc(Socialized):
     """
 
     pupils = MadeInReset[Pupils]()
-    heads = MadeInReset[Population]()
+    grown = MadeInReset[Grown]()
     kept = MadeInReset[HeldOut]()
     taught = MadeInReset[Tensor]()
+    heard = MadeInReset[Tensor]()
     arrived = MadeInReset[Tensor]()
     main = "masc"
 
@@ -112,7 +129,7 @@ class Masc(Socialized):
         *,
         learners: Learners = "conv3",
         width: int = 8,
-        shares: Sequence[float] = (0.3, 0.55),
+        shares: Sequence[float] | None = None,
         lr: float = 0.01,
         lr_student: float = 0.01,
         weight_decay: float = 5e-3,
@@ -132,14 +149,20 @@ class Masc(Socialized):
         altruism: str | None = None,
         lr_head: float | None = None,
         offset: float | str | None = None,
-        held_out: float = 0.1,
+        held_out: float | None = None,
     ) -> None:
-        given = {"calibration": calibration, "altruism": altruism, "lr_head": lr_head, "offset": offset}
+        given: dict[str, Any] = {"calibration": calibration, "altruism": altruism, "shares": shares}
+        given |= {"lr_head": lr_head, "offset": offset, "held_out": held_out}
         settings = PRESETS[one_of("preset of masc", preset, PRESETS)] | {
             name: value for name, value in given.items() if value is not None
         }
         super().__init__(
-            learners=learners, width=width, shares=shares, lr=lr, weight_decay=weight_decay, flip=flip
+            learners=learners,
+            width=width,
+            shares=settings["shares"],
+            lr=lr,
+            weight_decay=weight_decay,
+            flip=flip,
         )
         if len(self.shares) != 2:
             raise ConfigError(f"shares are of the first two stages of three, got {len(self.shares)}")
@@ -154,6 +177,8 @@ class Masc(Socialized):
             raise ConfigError("teaching across networks takes the teachers' weights: give carrier='weights'")
         self.depth = whole("depth", depth, 1)
         self.gate = GATES[one_of("gate", gate, GATES)]
+        if teachers is not None and (isinstance(teachers, str) or not isinstance(teachers, Sequence)):
+            raise ConfigError(f"teachers are a list of agents, e.g. [0, 2], got {short(teachers)}")
         self.teachers = None if teachers is None else [whole("each of teachers", k, 0) for k in teachers]
         self.temperature = real("temperature", temperature, 0)
         if not self.temperature:
@@ -161,8 +186,8 @@ class Masc(Socialized):
         self.altruism = one_of("altruism", settings["altruism"], ALTRUISMS)
         found = settings["offset"]
         self.offset = found if found == HELD_OUT else real("offset (or 'held_out')", found, -1e6, 1e6)
-        self.held_out = real("held_out", held_out, 0, 1)
-        self.world_kwargs = CARRIERS[carrier].world_kwargs
+        self.held_out = real("held_out", settings["held_out"], 0, 0.9)
+        self.world_kwargs = {**Socialized.world_kwargs, **CARRIERS[carrier].world_kwargs}
 
     def bind(self, world: World) -> None:
         """As of every :class:`Socialized`; where everybody hears the same, one student stands for all."""
@@ -180,29 +205,40 @@ class Masc(Socialized):
     def reset(self, mask: Tensor | None = None) -> None:
         """Fresh experts, students and heads in the worlds of ``mask``."""
         super().reset(mask)
+        self._offsets: Tensor | None = None
         world, n = self.world, self.world.num_agents
         students, heads = self.keys("student", self.students_each), self.keys("head", n)
         if mask is not None:
             self.pupils.reset(mask, students)
-            self.heads.reset(mask, heads)
+            self.grown.reset(mask, heads)
             self.kept.reset(mask)
-            self.taught.masked_fill_(mask[:, None], False)
-            self.arrived.masked_fill_(mask[:, None, None], False)
+            for fact in self._facts().values():
+                fact.masked_fill_(mask.view(-1, *[1] * (fact.dim() - 1)), False)
             return
         options = {"temperature": self.temperature, "distill": self.distill, "align": self.align}
 
-        def make(network: Any, keys: Tensor) -> Population:
-            return self.population(network, keys, self.lr_student)
+        def at_rate(lr: float) -> Callable[[Any, Tensor], Population]:
+            return lambda network, keys: self.population(network, keys, lr)
 
+        make = at_rate(self.lr_student)
         self.pupils = (
             ByLogits(self.networks, students, make, **options)
             if self.teaching == "logits"
             else AcrossNetworks(self.depth, self.networks, students, make, teachers=n, **options)
         )
-        self.heads = self.population(self.networks.head, heads, self.lr_head)
+        self.grown = Grown(self.networks, heads, at_rate(self.lr_head), self.pupils.students)
         self.kept = HeldOut(world.num_worlds, n, self._shape, world.device)
-        self.taught = torch.zeros(world.num_worlds, self.students_each, dtype=torch.bool, device=world.device)
+        nobody = torch.zeros(world.num_worlds, self.students_each, dtype=torch.bool, device=world.device)
+        self.taught, self.heard = nobody, nobody.clone()
         self.arrived = torch.zeros(world.num_worlds, n, n, dtype=torch.bool, device=world.device)
+
+    def _facts(self) -> dict[str, Tensor]:
+        """Whose student has learnt, whose has heard anybody, bool ``[W, S]``; whose parcels arrived, ``[W, N, N]``."""
+        return {"taught": self.taught, "heard": self.heard, "arrived": self.arrived}
+
+    def _of_agents(self, of_students: Tensor) -> Tensor:
+        """Of each agent what is true of its student, ``[W, N]`` of ``[W, S]``."""
+        return of_students.expand(-1, self.world.num_agents)
 
     # ---- what is said -------------------------------------------------------------------------------
 
@@ -210,158 +246,135 @@ class Masc(Socialized):
         """Experts speak while students learn."""
         if stage.number != COLLECTIVE:
             return {}
-        here = stage.rate > 0
-        first = torch.zeros_like(here) if stage.begins is None else stage.begins
-        said = self.carrier.say(self.experts, self.flat(obs["public"][:, 0]), first)
-        return {name: value * here.view(-1, *[1] * (value.dim() - 1)) for name, value in said.items()}
+        first = torch.zeros_like(stage.here) if stage.begins is None else stage.begins
+        return self.carrier.say(self.experts, self.flat(obs["public"][:, 0]), first)
 
     # ---- what is learnt -----------------------------------------------------------------------------
 
     def learn(self, obs: TensorDict, stage: Stage, allowed: Tensor) -> None:
         """The lesson of a stage."""
-        own = obs["fb_slice"]
-        kept = held_out(own, self.held_out, len(self._shape)) & (obs["fb_labels"] >= 0)
-        labels = torch.where(kept, -1, obs["fb_labels"])
-        allowed = allowed & (labels >= 0).any(-1)
-        rates = stage.rate[:, None] * allowed
+        self._offsets = None
+        if stage.number == COLLECTIVE:
+            self._learn_students(obs, stage, allowed)
+            return
+        held = self._held_out(obs["fb_slice"])
+        labels = torch.where(held, -1, obs["fb_labels"])
+        rates = stage.rate[:, None] * (allowed & (labels >= 0).any(-1))
         if stage.number == EXPERTS:
             self._learn_experts(obs, labels, rates)
-        elif stage.number == COLLECTIVE:
-            self._learn_students(obs, stage)
-        else:
-            students = self.pupils.students
-            if stage.begins is not None:
-                self._begin_heads(stage.begins)
-            here = stage.rate[:, None, None] > 0
-            self.kept.add(self.flat(own), obs["fb_labels"], kept & here, self.world.steps)
-            if not none(rates * self._taught()):
-                self._learn_heads(obs, labels, rates * self._taught(), students)
+            return
+        if stage.begins is not None:
+            self.grown.begin(stage.begins)
+        kept = held & (obs["fb_labels"] >= 0) & allowed[..., None]
+        self.kept.add(self.flat(obs["fb_slice"]), obs["fb_labels"], kept, self.when)
+        rates = rates * self._of_agents(self.taught)
+        if not none(rates > 0):
+            self._learn_heads(obs, labels, rates)
+
+    def _held_out(self, x: Tensor) -> Tensor:
+        """Which samples ``[W, A, B, D…]`` nobody learns from, bool ``[W, A, B]``."""
+        return held_out(x, self.held_out, len(self._shape))
 
     def _learn_experts(self, obs: TensorDict, labels: Tensor, rates: Tensor) -> None:
         """Labels of one's own, and to know what is one's own."""
-        x, rows = self.seen(obs["fb_slice"], "own"), (labels >= 0).float()
+        x, rows, others = self.seen(obs["fb_slice"], "own"), (labels >= 0).float(), None
         if self.calibration.of_public:
             x = torch.cat([x, self.seen(obs["fb_public"], "public")], dim=2)
+            others = (~self._held_out(obs["fb_public"][:, :1])).float()
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            return value + self.calibration.loss(free_energy(logits), rows, self.own_classes)
+            return value + self.calibration.loss(free_energy(logits), rows, others, self.own_classes)
 
         self.experts.learn(x, loss, rate=rates)
 
-    def _learn_students(self, obs: TensorDict, stage: Stage) -> None:
+    def _learn_students(self, obs: TensorDict, stage: Stage, allowed: Tensor) -> None:
         """What teachers say of the public slice, and its labels where they are told."""
         count = self.students_each
         if "fb_parcels" in obs:
             others = ~torch.eye(self.world.num_agents, dtype=torch.bool, device=self.world.device)
-            came = (obs["fb_parcels"] > 0) & others
-            if isinstance(self.pupils, AcrossNetworks) and not none(came):
-                self.pupils.teach_with(self.experts, came.any(-1).any(-1))
-            self.arrived |= came
+            self.arrived |= (obs["fb_parcels"] > 0) & others & stage.here[:, None, None]
+        if stage.begins is not None and isinstance(self.pupils, AcrossNetworks):
+            self.pupils.teach_with(self.experts, stage.begins)
+        public = obs["fb_public"][:, :count]
+        held = self._held_out(public)
         opinions = self.carrier.hear(self.experts, obs, self.arrived, count)
+        opinions = opinions._replace(spoke=opinions.spoke & ~held[:, :, None])
         trust = self.gate(opinions)
-        labels = obs.get("fb_public_labels")
-        labels = None if labels is None else labels[:, :count]
-        present = obs["present"].diagonal(dim1=1, dim2=2)[:, :count] == 1
-        learns = (
-            trust.flatten(2).any(-1) if labels is None else trust.flatten(2).any(-1) | (labels >= 0).any(-1)
-        )
-        learns = learns & present & (stage.rate > 0)[:, None]
+        there = allowed[:, :count] if count > 1 else allowed.any(-1, keepdim=True)
+        hears = trust.flatten(2).any(-1) & there
+        learns, labels = hears, obs.get("fb_public_labels")
+        if labels is not None:
+            told = labels[:, :count] if count > 1 else labels.amax(1, keepdim=True)
+            labels = torch.where(held, -1, told)
+            learns = hears | ((labels >= 0).any(-1) & there)
         if none(learns):
             return
+        self.heard |= hears
         self.taught |= learns
-        x = self.seen(obs["fb_public"][:, :count], "public")
-        self.pupils.learn(Lesson(x, opinions, trust, labels, stage.rate[:, None] * learns))
+        lesson = Lesson(self.seen(public, "public"), opinions, trust, labels, stage.rate[:, None] * learns)
+        self.pupils.learn(lesson)
 
-    def _begin_heads(self, mask: Tensor) -> None:
-        """Heads of grown teachers start as those of their students, in the worlds of ``mask``."""
-        theirs = self.pupils.students.through(self.networks.head, "head.")
-        each = self.world.num_agents // self.students_each
-        chosen = mask.repeat_interleave(self.world.num_agents)
-        for own, stack in zip(self.heads.parameters, theirs.parameters, strict=True):
-            begun = stack.repeat_interleave(each, 0)
-            own.copy_(torch.where(chosen.view(-1, *[1] * (own.dim() - 1)), begun, own))
-
-    def _learn_heads(self, obs: TensorDict, labels: Tensor, rates: Tensor, students: Population) -> None:
+    def _learn_heads(self, obs: TensorDict, labels: Tensor, rates: Tensor) -> None:
         """Labels of one's own; and of everything what student and expert say, where altruism is of the public."""
-        rows = (labels >= 0).float()
-        features = self._features(self.seen(obs["fb_slice"], "own"))
-        public = self.altruism == "public"
-        if public or self.calibration.of_public:
+        rows, public = (labels >= 0).float(), obs["fb_public"][:, : self.students_each]
+        features = self.grown.features(self.seen(obs["fb_slice"], "own"))
+        others = targets = None
+        if self.altruism == "public" or self.calibration_of_heads.of_public:
             # Where one student stands for all, public slices are the same for everyone.
-            others = self.seen(obs["fb_public"][:, : self.students_each], "public")
-            theirs = students.through(self.networks.backbone, without="net.").logits(others)
-            each = self.world.num_agents // self.students_each
-            features = torch.cat([features, theirs.repeat_interleave(each, dim=1)], dim=2)
-        targets = None
-        if public:
-            student = self._by_student(students.through(self.networks.head, "head."), features)
-            expert = self.experts.logits(others if self.students_each > 1 else others[:, 0])
+            seen = self.seen(public, "public")
+            features = torch.cat([features, self.grown.features_of_all(seen)], dim=2)
+            others = (~self._held_out(public)).float()
+        if self.altruism == "public":
+            student = self.grown.by_student(features)
+            expert = self.experts.logits(seen if self.students_each > 1 else seen[:, 0])
             mine = (free_energy(expert) < ANCHOR)[..., None]
             word = torch.where(mine, expert, student[:, :, self.rows :])
-            targets = softmax(torch.cat([student[:, :, : self.rows], word], dim=2) / self.temperature)
-            targets[:, :, : self.rows] *= (
-                rows[..., None] * (self.rows / rows.sum(-1).clamp_min(1))[..., None, None]
-            )
+            said = softmax(torch.cat([student[:, :, : self.rows], word], dim=2) / self.temperature)
+            weights = torch.cat([rows, others.expand_as(rows)], dim=2)  # type: ignore[union-attr]
+            targets = said * weights[..., None]
 
         def loss(logits: Tensor) -> Tensor:
             value = label_loss(logits[:, :, : self.rows], labels)
-            value = value + self.calibration_of_heads.loss(free_energy(logits), rows, self.own_classes)
+            energies = free_energy(logits)
+            value = value + self.calibration_of_heads.loss(energies, rows, others, self.own_classes)
             if targets is None:
                 return value
-            # Two means, of one's own rows and of the public ones: the mean of all is half of their sum.
+            # The means of one's own rows and of the public ones, of which a few are held out, alike: twice that of all.
             return value + 2 * self.distill * distillation(logits, targets, self.temperature)
 
-        self.heads.learn(features, loss, rate=rates)
+        self.grown.heads.learn(features, loss, rate=rates)
 
     # ---- what they know -----------------------------------------------------------------------------
 
-    def _taught(self) -> Tensor:
-        """Whose student has learnt anything, bool ``[W, N]``."""
-        return self.taught.expand(-1, self.world.num_agents)
-
-    def _by_student(self, network: Population, x: Tensor) -> Tensor:
-        """What students, or a part of them, say of samples of each agent, ``[W, N, M, …]`` of ``[W, N, M, …]``."""
-        n, each = self.world.num_agents, self.world.num_agents // self.students_each
-        if x.dim() < 4:  # the same samples for everyone
-            return network.logits(x).repeat_interleave(each, dim=1)
-        grouped = x.unflatten(1, (self.students_each, each)).flatten(2, 3)
-        return network.logits(grouped).unflatten(2, (each, -1)).flatten(1, 2).view(len(x), n, x.shape[2], -1)
-
-    def _features(self, x: Tensor) -> Tensor:
-        """Features ``[W, N, M, F]`` by each agent's student, of ``[W, N, M, D]``, ``[W, M, D]`` or ``[M, D]``."""
-        return self._by_student(self.pupils.students.through(self.networks.backbone, without="net."), x)
-
-    def _judged(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits ``[W, N, M, C]`` of expert, student and grown teacher."""
-        features = self._features(x)
-        student = self._by_student(self.pupils.students.through(self.networks.head, "head."), features)
-        return self.experts.logits(x), student, self.heads.logits(features)
-
     def offsets(self) -> Tensor:
-        """The choice's b, ``[W, N]``."""
-        if isinstance(self.offset, float):
-            return torch.full_like(self.own_classes[..., 0], self.offset, dtype=torch.float32)
-        return offsets(*self._judged(self.kept.x), self.kept.labels)
+        """The choice's b, ``[W, N]``; it changes with every lesson."""
+        if self._offsets is None:
+            if isinstance(self.offset, float):
+                self._offsets = torch.full_like(self.own_classes[..., 0], self.offset, dtype=torch.float32)
+            else:
+                judged = self.experts.logits(self.kept.x), *self.grown.both(self.kept.x)
+                self._offsets = offsets(*judged, self.kept.labels)
+        return self._offsets
 
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """By the names of this module's table."""
-        expert, student, grown = self._judged(x)
-        grows = torch.from_numpy(self.stages.number(self.world.clock - 1) == ALTRUISM).to(x.device)
-        grown = torch.where(grows[:, None, None, None], grown, student)
-        n = self.world.num_agents
-        surest = free_energy(expert).argmin(1)[:, None, :, None].expand_as(expert[:, :1])
+        expert, (student, grown) = self.experts.logits(x), self.grown.both(x)
+        n, grows = self.world.num_agents, self.stages.number(self.world.clock - 1 - self.delay) == ALTRUISM
+        masc = grown = torch.where(torch.from_numpy(grows).to(x.device)[:, None, None, None], grown, student)
+        if grows.any():
+            masc = torch.where(chosen(student, grown, self.offsets()[..., None])[..., None], grown, student)
         prefers = torch.where(self.own_classes, math.log(max(1, n - 1)), 0.0)
-        chosen = free_energy(grown) + self.offsets()[..., None] < free_energy(student)
-        taught = self._taught()[..., None, None]
-        found = {
-            "student": student,
-            "shifted": student + prefers[:, :, None],
-            "grown": grown,
-            "masc": torch.where(chosen[..., None], grown, student),
+        surest = free_energy(expert).argmin(1)[:, None, :, None].expand_as(expert[:, :1])
+        taught, heard = (self._of_agents(fact)[..., None, None] for fact in (self.taught, self.heard))
+        return {
+            "expert": expert,
+            "ensemble": torch.where(heard, expert.gather(1, surest), expert),
+            "student": torch.where(taught, student, expert),
+            "shifted": torch.where(taught, student + prefers[:, :, None], expert),
+            "grown": torch.where(taught, grown, expert),
+            "masc": torch.where(taught, masc, expert),
         }
-        found = {name: torch.where(taught, value, expert) for name, value in found.items()}
-        return {"expert": expert, "ensemble": expert.gather(1, surest).expand_as(expert), **found}
 
     def modules(self, world: int) -> dict[str, Finished]:
         """Experts, students and grown teachers, each when its stage is over; the last two where they were taught.
@@ -390,7 +403,7 @@ class Masc(Socialized):
                     student = 0 if alone else agent
                     if taught[student]:
                         module = self.pupils.students.extract(world, student)
-                        module.head = self.heads.extract(world, agent)
+                        module.head = self.grown.heads.extract(world, agent)
                         facts = {"offset": offsets[agent]}
                         found[f"grown_{agent}"] = Finished(module, "grown", of_student, agent, facts)
         return found
@@ -398,23 +411,22 @@ class Masc(Socialized):
     def sound(self) -> Tensor:
         """Whose networks are finite, bool ``[W, N]``."""
         students = self.pupils.students.finite()
-        return super().sound() & students.expand(-1, self.world.num_agents) & self.heads.finite()
+        return super().sound() & students.expand(-1, self.world.num_agents) & self.grown.heads.finite()
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, what was held out, who was taught and whose parcels arrived."""
+        """Networks, what was held out, who was taught, and who heard whom."""
         return super().state_dict() | {
             "students": self.pupils.state_dict(),
-            "heads": self.heads.state_dict(),
+            "heads": self.grown.state_dict(),
             "kept": self.kept.state_dict(),
-            "taught": self.taught.clone(),
-            "arrived": self.arrived.clone(),
+            **{name: fact.clone() for name, fact in self._facts().items()},
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         super().load_state_dict(saved)
         self.pupils.load_state_dict(saved["students"])
-        self.heads.load_state_dict(saved["heads"])
+        self.grown.load_state_dict(saved["heads"])
         self.kept.load_state_dict(saved["kept"])
-        own = {"taught": self.taught, "arrived": self.arrived}
-        load(own, {name: saved[name] for name in own})
+        load(self._facts(), {name: saved[name] for name in self._facts()})
+        self._offsets = None

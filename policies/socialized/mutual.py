@@ -18,6 +18,7 @@ from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real
 from ...learners.lesson import label_loss, none
 from ...learners.population import Adjust
+from .base import Socialized
 from .energy import Calibration, free_energy
 from .networks import Learners
 from .opinions import GATES, Logits, Opinions, everyone, lowest_energy
@@ -53,7 +54,7 @@ class PeerDistillation(TwoStages):
     """
 
     main = "peer"
-    world_kwargs = Logits.world_kwargs
+    world_kwargs = {**Socialized.world_kwargs, **Logits.world_kwargs}  # noqa: RUF012
 
     def __init__(
         self,
@@ -127,7 +128,9 @@ class PeerDistillation(TwoStages):
             value = label_loss(logits[:, :, : self.rows], labels)
             if calibration is not None:
                 rows = (labels >= 0).float()
-                value = value + calibration.loss(free_energy(logits), rows, self.own_classes)
+                value = value + calibration.loss(
+                    free_energy(logits), rows, torch.ones_like(rows), self.own_classes
+                )
             if targets is not None:
                 public = logits[:, :, self.rows :]
                 value = value + self.distill * distillation(public, targets, self.temperature)

@@ -24,7 +24,10 @@ class Opinions(NamedTuple):
     energies: Tensor
     """``[W, S, N, B]``."""
     spoke: Tensor
-    """bool ``[W, S, N, B]``: whose word on the row arrived; one's own counts where anybody else's did."""
+    """bool ``[W, S, N, B]``: whose word on the row arrived.
+
+    One's own counts where anybody else's did, and where one student stands for all, what anybody heard.
+    """
 
 
 # ---- which way ------------------------------------------------------------------------------------------
@@ -76,8 +79,8 @@ class Logits(Carrier):
 
     def hear(self, experts: Population, obs: TensorDict, arrived: Tensor, students: int) -> Opinions:
         """What the feedback brought."""
-        targets, heard = obs["fb_targets"][:, :students], obs["heard"][:, :students] > 0
-        spoke = targets.any(-1) & heard.any(-1)[..., None, None]
+        targets = obs["fb_targets"][:, :students]
+        spoke = targets.any(-1) & _reached(obs["heard"] > 0, students)[..., None]
         return Opinions(targets, obs["fb_energies"][:, :students], spoke)
 
 
@@ -92,9 +95,12 @@ class Claims(Logits):
 
 
 class Weights(Carrier):
-    """Experts send their networks once, as parcels; who got one asks it, and nothing more crosses."""
+    """Experts send their networks once, as parcels; who got one asks it, and nothing more crosses.
 
-    world_kwargs: Mapping[str, Any] = {"energies": True, "parcels": True}
+    Who was away then, or lost a parcel, never learns from it. Liars lie in what they say, and here they say nothing.
+    """
+
+    world_kwargs: Mapping[str, Any] = {"parcels": True}
 
     def say(self, experts: Population, public: Tensor, first: Tensor) -> TensorDict:
         """``parcel``."""
@@ -105,12 +111,18 @@ class Weights(Carrier):
         public = obs["fb_public"][:, 0]
         logits = experts.logits(public.flatten(2))
         shape = (-1, students, -1, -1)
-        heard = arrived[:, :students]
-        own = torch.eye(len(self.teachers), dtype=torch.bool, device=heard.device)[:students]
-        spoke = (heard | (own & heard.any(-1, keepdim=True))) & self.teachers
+        spoke = _reached(arrived, students) & self.teachers
         energies = free_energy(logits)[:, None].expand(*shape)
         targets = softmax(logits / self.temperature)[:, None].expand(*shape, -1)
         return Opinions(targets, energies, spoke[..., None].expand_as(energies))
+
+
+def _reached(heard: Tensor, students: int) -> Tensor:
+    """Whose word reaches each student, bool ``[W, S, N]``, where agents heard each other as ``[W, N, N]`` says."""
+    if students == 1:
+        return heard.any(1, keepdim=True)
+    own = torch.eye(students, dtype=torch.bool, device=heard.device)
+    return heard | (own & heard.any(-1, keepdim=True))
 
 
 CARRIERS: dict[str, type[Carrier]] = {"logits": Logits, "claims": Claims, "weights": Weights}

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...envs.engine import TensorDict
+from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
 from ...learners import softmax
@@ -54,7 +54,6 @@ class FineTuning(TwoStages):
     """
 
     main = "tuned"
-    world_kwargs = {"public_labels": 1.0}  # noqa: RUF012
 
     def __init__(
         self,
@@ -70,13 +69,14 @@ class FineTuning(TwoStages):
             learners=learners, width=width, shares=shares, lr=lr, weight_decay=weight_decay, flip=flip
         )
 
-    def require(self, **made: Any) -> None:
-        """Any share of public labels will do.
+    def bind(self, world: World) -> None:
+        """As of every :class:`~studyhall.policies.socialized.base.Socialized`.
 
         Raises:
-            ConfigError: There are none.
+            ConfigError: No labels of public rows are told there.
         """
-        if not made["public_labels"]:
+        super().bind(world)
+        if not world.public_labels:  # type: ignore[attr-defined]
             raise ConfigError(
                 f"{type(self).__name__} goes on to the others' classes by labels of public rows, and here none are "
                 "told: make the world with public_labels=1.0, or any share above 0"

@@ -22,9 +22,14 @@ class Stage(NamedTuple):
 
     number: int
     rate: Tensor
-    """float32 ``[W]``: multiplies learning rates, along half a cosine from 1 to 0; 0 in worlds of other stages."""
+    """float32 ``[W]``: multiplies learning rates, from 1 along half a cosine to just above 0; 0 in other worlds."""
     begins: Tensor | None
     """bool ``[W]``: the worlds that enter it with this step; None where none does."""
+
+    @property
+    def here(self) -> Tensor:
+        """The worlds that are in it, bool ``[W]``."""
+        return self.rate > 0
 
 
 class Stages:
@@ -33,17 +38,18 @@ class Stages:
     Args:
         horizon: Its steps.
         shares: Of it, one for each stage but the last, which has the rest.
+        delay: Steps by which the lesson on what was done in a step comes late; without it comes with the next step.
 
     Raises:
         ConfigError: They are no shares, or more than there is.
     """
 
-    def __init__(self, horizon: int, shares: Sequence[float]) -> None:
+    def __init__(self, horizon: int, shares: Sequence[float], delay: int = 0) -> None:
         shares = [real("each share of the stages", share, 0, 1) for share in shares]
         if sum(shares) > 1 + 1e-9:
             raise ConfigError(f"shares of the stages are {sum(shares):g} in all: lower them to 1")
         ends = [round(horizon * sum(shares[: count + 1])) for count in range(len(shares))]
-        self.ends = (*ends, horizon)
+        self.ends, self.delay = (*ends, horizon), delay
 
     def number(self, step: np.ndarray) -> np.ndarray:
         """The stage of each step ``[W]``."""
@@ -51,8 +57,8 @@ class Stages:
 
     @property
     def milestones(self) -> tuple[int, ...]:
-        """Steps after which another stage is over: the last lesson of a stage comes with the step after it."""
-        return tuple(sorted({min(end + 1, self.ends[-1]) for end in self.ends}))
+        """Steps after which another stage is over, and its last lesson has come."""
+        return tuple(sorted({min(end + 1 + self.delay, self.ends[-1]) for end in self.ends}))
 
     def length(self, stage: int) -> int:
         """Steps of a stage."""
@@ -60,7 +66,7 @@ class Stages:
 
     def over(self, clock: int) -> int:
         """How many stages are over after so many steps, and the lessons they brought."""
-        return sum(clock > end or clock >= self.ends[-1] for end in self.ends)
+        return sum(clock > end + self.delay or clock >= self.ends[-1] for end in self.ends)
 
     def at(self, step: np.ndarray, device: torch.device) -> list[Stage]:
         """Stages that worlds are in after so many steps ``[W]``; none of worlds where that is below 0."""

@@ -51,12 +51,7 @@ class TwoStages(Socialized):
 
     def say(self, obs: TensorDict, stage: Stage) -> TensorDict:
         """What :meth:`speak` says, in the second stage only."""
-        if stage.number != _GOES_ON:
-            return {}
-        here = stage.rate > 0
-        return {
-            name: value * here.view(-1, *[1] * (value.dim() - 1)) for name, value in self.speak(obs).items()
-        }
+        return self.speak(obs) if stage.number == _GOES_ON else {}
 
     def learn(self, obs: TensorDict, stage: Stage, allowed: Tensor) -> None:
         """Labels of one's own; in the second stage what :meth:`go_on` takes from others."""

@@ -14,7 +14,7 @@ from ...envs.errors import ConfigError, DataError
 from ...envs.streams import Dataset, load_dataset
 from ...envs.streams.labels import few
 from ...envs.study import Study
-from ...policies.socialized.energy import free_energy
+from ...policies.socialized.choice import chosen
 from ..metrics.expertise import figures
 from ..storage.networks import SUFFIX, StoredNetwork, read_network
 from .run_folder import RunConfig, RunFolder
@@ -105,8 +105,8 @@ class LeftByARun:
         count = sum(1 for _ in self.path.glob(f"expert_*{SUFFIX}"))
         if not count:
             raise ConfigError(
-                f"{folder.path} left no networks in {self.path}: its first stage is not over, or its policy has no "
-                "stages; run masc-digits, for example"
+                f"{folder.path} left no networks in {self.path}: its first stage is not over, or its policy "
+                "leaves none; run masc-digits, for example"
             )
         if agent is not None and not 0 <= agent < count:
             raise ConfigError(f"the agents of {folder.path} are 0 … {count - 1}, there is none {agent}")
@@ -288,8 +288,8 @@ class _TestSplit:
             return said[use]
         assert networks.grown is not None
         assert networks.grown.offset is not None
-        chosen = free_energy(said["grown"]) + networks.grown.offset < free_energy(said["student"])
-        return torch.where(chosen[:, None], said["grown"], said["student"])
+        takes = chosen(said["student"], said["grown"], networks.grown.offset)
+        return torch.where(takes[:, None], said["grown"], said["student"])
 
     def _logits(self, network: StoredNetwork) -> Tensor:
         if self._said is not None and self._said[0] is network:
