@@ -4,9 +4,10 @@
     python benchmarks/masc.py compare [--data …] [--seeds 0-4] [--runs NAME …] [--out docs/results/masc.json]
     python benchmarks/masc.py subsets | robustness | carriers | amounts [--data …] [--seeds 0-4] [--out …]
 
-`tune` gives every method the same trials, the learning rates of RATES, on worlds of seeds from 100 on, and takes
-the one with the best Average on the *exam* split. All others report the test split in worlds of other seeds, in the
-scenarios `masc-…` and, where labels are told, `masc-…-labelled`. A run that the file holds already is not run again.
+`tune` gives every method the same number of trials, the learning rates of RATES with two values of one more argument,
+on worlds of seeds from 100 on, and takes the one with the best Average on the *exam* split. All others report the test
+split in worlds of other seeds, in the scenarios `masc-…` and, where labels are told, `masc-…-labelled`. A run that the
+file holds already is not run again.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from studyhall.policies import make_policy
+from studyhall.envs.files import whole_file
+from studyhall.policies.socialized import PRESETS
 from studyhall.rollouts import Rollout, interval
 from studyhall.rollouts.metrics.expertise import figures
 from studyhall.rollouts.metrics.measure import kib
@@ -38,7 +40,7 @@ RATES = (0.003, 0.01, 0.03)
 SELECTION = {"digits": (100, 101, 102)}
 """Seeds of trials, by data; of others 100 alone."""
 
-SHORTER = {"mnist": 800, "cifar10": 1200, "cifar100": 1200}
+SHORTER = {"mnist": 600, "cifar10": 800, "cifar100": 800}
 """Steps of a trial, where a whole episode would take too long."""
 
 OF_THE_SCENARIO = ("learners", "width", "flip")
@@ -50,6 +52,7 @@ class Run(NamedTuple):
     Args:
         policy: Name.
         kwargs: Arguments that differ from the policy's defaults.
+        also: One more argument, and two values of it, that are tried beside the rates.
         labelled: Whether all labels of public rows are told.
         mode: Of the channel.
         part: Whose Average is tuned.
@@ -57,38 +60,51 @@ class Run(NamedTuple):
 
     policy: str = "masc"
     kwargs: Mapping[str, Any] = {}
+    also: tuple[str, tuple[Any, Any]] | None = None
     labelled: bool = False
     mode: str = "open"
     part: str = "masc"
 
 
 DOCUMENTED = {"preset": "documented"}
+JOINT = {"shares": (0.0, 1.0), **DOCUMENTED}
+GATED = {"gate": "energy", "calibration": "detection"}
 RUNS = {
-    "mended": Run(kwargs={"preset": "mended"}),
-    "documented": Run(kwargs=DOCUMENTED),
-    "raw": Run(kwargs={"calibrate": 0.0, **DOCUMENTED}, part="ensemble"),
-    "labelled": Run(kwargs=DOCUMENTED, labelled=True),
+    "mended": Run(kwargs={"preset": "mended"}, also=("calibrate", (1.0, 3.0))),
+    "documented": Run(kwargs=DOCUMENTED, also=("distill", (0.3, 1.0))),
+    "raw": Run(kwargs={"calibrate": 0.0, **DOCUMENTED}),
+    "labelled": Run(kwargs=DOCUMENTED, also=("distill", (0.3, 1.0)), labelled=True),
     "unaligned heads": Run(kwargs={"calibrate_heads": 0.0, **DOCUMENTED}, labelled=True),
-    "joint": Run(kwargs=DOCUMENTED, labelled=True, mode="mute", part="student"),
-    "joint, unaligned": Run(kwargs={"align": 0.0, **DOCUMENTED}, labelled=True, mode="mute", part="student"),
-    "fedavg": Run("fedavg", part="average"),
-    "mutual": Run("peer_distillation", {"gate": "all"}, part="peer"),
-    "mutual, gated": Run("peer_distillation", {"gate": "energy", "calibration": "detection"}, part="peer"),
-    "fine-tuning": Run("finetuning", labelled=True, part="tuned"),
-    "lwf": Run("lwf", labelled=True, part="tuned"),
-    "ewc": Run("ewc", labelled=True, part="tuned"),
+    "mute, labelled": Run(kwargs=DOCUMENTED, labelled=True, mode="mute"),
+    "joint": Run(kwargs=JOINT, also=("align", (0.0, 0.1)), labelled=True, mode="mute", part="student"),
+    "fedavg": Run("fedavg", also=("every", (5, 20)), part="averaged"),
+    "mutual": Run("peer_distillation", {"gate": "all"}, also=("distill", (0.3, 1.0)), part="peer"),
+    "mutual, gated": Run("peer_distillation", GATED, also=("distill", (0.3, 1.0)), part="peer"),
+    "fine-tuning": Run("finetuning", also=("weight_decay", (5e-4, 5e-3)), labelled=True, part="tuned"),
+    "lwf": Run("lwf", also=("distill", (1.0, 10.0)), labelled=True, part="tuned"),
+    "ewc": Run("ewc", also=("strength", (1e3, 1e5)), labelled=True, part="tuned"),
     "mute": Run(kwargs={"preset": "mended"}, mode="mute"),
 }
-"""All runs by name."""
+"""All runs by name. "joint" learns from labels of public slices alone, in every step of the episode."""
 
-TUNED_AS = {"raw": "documented", "unaligned heads": "labelled", "mute": "mended", "joint, unaligned": "joint"}
-"""Runs that take the learning rate of another: they are that one with something taken away."""
+TUNED_AS = {
+    "raw": "documented",
+    "unaligned heads": "labelled",
+    "mute, labelled": "labelled",
+    "mute": "mended",
+}
+"""Runs that take the settings of another: they are that one with something taken away."""
 
 
 def rollout(data: str, run: Run, seeds: Iterable[int], steps: int | None = None, **env: Any) -> Rollout:
-    """The rollout of a run: the scenario of its data, with its policy."""
+    """The rollout of a run: the scenario of its data, with its policy.
+
+    Students of masc are twice as wide as its experts; the one network of everybody else is as wide as a student.
+    """
     scenario = get_scenario(f"masc-{data}-labelled" if run.labelled else f"masc-{data}")
     kept = {name: value for name, value in scenario.policy_kwargs.items() if name in OF_THE_SCENARIO}
+    if run.policy != "masc":
+        kept["width"] = 2 * kept.get("width", 8)
     scenario = dataclasses.replace(
         scenario,
         policy=run.policy,
@@ -99,10 +115,11 @@ def rollout(data: str, run: Run, seeds: Iterable[int], steps: int | None = None,
     return Rollout(scenario if steps is None else scenario.within(steps), seeds=list(seeds))
 
 
-def with_rate(run: Run, rate: float) -> Run:
-    """The run at a learning rate."""
-    rates = {"lr": rate, "lr_student": rate} if run.policy == "masc" else {"lr": rate}
-    return run._replace(kwargs={**run.kwargs, **rates})
+def trials(run: Run) -> list[dict[str, Any]]:
+    """What a run is tried with: every rate, with both values of its other argument."""
+    rates = [{"lr": rate} | ({"lr_student": rate} if run.policy == "masc" else {}) for rate in RATES]
+    name, values = run.also
+    return [rate | {name: value} for rate, value in itertools.product(rates, values)]
 
 
 def on_the_exam(done: Rollout, part: str) -> float:
@@ -126,23 +143,25 @@ def provenance() -> dict[str, Any]:
 
 
 class File:
-    """A file of results, written after every run."""
+    """A file of results, written after every run; others may write other entries meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.held: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
-    def entry(self, *names: str) -> dict[str, Any]:
-        """The part of it of those names."""
-        found = self.held
-        for name in names:
-            found = found.setdefault(name, {})
-        return found
+    def read(self) -> dict[str, Any]:
+        """What it holds now."""
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
 
-    def write(self) -> None:
-        """Write everything."""
+    def add(self, names: Sequence[str], entry: Any) -> None:
+        """Put an entry under names."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.held, indent=1) + "\n")
+        held = self.read()
+        place = held
+        for name in names[:-1]:
+            place = place.setdefault(name, {})
+        place[names[-1]] = entry
+        with whole_file(self.path) as file:
+            file.write(json.dumps(held, indent=1).encode() + b"\n")
 
 
 def watched(done: Rollout, title: str) -> list[float]:
@@ -153,7 +172,7 @@ def watched(done: Rollout, title: str) -> list[float]:
         return float(kib(done.world.metrics()).mean())
 
     def looks() -> bool:  # is asked after every step whether to stop
-        if done.done in done.policy.milestones:
+        if done.done in done.policy.stages.ends:
             sent.append(sends())
         return False
 
@@ -164,103 +183,97 @@ def watched(done: Rollout, title: str) -> list[float]:
 
 
 def tune(options: argparse.Namespace) -> None:
-    """Every method at every rate."""
+    """Every method with everything that it is tried with."""
     file = File(options.out)
     for data, (name, run) in itertools.product(options.data, RUNS.items()):
         if name in TUNED_AS or (options.runs and name not in options.runs):
             continue
-        for rate in RATES:
-            tried = file.entry(data, name)
-            if str(rate) not in tried:
-                steps = SHORTER.get(data)
-                done = rollout(data, with_rate(run, rate), SELECTION.get(data, (100,)), steps)
-                watched(done, f"{data}, {name}, rate {rate}")
-                tried[str(rate)] = {
-                    "average": on_the_exam(done, run.part),
-                    "steps": done.steps,
-                    **provenance(),
-                }
-                file.write()
-        found = {rate: entry["average"] for rate, entry in file.entry(data, name).items()}
-        print(data, name, {rate: round(100 * value, 1) for rate, value in found.items()}, flush=True)
+        tried = file.read().get(data, {}).get(name, [])
+        for kwargs in trials(run)[len(tried) :]:
+            done = rollout(data, altered(run, kwargs), SELECTION.get(data, (100,)), SHORTER.get(data))
+            watched(done, f"{data}, {name}, {kwargs}")
+            found = {"average": on_the_exam(done, run.part), "steps": done.steps, "seeds": list(done.seeds)}
+            tried = [*tried, {"kwargs": kwargs, **found, **provenance()}]
+            file.add((data, name), tried)
+            print(data, name, kwargs, round(100 * found["average"], 1), flush=True)
 
 
-def best_rate(data: str, name: str) -> float:
-    """What `tune` found."""
-    tuned = json.loads((RESULTS / "masc_tuning.json").read_text())
-    tried = tuned[data][TUNED_AS.get(name, name)]
-    return float(max(tried, key=lambda rate: tried[rate]["average"]))
+def altered(run: Run, kwargs: Mapping[str, Any]) -> Run:
+    """The run with other arguments; its own win."""
+    return run._replace(kwargs={**kwargs, **run.kwargs})
+
+
+def tuned(data: str, name: str) -> Run:
+    """A run with the best that `tune` found."""
+    tried = json.loads((RESULTS / "masc_tuning.json").read_text())[data][TUNED_AS.get(name, name)]
+    return altered(RUNS[name], max(tried, key=lambda trial: trial["average"])["kwargs"])
 
 
 def measured(
-    file: File, where: tuple[str, ...], data: str, run: Run, options: argparse.Namespace, **env: Any
+    names: Sequence[str],
+    data: str,
+    run: Run,
+    options: argparse.Namespace,
+    steps: int | None = None,
+    **env: Any,
 ) -> None:
     """Run one and keep its figures, unless the file holds them."""
-    entry, seeds = file.entry(*where), list(options.seeds)
-    if entry.get("seeds") == seeds:
+    file = File(options.out)
+    asked = {"seeds": list(options.seeds), "kwargs": dict(run.kwargs), "env": env, "steps": steps}
+    asked = json.loads(json.dumps(asked))
+    held = file.read()
+    for name in names:
+        held = held.get(name, {})
+    if all(held.get(key, ...) == value for key, value in asked.items()):
         return
-    done = rollout(data, run, seeds, **env)
-    sent = watched(done, ", ".join(where))
-    report = done.report
+    done = rollout(data, run, options.seeds, steps, **env)
+    sent, report = watched(done, ", ".join(names)), done.report
     metrics = {name: values for name, values in report.metrics["open"].items() if "dropout" not in name}
-    entry |= {
-        "seeds": seeds,
-        "metrics": metrics,
-        "seconds": report.seconds,
-        "kwargs": dict(run.kwargs),
-        "env": env,
-    }
-    entry |= {"kib_by_stage": sent, "stages": list(done.policy.milestones)}
-    entry |= provenance()
-    file.write()
-    averages = {n: 100 * interval(v).mean for n, v in metrics.items() if n.endswith("_average")}
-    print(
-        *where,
-        {name: round(value, 1) for name, value in averages.items()},
-        f"{report.seconds:.0f} s",
-        flush=True,
-    )
+    stages = {"kib_by_stage": sent, "stages": list(done.policy.stages.ends)}
+    file.add(names, {**asked, "metrics": metrics, "seconds": report.seconds, **stages, **provenance()})
+    averages = {n: round(100 * interval(v).mean, 1) for n, v in metrics.items() if n.endswith("_average")}
+    print(*names, averages, f"{report.seconds:.0f} s", flush=True)
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Every run at its rate."""
-    file = File(options.out)
-    for data, (name, run) in itertools.product(options.data, RUNS.items()):
-        if options.runs and name not in options.runs:
-            continue
-        measured(file, (data, name), data, with_rate(run, best_rate(data, name)), options)
+    """Every run as it was tuned."""
+    for data, name in itertools.product(options.data, options.runs or RUNS):
+        measured((data, name), data, tuned(data, name), options)
+
+
+def mended(data: str, **kwargs: Any) -> Run:
+    """What was mended, as it was tuned, with something else."""
+    run = tuned(data, "mended")
+    return run._replace(kwargs={**run.kwargs, **kwargs})
 
 
 def carriers(options: argparse.Namespace) -> None:
     """What is sent: rows that an expert claims, all rows, or networks once."""
-    file = File(options.out)
     for data, carrier in itertools.product(options.data, ("claims", "logits", "weights")):
-        run = Run(kwargs={"preset": "mended", "carrier": carrier})
-        measured(file, (data, f"carrier {carrier}"), data, with_rate(run, best_rate(data, "mended")), options)
+        measured((data, f"carrier {carrier}"), data, mended(data, carrier=carrier), options)
+
+
+def stages_of(data: str, *lengths: float) -> tuple[int, tuple[float, float]]:
+    """Steps and shares of an episode whose stages are so many times as long as they are."""
+    steps, own = get_scenario(f"masc-{data}").env_kwargs["horizon"], PRESETS["mended"]["shares"]
+    parts = [steps * share * length for share, length in zip((*own, 1 - sum(own)), lengths, strict=True)]
+    return round(sum(parts)), (parts[0] / sum(parts), parts[1] / sum(parts))
 
 
 def subsets(options: argparse.Namespace) -> None:
     """Who teaches: every subset of the agents. Students alone are looked at, so nobody grows."""
-    file = File(options.out)
     for data in options.data:
-        scenario = get_scenario(f"masc-{data}")
-        experts, students = make_policy("masc").shares
-        steps = round(scenario.env_kwargs["horizon"] * (experts + students))
-        shares = (experts / (experts + students), students / (experts + students))
-        agents = range(scenario.env_kwargs["agents"])
-        for teachers in itertools.chain.from_iterable(
-            itertools.combinations(agents, count) for count in range(1, len(agents) + 1)
-        ):
-            run = Run(kwargs={"preset": "mended", "teachers": teachers, "shares": shares})
-            run = with_rate(run, best_rate(data, "mended"))
-            measured(file, (data, f"teachers {list(teachers)}"), data, run, options, steps=steps)
+        steps, shares = stages_of(data, 1, 1, 0)
+        agents = range(get_scenario(f"masc-{data}").env_kwargs["agents"])
+        for count in range(1, len(agents) + 1):
+            for teachers in itertools.combinations(agents, count):
+                run = mended(data, teachers=list(teachers), shares=shares)
+                measured((data, f"teachers {list(teachers)}"), data, run, options, steps)
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "prior half as large": ({"prior": 0.5}, {}),
     "prior twice as large": ({"prior": 2.0}, {}),
-    "a quarter of the public slices to teach on": ({"shares": (0.3, 0.1375)}, {}),
-    "a sixteenth of them": ({"shares": (0.3, 0.034)}, {}),
     "one bold liar": ({}, {"liars": 1, "liar_kinds": ("bold",)}),
     "a fifth of the messages lost": ({}, {"drop": 0.2}),
     "no samples held out, b = 0": ({"held_out": 0.0, "offset": 0.0}, {}),
@@ -270,10 +283,13 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 def robustness(options: argparse.Namespace) -> None:
     """What was mended, with something made worse."""
-    file = File(options.out)
-    for data, (name, (kwargs, env)) in itertools.product(options.data, CHANGES.items()):
-        run = with_rate(Run(kwargs={"preset": "mended", **kwargs}), best_rate(data, "mended"))
-        measured(file, (data, name), data, run, options, **env)
+    for data in options.data:
+        for name, (kwargs, env) in CHANGES.items():
+            measured((data, name), data, mended(data, **kwargs), options, **env)
+        for part in (4, 16):
+            steps, shares = stages_of(data, 1, 1 / part, 1)
+            names = (data, f"1/{part} of the public slices to teach on")
+            measured(names, data, mended(data, shares=shares), options, steps)
 
 
 AMOUNTS = {"digits": (), "mnist": (6000, 24_000), "cifar10": (20_000,), "cifar100": (8000,)}
@@ -282,11 +298,10 @@ AMOUNTS = {"digits": (), "mnist": (6000, 24_000), "cifar10": (20_000,), "cifar10
 
 def amounts(options: argparse.Namespace) -> None:
     """With more data: what was mended, and joint training."""
-    file = File(options.out)
     for data, name in itertools.product(options.data, ("mended", "joint")):
         for items in AMOUNTS[data]:
-            run = with_rate(RUNS[name], best_rate(data, name))
-            measured(file, (data, f"{name}, {items} items"), data, run, options, stream_items=items)
+            names = (data, f"{name}, {items} items")
+            measured(names, data, tuned(data, name), options, stream_items=items)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ CARRIERS = {
     "fedavg": ("federated averaging", "x"),
     "mutual, gated": ("mutual learning, gated", "d"),
 }
-PARTS = {"fedavg": "average", "mutual, gated": "peer"}
+PARTS = {"fedavg": "averaged", "mutual, gated": "peer"}
 
 
 def figure(columns: int):

@@ -281,6 +281,77 @@ def test_grown_teachers_begin_with_their_students_heads():
     assert torch.allclose(student, policy.pupils.students.logits(x).expand_as(student), atol=1e-5)
 
 
+def stepped(module, loss, lr, decay=5e-3):
+    """The module after one step from rest, as PyTorch makes it."""
+    optimiser = torch.optim.SGD(module.parameters(), lr, momentum=0.9, nesterov=True, weight_decay=decay)
+    loss.backward()
+    optimiser.step()
+    return module
+
+
+@pytest.mark.parametrize("gate", ["energy", "all"])
+def test_a_students_step_is_that_of_a_plain_module(gate):
+    policy, world, obs = begun(
+        gate=gate, world={"public_labels": 0.5}, temperature=3.0, distill=0.7, align=0.2
+    )
+    obs = to_the_end(policy, world, obs, stop=policy.stages.ends[0] + 1)  # what comes back now was first
+    module = policy.pupils.students.extract(0, 0).train()
+    x = obs["fb_public"][0, 0]
+    targets, energies = obs["fb_targets"][0, 0], obs["fb_energies"][0, 0]  # [N, B, C], [N, B]
+    labels = obs["fb_public_labels"][0, 0]
+    learnt = ~held_out(x[None, None], 0.1, 3)[0, 0]
+    z = module(x)
+    kl = torch.zeros(())
+    for row in range(8):
+        if learnt[row]:
+            teachers = [int(energies[:, row].argmin())] if gate == "energy" else [0, 1, 2]
+            for teacher in teachers:
+                own = (z[row] / 3).log_softmax(-1)
+                kl = kl - 9 * (targets[teacher, row] * own).sum() / len(teachers) / 8
+    told = torch.where(learnt, labels, -1)
+    loss = 0.7 * kl + 0.2 * (free_energy(z)[learnt] - ANCHOR).square().mean()
+    loss = loss + F.cross_entropy(z[told >= 0], told[told >= 0])
+    plain = stepped(module, loss, 0.01).state_dict()
+    policy.act(obs)
+    ours = policy.pupils.students.extract(0, 0).state_dict()
+    for name, value in ours.items():
+        assert torch.allclose(value, plain[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("preset", ["documented", "mended"])
+def test_a_grown_teachers_step_is_that_of_a_plain_head(preset):
+    policy, world, obs = begun(preset=preset, world={"public_labels": 1.0}, temperature=3.0, distill=0.7)
+    obs = to_the_end(policy, world, obs, stop=policy.stages.ends[1] + 1)
+    student, expert = policy.pupils.students.extract(0, 0), policy.experts.extract(0, 1)
+    head = copy.deepcopy(student.head)
+    own, public, labels = obs["fb_slice"][0, 1], obs["fb_public"][0, 1], obs["fb_labels"][0, 1]
+    share = policy.held_out
+    kept, left = (~held_out(x[None, None], share, 3)[0, 0] for x in (own, public))
+    with torch.no_grad():
+        features = [student.upto(x, student.depth) for x in (own, public)]
+        word = [student.head(h) for h in features]
+        claimed = free_energy(expert(public)) < ANCHOR
+        word[1] = torch.where(claimed[:, None], expert(public), word[1])
+    mine, others = (head(h) for h in features)
+    energy, foreign = free_energy(mine), free_energy(others)
+    loss = F.cross_entropy(mine[kept], labels[kept])
+    if preset == "documented":
+        loss = loss + 0.1 * (energy - ANCHOR).square().mean()
+    else:
+        prior = float(policy.own_classes[0, 1].float().mean())
+        found = prior * F.softplus(energy[kept] - ANCHOR).mean()
+        refused = F.softplus(ANCHOR - foreign[left]).mean() - prior * F.softplus(ANCHOR - energy[kept]).mean()
+        loss = loss + found + refused.clamp_min(0)
+        for said, taught, counts in ((mine, word[0], kept), (others, word[1], left)):
+            rows = (taught / 3).softmax(-1) * (said / 3).log_softmax(-1)
+            loss = loss - 0.7 * 9 * (rows.sum(-1) * counts).mean()
+    plain = stepped(head, loss, policy.lr_head).state_dict()
+    policy.act(obs)
+    ours = policy.grown.heads.extract(0, 1).state_dict()
+    for name, value in ours.items():
+        assert torch.allclose(value, plain[name], atol=1e-5), name
+
+
 # ---- what crosses -----------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,8 @@ NAMES = {
 
 TOLD = {
     "joint training": ("joint", "student"),
-    "joint training, energies not aligned": ("joint, unaligned", "student"),
     "joint training + log(N − 1)": ("joint", "shifted"),
+    "mute: students of labels alone": ("mute, labelled", "student"),
     "documented: CC": ("labelled", "student"),
     "documented: RA": ("labelled", "grown"),
     "documented: MASC": ("labelled", "masc"),
@@ -25,7 +25,7 @@ UNTOLD = {
     "ensemble, raw logits": ("raw", "ensemble"),
     "ensemble, aligned energies": ("documented", "ensemble"),
     "ensemble, calibrated energies": ("mended", "ensemble"),
-    "federated averaging": ("fedavg", "average"),
+    "federated averaging": ("fedavg", "averaged"),
     "mutual learning, mean of peers": ("mutual", "peer"),
     "mutual learning, calibrated gate": ("mutual, gated", "peer"),
     "documented: CC": ("documented", "student"),

@@ -312,7 +312,8 @@ class Masc(Socialized):
             return
         self.heard |= hears
         self.taught |= learns
-        lesson = Lesson(self.seen(public, "public"), opinions, trust, labels, stage.rate[:, None] * learns)
+        x, rates = self.seen(public, "public"), stage.rate[:, None] * learns
+        lesson = Lesson(x, opinions, trust, (~held).float(), labels, rates)
         self.pupils.learn(lesson)
 
     def _learn_heads(self, obs: TensorDict, labels: Tensor, rates: Tensor) -> None:

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ...learners import Population
@@ -28,6 +27,8 @@ class Lesson(NamedTuple):
     opinions: Opinions
     trust: Tensor
     """How much each teacher is believed on each row, ``[W, S, N, B]``."""
+    counts: Tensor
+    """Weights of the rows that are learnt from at all, ``[W, S, B]``."""
     labels: Tensor | None
     """int64 ``[W, S, B]``, −1 where untold; None where none are."""
     rate: Tensor
@@ -82,8 +83,7 @@ class Pupils(ABC):
 
         def loss(said: Tensor) -> Tensor:
             logits, taught = self._split(said)
-            everything = torch.ones_like(logits[..., 0])
-            value = self.align * alignment(free_energy(logits), everything)
+            value = self.align * alignment(free_energy(logits), lesson.counts)
             value = value + self.distill * taught(lesson.opinions, lesson.trust)
             return value if lesson.labels is None else value + label_loss(logits, lesson.labels)
 
