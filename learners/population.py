@@ -381,7 +381,7 @@ class Population(_Ensemble):
         return twin
 
     def through(self, network: Network, prefix: str = "", *, without: str = "") -> Self:
-        """The same learners through a network of some of their parameters, to be asked; they cannot be taught by it.
+        """The same learners through a network of some of their parameters, to be asked without dropout, not taught.
 
         It shares their stacks, so it says what they have learnt since, too.
 

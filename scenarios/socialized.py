@@ -1,8 +1,10 @@
 """Socialized learning (documented system 4): experts of a few classes each make each other better.
 
-Public rows are unlabelled, and the policy is what was mended; names with ``-labelled`` behind tell everybody all labels
-of public rows, and the policy is what was documented. Nobody speaks in the mute control: there it *is* joint training
-on labels.
+Public rows are unlabelled, and the policy is what was mended. With ``-labelled`` behind the name everybody is told all
+labels of public rows, and the policy is what was documented; students of the mute control, where nobody is heard, then
+train on labels alone.
+
+CIFAR-100 is divided at random here, 50,000 and 10,000 images; figures of others are of its own test part.
 """
 
 from __future__ import annotations
@@ -110,6 +112,5 @@ register_scenario(
             Claim("masc_general", 0.5812, _NOTES),
             Claim("masc_average", 0.6135, _NOTES),
         ),
-        system=_SYSTEM,
     )
 )

@@ -1,4 +1,4 @@
-"""Societies: whose learners the world hosts, so that only who listens to whom is at stake, and of experts who grow."""
+"""Societies whose learners the world hosts, so that only the protocol is at stake: who listens to whom."""
 
 from __future__ import annotations
 

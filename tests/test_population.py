@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from studyhall.envs import rng
-from studyhall.learners import MLP, Population, adam, learner_keys
+from studyhall.learners import MLP, ModuleNetwork, Population, adam, learner_keys
 from studyhall.learners.networks import Block, product
 
 NETWORK = MLP(sizes=(12, 16, 8, 5), dropout=0.0)
@@ -496,3 +497,34 @@ def test_learners_learn():
         last = population.learn(x, LOSS)
     assert (last < 0.5 * first).all()
     assert (population.logits(x).argmax(-1) == LABELS).all()
+
+
+def test_a_part_of_learners_says_what_they_have_learnt_since_and_shares_their_stacks():
+    class Headless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
+
+        def forward(self, x):
+            return self.net(x)
+
+    def whole():
+        return nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+
+    population = Population(ModuleNetwork(whole, (6,), 3), learner_keys(torch.arange(2), 2), lr=0.1)
+    part = population.through(ModuleNetwork(Headless, (6,), 5), without="net.")
+    x = torch.randn(2, 2, 7, 6)
+    before = part.logits(x)
+    population.learn(x, lambda logits: logits.square().mean((-1, -2)))
+    after = part.logits(x)
+    assert not torch.allclose(before, after)
+    for w in range(2):
+        for n in range(2):
+            module = population.extract(w, n)
+            assert torch.allclose(after[w, n], module[1](module[0](x[w, n])), atol=1e-5)
+    head = population.through(
+        ModuleNetwork(lambda: nn.Sequential(nn.Linear(5, 3)), (5,), 3), "3.", without="0."
+    )
+    assert torch.allclose(head.logits(after.relu()), population.logits(x), atol=1e-5)
+    with pytest.raises(KeyError, match="other"):
+        population.through(ModuleNetwork(whole, (6,), 3), "other.")

@@ -24,9 +24,7 @@ class Answer(NamedTuple):
     own_left: Tensor  # int64 [W, N]: budget left in each agent's purse (isolated worlds)
     calls: Tensor  # int64 [W]: calls answered in this step
     labels: Tensor  # int64 [W, N]: labels told to each, all in all
-    public: Tensor | None = (
-        None  # bool [W, N, B]: labels of a public slice that each is told unasked, if any are
-    )
+    public: Tensor | None = None  # bool [W, N, B]: rows of a public slice of which each is told, unasked
 
 
 @dataclass(frozen=True)

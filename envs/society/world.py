@@ -62,7 +62,8 @@ With `parcels` a message may hold weights or features, too. The world knows how 
 bits for each on every edge; the *content* passes inside the policy, which must hand it on only along edges whose parcel
 arrived: from agent j to agent i where `fb_parcels` of i reads more than 0 at j. A parcel rides in the step's message:
 one message with one fate, so that drops, `cap`, `churn`, `delay` and modes apply to the whole of it. Shuffled mode
-permutes rows and no parcel. A message of a parcel is sent where all its rows abstain.
+permutes rows and no parcel. A message of a parcel is sent where all its rows abstain. Parcels of liars
+are honest.
 
 ## Assumptions
 Roles are hidden: nobody is told whose classes are whose or who lies. No task boundary is announced.
@@ -144,10 +145,8 @@ class Society(Classroom):
         self.public_labels = real("public_labels (share of the public rows)", public_labels, 0, 1)
         self.energies = flag("energies", energies)
         if self.energies:
-            self.beside, self.few_actions = (
-                "energies",
-                "learners='mlp'",
-            )  # energies of one's own have no bounds
+            self.beside = "energies"
+            self.few_actions = "learners='mlp'"  # energies of one's own have no bounds
             self.crosses = self.crosses | {"messages"}
         self.parcels = flag("parcels", parcels)
         if self.parcels:

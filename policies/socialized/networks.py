@@ -16,7 +16,7 @@ from ...learners.convolutional import Convolutional, make_convolutional
 
 Factory = Callable[[], Convolutional]
 Learners = str | Sequence[Factory]
-"""``"conv3"``, ``"vgg"``, or two factories of one's own: of experts, and of students."""
+"""``"conv3"``, ``"vgg"``, or two factories of one's own, of experts and students, of one shape and as many classes."""
 
 
 class Networks:

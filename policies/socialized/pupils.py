@@ -48,7 +48,6 @@ class Pupils(ABC):
         temperature: T of distillation.
         distill: Weight of distillation.
         align: Weight of alignment.
-
     """
 
     def __init__(
@@ -115,9 +114,7 @@ class ByLogits(Pupils):
 
     def _split(self, said: Tensor) -> tuple[Tensor, Callable[[Opinions, Tensor], Tensor]]:
         def taught(opinions: Opinions, trust: Tensor) -> Tensor:
-            mixed = (trust[..., None] * opinions.targets).sum(
-                2
-            )  # [W, S, B, C]: the loss is linear in the targets
+            mixed = (trust[..., None] * opinions.targets).sum(2)  # the loss is linear in targets
             return distillation(said, mixed, self.temperature)
 
         return said, taught

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...envs.engine import TensorDict
 from ...envs.errors import ConfigError
 from ...learners import Average
-from ..policy import MadeInReset
+from ..policy import Finished, MadeInReset
 from .base import Socialized
 from .stages import Stage
 
@@ -78,6 +78,16 @@ class TwoStages(Socialized):
         return {
             "expert": torch.where(kept[:, None, None, None], self.before.logits(x), now),
             self.main: now,
+        }
+
+    def modules(self, world: int) -> dict[str, Finished]:
+        """Experts as they were kept, ``expert_K``, when their stage is over."""
+        if not self.stages.over(int(self.world.clock[world])):
+            return {}
+        of_expert, _ = self.networks.kinds
+        return {
+            f"expert_{agent}": Finished(self.before.extract(world, agent), "expert", of_expert, agent, {})
+            for agent in range(self.world.num_agents)
         }
 
     def state_dict(self) -> dict[str, Any]:
