@@ -40,7 +40,7 @@ RATES = (0.003, 0.01, 0.03)
 SELECTION = {"digits": (100, 101, 102)}
 """Seeds of trials, by data; of others 100 alone."""
 
-SHORTER = {"mnist": 600, "cifar10": 800, "cifar100": 800}
+SHORTER = {"digits": 400, "mnist": 600, "cifar10": 800, "cifar100": 800}
 """Steps of a trial, where a whole episode would take too long."""
 
 OF_THE_SCENARIO = ("learners", "width", "flip")
