@@ -37,12 +37,12 @@ from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
+from ...learners.energy import ANCHOR, alignment, detection, free_energy
 from ...learners.lesson import label_loss, none
 from ...learners.population import load
 from ..policy import MadeInReset
 from .base import Socialized
 from .choice import offsets
-from .energy import ANCHOR, alignment, detection, free_energy
 from .networks import Learners
 from .opinions import CARRIERS, GATES
 from .pupils import AcrossNetworks, ByLogits, Lesson, Pupils, distillation

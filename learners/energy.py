@@ -13,6 +13,7 @@ meaning that networks share:
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,10 +52,27 @@ def detection(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> T
     Returns:
         ``[W, N]``; 0 where none of one's own counts.
     """
-    own, unlabelled = ANCHOR - own, ANCHOR - unlabelled
-    found = prior * mean(F.softplus(-own), rows)
-    refused = F.softplus(unlabelled).mean(-1) - prior * mean(F.softplus(own), rows)
-    return (found + refused.clamp_min(0.0)) * (rows.sum(-1) > 0)
+    found = prior * mean(F.softplus(own - ANCHOR), rows)
+    return (found + _refused(own, rows, unlabelled, prior).clamp_min(0.0)) * (rows.sum(-1) > 0)
+
+
+def detection_slopes(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`detection` in ``own`` and in ``unlabelled``, ``[W, N, B]``; arguments are the same.
+
+    With g = A − F these are π·w·σ(−g) and 0 where the second term is cut off, elsewhere π·w, since
+    σ(g) + σ(−g) = 1, and −σ(g)/B; w are the weights of rows divided by their sum.
+    """
+    counts = (_refused(own, rows, unlabelled, prior) >= 0.0)[..., None]
+    total = rows.sum(-1, keepdim=True)
+    share = prior[..., None] * rows / total.clamp_min(1e-9)
+    refuses = counts & (total > 0)
+    found = share * torch.where(counts, 1.0, (own - ANCHOR).sigmoid())
+    return found, (ANCHOR - unlabelled).sigmoid() * refuses / -unlabelled.shape[-1]
+
+
+def _refused(own: Tensor, rows: Tensor, unlabelled: Tensor, prior: Tensor) -> Tensor:
+    """The risk of taking others' for one's own, ``[W, N]``: below 0 where too few samples say otherwise."""
+    return F.softplus(ANCHOR - unlabelled).mean(-1) - prior * mean(F.softplus(ANCHOR - own), rows)
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:
