@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import allocation, classroom, collective, messages, society, speed, swarm
+from pages import allocation, bold, classroom, collective, messages, society, speed, swarm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -67,6 +67,7 @@ SECTIONS = {
     "ablation": benchmark(
         "society_ablation", society.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
     ),
+    "bold": benchmark("bold", bold.bold),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
     "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed, "--rounds 5 --steps 12"),
