@@ -99,7 +99,7 @@ def written(options: argparse.Namespace, kept: dict, found: dict) -> dict:
     }
     trainings = [read(path, FORMAT)[0]["command"] for path in options.ppo] or kept.get("trainings", [])
     return {
-        "command": shlex.join(["python", "benchmarks/bold.py", *sys.argv[1:]]),
+        "commands": [*kept.get("commands", []), shlex.join(["python", "benchmarks/bold.py", *sys.argv[1:]])],
         "commit": commit.stdout.strip() or None,
         "versions": versions,
         "scenario": SCENARIO,
