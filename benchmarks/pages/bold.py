@@ -6,7 +6,7 @@ GATE = "ppo gated"
 
 
 def bold(found: dict) -> str:
-    """Every policy in every setting: accuracy, and behind it what the gate is ahead by, world by world."""
+    """Every policy in every setting, what the gate is ahead by, and whom it listens to when."""
     settings = found["settings"]
     names = [name for name, _ in best_first(next(iter(settings.values())))]
 
@@ -23,4 +23,7 @@ def bold(found: dict) -> str:
         f"Worlds {found['seeds']} of the evaluation domain, test accuracy of the honest in per cent; in brackets how "
         f"far {GATE} is ahead, paired world by world."
     )
-    return f"{title}\n\n{markdown(('policy', *settings), rows)}"
+    looked = [(step, *(f"{value:.2f}" for value in at.values())) for step, at in found["weights"].items()]
+    listens = "What the gates of the honest are, mean of the trainings:"
+    header = ("step", "weight of the bold", "weight of an honest", "gate on confidence")
+    return f"{title}\n\n{markdown(('policy', *settings), rows)}\n\n{listens}\n\n{markdown(header, looked)}"
