@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import allocation, classroom, collective, messages, socialized, society, speed, swarm
+from pages import allocation, bold, classroom, collective, messages, socialized, society, speed, swarm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -70,6 +70,7 @@ SECTIONS = {
     "masc_documented": benchmark("masc", socialized.documented, "compare"),
     "masc": benchmark("masc", socialized.everyone, "compare"),
     "masc_own_best": benchmark("masc", socialized.own_best, "compare"),
+    "bold": benchmark("bold", bold.bold),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
     "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed, "--rounds 5 --steps 12"),

@@ -65,11 +65,11 @@ class Weaker(Policy):
         return actions | {"targets": actions["targets"] * self.strength}
 
 
-def policy_of(name: str, liars: int) -> Policy:
-    """A policy by the name that the command line gives it."""
+def policy_of(name: str, liars: int, tuned: Path = TUNED) -> Policy:
+    """A policy by the name that the command line gives it, its settings in a file of `society_tuning.py`."""
     rule = name.removesuffix(" tuned")
     if rule != name:
-        found = json.loads(TUNED.read_text())[rule]
+        found = json.loads(tuned.read_text())[rule]
         return Weaker(make_policy(rule, **found["kwargs"]), found["strength"])
     told = {"krum": {"f": liars}, "trimmed_mean": {"trim": liars}}
     return make_policy(name, **told.get(name, {}))
@@ -81,10 +81,16 @@ def lying(setting: dict, kind: str) -> int:
 
 
 def honest_accuracy(
-    policy: Policy, kind: str, setting: dict, seeds: tuple[int, ...], domain: str = "eval"
+    policy: Policy,
+    kind: str,
+    setting: dict,
+    seeds: tuple[int, ...],
+    domain: str = "eval",
+    scenario_name: str = "society-liar-digits",
+    steps: int | None = None,
 ) -> list[float]:
-    """Test accuracy of the honest learners at the end of an episode, one value a world."""
-    scenario = get_scenario("society-liar-digits")
+    """Test accuracy of the honest learners at the end of an episode or after so many steps, one value a world."""
+    scenario = get_scenario(scenario_name)
     # Accuracy is asked for on the days of report cards only: nothing else looks at the exam.
     kwargs = {
         **scenario.env_kwargs,
@@ -97,7 +103,7 @@ def honest_accuracy(
     policy.bind(world)
     obs = world.reset(seed=list(seeds), options={"domain": domain})
     policy.reset()
-    while not world.ended.all():
+    while not world.ended.all() and int(world.clock[0]) != steps:
         obs = world.step(policy.act(obs)).obs
     found = measure(world, policy, controls=False)
     return found["honest"].tolist()

@@ -3,7 +3,7 @@
 from .cnn import cnn
 from .convolutional import VGG, Conv3
 from .factory import make_network, make_networks, make_population
-from .lesson import Lesson, label_loss, softmax, teach
+from .lesson import Detection, Lesson, label_loss, softmax, teach
 from .looped import LoopedNetwork
 from .mixed import MixedPopulation
 from .modules import ModuleNetwork
@@ -16,6 +16,7 @@ __all__ = [
     "VGG",
     "Average",
     "Conv3",
+    "Detection",
     "Lesson",
     "LoopedNetwork",
     "MixedPopulation",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .energy import detection, detection_slopes
 from .mixed import MixedPopulation
 from .population import Population
 
@@ -30,6 +31,15 @@ class Lesson(NamedTuple):
         return (self.label > 0) | (self.imitate > 0).any(-1)
 
 
+class Detection(NamedTuple):
+    """That learners come to know by their energy what is their own; see :mod:`~studyhall.learners.energy`."""
+
+    weight: float
+    """Of the risk, beside the loss on labels."""
+    prior: Tensor
+    """float32 ``[W, N]``: share of one's own among unlabelled samples."""
+
+
 def teach(
     population: Population | MixedPopulation,
     lesson: Lesson,
@@ -40,11 +50,15 @@ def teach(
     allowed: Tensor,
     temperature: float,
     distill_scale: float,
+    detect: Detection | None = None,
 ) -> Tensor | None:
     """One step for every learner that has a lesson and is allowed to learn; the others keep every bit.
 
     The loss is ``label · NLL + distill_scale · imitate · KL(targets ‖ own at T)``, means over rows. Hinton,
     Vinyals & Dean (2015) scale distillation by T², so that its gradients do not shrink with the temperature T.
+    With ``detect`` there is ``label · weight · risk`` besides, the risk of
+    :func:`~studyhall.learners.energy.detection` of energies at T, labelled rows being one's own and those of ``about``
+    unlabelled.
 
     Args:
         population: Who learns.
@@ -55,6 +69,7 @@ def teach(
         allowed: bool ``[W, N]``.
         temperature: T.
         distill_scale: Factor of the distillation loss.
+        detect: What is learnt of energies, where ``about`` and ``lesson.targets`` are given.
 
     Returns:
         The losses before the step, ``[W, N]``; None where surely nobody learns.
@@ -77,6 +92,11 @@ def teach(
             loss, slope = _labels(logits[..., :rows], labels)
             losses += lesson.label * loss
             gradient[..., :rows] += slope.mul_(lesson.label[..., None, None])
+        if learns and detect is not None:
+            loss, slope = _detection(logits, labels >= 0, detect.prior, temperature)
+            weight = detect.weight * lesson.label
+            losses += weight * loss
+            gradient += slope.mul_(weight[..., None, None])
         if imitates:
             loss, slope = _distillation(logits[..., -rows:], lesson, temperature)
             losses += distill_scale * loss
@@ -112,6 +132,20 @@ def _labels(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         own.exp_().scatter_add_(-2, index, torch.full_like(own[..., :1, :], -1.0)).mul_(share[..., None, :])
     )
     return loss, slope
+
+
+def _detection(logits: Tensor, known: Tensor, prior: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The risk of :func:`detection` of ``[W, N, C, 2B]``, one's own rows before the unlabelled, and its gradient.
+
+    The gradient of an energy −T·logsumexp(z/T) is −softmax(z/T).
+    """
+    rows, known = known.shape[-1], known.to(logits.dtype)
+    scaled = logits / temperature
+    energies = -temperature * scaled.logsumexp(-2)
+    public = energies[..., rows:]
+    given = energies[..., :rows], known, public, torch.ones_like(public), prior
+    slope = torch.cat(detection_slopes(*given), dim=-1)
+    return detection(*given), scaled.softmax(-2).mul_(-slope[..., None, :])
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -28,3 +28,19 @@ register_scenario(
         controls=("mute",),
     )
 )
+
+_SURE = {"energies": True, "detect": 1.0, "deal": "sorted", "public_order": "iid"}
+
+register_scenario(
+    Scenario(
+        "masc-digits-bold",
+        "five experts who know their two digits by their energy, one of whom claims every row (embedded data)",
+        env="society-v0",
+        policy="lowest_energy",
+        env_kwargs=_LEARNERS
+        | _SURE
+        | {"data": "digits", "stream_items": 1000, "agents": 5, "horizon": 400, "liar_kinds": ("bold",)},
+        seeds=tuple(range(20)),
+        controls=("mute",),
+    )
+)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import Conv3, Population, learner_keys
+from studyhall.learners.energy import ANCHOR, alignment, detection, free_energy
 from studyhall.policies import make_policy
 from studyhall.policies.socialized.choice import offsets
 from studyhall.policies.socialized.crossing import Crossing
-from studyhall.policies.socialized.energy import ANCHOR, alignment, detection, free_energy
 from studyhall.policies.socialized.masc import Masc
 from studyhall.policies.socialized.networks import Networks
 from studyhall.policies.socialized.opinions import GATES, Opinions

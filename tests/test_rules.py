@@ -51,6 +51,7 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         action_space=spaces.Dict(known),
         privileged=lambda: secrets,
         experts=lambda: secrets["experts"],
+        energies=True,
     )
 
 
@@ -68,7 +69,10 @@ def observation(seed):
         "beliefs": gen.dirichlet(np.full(C, 0.5), (W, N, B)),
         "cards": gen.random((W, N, S)),
         "report": np.stack([gen.random((W, N)), np.zeros((W, N))], -1),
+        "energies": gen.normal(size=(W, N, S, B)),
+        "own_energies": gen.normal(size=(W, N, B)),
     }
+    arrays["own_energies"][:, 1] = 9.0  # whoever hears a lone source knows less than that
     return {
         k: torch.from_numpy(v).to(torch.int8 if v.dtype == np.int8 else torch.float32)
         for k, v in arrays.items()
@@ -84,13 +88,18 @@ def started(name, world=None, **kwargs):
 
 def each(obs):
     """Every agent by itself: (world, agent), its heard messages by source, own beliefs, cards, own card."""
-    a = {k: v.numpy().astype(np.float64) for k, v in obs.items()}
+    a = {k: v.double().numpy() for k, v in obs.items()}
     for w, i in np.ndindex(W, N):
         heard = {s: a["messages"][w, i, s] for s in range(S) if a["sources_mask"][w, i, s]}
         yield (
             (w, i),
             SimpleNamespace(
-                heard=heard, own=a["beliefs"][w, i], cards=a["cards"][w, i], card=a["report"][w, i, 0]
+                heard=heard,
+                own=a["beliefs"][w, i],
+                cards=a["cards"][w, i],
+                card=a["report"][w, i, 0],
+                energies=a["energies"][w, i],
+                own_energies=a["own_energies"][w, i],
             ),
         )
 
@@ -164,6 +173,15 @@ def krum(me, f=1):
     return only(me, score)
 
 
+def lowest_energy(me):
+    out = np.zeros((B, C))
+    for b in range(B):
+        claims = {s: me.energies[s, b] for s, p in me.heard.items() if p[b].sum() > 0}
+        if claims and min(claims.values()) < me.own_energies[b]:
+            out[b] = me.heard[min(claims, key=claims.get)][b]
+    return out
+
+
 def drop_most_confident(me):
     if len(me.heard) < 2:
         return weighted(me, lambda s, b: 1)
@@ -192,6 +210,7 @@ PLAIN = {
     "median": lambda me: by_coordinate(me, np.median),
     "trimmed_mean": lambda me: by_coordinate(me, trimmed),
     "krum": krum,
+    "lowest_energy": lowest_energy,
 }
 
 
@@ -402,6 +421,7 @@ def test_what_was_not_heard_does_not_matter(name):
     obs, other = observation(0), observation(0)
     unheard = (obs["sources_mask"] == 0)[..., None, None]
     other["messages"] = torch.where(unheard, torch.nan, obs["messages"])
+    other["energies"] = torch.where(unheard[..., 0], torch.nan, obs["energies"])
     assert torch.equal(started(name).act(obs)["targets"], started(name).act(other)["targets"])
 
 
@@ -493,6 +513,10 @@ SMALL = {"slice_size": 6, "exam_size": 20, "horizon": 8, "hidden": (8,), "valida
 def test_every_rule_acts_in_hosted_worlds(id, name):
     policy = make(name)
     size = {"agents": 4} if id == "society-v0" else {"agents": 4, "teacher_budget": 2}
+    if name == "lowest_energy" and id == "classroom-v0":
+        with pytest.raises(ConfigError, match="energies=True"):
+            policy.bind(make_world(id, learners="mlp", actions="targets", **SMALL, **size))
+        return
     world = make_world(id, num_worlds=2, learners="mlp", **policy.world_kwargs, **SMALL, **size)
     if name == "oracle_expert" and id == "classroom-v0":
         with pytest.raises(ConfigError, match="needs a world with experts"):

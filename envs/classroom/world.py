@@ -219,6 +219,11 @@ class Classroom(World):
             raise ConfigError(
                 f"a world that hosts its learners needs 2 {self.agent_noun}s or more: one has no source"
             )
+        if settings.detect and self.schedule.share != "class_experts":
+            raise ConfigError(
+                "detect is for experts, who tell their own classes from the rest: give share='class_experts', or "
+                "leave it out"
+            )
         self.host = Host(
             learners,
             settings,
@@ -581,8 +586,10 @@ class Classroom(World):
         heard = host.heard(under(state, "fb/"))
         own = self._flat("stream", state["fb/slice"])
         if not self.private:
-            return Feedback(own[:, 0], labels, told, None, heard)
-        return Feedback(own, labels, told, self._flat("stream", state["fb/public"]).expand_as(own), heard)
+            return Feedback(own[:, 0], labels, told, None, heard, None)
+        public = self._flat("stream", state["fb/public"]).expand_as(own)
+        prior = (state["stream/skew"] > 0).float().mean(-1) if host.settings.detect else None
+        return Feedback(own, labels, told, public, heard, prior)
 
     def _flat(self, split: Any, index: Tensor) -> Tensor:
         """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""

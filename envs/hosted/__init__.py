@@ -64,8 +64,13 @@ Those of the world that hosts, and:
 | `optimiser`, `lr` | "adam", .001 | or "sgd" |
 | `temperature` | 2 | T of published beliefs and of imitation, whose loss is scaled by T² |
 | `learning_steps` | 1 | learning steps on each slice |
+| `detect` | 0 | with `share="class_experts"`: weight of the risk by which energies come to tell one's own classes |
 | `autoreset` | True | of `make_world`: an ended world begins anew within the step that ended it |
 | `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+With `detect` whoever learns labels also learns to tell its own classes from the rest by its free energy: its labelled
+rows are its own, the public ones are unlabelled, and the share of its own among these is taken to be that of its
+classes among all (true of slices in the order "iid"). See `studyhall.learners.energy`.
 
 Of pictures, "cnn" and "conv3" take those of 4×4 and more: two convolutions, or three with batch norm
 (`studyhall.learners.Conv3`). "vgg" and "vgg-wide" take those of 32×32 and more: VGG-16 with batch norm and dropout

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...learners import make_networks, softmax, teach
+from ...learners import Detection, make_networks, softmax, teach
 from ..channel import rearranged
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
@@ -37,6 +37,8 @@ class HostSettings:
         lr: Learning rate.
         temperature: T of published beliefs and of imitation, whose loss is scaled by T².
         learning_steps: Learning steps on each slice.
+        detect: Weight of the risk by which learners come to know their own classes by their energy, beside the loss
+            on labels; see :mod:`~studyhall.learners.energy`.
 
     Raises:
         ConfigError: A value out of range.
@@ -50,6 +52,7 @@ class HostSettings:
     lr: float = 1e-3
     temperature: float = 2.0
     learning_steps: int = 1
+    detect: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("form of actions", self.actions, FORMS)
@@ -61,6 +64,7 @@ class HostSettings:
             self,
             temperature=real("temperature", self.temperature, 0),
             learning_steps=whole("learning_steps", self.learning_steps, 1, MOST_STEPS),
+            detect=real("detect (a weight)", self.detect, 0),
         )
         if not self.temperature:
             raise ConfigError("temperature must be above 0")
@@ -79,6 +83,9 @@ class Feedback(NamedTuple):
     told: Tensor  # bool [W, N]: who learns labels
     about: Tensor | None  # the slice that messages are about, shaped like inputs; None: the same
     heard: Heard
+    prior: (
+        Tensor | None
+    )  # [W, N]: share of one's own classes among all, where learners detect them; else None
 
 
 class Oneself(NamedTuple):
@@ -214,6 +221,8 @@ class Host(Learners):
             allowed: Who may learn, bool ``[W, N]``; the others keep every bit.
         """
         lesson = lesson_of(self.form.targets(actions, feedback.heard), feedback.told)
+        prior, weight = feedback.prior, self.settings.detect
+        detect = None if prior is None else Detection(weight, prior)
         for _ in range(self.settings.learning_steps):
             teach(
                 self.population,
@@ -224,6 +233,7 @@ class Host(Learners):
                 allowed=allowed,
                 temperature=self.settings.temperature,
                 distill_scale=self.settings.temperature**2,
+                detect=detect,
             )
 
     def publications(self, x: Tensor) -> TensorDict:

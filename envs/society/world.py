@@ -56,7 +56,8 @@ et al. 2006; Liu et al. 2020), low where it knows an input and high where it doe
 normalised and lose it: of logits all greater by the same number they are the same. So it needs a number of its own.
 It is charged at 32 bits a row that speaks, whatever `bits` says, since it has no bounds to be rounded between; noise
 and rounding do not touch it; in shuffled mode it stays with its row. It reads 0 where a row was not heard or says
-nothing. Of hosted learners the world computes it, at their `temperature`.
+nothing. Of hosted learners the world computes it, at their `temperature`; with `detect` they learn to have it low on
+their own classes alone.
 
 With `parcels` a message may hold weights or features, too. The world knows how many numbers they are, and charges 32
 bits for each on every edge; the *content* passes inside the policy, which must hand it on only along edges whose parcel

@@ -21,6 +21,10 @@ _RULES = {
     "reputation_class": ("reliability:ReputationClass", "weights by running agreement with the class"),
     "one_coin": ("reliability:OneCoin", "online EM with one accuracy for each source"),
     "dawid_skene": ("reliability:DawidSkene", "online EM with a confusion matrix for each source"),
+    "lowest_energy": (
+        "energy:LowestEnergy",
+        "row by row the source of the lowest energy, below one's own; where energies cross",
+    ),
     "composite": ("composite:Composite", "hand-tuned: confidence by row, running trust, no braggarts"),
     "listen_two_phase": ("weights:TwoPhase", "first the teacher, then the source with the best report card"),
     "oracle_mean": ("oracles:OracleMean", "knows the liars: the mean of the honest"),

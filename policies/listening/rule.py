@@ -26,6 +26,8 @@ class Talk(NamedTuple):
         own: float32 ``[W, N, B, C]``: what oneself believed of the slice; all zero before the first one.
         cards: float32 ``[W, N, S]``: report cards of the sources.
         report: float32 ``[W, N, 2]``: one's own report card, and how much of the teacher's budget is left.
+        energies: float32 ``[W, N, S, B]``, of the rows; None where none cross.
+        own_energies: float32 ``[W, N, B]``, likewise of oneself.
     """
 
     rows: Tensor
@@ -33,13 +35,17 @@ class Talk(NamedTuple):
     own: Tensor
     cards: Tensor
     report: Tensor
+    energies: Tensor | None = None
+    own_energies: Tensor | None = None
 
     @classmethod
     def of(cls, obs: TensorDict) -> Talk:
         """The part of an observation that rules decide by; what is not a distribution counts as silence."""
         said = torch.where(obs["sources_mask"][..., None, None] == 1, obs["messages"], 0.0)
         rows, silent = distributions(said)
-        return cls(rows, ~silent, distributions(obs["beliefs"])[0], obs["cards"], obs["report"])
+        own = distributions(obs["beliefs"])[0]
+        energies = obs.get("energies"), obs.get("own_energies")
+        return cls(rows, ~silent, own, obs["cards"], obs["report"], *energies)
 
     @property
     def heard(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .energy import free_energy, mean
+from ...learners.energy import free_energy, mean
 
 TOLERANCE = 0.02
 """How much worse than the expert one may be on one's own classes."""

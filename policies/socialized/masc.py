@@ -38,12 +38,13 @@ from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError, one_of, short
 from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
+from ...learners.energy import ANCHOR, free_energy
 from ...learners.lesson import label_loss, none
 from ...learners.population import load
 from ..policy import Finished, MadeInReset
 from .base import Socialized
 from .choice import chosen, offsets
-from .energy import ANCHOR, Calibration, free_energy
+from .energy import Calibration
 from .grown import Grown
 from .networks import Learners
 from .opinions import CARRIERS, GATES

@@ -16,10 +16,11 @@ from torch import Tensor
 from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real
+from ...learners.energy import free_energy
 from ...learners.lesson import label_loss, none
 from ...learners.population import Adjust
 from .base import Socialized
-from .energy import Calibration, free_energy
+from .energy import Calibration
 from .networks import Learners
 from .opinions import GATES, Logits, Opinions, everyone, lowest_energy
 from .pupils import distillation

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ...envs.engine import TensorDict
 from ...learners import Population, softmax
-from .energy import ANCHOR, free_energy
+from ...learners.energy import ANCHOR, free_energy
 from .networks import numbers
 
 

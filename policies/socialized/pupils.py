@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ...learners import Population
+from ...learners.energy import alignment, free_energy
 from ...learners.lesson import label_loss
 from .crossing import Crossing
-from .energy import alignment, free_energy
 from .networks import Networks
 from .opinions import Opinions
 
@@ -39,7 +39,7 @@ class Pupils(ABC):
     """Students of all worlds.
 
     The loss of a row is its cross-entropy with the label, if there is one, and ``distill`` times the teachers' part,
-    and the energy is aligned: see :mod:`~studyhall.policies.socialized.energy`.
+    and the energy is aligned: see :mod:`~studyhall.learners.energy`.
 
     Args:
         networks: What they are.
