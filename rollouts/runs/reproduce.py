@@ -23,14 +23,16 @@ QUICK_TRAINING = 5.0  # CPU-seconds
 def scenarios_of(name: str | None) -> list[Scenario]:
     """All scenarios of a system in the order of their registration, or one by its name; None is every system's.
 
+    A scenario that is too long to be run with the others of its system belongs to none, but may hold claims.
+
     Raises:
-        UnknownName: There is no such system, and no such scenario of one.
+        UnknownName: There is no such system, and no such scenario of one or with claims.
     """
-    of_systems = [s for s in registry.values() if s.system is not None]
-    found = [s for s in of_systems if name in (None, s.system, s.name)]
+    known = [s for s in registry.values() if s.system is not None or s.claims]
+    found = [s for s in known if name == s.name or (s.system is not None and name in (None, s.system))]
     if not found:
-        systems = dict.fromkeys(str(s.system) for s in of_systems)
-        raise unknown("system", str(name), [*systems, *(s.name for s in of_systems)])
+        systems = dict.fromkeys(s.system for s in known if s.system is not None)
+        raise unknown("system", str(name), [*systems, *(s.name for s in known)])
     return found
 
 
