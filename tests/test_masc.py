@@ -352,6 +352,18 @@ def test_a_grown_teachers_step_is_that_of_a_plain_head(preset):
         assert torch.allclose(value, plain[name], atol=1e-5), name
 
 
+def test_nobody_has_grown_before_the_first_lesson_of_altruism():
+    policy, world, obs = begun(preset="documented", world={"public_labels": 1.0})
+    x = world.dataset.inputs("test", torch.arange(20))
+    obs = to_the_end(policy, world, obs, stop=policy.stages.ends[1] + 1)
+    said = policy.variants(x)
+    assert torch.equal(said["grown"], said["student"])
+    world.step(policy.act(obs))
+    said = policy.variants(x)
+    assert not torch.equal(said["grown"], said["student"])
+    assert torch.allclose(said["grown"], said["student"], atol=0.1)  # it began as the student's head
+
+
 # ---- what crosses -----------------------------------------------------------------------------------------
 
 
@@ -501,6 +513,12 @@ def test_what_does_not_fit_is_said_in_one_line():
         Masc(shares=0.3)
     with pytest.raises(ConfigError, match="teachers are a list"):
         Masc(teachers=2)
+    with pytest.raises(ConfigError, match="teachers name an agent twice"):
+        Masc(teachers=[0, 0])
+    with pytest.raises(ConfigError, match="calibrate_heads must be a number"):
+        Masc(calibrate_heads=-1)
+    with pytest.raises(ConfigError, match="a list of two factories"):
+        begun(learners=[Conv3((1, 8, 8), 10)] * 2)
     with pytest.raises(ConfigError, match="held_out must be a number"):
         Masc(held_out=1.0)
     with pytest.raises(ConfigError, match="this policy needs public_order='iid'"):

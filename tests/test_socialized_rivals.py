@@ -350,3 +350,38 @@ def test_arguments_out_of_range_are_refused_in_one_line(kind, arguments, says):
     with pytest.raises((ConfigError, UnknownName), match=says) as caught:
         kind(**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["peer_distillation", "finetuning"])
+@pytest.mark.parametrize("delay", [0, 2])
+def test_experts_are_known_from_the_step_on_in_which_their_stage_is_over(name, delay):
+    policy = make_policy(name, width=2, shares=(0.4,))
+    world = make_world(
+        "society-v0",
+        **{**SMALL, "horizon": 15, "public_labels": 0.5, **policy.world_kwargs},
+        delay=delay,
+        autoreset=False,
+    )
+    policy.bind(world)
+    obs = world.reset(seed=2)
+    policy.reset()
+    over = policy.milestones[0]
+    assert over == 6 + 1 + delay
+    x = world.dataset.inputs("test", torch.arange(20))
+    expected = None
+    for step in range(1, 16):
+        trained = policy.experts.state_dict()
+        obs = world.step(policy.act(obs)).obs
+        assert bool(policy.modules(0)) == (step >= over)
+        if step < over:
+            assert torch.equal(policy.variants(x)["expert"], policy.variants(x)[policy.main])
+            continue
+        if expected is None:
+            expected = policy.variants(x)["expert"]
+            assert not all(
+                torch.equal(value, trained[key]) for key, value in policy.experts.state_dict().items()
+            )
+        assert torch.equal(policy.variants(x)["expert"], expected)
+        for agent in range(world.num_agents):
+            own = policy.modules(0)[f"expert_{agent}"].module
+            assert torch.allclose(own(x).softmax(-1), expected[0, agent], atol=1e-5)

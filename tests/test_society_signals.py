@@ -448,3 +448,16 @@ def test_what_cannot_be_is_refused_in_one_line(kwargs, says):
     with pytest.raises(ConfigError, match=says) as caught:
         make_world("society-v0", **kwargs)
     assert "\n" not in str(caught.value)
+
+
+def test_labels_of_public_rows_are_revealed_once_whoever_is_told():
+    small = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 6}
+    world = make_world("society-v0", **small, public_labels=1.0, autoreset=False)
+    world.reset(seed=0)
+    policy = RandomPolicy()
+    policy.bind(world)
+    for _ in range(6):
+        world.step(policy.act(world.obs))
+    own = 3 * 4 * 6
+    assert world.breakdown()["labels"].item() == own + 4 * 6
+    assert world.metrics()["labels"].sum().item() == own + 3 * 4 * 6  # each who is told is charged

@@ -104,7 +104,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..channel import ledger
+from ..channel import Route, ledger
 from ..classroom.teacher import Answer
 from ..classroom.world import Classroom
 from ..engine import rng
@@ -183,7 +183,7 @@ class Society(Classroom):
         for name in ("public_labels", "parcels"):
             if getattr(self, name):
                 raise ConfigError(
-                    f"{name} are for agents that bring their learners: leave it out, or leave out learners"
+                    f"{name} are for agents that bring their learners: leave out {name}, or learners"
                 )
         super()._invite(learners, settings)
 
@@ -255,6 +255,31 @@ class Society(Classroom):
             own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
             obs["fb_parcels"] = state["fb/parcels"][:, None] * (state["fb/heard"] | own)
         return obs
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """As in a classroom, with no label of a public row told yet."""
+        fresh = super().start(draws, state)
+        return fresh | ({"revealed": torch.zeros_like(fresh["calls"])} if self.public_labels else {})
+
+    def _after(
+        self,
+        state: TensorDict,
+        draws: TensorDict,
+        route: Route,
+        said: TensorDict,
+        answer: Answer,
+        marks: TensorDict,
+    ) -> TensorDict:
+        """As in a classroom; labels of public rows are counted once, whoever is told."""
+        new = super()._after(state, draws, route, said, answer, marks)
+        if answer.public is not None:
+            new["revealed"] = state["revealed"] + answer.public.any(1).sum(-1)
+        return new
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """As in a classroom; labels of public rows are revealed, too."""
+        found = super().cases(state)
+        return found | ({"labels": found["labels"] + state["revealed"]} if self.public_labels else {})
 
     def experts(self, state: TensorDict) -> Tensor:
         """Whose classes are whose, bool ``[W, N, C]``."""

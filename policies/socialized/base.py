@@ -45,11 +45,13 @@ class Socialized(Policy):
         experts: The networks that begin as experts.
         own_classes: Classes that each was told labels of itself, bool ``[W, N, C]``.
         episode: Keys of the worlds' episodes, ``[W]``: in the last lesson of one the world's own may be the next one's.
+        lesson: The step that each world's last lesson was about, int64 ``[W]`` on the host; below 0 before the first.
     """
 
     experts = MadeInReset[Population]()
     own_classes = MadeInReset[Tensor]()
     episode = MadeInReset[Tensor]()
+    lesson = MadeInReset[np.ndarray]()
     world_kwargs: Mapping[str, Any] = {"public_order": "iid"}
     """Batch norm, and what is known of the share of one's own classes, want public slices of all classes alike."""
 
@@ -125,9 +127,11 @@ class Socialized(Policy):
             shape = (world.num_worlds, world.num_agents, self.classes)
             self.own_classes = torch.zeros(shape, dtype=torch.bool, device=world.device)
             self.episode = world.keys.clone()
+            self.lesson = np.full(world.num_worlds, -1)
         else:
             self.experts.reset(mask, keys)
             self.episode.copy_(torch.where(mask, world.keys, self.episode))
+            self.lesson[mask.cpu().numpy()] = -1
             self.own_classes.masked_fill_(mask[:, None, None], False)
 
     # ---- acting and learning ------------------------------------------------------------------------
@@ -153,6 +157,7 @@ class Socialized(Policy):
     def _learn(self, obs: TensorDict, step: np.ndarray) -> None:
         """Learn from what came back in a step, int ``[W]`` on the host, below 0 where nothing did."""
         step = np.where(step < 0, -1, step - self.delay)  # when what came back was done
+        self.lesson = np.where(step < 0, self.lesson, step)
         self.when = torch.from_numpy(step).to(self.world.device)
         labels, there = obs["fb_labels"], present(obs)
         told = F.one_hot(labels.clamp_min(0), self.classes).bool() & (labels >= 0)[..., None]
@@ -237,7 +242,8 @@ class Socialized(Policy):
     def state_dict(self) -> dict[str, Any]:
         """Networks, what was told, and in which episode."""
         told = {name: value.clone() for name, value in self._told().items()}
-        return {"experts": self.experts.state_dict(), **told}
+        lesson = torch.from_numpy(self.lesson.copy())
+        return {"experts": self.experts.state_dict(), "lesson": lesson, **told}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
@@ -245,6 +251,7 @@ class Socialized(Policy):
         self.experts.load_state_dict(saved["experts"])
         told = self._told()
         load(told, {name: saved[name] for name in told})
+        self.lesson = saved["lesson"].cpu().numpy().copy()
 
     def _told(self) -> dict[str, Tensor]:
         return {"own_classes": self.own_classes, "episode": self.episode}

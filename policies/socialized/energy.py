@@ -19,15 +19,18 @@ class Calibration:
         kind: "alignment" or "detection".
         weight: Of its loss; None: that of :data:`CALIBRATIONS`.
         prior: What one believes the share of its own classes to be, divided by what it is.
+        name: What the weight is called in errors.
 
     Raises:
         UnknownName: No such kind.
         ConfigError: A weight or a prior below 0.
     """
 
-    def __init__(self, kind: str, weight: float | None = None, prior: float = 1.0) -> None:
+    def __init__(
+        self, kind: str, weight: float | None = None, prior: float = 1.0, *, name: str = "calibrate"
+    ) -> None:
         self.kind = one_of("calibration", kind, CALIBRATIONS)
-        self.weight = CALIBRATIONS[kind] if weight is None else real("calibrate", weight, 0)
+        self.weight = CALIBRATIONS[kind] if weight is None else real(name, weight, 0)
         self.prior = real("prior", prior, 0)
 
     @property

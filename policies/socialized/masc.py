@@ -83,9 +83,22 @@ class Masc(Socialized):
     """Socialized learning; see this module.
 
     Args:
-        preset: "documented" or "mended": what arguments are that are None here, see :data:`PRESETS`.
-        learners: See :data:`~studyhall.policies.socialized.networks.Learners`.
-        width: Of experts of "conv3".
+        preset: What the arguments are that are None here:
+
+            ===============  ===================  ====================
+            argument         "documented"         "mended"
+            ===============  ===================  ====================
+            ``calibration``  "alignment"          "detection"
+            ``calibrate``    .1                   1
+            ``altruism``     "own"                "public"
+            ``shares``       .35, .4              .3, .55
+            ``lr_head``      .003                 .01
+            ``offset``       0                    "held_out"
+            ``held_out``     0                    .1
+            ===============  ===================  ====================
+        learners: "conv3", "vgg", or a list of two factories, of experts and of students, of networks derived from
+            :class:`~studyhall.learners.convolutional.Convolutional`.
+        width: Of experts of "conv3"; students are twice as wide.
         shares: Of the episode, of the first two stages.
         lr: Learning rate of experts.
         lr_student: Of students.
@@ -122,6 +135,7 @@ class Masc(Socialized):
     taught = MadeInReset[Tensor]()
     heard = MadeInReset[Tensor]()
     arrived = MadeInReset[Tensor]()
+    _offsets = MadeInReset[Tensor | None]()
     main = "masc"
 
     def __init__(
@@ -170,7 +184,7 @@ class Masc(Socialized):
         self.lr_student, self.lr_head = rate("lr_student", lr_student), rate("lr_head", settings["lr_head"])
         self.calibration = Calibration(settings["calibration"], calibrate, prior)
         heads = self.calibration.weight if calibrate_heads is None else calibrate_heads
-        self.calibration_of_heads = Calibration(self.calibration.kind, heads, prior)
+        self.calibration_of_heads = Calibration(self.calibration.kind, heads, prior, name="calibrate_heads")
         self.align, self.distill = real("align", align, 0), real("distill", distill, 0)
         self.teaching = one_of("way of teaching", teaching, TEACHING)
         self.carrier_name = one_of("carrier", carrier, CARRIERS)
@@ -180,6 +194,8 @@ class Masc(Socialized):
         self.gate = GATES[one_of("gate", gate, GATES)]
         if teachers is not None and (isinstance(teachers, str) or not isinstance(teachers, Sequence)):
             raise ConfigError(f"teachers are a list of agents, e.g. [0, 2], got {short(teachers)}")
+        if teachers is not None and len(set(teachers)) < len(teachers):
+            raise ConfigError(f"teachers name an agent twice: {short(teachers)}")
         self.teachers = None if teachers is None else [whole("each of teachers", k, 0) for k in teachers]
         self.temperature = real("temperature", temperature, 0)
         if not self.temperature:
@@ -206,7 +222,7 @@ class Masc(Socialized):
     def reset(self, mask: Tensor | None = None) -> None:
         """Fresh experts, students and heads in the worlds of ``mask``."""
         super().reset(mask)
-        self._offsets: Tensor | None = None
+        self._offsets = None
         world, n = self.world, self.world.num_agents
         students, heads = self.keys("student", self.students_each), self.keys("head", n)
         if mask is not None:
@@ -362,7 +378,7 @@ class Masc(Socialized):
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """By the names of this module's table."""
         expert, (student, grown) = self.experts.logits(x), self.grown.both(x)
-        n, grows = self.world.num_agents, self.stages.number(self.world.clock - 1 - self.delay) == ALTRUISM
+        n, grows = self.world.num_agents, self.stages.number(self.lesson) == ALTRUISM
         masc = grown = torch.where(torch.from_numpy(grows).to(x.device)[:, None, None, None], grown, student)
         if grows.any():
             masc = torch.where(chosen(student, grown, self.offsets()[..., None])[..., None], grown, student)
@@ -384,7 +400,7 @@ class Masc(Socialized):
         They are ``expert_K``, ``student`` (``student_K`` where each agent has its own) and ``grown_K``: the student
         with a head of its own, and ``offset``, b of the choice.
         """
-        over, agents = self.stages.over(int(self.world.clock[world])), range(self.world.num_agents)
+        over, agents = self.stages.over(int(self.lesson[world])), range(self.world.num_agents)
         of_expert, of_student = self.networks.kinds
         found: dict[str, Finished] = {}
         with torch.inference_mode(False), torch.no_grad():

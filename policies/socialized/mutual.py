@@ -80,7 +80,8 @@ class PeerDistillation(TwoStages):
         self.temperature, self.distill = real("temperature", temperature, 0), real("distill", distill, 0)
         if not self.temperature:
             raise ConfigError("temperature must be above 0, got 0")
-        self.calibration = None if calibration is None else Calibration(calibration, calibrate, prior)
+        given = Calibration("alignment" if calibration is None else calibration, calibrate, prior)
+        self.calibration = None if calibration is None else given
 
     def bind(self, world: World) -> None:
         """As of every :class:`Socialized`."""

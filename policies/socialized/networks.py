@@ -94,7 +94,7 @@ def _factories(
         )
     if isinstance(learners, (list, tuple)) and len(learners) == 2:
         expert, student = learners
-        if callable(expert) and callable(student):
+        if not any(isinstance(made, nn.Module) or not callable(made) for made in learners):
             return expert, student
     raise ConfigError(
         'learners of a society are "conv3", "vgg", or a list of two factories: of experts, and of students'

@@ -64,9 +64,9 @@ class Stages:
         """Steps of a stage."""
         return self.ends[stage] - (self.ends[stage - 1] if stage else 0)
 
-    def over(self, clock: int) -> int:
-        """How many stages are over after so many steps, and the lessons they brought."""
-        return sum(clock > end + self.delay or clock >= self.ends[-1] for end in self.ends)
+    def over(self, lesson: int) -> int:
+        """How many stages are over after the lesson on a step; those of the last steps may come too late."""
+        return sum(lesson >= min(end, self.ends[-1] - self.delay) - 1 for end in self.ends)
 
     def at(self, step: np.ndarray, device: torch.device) -> list[Stage]:
         """Stages that worlds are in after so many steps ``[W]``; none of worlds where that is below 0."""

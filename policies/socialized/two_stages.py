@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,21 +75,26 @@ class TwoStages(Socialized):
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """See the class."""
         now = self.experts.logits(x)
-        kept = torch.from_numpy(self.stages.number(self.world.clock - 1) == _GOES_ON).to(x.device)
+        kept = torch.from_numpy(self._kept()).to(x.device)
         return {
             "expert": torch.where(kept[:, None, None, None], self.before.logits(x), now),
             self.main: now,
         }
 
     def modules(self, world: int) -> dict[str, Finished]:
-        """Experts as they were kept, ``expert_K``, when their stage is over."""
-        if not self.stages.over(int(self.world.clock[world])):
+        """Experts as they were in the end of their stage, ``expert_K``, when it is over."""
+        if not self.stages.over(int(self.lesson[world])):
             return {}
+        experts = self.before if self._kept()[world] else self.experts
         of_expert, _ = self.networks.kinds
         return {
-            f"expert_{agent}": Finished(self.before.extract(world, agent), "expert", of_expert, agent, {})
+            f"expert_{agent}": Finished(experts.extract(world, agent), "expert", of_expert, agent, {})
             for agent in range(self.world.num_agents)
         }
+
+    def _kept(self) -> np.ndarray:
+        """The worlds in which experts were kept, bool ``[W]``: where the first lesson of the second stage has begun."""
+        return self.stages.number(self.lesson) == _GOES_ON
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, those that were kept, and what was told."""
