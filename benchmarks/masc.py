@@ -12,6 +12,7 @@ file holds already is not run again.
 
 import argparse
 import dataclasses
+import fcntl
 import itertools
 import json
 import platform
@@ -155,13 +156,15 @@ class File:
     def add(self, names: Sequence[str], entry: Any) -> None:
         """Put an entry under names."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        held = self.read()
-        place = held
-        for name in names[:-1]:
-            place = place.setdefault(name, {})
-        place[names[-1]] = entry
-        with whole_file(self.path) as file:
-            file.write(json.dumps(held, indent=1).encode() + b"\n")
+        with (self.path.parent / f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            held = self.read()
+            place = held
+            for name in names[:-1]:
+                place = place.setdefault(name, {})
+            place[names[-1]] = entry
+            with whole_file(self.path) as file:
+                file.write(json.dumps(held, indent=1).encode() + b"\n")
 
 
 def watched(done: Rollout, title: str) -> list[float]:
@@ -189,7 +192,9 @@ def tune(options: argparse.Namespace) -> None:
         if name in TUNED_AS or (options.runs and name not in options.runs):
             continue
         tried = file.read().get(data, {}).get(name, [])
-        for kwargs in trials(run)[len(tried) :]:
+        for kwargs in trials(run):
+            if any(trial["kwargs"] == kwargs for trial in tried):
+                continue
             done = rollout(data, altered(run, kwargs), SELECTION.get(data, (100,)), SHORTER.get(data))
             watched(done, f"{data}, {name}, {kwargs}")
             found = {"average": on_the_exam(done, run.part), "steps": done.steps, "seeds": list(done.seeds)}
