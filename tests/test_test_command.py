@@ -230,7 +230,8 @@ DATA = ("--data", "digits")
         (["run", "--top", "10"], "--top takes less than all 10 classes, got 10"),
         (["run", "--device", "gpu"], "unknown device 'gpu'"),
         (["run", "--data", "digit"], "did you mean 'digits'"),
-        (["run", "--data", "run"], "is no folder of picture classes"),
+        (["run", "--data", "run"], "run has no train/ and test/: give a folder with both"),
+        (["run", "--data", "run/config.json"], "has no test split: give a folder of pictures"),
         (["run", *files(student="student")], "leave out the folder, or --expert, --student and --grown"),
         ([*files(student="student")], "on which data?"),
         ([*files(student="student"), *DATA, "--agent", "1"], "--agent and --seed are of a run"),
@@ -321,6 +322,18 @@ def test_classes_that_a_network_does_not_know(call, tmp_path):
     folder = pictures(tmp_path / "odd", {1: "1", 2: "zebra"})
     said = refused(call, "run", "--data", str(folder))
     assert "odd has classes that run/stages/seed_2/expert_0.zip does not know: 'zebra'; it knows '0'," in said
+
+
+def test_only_a_test_split_of_its_own_is_tested(call, tmp_path):
+    """Pictures of train/ may be what the networks learnt from."""
+    folder = pictures(tmp_path / "drawn", {1: "1", 2: "2"})
+    assert "test has no train/ and test/" in refused(call, "run", "--data", str(folder / "test"))
+    (folder / "test").rename(folder / "val")
+    assert "drawn has no test/ beside train/" in refused(call, "run", "--data", str(folder))
+    shutil.rmtree(folder / "val")
+    assert "drawn has no test/ beside train/" in refused(call, "run", "--data", str(folder))
+    (folder / "train").rename(folder / "test")
+    assert "drawn has no train/ beside test/" in refused(call, "run", "--data", str(folder))
 
 
 def test_pictures_of_other_channels(call, tmp_path):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...envs.errors import ConfigError, DataError
-from ...envs.streams import Dataset, load_dataset
+from ...envs.files import as_path
+from ...envs.streams import DATASETS, Dataset, load_dataset
 from ...envs.streams.labels import few
 from ...envs.study import Study
 from ...policies.socialized.choice import chosen
@@ -184,9 +185,27 @@ def loaded(data: str, network: StoredNetwork) -> Dataset:
         DataError: They cannot be had or used.
         UnknownName: There are no such data.
     """
+    if data not in DATASETS:
+        _check_parts(as_path("--data", data))
     found = load_dataset(data, image_size=(network.shape[-2], network.shape[-1]))
     known = network.classes
     return found.reduced(len(known), None) if found.classes[: len(known)] == known else found
+
+
+def _check_parts(root: Path) -> None:
+    """Raise where what is there has no test split of its own: a fifth of its training part would be taken."""
+    if not root.is_dir():
+        if root.exists():
+            raise DataError(f"{root} has no test split: give a folder of pictures with train/ and test/")
+        return  # load_dataset says what names there are
+    lacking = [part for part in ("train", "test") if not (root / part).is_dir()]
+    if len(lacking) == 1:
+        (other,) = {"train", "test"} - {*lacking}
+        raise DataError(f"{root} has no {lacking[0]}/ beside {other}/: give a folder with both")
+    if lacking:
+        raise DataError(
+            f"{root} has no train/ and test/: give a folder with both, in each a sub-folder of pictures a class"
+        )
 
 
 # ---- testing ----------------------------------------------------------------------------------------------
