@@ -71,6 +71,18 @@ def test_a_file_says_what_the_network_is(whole):
     assert read_network(folder / "seed_3" / "expert_4.zip").offset is None
 
 
+def test_networks_of_a_seed_are_of_one_origin_whatever_runs_beside_it(whole, tmp_path):
+    _, folder = whole
+    Rollout(tiny(), seeds=7).run(networks=tmp_path)
+
+    def origins(folder):
+        return {read_network(path).origin for path in folder.glob("*.zip")}
+
+    assert len(origins(folder / "seed_7")) == 1
+    assert origins(folder / "seed_7") == origins(tmp_path / "seed_7")
+    assert origins(folder / "seed_7") != origins(folder / "seed_3")
+
+
 def test_networks_are_left_as_soon_as_a_stage_is_over(tmp_path):
     run = Rollout(tiny(), seeds=0)
     assert run.policy.milestones == (7, 18, 20)
@@ -170,6 +182,7 @@ def changed(path, **about) -> bytes:
         {"own_classes": [10]},
         {"own_classes": None},
         {"agent": "0"},
+        {"origin": 7},
         {"data": None},
         {"mean": [0.1, 0.2]},
         {"std": ["x"]},
@@ -188,7 +201,7 @@ def test_what_a_file_says_of_itself_is_checked(about, whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lacking", ["part", "kind", "shape", "classes", "own_classes", "agent", "data", "mean"]
+    "lacking", ["part", "kind", "shape", "classes", "own_classes", "agent", "origin", "data", "mean"]
 )
 def test_what_a_file_does_not_say_is_missed(lacking, whole, tmp_path):
     path, about = tmp_path / "grown.zip", {}

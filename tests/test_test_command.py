@@ -302,6 +302,37 @@ def test_networks_of_different_data(call, tmp_path):
     assert "are of different data" in refused(call, "run")
 
 
+def test_networks_of_different_seeds(call):
+    two, five = (Path(f"run/stages/seed_{seed}") for seed in (2, 5))
+    strange = ["--student", str(two / "student.zip"), "--grown", str(five / "grown_0.zip"), *DATA]
+    assert "are of different runs or seeds: give networks of one" in refused(call, *strange)
+    strange = ["--expert", str(five / "expert_0.zip"), *files(student="student"), *DATA, "--use", "student"]
+    assert "are of different runs or seeds" in refused(call, *strange)
+    shutil.copy(five / "grown_1.zip", two / "grown_1.zip")
+    assert "seed_2/grown_1.zip are of different runs or seeds" in refused(call, "run")
+
+
+def test_a_grown_teacher_of_another_student(call):
+    """Of the same seed and configuration, but on another machine for example."""
+    from studyhall.policies.files import save
+
+    path = Path("run/stages/seed_2/student.zip")
+    with zipfile.ZipFile(path) as archive:
+        about = json.loads(archive.read("studyhall.json"))
+    weights = read_network(path).module.state_dict()
+    save(path, about, {name: value.float() * 1.001 for name, value in weights.items()})
+    assert "grown_0.zip did not grow from run/stages/seed_2/student.zip" in refused(call, "run")
+    assert "did not grow from" in refused(call, *files(student="student", grown="grown_0"), *DATA)
+
+
+def test_a_file_under_the_name_of_another_agent(call):
+    folder = Path("run/stages/seed_2")
+    shutil.copy(folder / "grown_1.zip", folder / "grown_3.zip")
+    assert "grown_3.zip is of agent 1, unlike its name" in refused(call, "run")
+    shutil.copy(folder / "student.zip", folder / "student_0.zip")
+    assert "student_0.zip is everybody's, unlike its name" in refused(call, "run", "--use", "student")
+
+
 def test_a_run_on_some_of_the_classes_is_tested_on_these(found, call):
     assert call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")[0] == 0
     trial = found("other")

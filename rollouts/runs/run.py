@@ -28,7 +28,7 @@ from ..metrics.names import COUNTED
 from ..reports.report import Report, is_measured
 from ..storage.checkpoints import Checkpoints
 from ..storage.folders import ANEW
-from ..storage.networks import SUFFIX, write_network
+from ..storage.networks import SUFFIX, origin_of, write_network
 
 _CURVE_POINTS = 200
 _SAVED = (
@@ -39,6 +39,7 @@ _SAVED = (
     "seconds",
     "diverged",
 )  # of a report, while it runs
+_OF_A_SEED = ("env", "env_kwargs", "policy", "policy_kwargs")  # of a scenario: what decides how a seed goes
 _LIVE_EVERY = 0.1  # seconds between two live reports: looking at figures makes a GPU wait
 
 
@@ -294,7 +295,9 @@ class Rollout:
     def _leave(self, folder: Path) -> None:
         """Write what the policy has of networks that learn no more, and is not there yet."""
         rows, experts = self._rows("open"), self.world.privileged().get("experts")
+        configuration = {name: getattr(self.scenario, name) for name in _OF_A_SEED}
         for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
+            origin = origin_of(configuration, seed)
             for name, network in self.policy.modules(row).items():
                 path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
                 if path.exists():
@@ -303,7 +306,7 @@ class Rollout:
                 if network.agent is not None and experts is not None:
                     own = experts[row, network.agent].nonzero().flatten().tolist()
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_network(path, network, self.world.dataset, own)  # type: ignore[attr-defined]
+                write_network(path, network, self.world.dataset, own, origin)  # type: ignore[attr-defined]
 
     # ---- saving -------------------------------------------------------------------------------------
 
@@ -356,8 +359,7 @@ class Rollout:
 
     def _checkpoints(self, folder: Path) -> Checkpoints:
         scenario = self.scenario
-        decides = ("env", "env_kwargs", "policy", "policy_kwargs", "controls", "measure_at")
-        configuration = {name: getattr(scenario, name) for name in decides}
+        configuration = {name: getattr(scenario, name) for name in (*_OF_A_SEED, "controls", "measure_at")}
         return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 

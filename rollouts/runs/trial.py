@@ -133,7 +133,12 @@ class LeftByARun:
             raise ConfigError(
                 f"{self.path} holds no {name}: its stage is not over, or nobody taught it; take --use expert"
             )
-        return _checked(read_network(path), name.partition("_")[0])
+        part, _, agent = name.partition("_")
+        network = _checked(read_network(path), part)
+        if network.agent != (int(agent) if agent else None):
+            whose = "everybody's" if network.agent is None else f"of agent {network.agent}"
+            raise ConfigError(f"{path} is {whose}, unlike its name: put back what the run left there")
+        return network
 
     def dataset(self) -> Dataset:
         """The data that the run learnt from."""
@@ -157,13 +162,32 @@ def in_files(files: dict[str, Path | None]) -> Networks:
 
 
 def _check_alike(networks: Sequence[StoredNetwork]) -> None:
-    """Raise where networks read other pictures, or know other classes, than the first."""
+    """Raise where networks read other pictures, know other classes or are of another run or seed than the first."""
     first = networks[0]
     for other in networks[1:]:
         if (first.shape, first.classes) != (other.shape, other.classes):
             raise ConfigError(
                 f"{first.source} and {other.source} are of different data: give networks of one run"
             )
+        if first.origin != other.origin:
+            raise ConfigError(
+                f"{first.source} and {other.source} are of different runs or seeds: give networks of one"
+            )
+
+
+def _check_grown(networks: Networks) -> None:
+    """Raise where a grown teacher is not the student with a head of its own."""
+    student, grown = networks.student, networks.grown
+    if student is None or grown is None:
+        return
+    one, other = (
+        {name: value for name, value in network.module.state_dict().items() if not name.startswith("head.")}
+        for network in (student, grown)
+    )
+    if one.keys() != other.keys() or not all(torch.equal(value, other[name]) for name, value in one.items()):
+        raise ConfigError(
+            f"{grown.source} did not grow from {student.source}: give the student that its own run left"
+        )
 
 
 _WHOSE = {"expert": "an expert's", "student": "a student's", "grown": "a grown teacher's"}
@@ -244,6 +268,7 @@ def examine(
             if top is not None and top >= len(first.classes):
                 raise ConfigError(f"--top takes less than all {len(first.classes)} classes, got {top}")
         _check_alike([first, *networks.all])
+        _check_grown(networks)
         own = next((network.own_classes for network in networks.all if network.own_classes), ())
         told = split.figures(networks, use, own, top)
         if networks.expert is not None:
