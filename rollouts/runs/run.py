@@ -125,6 +125,7 @@ class Rollout:
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
         self.pictures: list[np.ndarray] = []
+        self._left: set[Path] = set()
 
     def __repr__(self) -> str:
         """What is run, and how far it is."""
@@ -186,7 +187,7 @@ class Rollout:
                 apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
                 drawn.
             networks: Folder to leave networks of open worlds in that learn no more, ``seed_S/…`` of each seed, as soon
-                as the policy has them; what is there already is left.
+                as the policy has them; what is there already is written anew.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
@@ -293,20 +294,24 @@ class Rollout:
         )
 
     def _leave(self, folder: Path) -> None:
-        """Write what the policy has of networks that learn no more, and is not there yet."""
+        """Write what the policy has of networks that learn no more, and was not written yet.
+
+        What was there before, of a run that is taken up, is written anew: it may have been damaged.
+        """
         rows, experts = self._rows("open"), self.world.privileged().get("experts")
         configuration = {name: getattr(self.scenario, name) for name in _OF_A_SEED}
         for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
             origin = origin_of(configuration, seed)
             for name, network in self.policy.modules(row).items():
                 path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
-                if path.exists():
+                if path in self._left:
                     continue
                 own = []
                 if network.agent is not None and experts is not None:
                     own = experts[row, network.agent].nonzero().flatten().tolist()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_network(path, network, self.world.dataset, own, origin)  # type: ignore[attr-defined]
+                self._left.add(path)
 
     # ---- saving -------------------------------------------------------------------------------------
 
