@@ -189,6 +189,8 @@ def test_an_agent_none_of_whose_classes_is_there_has_no_figure_of_them(found, tm
     folder = pictures(tmp_path / "some", {7: "7", 2: "2"})
     trial = found("run", "--data", str(folder))
     assert [figure["expert"] is None for figure in trial["agents"]] == [True, False, True, False, True]
+    assert [figure["average"] is None for figure in trial["agents"]] == [True, False, True, False, True]
+    assert trial["mean"]["general"] is not None
     assert trial["mean"]["expert"] is None
     assert trial["mean"]["global"] is not None
 

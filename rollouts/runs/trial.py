@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,8 @@ class Trial:
         items: Of the test split.
         classes: Of the data.
         agents: Figures of each agent, as of :func:`~studyhall.rollouts.metrics.expertise.figures`, ``agent`` among
-            them, and ``forgetting`` where its expert is there. None where it is not known whose classes are whose.
+            them, and ``forgetting`` where its expert is there. None where it is not known whose classes are whose, or
+            where there are no items of such classes.
     """
 
     use: str
@@ -273,9 +275,11 @@ def examine(
         told = split.figures(networks, use, own, top)
         if networks.expert is not None:
             told["forgetting"] = split.figures(networks, "expert", own, None)["expert"] - told["expert"]
-        if not split.divided_by(own):
-            told |= {name: None for name in _OF_OWN if name in told}
-        found.append({"agent": networks.agent, **told})
+        unknown = () if own else _OF_OWN
+        figures_of = {
+            name: None if name in unknown or isnan(value) else value for name, value in told.items()
+        }
+        found.append({"agent": networks.agent, **figures_of})
     return found
 
 
@@ -311,11 +315,6 @@ class _TestSplit:
         own = torch.zeros(self.classes, dtype=torch.bool, device=self.device)
         own[list(own_classes)] = True
         return own
-
-    def divided_by(self, own_classes: Iterable[int]) -> bool:
-        """Whether there are items of these classes, and of others."""
-        own = self._mask(own_classes)[self.labels]
-        return bool(own.any() & ~own.all())
 
     def figures(
         self, networks: Networks, use: str, own_classes: Iterable[int], top: int | None
