@@ -186,6 +186,17 @@ def test_a_single_seed_has_differences_without_an_interval():
     assert "average, masc" not in "\n".join(shown(report))
 
 
+def test_only_where_some_may_lie_there_are_honest_ones(run):
+    found = "\n".join(shown(run.report))
+    assert "honest, own classes" in found
+    assert "honest, own/others' classes: on test items" in found
+    without = Rollout(dataclasses.replace(tiny(), controls=()), seeds=0).run()
+    lines = shown(without)
+    assert "honest" not in "\n".join(lines)
+    assert any(line.strip().startswith("own classes ") for line in lines)
+    assert any(line.strip().startswith("others' classes ") for line in lines)
+
+
 def test_worlds_without_parts_are_told_of_as_ever():
     scenario = dataclasses.replace(get_scenario("classroom-digits"), controls=())
     report = rollout(scenario.within(3), seeds=0)
