@@ -123,6 +123,7 @@ class Masc(Socialized):
     heard = MadeInReset[Tensor]()
     arrived = MadeInReset[Tensor]()
     main = "masc"
+    leaves = ("expert", "student", "grown")
 
     def __init__(
         self,

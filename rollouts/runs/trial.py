@@ -16,6 +16,8 @@ from ...envs.files import as_path
 from ...envs.streams import DATASETS, Dataset, load_dataset
 from ...envs.streams.labels import few
 from ...envs.study import Study
+from ...envs.validation import whole
+from ...policies import make_policy
 from ...policies.socialized.choice import chosen
 from ..metrics.expertise import figures
 from ..storage.networks import SUFFIX, StoredNetwork, read_network
@@ -99,21 +101,28 @@ class LeftByARun:
     """
 
     def __init__(self, folder: RunFolder, seed: int | None, agent: int | None, use: str) -> None:
+        if folder.path.is_file():
+            raise _no_folder(folder.path)
         self.config: RunConfig = folder.config()
         seeds = self.config.seeds
         if seed not in (None, *seeds):
             raise ConfigError(f"{folder.path} is a run of seeds {', '.join(map(str, seeds))}, not of {seed}")
         self.seed = seeds[0] if seed is None else seed
         self.path, self.use = folder.stages / f"seed_{self.seed}", use
-        count = sum(1 for _ in self.path.glob(f"expert_*{SUFFIX}"))
-        if not count:
-            raise ConfigError(
-                f"{folder.path} left no networks in {self.path}: its first stage is not over, or its policy "
-                "leaves none; run masc-digits, for example"
-            )
+        scenario = self.config.scenario
+        self._leaves = make_policy(scenario.policy, **scenario.policy_kwargs).leaves
+        if not any(self.path.glob(f"*{SUFFIX}")):
+            why = "its first stage is not over" if self._leaves else f"{scenario.policy} leaves none"
+            raise ConfigError(f"{folder.path} left no networks in {self.path}: {why}")
+        count = whole("agents", self._of_world["agents"], 1)
         if agent is not None and not 0 <= agent < count:
             raise ConfigError(f"the agents of {folder.path} are 0 … {count - 1}, there is none {agent}")
         self.agents = range(count) if agent is None else (agent,)
+
+    @property
+    def _of_world(self) -> dict[str, Any]:
+        """The arguments of the run's world."""
+        return self.config.scenario.world_arguments | dict(self.config.scenario.env_kwargs)
 
     def __iter__(self) -> Iterator[Networks]:
         """One agent's at a time, since some are large."""
@@ -131,21 +140,41 @@ class LeftByARun:
 
     def _read(self, name: str) -> StoredNetwork:
         path = self.path / f"{name}{SUFFIX}"
-        if not path.exists():
-            raise ConfigError(
-                f"{self.path} holds no {name}: its stage is not over, or nobody taught it; take --use expert"
-            )
         part, _, agent = name.partition("_")
+        if not path.exists():
+            raise self._missing(name, part)
         network = _checked(read_network(path), part)
         if network.agent != (int(agent) if agent else None):
             whose = "everybody's" if network.agent is None else f"of agent {network.agent}"
             raise ConfigError(f"{path} is {whose}, unlike its name: put back what the run left there")
         return network
 
+    def _missing(self, name: str, part: str) -> ConfigError:
+        """The error for a network that is not there."""
+        if part == "expert":
+            return ConfigError(
+                f"{self.path / name}{SUFFIX} is missing: put it back, or test others by --agent"
+            )
+        if part not in self._leaves:
+            return ConfigError(
+                f"{self.path} holds no {name}: {self.config.scenario.policy} leaves experts only; take --use expert"
+            )
+        use = "student" if part == "grown" and any(self.path.glob(f"student*{SUFFIX}")) else "expert"
+        return ConfigError(
+            f"{self.path} holds no {name}: its stage is not over, or nobody taught it; take --use {use}"
+        )
+
     def dataset(self) -> Dataset:
         """The data that the run learnt from."""
-        given = self.config.scenario.world_arguments | dict(self.config.scenario.env_kwargs)
+        given = self._of_world
         return Study(**{name: given[name] for name in _OF_DATA if name in given}).dataset(torch.device("cpu"))
+
+
+def _no_folder(path: Path) -> ConfigError:
+    """The error for a file where the folder of a run is asked for."""
+    part = read_network(path).part
+    how = f"give it as --{part}" if part in _WHOSE else "give the folder of a run"
+    return ConfigError(f"{path} is a network: {how}")
 
 
 def in_files(files: dict[str, Path | None]) -> Networks:
@@ -294,6 +323,12 @@ class _TestSplit:
     """
 
     def __init__(self, dataset: Dataset, network: StoredNetwork, batch: int, device: str) -> None:
+        (grey, *size), (channels, *read) = dataset.shape, network.shape
+        if size == read and {grey, channels} == {1, 3}:
+            theirs, ours = ("grey", "coloured") if grey == 1 else ("coloured", "grey")
+            raise DataError(
+                f"pictures of {dataset.name} are {theirs}, and {network.source} reads {ours} ones: give {ours} ones"
+            )
         if dataset.shape != network.shape:
             raise DataError(
                 f"items of {dataset.name} have shape {dataset.shape}, and {network.source} reads {network.shape}: "
