@@ -228,6 +228,7 @@ def test_help_and_the_list_of_commands(call):
         (["run", "--seed", "3"], "run is a run of seeds 2, 5, not of 3"),
         (["run/stages/seed_2/student.zip"], "student.zip is a network: give it as --student"),
         (["run/stages/seed_2/grown_1.zip", *DATA], "grown_1.zip is a network: give it as --grown"),
+        (["run/stages/seed_2/student.zip", *files(grown="grown_0"), *DATA], "give it as --student"),
         (["run/config.json"], "run/config.json is damaged or no network of studyhall"),
         (["run/stages"], "run/stages is no folder of a run: it has no config.json\n"),
         (["run", "--agent", "9"], "the agents of run are 0 … 4, there is none 9"),
@@ -390,6 +391,18 @@ def test_pictures_of_other_channels(call, tmp_path):
     said = refused(call, "run", "--data", str(folder))
     assert (
         "pictures of odd are coloured, and run/stages/seed_2/expert_0.zip reads grey ones: give grey" in said
+    )
+
+
+def test_grey_pictures_for_a_network_of_coloured_ones(call, tmp_path):
+    folder = pictures(tmp_path / "coloured")
+    for path in folder.rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    settings = ("--set", f"data={folder}", "--set", "stream_items=900", "--out", "other")
+    assert call("run", "masc-digits", "--seeds", "0", *TINY, *settings)[0] == 0
+    said = refused(call, "other", "--data", "digits")
+    assert (
+        "pictures of digits are grey, and other/stages/seed_0/expert_0.zip reads coloured ones: give" in said
     )
 
 

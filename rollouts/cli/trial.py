@@ -52,10 +52,12 @@ def trial(
     import torch
 
     from ..runs.run_folder import RunFolder
-    from ..runs.trial import USES, LeftByARun, Networks, Trial, examine, in_files, loaded
+    from ..runs.trial import USES, LeftByARun, Networks, Trial, examine, in_files, loaded, refuse_file
     from ..settings import parse_device
     from ..terminal import output
 
+    if run is not None:
+        refuse_file(run)
     files = {"expert": expert, "student": student, "grown": grown}
     use = _use(use, {part for part, path in files.items() if path is not None}, run is not None, USES)
     where = parse_device(device or "auto")

@@ -101,8 +101,6 @@ class LeftByARun:
     """
 
     def __init__(self, folder: RunFolder, seed: int | None, agent: int | None, use: str) -> None:
-        if folder.path.is_file():
-            raise _no_folder(folder.path)
         self.config: RunConfig = folder.config()
         seeds = self.config.seeds
         if seed not in (None, *seeds):
@@ -170,11 +168,16 @@ class LeftByARun:
         return Study(**{name: given[name] for name in _OF_DATA if name in given}).dataset(torch.device("cpu"))
 
 
-def _no_folder(path: Path) -> ConfigError:
-    """The error for a file where the folder of a run is asked for."""
-    part = read_network(path).part
-    how = f"give it as --{part}" if part in _WHOSE else "give the folder of a run"
-    return ConfigError(f"{path} is a network: {how}")
+def refuse_file(path: Path) -> None:
+    """Raise where a file is given for the folder of a run: most likely a network without its option.
+
+    Raises:
+        ConfigError: It is a file.
+    """
+    if path.is_file():
+        part = read_network(path).part
+        how = f"give it as --{part}" if part in _WHOSE else "give the folder of a run"
+        raise ConfigError(f"{path} is a network: {how}")
 
 
 def in_files(files: dict[str, Path | None]) -> Networks:
@@ -312,6 +315,9 @@ def examine(
     return found
 
 
+_COLOURS = {1: "grey", 3: "coloured"}  # by their channels
+
+
 class _TestSplit:
     """A test split as networks read it.
 
@@ -323,11 +329,11 @@ class _TestSplit:
     """
 
     def __init__(self, dataset: Dataset, network: StoredNetwork, batch: int, device: str) -> None:
-        (grey, *size), (channels, *read) = dataset.shape, network.shape
-        if size == read and {grey, channels} == {1, 3}:
-            theirs, ours = ("grey", "coloured") if grey == 1 else ("coloured", "grey")
+        (theirs, *size), (ours, *read) = (dataset.shape, network.shape)
+        if size == read and {theirs, ours} == {1, 3}:
+            found, takes = (_COLOURS[channels] for channels in (theirs, ours))
             raise DataError(
-                f"pictures of {dataset.name} are {theirs}, and {network.source} reads {ours} ones: give {ours} ones"
+                f"pictures of {dataset.name} are {found}, and {network.source} reads {takes} ones: give {takes} ones"
             )
         if dataset.shape != network.shape:
             raise DataError(
