@@ -199,7 +199,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Save weights and what is to be known of them, whole or not at all.
+    """Save weights and what is to be known of them, whole or not at all; equal ones in equal bytes.
 
     Args:
         path: Of the file.
@@ -208,10 +208,18 @@ def save(path: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) ->
     """
     file, entry = io.BytesIO(), io.BytesIO()
     torch.save({name: value.detach().cpu() for name, value in weights.items()}, entry)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(ABOUT, json.dumps(about, indent=1, default=name_of))
-        archive.writestr(WEIGHTS, entry.getvalue(), zipfile.ZIP_STORED)  # weights can hardly be packed
+    with zipfile.ZipFile(file, "w") as archive:
+        # Of a date of their own entries would differ where all that they say is equal.
+        archive.writestr(_dated(ABOUT), json.dumps(about, indent=1, default=name_of), zipfile.ZIP_DEFLATED)
+        archive.writestr(_dated(WEIGHTS), entry.getvalue(), zipfile.ZIP_STORED)  # can hardly be packed
     write(path, file.getvalue())
+
+
+def _dated(name: str) -> zipfile.ZipInfo:
+    """An entry of the first date that a zip knows, readable by its owner alone as others are."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o600 << 16
+    return entry
 
 
 def name_of(value: Any) -> str:

@@ -105,6 +105,9 @@ class Policy(ABC):
     main: ClassVar[str] = ""
     """The name among :meth:`variants` of what :meth:`predict` says; "" where there are none."""
 
+    leaves: ClassVar[tuple[str, ...]] = ()
+    """The parts of whom :meth:`modules` has networks in time."""
+
     world_kwargs: Mapping[str, Any] = {}
     """Arguments of the world that this policy needs, e.g. the form of its actions; rollouts give them."""
 

@@ -117,14 +117,30 @@ def test_best_at_its_own_is_who_nobody_equals():
     assert figures(said, labels, own)["own_best"].tolist() == [[1, 1]]
 
 
-def test_who_has_no_classes_of_its_own_is_best_at_none():
+def test_who_has_no_classes_of_its_own_or_no_others_has_no_figure_of_them():
     own = torch.tensor([[[True, True], [False, False]]])
     said = torch.eye(2).expand(1, 2, 2, 2)
     found = figures(said, torch.tensor([0, 1]), own, top=5)
-    assert found["expert"].tolist() == [[1, 0]]
-    assert found["general"].tolist() == [[0, 1]]
+    assert found["expert"][0].tolist() == pytest.approx([1, math.nan], nan_ok=True)
+    assert found["general"][0].tolist() == pytest.approx([math.nan, 1], nan_ok=True)
+    assert found["average"].isnan().all()
+    assert found["directionality"].isnan().all()
     assert found["own_best"].tolist() == [[0, 0]]
     assert "top5" not in found  # of two classes
+
+
+def test_where_everybody_owns_every_class_there_is_nothing_general():
+    run = Rollout(dataclasses.replace(tiny(expert_classes=10, agents=2), controls=()), seeds=0)
+    report = run.run()
+    found = report.metrics["open"]
+    for part in PARTS:
+        assert found[f"{part}_expert"] == pytest.approx(found[f"{part}_global"])
+        assert all(
+            math.isnan(found[f"{part}_{name}"][0]) for name in ("general", "average", "directionality")
+        )
+    assert math.isnan(found["general"][0])
+    (row,) = (line.split() for line in shown(report) if line.strip().startswith("masc "))
+    assert row[2:4] == ["–", "–"]
 
 
 def test_parts_are_asked_once_a_measurement(run, monkeypatch):
@@ -168,6 +184,17 @@ def test_a_single_seed_has_differences_without_an_interval():
     assert "average, masc − student: +10.00 points: not resolved" in "\n".join(shown(report))
     report.metrics["open"]["masc_average"] = [math.nan]
     assert "average, masc" not in "\n".join(shown(report))
+
+
+def test_only_where_some_may_lie_there_are_honest_ones(run):
+    found = "\n".join(shown(run.report))
+    assert "honest, own classes" in found
+    assert "honest, own/others' classes: on test items" in found
+    without = Rollout(dataclasses.replace(tiny(), controls=()), seeds=0).run()
+    lines = shown(without)
+    assert "honest" not in "\n".join(lines)
+    assert any(line.strip().startswith("own classes ") for line in lines)
+    assert any(line.strip().startswith("others' classes ") for line in lines)
 
 
 def test_worlds_without_parts_are_told_of_as_ever():

@@ -20,6 +20,7 @@ from studyhall.rollouts.storage.networks import read_network
 TINY = ("--set", "horizon=60", "--set", "exam_every=59", "--set", "slice_size=16", "--controls", "none")
 SIX = ("--set", "data_classes=6", "--set", "stream_items=600", "--set", "expert_classes=1")
 FIGURES = ("expert", "general", "average", "global", "directionality", "forgetting", "top5")
+DATA = ("--data", "digits")
 USES = ("expert", "student", "grown", "masc")
 
 
@@ -189,6 +190,8 @@ def test_an_agent_none_of_whose_classes_is_there_has_no_figure_of_them(found, tm
     folder = pictures(tmp_path / "some", {7: "7", 2: "2"})
     trial = found("run", "--data", str(folder))
     assert [figure["expert"] is None for figure in trial["agents"]] == [True, False, True, False, True]
+    assert [figure["average"] is None for figure in trial["agents"]] == [True, False, True, False, True]
+    assert trial["mean"]["general"] is not None
     assert trial["mean"]["expert"] is None
     assert trial["mean"]["global"] is not None
 
@@ -216,8 +219,6 @@ def test_help_and_the_list_of_commands(call):
 
 # ---- what can be wrong ------------------------------------------------------------------------------------
 
-DATA = ("--data", "digits")
-
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -225,15 +226,32 @@ DATA = ("--data", "digits")
         ([], "test what? give the folder of a run, or files"),
         (["nothing"], "nothing is no folder of a run"),
         (["run", "--seed", "3"], "run is a run of seeds 2, 5, not of 3"),
+        (["run/stages/seed_2/student.zip"], "student.zip is a network: give it as --student"),
+        (["run/stages/seed_2/grown_1.zip", *DATA], "grown_1.zip is a network: give it as --grown"),
+        (["run/stages/seed_2/student.zip", *files(grown="grown_0"), *DATA], "give it as --student"),
+        (["run/config.json"], "run/config.json is damaged or no network of studyhall"),
+        (["run/stages"], "run/stages is no folder of a run: it has no config.json\n"),
         (["run", "--agent", "9"], "the agents of run are 0 … 4, there is none 9"),
         (["run", "--use", "grow"], "unknown --use 'grow': did you mean 'grown'"),
         (["run", "--top", "10"], "--top takes less than all 10 classes, got 10"),
         (["run", "--device", "gpu"], "unknown device 'gpu'"),
         (["run", "--data", "digit"], "did you mean 'digits'"),
-        (["run", "--data", "run"], "is no folder of picture classes"),
+        (["run", "--data", "run"], "run has no train/ and test/: give a folder with both"),
+        (["run", "--data", "run/config.json"], "has no test split: give a folder of pictures"),
         (["run", *files(student="student")], "leave out the folder, or --expert, --student and --grown"),
         ([*files(student="student")], "on which data?"),
-        ([*files(student="student"), *DATA, "--agent", "1"], "--agent and --seed are of a run"),
+        (
+            [*files(student="student"), *DATA, "--agent", "1"],
+            "files are of one agent and of no run: leave out --agent\n",
+        ),
+        (
+            [*files(student="student"), *DATA, "--agent", "1", "--seed", "2"],
+            "of no run: leave out --agent and --seed\n",
+        ),
+        (
+            [*files(expert="expert_0"), *DATA, "--use", "masc"],
+            "--use masc takes --student and --grown: give them too",
+        ),
         ([*files(student="student"), *DATA, "--use", "masc"], "--use masc takes --grown: give it too"),
         ([*files(student="student", expert="expert_0"), *DATA], "which of expert and student is to answer?"),
         (
@@ -301,6 +319,37 @@ def test_networks_of_different_data(call, tmp_path):
     assert "are of different data" in refused(call, "run")
 
 
+def test_networks_of_different_seeds(call):
+    two, five = (Path(f"run/stages/seed_{seed}") for seed in (2, 5))
+    strange = ["--student", str(two / "student.zip"), "--grown", str(five / "grown_0.zip"), *DATA]
+    assert "are of different runs or seeds: give networks of one" in refused(call, *strange)
+    strange = ["--expert", str(five / "expert_0.zip"), *files(student="student"), *DATA, "--use", "student"]
+    assert "are of different runs or seeds" in refused(call, *strange)
+    shutil.copy(five / "grown_1.zip", two / "grown_1.zip")
+    assert "seed_2/grown_1.zip are of different runs or seeds" in refused(call, "run")
+
+
+def test_a_grown_teacher_of_another_student(call):
+    """Of the same seed and configuration, but on another machine for example."""
+    from studyhall.policies.files import save
+
+    path = Path("run/stages/seed_2/student.zip")
+    with zipfile.ZipFile(path) as archive:
+        about = json.loads(archive.read("studyhall.json"))
+    weights = read_network(path).module.state_dict()
+    save(path, about, {name: value.float() * 1.001 for name, value in weights.items()})
+    assert "grown_0.zip did not grow from run/stages/seed_2/student.zip" in refused(call, "run")
+    assert "did not grow from" in refused(call, *files(student="student", grown="grown_0"), *DATA)
+
+
+def test_a_file_under_the_name_of_another_agent(call):
+    folder = Path("run/stages/seed_2")
+    shutil.copy(folder / "grown_1.zip", folder / "grown_3.zip")
+    assert "grown_3.zip is of agent 1, unlike its name" in refused(call, "run")
+    shutil.copy(folder / "student.zip", folder / "student_0.zip")
+    assert "student_0.zip is everybody's, unlike its name" in refused(call, "run", "--use", "student")
+
+
 def test_a_run_on_some_of_the_classes_is_tested_on_these(found, call):
     assert call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")[0] == 0
     trial = found("other")
@@ -323,22 +372,75 @@ def test_classes_that_a_network_does_not_know(call, tmp_path):
     assert "odd has classes that run/stages/seed_2/expert_0.zip does not know: 'zebra'; it knows '0'," in said
 
 
+def test_only_a_test_split_of_its_own_is_tested(call, tmp_path):
+    """Pictures of train/ may be what the networks learnt from."""
+    folder = pictures(tmp_path / "drawn", {1: "1", 2: "2"})
+    assert "test has no train/ and test/" in refused(call, "run", "--data", str(folder / "test"))
+    (folder / "test").rename(folder / "val")
+    assert "drawn has no test/ beside train/" in refused(call, "run", "--data", str(folder))
+    shutil.rmtree(folder / "val")
+    assert "drawn has no test/ beside train/" in refused(call, "run", "--data", str(folder))
+    (folder / "train").rename(folder / "test")
+    assert "drawn has no train/ beside test/" in refused(call, "run", "--data", str(folder))
+
+
 def test_pictures_of_other_channels(call, tmp_path):
     folder = pictures(tmp_path / "odd", {1: "1", 2: "2"})
     for path in folder.rglob("*.png"):
         Image.open(path).convert("RGB").save(path)
-    assert "have shape (3, 8, 8), and run/stages/seed_2/expert_0.zip reads (1, 8, 8)" in refused(
-        call, "run", "--data", str(folder)
+    said = refused(call, "run", "--data", str(folder))
+    assert (
+        "pictures of odd are coloured, and run/stages/seed_2/expert_0.zip reads grey ones: give grey" in said
+    )
+
+
+def test_grey_pictures_for_a_network_of_coloured_ones(call, tmp_path):
+    folder = pictures(tmp_path / "coloured")
+    for path in folder.rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    settings = ("--set", f"data={folder}", "--set", "stream_items=900", "--out", "other")
+    assert call("run", "masc-digits", "--seeds", "0", *TINY, *settings)[0] == 0
+    said = refused(call, "other", "--data", "digits")
+    assert (
+        "pictures of digits are grey, and other/stages/seed_0/expert_0.zip reads coloured ones: give" in said
     )
 
 
 def test_a_run_that_has_not_come_so_far(call, found):
     for path in Path("run/stages/seed_2").glob("grown_*"):
         path.unlink()
-    assert "holds no grown_0: its stage is not over, or nobody taught it" in refused(call, "run")
+    said = refused(call, "run")
+    assert "holds no grown_0: its stage is not over, or nobody taught it; take --use student" in said
     assert found("run", "--use", "student")["mean"]["global"] > 0
+    Path("run/stages/seed_2/student.zip").unlink()
+    assert "holds no student: its stage is not over, or nobody taught it; take --use expert" in refused(
+        call, "run"
+    )
     shutil.rmtree("run/stages")
-    assert "run left no networks in run/stages/seed_2" in refused(call, "run")
+    assert "run left no networks in run/stages/seed_2: its first stage is not over" in refused(call, "run")
+
+
+def test_a_network_that_somebody_removed(call, found):
+    whole = found("run", "--agent", "4")
+    Path("run/stages/seed_2/expert_1.zip").unlink()
+    assert "run/stages/seed_2/expert_1.zip is missing: put it back" in refused(call, "run")
+    assert found("run", "--agent", "4") == whole
+
+
+def test_policies_that_leave_experts_only_or_nothing(call, found):
+    for policy in ("finetuning", "fedavg"):
+        settings = ("--seeds", "0", *TINY, "--set", f"policy={policy}", "--set", "public_labels=1.0")
+        assert call("run", "masc-digits", *settings, "--out", policy)[0] == 0
+    said = refused(call, "finetuning")
+    assert "holds no student: finetuning leaves experts only; take --use expert" in said
+    assert found("finetuning", "--use", "expert")["mean"]["global"] > 0
+    assert refused(call, "fedavg").endswith("left no networks in fedavg/stages/seed_0: fedavg leaves none\n")
+
+
+def test_the_legend_tells_of_the_columns_that_are_there(call):
+    both = files(student="student", grown="grown_2")
+    assert "forgetting" not in call("test", *both, *DATA)[1]
+    assert "forgetting: how much" in call("test", *both, *files(expert="expert_2"), *DATA)[1]
 
 
 def test_each_with_a_student_of_its_own(call, found):

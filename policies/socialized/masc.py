@@ -137,6 +137,7 @@ class Masc(Socialized):
     arrived = MadeInReset[Tensor]()
     _offsets = MadeInReset[Tensor | None]()
     main = "masc"
+    leaves = ("expert", "student", "grown")
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class TwoStages(Socialized):
         ConfigError: Other than one share.
     """
 
+    leaves = ("expert",)
     before = MadeInReset[Average]()
 
     def __init__(self, **options: Any) -> None:

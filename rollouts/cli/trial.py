@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,10 +52,12 @@ def trial(
     import torch
 
     from ..runs.run_folder import RunFolder
-    from ..runs.trial import USES, LeftByARun, Networks, Trial, examine, in_files, loaded
+    from ..runs.trial import USES, LeftByARun, Networks, Trial, examine, in_files, loaded, refuse_file
     from ..settings import parse_device
     from ..terminal import output
 
+    if run is not None:
+        refuse_file(run)
     files = {"expert": expert, "student": student, "grown": grown}
     use = _use(use, {part for part, path in files.items() if path is not None}, run is not None, USES)
     where = parse_device(device or "auto")
@@ -66,7 +69,8 @@ def trial(
         source, of_seed = str(run), subjects.seed
     else:
         if agent is not None or seed is not None:
-            raise ConfigError("--agent and --seed are of a run; files are of one agent: leave them out")
+            named = [f"--{name}" for name, value in (("agent", agent), ("seed", seed)) if value is not None]
+            raise ConfigError(f"files are of one agent and of no run: leave out {' and '.join(named)}")
         if data is None:
             raise ConfigError("on which data? give --data, a named data set or a folder of pictures")
         subjects = [in_files(files)]
@@ -100,5 +104,10 @@ def _use(asked: str | None, given: set[str], of_a_run: bool, uses: dict[str, tup
             raise ConfigError(f"which of {' and '.join(sorted(given))} is to answer? give --use")
         (use,) = given
     if lacking := [part for part in uses[use] if part not in given]:
-        raise ConfigError(f"--use {use} takes {' and '.join(f'--{part}' for part in lacking)}: give it too")
+        takes = " and ".join(f"--{part}" for part in lacking)
+        raise ConfigError(f"--use {use} takes {takes}: give {_them(lacking)} too")
     return use
+
+
+def _them(named: Sequence[str]) -> str:
+    return "it" if len(named) == 1 else "them"

@@ -22,15 +22,15 @@ def figures(probabilities: Tensor, labels: Tensor, own_classes: Tensor, *, top: 
         ``expert`` (accuracy on one's own classes), ``general`` (on the others), ``average`` (mean of the two),
         ``global`` (on all), ``directionality`` (expert − general), ``own_best`` (1 where nobody else of the world is as
         good on one's own classes, else 0), and ``top<k>`` (whose label is among the ``top`` likeliest) where ``top``
-        is below C. Who has no classes of its own, or no others, reads 0 there.
+        is below C. NaN what is of one's own classes, or of others, where there are no items of such.
     """
     right = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
     own = own_classes[..., labels].float()
     mine, theirs = own.sum(-1), (1 - own).sum(-1)
     good = right @ own.mT  # [W, N, owner]: right answers on each one's classes, so whole numbers
     on_own = good.diagonal(dim1=1, dim2=2)
-    expert = on_own / mine.clamp_min(1)
-    general = (right.sum(-1) - on_own) / theirs.clamp_min(1)
+    expert = on_own / mine  # 0 / 0 is NaN: nothing is known of answers to nothing
+    general = (right.sum(-1) - on_own) / theirs
     itself = torch.eye(len(own[0]), dtype=torch.bool, device=right.device)
     others = good.masked_fill(itself, -1.0).amax(1)
     found = {

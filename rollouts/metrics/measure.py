@@ -93,11 +93,11 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     ``dropout_vote`` is the control of every vote: the mean, over students, of the accuracy that N dropout samples of
     *one* student reach by voting. Where some lie, ``honest`` is the mean over those who do not; where classes are dealt
     out to experts, ``expert`` and ``general`` are the honest students' accuracies on their own classes and on the
-    others. All three are NaN in a world where everyone lies.
+    others, means over those who have such. All three are NaN in a world where everyone lies.
 
     Of a policy that says what parts of it would say (:meth:`~studyhall.policies.Policy.variants`), where classes are
-    dealt out to experts, the figures of each part are there, too, ``<part>_<figure>``, means over the honest: see
-    :func:`~studyhall.rollouts.metrics.expertise.figures`, with ``top5`` of more than five classes, and
+    dealt out to experts, the figures of each part are there, too, ``<part>_<figure>``, means over the honest who have
+    one: see :func:`~studyhall.rollouts.metrics.expertise.figures`, with ``top5`` of more than five classes, and
     ``forgetting``, by how much the part "expert" is better than this one on one's own classes.
 
     Args:
@@ -156,15 +156,13 @@ def _among_honest(probabilities: Tensor, labels: Tensor, world: World) -> Measur
     secrets = world.privileged()
     correct = (probabilities.argmax(-1) == labels).float()  # [W, N, M]
     honest = _honest(secrets, correct[..., 0])
-    among = honest.sum(-1)  # 0 makes NaN below: there is no accuracy of nobody
     found = {}
     if world.liars:
-        found["honest"] = (correct.mean(-1) * honest).sum(-1) / among
+        found["honest"] = _mean(correct.mean(-1), honest)
     if "experts" in secrets:
         own = secrets["experts"][..., labels]  # [W, N, M]
         for name, where in (("expert", own), ("general", ~own)):
-            share = (correct * where).sum(-1) / where.sum(-1).clamp_min(1)
-            found[name] = (share * honest).sum(-1) / among
+            found[name] = _mean((correct * where).sum(-1) / where.sum(-1), honest)
     return found
 
 
@@ -179,9 +177,7 @@ def _of_parts(parts: Mapping[str, Tensor], labels: Tensor, world: World) -> Meas
         if "expert" in of_parts:
             own["forgetting"] = of_parts["expert"]["expert"] - own["expert"]
         honest = _honest(secrets, own["expert"])
-        found |= {
-            f"{part}_{name}": (values * honest).sum(-1) / honest.sum(-1) for name, values in own.items()
-        }
+        found |= {f"{part}_{name}": _mean(values, honest) for name, values in own.items()}
     return found
 
 
@@ -189,6 +185,12 @@ def _honest(secrets: TensorDict, like: Tensor) -> Tensor:
     """Who does not lie, 1 or 0 ``[W, N]``."""
     liar = secrets.get("liar")
     return torch.ones_like(like) if liar is None else (~liar).float()
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of values ``[W, N]`` over those who count (1 or 0) and have one, ``[W]``; NaN where nobody does."""
+    counted = counted * values.isfinite()
+    return (values.nan_to_num() * counted).sum(-1) / counted.sum(-1)
 
 
 def _one_hot(probabilities: Tensor) -> Tensor:

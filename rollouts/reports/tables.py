@@ -69,7 +69,8 @@ def _of_class(report: Report) -> Table:
     table = _table(*report.modes)
     has = set(report.metrics["open"])
     _section(table, "test accuracy, %", _students(report))
-    _section(table, None, _rows(report, [m for m in (*CLASS_ACCURACIES, *OF_THE_HONEST) if m in has]))
+    names = {} if "honest" in has else {m: human(m).removeprefix("honest, ") for m in OF_THE_HONEST}
+    _section(table, None, _rows(report, [m for m in (*CLASS_ACCURACIES, *OF_THE_HONEST) if m in has], names))
     with_dropout = [f"{m}_dropout" for m in CLASS_ACCURACIES] + ["dropout_vote"]
     names = {f"{m}_dropout": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
     _section(table, "dropout left on, %", _rows(report, [m for m in with_dropout if m in has], names))
@@ -134,6 +135,8 @@ def _legend(report: Report) -> list[str]:
     has, of_class = report.metrics["open"], report.headline == EXAM
     lines = [line for metric, line in _MEANINGS.items() if metric in has] if of_class else []
     lines = [line.replace("{agent}", report.noun) for line in lines]
+    if "honest" not in has:
+        lines = [line.removeprefix("honest, ") for line in lines]
     lines += LEGEND if report.parts else ()
     if has and len(report.seeds) > 1:
         lines.insert(0, "±: 95 % interval of the mean over seeds, by Student's t")

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("expert", "general", "average", "global", "forgetting")
 
-LEGEND = (
-    "expert: on one's own classes; general: on the others'; average: of these two;",
-    "global: on all; forgetting: how much better the expert was on its own classes",
-)
+LEGEND = ("expert: on one's own classes; general: on the others'; average: of these two;", "global: on all")
+_FORGETTING = "; forgetting: how much better the expert was on its own classes"
 
 
 def trial_table(trial: Trial) -> Group:
@@ -39,7 +37,9 @@ def trial_table(trial: Trial) -> Group:
         table.add_row("mean", *(_cell(trial.mean[name]) for name in shown))
     seed = "" if trial.seed is None else f" · seed {trial.seed}"
     title = f"{trial.source}{seed} · {trial.data}: {trial.items:,} test items of {trial.classes} classes"
-    return Group(Text(title), table, *(Text(line, style="dim") for line in LEGEND))
+    *lines, last = LEGEND
+    lines.append(last + _FORGETTING if "forgetting" in first else last)
+    return Group(Text(title), table, *(Text(line, style="dim") for line in lines))
 
 
 def _cell(value: float | None) -> str:

@@ -28,7 +28,7 @@ from ..metrics.names import COUNTED
 from ..reports.report import Report, is_measured
 from ..storage.checkpoints import Checkpoints
 from ..storage.folders import ANEW
-from ..storage.networks import SUFFIX, write_network
+from ..storage.networks import SUFFIX, origin_of, write_network
 
 _CURVE_POINTS = 200
 _SAVED = (
@@ -39,6 +39,7 @@ _SAVED = (
     "seconds",
     "diverged",
 )  # of a report, while it runs
+_OF_A_SEED = ("env", "env_kwargs", "policy", "policy_kwargs")  # of a scenario: what decides how a seed goes
 _LIVE_EVERY = 0.1  # seconds between two live reports: looking at figures makes a GPU wait
 
 
@@ -124,6 +125,7 @@ class Rollout:
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
         self.pictures: list[np.ndarray] = []
+        self._left: set[Path] = set()
 
     def __repr__(self) -> str:
         """What is run, and how far it is."""
@@ -185,7 +187,7 @@ class Rollout:
                 apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
                 drawn.
             networks: Folder to leave networks of open worlds in that learn no more, ``seed_S/…`` of each seed, as soon
-                as the policy has them; what is there already is left.
+                as the policy has them; what is there already is written anew.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
@@ -292,18 +294,24 @@ class Rollout:
         )
 
     def _leave(self, folder: Path) -> None:
-        """Write what the policy has of networks that learn no more, and is not there yet."""
+        """Write what the policy has of networks that learn no more, and was not written yet.
+
+        What was there before, of a run that is taken up, is written anew: it may have been damaged.
+        """
         rows, experts = self._rows("open"), self.world.privileged().get("experts")
+        configuration = {name: getattr(self.scenario, name) for name in _OF_A_SEED}
         for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
+            origin = origin_of(configuration, seed)
             for name, network in self.policy.modules(row).items():
                 path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
-                if path.exists():
+                if path in self._left:
                     continue
                 own = []
                 if network.agent is not None and experts is not None:
                     own = experts[row, network.agent].nonzero().flatten().tolist()
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_network(path, network, self.world.dataset, own)  # type: ignore[attr-defined]
+                write_network(path, network, self.world.dataset, own, origin)  # type: ignore[attr-defined]
+                self._left.add(path)
 
     # ---- saving -------------------------------------------------------------------------------------
 
@@ -356,8 +364,7 @@ class Rollout:
 
     def _checkpoints(self, folder: Path) -> Checkpoints:
         scenario = self.scenario
-        decides = ("env", "env_kwargs", "policy", "policy_kwargs", "controls", "measure_at")
-        configuration = {name: getattr(scenario, name) for name in decides}
+        configuration = {name: getattr(scenario, name) for name in (*_OF_A_SEED, "controls", "measure_at")}
         return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 

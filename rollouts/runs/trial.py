@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor
 
 from ...envs.errors import ConfigError, DataError
-from ...envs.streams import Dataset, load_dataset
+from ...envs.files import as_path
+from ...envs.streams import DATASETS, Dataset, load_dataset
 from ...envs.streams.labels import few
 from ...envs.study import Study
+from ...envs.validation import whole
+from ...policies import make_policy
 from ...policies.socialized.choice import chosen
 from ..metrics.expertise import figures
 from ..storage.networks import SUFFIX, StoredNetwork, read_network
@@ -56,7 +60,8 @@ class Trial:
         items: Of the test split.
         classes: Of the data.
         agents: Figures of each agent, as of :func:`~studyhall.rollouts.metrics.expertise.figures`, ``agent`` among
-            them, and ``forgetting`` where its expert is there. None where it is not known whose classes are whose.
+            them, and ``forgetting`` where its expert is there. None where it is not known whose classes are whose, or
+            where there are no items of such classes.
     """
 
     use: str
@@ -102,15 +107,20 @@ class LeftByARun:
             raise ConfigError(f"{folder.path} is a run of seeds {', '.join(map(str, seeds))}, not of {seed}")
         self.seed = seeds[0] if seed is None else seed
         self.path, self.use = folder.stages / f"seed_{self.seed}", use
-        count = sum(1 for _ in self.path.glob(f"expert_*{SUFFIX}"))
-        if not count:
-            raise ConfigError(
-                f"{folder.path} left no networks in {self.path}: its first stage is not over, or its policy "
-                "leaves none; run masc-digits, for example"
-            )
+        scenario = self.config.scenario
+        self._leaves = make_policy(scenario.policy, **scenario.policy_kwargs).leaves
+        if not any(self.path.glob(f"*{SUFFIX}")):
+            why = "its first stage is not over" if self._leaves else f"{scenario.policy} leaves none"
+            raise ConfigError(f"{folder.path} left no networks in {self.path}: {why}")
+        count = whole("agents", self._of_world["agents"], 1)
         if agent is not None and not 0 <= agent < count:
             raise ConfigError(f"the agents of {folder.path} are 0 … {count - 1}, there is none {agent}")
         self.agents = range(count) if agent is None else (agent,)
+
+    @property
+    def _of_world(self) -> dict[str, Any]:
+        """The arguments of the run's world."""
+        return self.config.scenario.world_arguments | dict(self.config.scenario.env_kwargs)
 
     def __iter__(self) -> Iterator[Networks]:
         """One agent's at a time, since some are large."""
@@ -128,16 +138,46 @@ class LeftByARun:
 
     def _read(self, name: str) -> StoredNetwork:
         path = self.path / f"{name}{SUFFIX}"
+        part, _, agent = name.partition("_")
         if not path.exists():
-            raise ConfigError(
-                f"{self.path} holds no {name}: its stage is not over, or nobody taught it; take --use expert"
+            raise self._missing(name, part)
+        network = _checked(read_network(path), part)
+        if network.agent != (int(agent) if agent else None):
+            whose = "everybody's" if network.agent is None else f"of agent {network.agent}"
+            raise ConfigError(f"{path} is {whose}, unlike its name: put back what the run left there")
+        return network
+
+    def _missing(self, name: str, part: str) -> ConfigError:
+        """The error for a network that is not there."""
+        if part == "expert":
+            return ConfigError(
+                f"{self.path / name}{SUFFIX} is missing: put it back, or test others by --agent"
             )
-        return _checked(read_network(path), name.partition("_")[0])
+        if part not in self._leaves:
+            return ConfigError(
+                f"{self.path} holds no {name}: {self.config.scenario.policy} leaves experts only; take --use expert"
+            )
+        use = "student" if part == "grown" and any(self.path.glob(f"student*{SUFFIX}")) else "expert"
+        return ConfigError(
+            f"{self.path} holds no {name}: its stage is not over, or nobody taught it; take --use {use}"
+        )
 
     def dataset(self) -> Dataset:
         """The data that the run learnt from."""
-        given = self.config.scenario.world_arguments | dict(self.config.scenario.env_kwargs)
+        given = self._of_world
         return Study(**{name: given[name] for name in _OF_DATA if name in given}).dataset(torch.device("cpu"))
+
+
+def refuse_file(path: Path) -> None:
+    """Raise where a file is given for the folder of a run: most likely a network without its option.
+
+    Raises:
+        ConfigError: It is a file.
+    """
+    if path.is_file():
+        part = read_network(path).part
+        how = f"give it as --{part}" if part in _WHOSE else "give the folder of a run"
+        raise ConfigError(f"{path} is a network: {how}")
 
 
 def in_files(files: dict[str, Path | None]) -> Networks:
@@ -156,13 +196,32 @@ def in_files(files: dict[str, Path | None]) -> Networks:
 
 
 def _check_alike(networks: Sequence[StoredNetwork]) -> None:
-    """Raise where networks read other pictures, or know other classes, than the first."""
+    """Raise where networks read other pictures, know other classes or are of another run or seed than the first."""
     first = networks[0]
     for other in networks[1:]:
         if (first.shape, first.classes) != (other.shape, other.classes):
             raise ConfigError(
                 f"{first.source} and {other.source} are of different data: give networks of one run"
             )
+        if first.origin != other.origin:
+            raise ConfigError(
+                f"{first.source} and {other.source} are of different runs or seeds: give networks of one"
+            )
+
+
+def _check_grown(networks: Networks) -> None:
+    """Raise where a grown teacher is not the student with a head of its own."""
+    student, grown = networks.student, networks.grown
+    if student is None or grown is None:
+        return
+    one, other = (
+        {name: value for name, value in network.module.state_dict().items() if not name.startswith("head.")}
+        for network in (student, grown)
+    )
+    if one.keys() != other.keys() or not all(torch.equal(value, other[name]) for name, value in one.items()):
+        raise ConfigError(
+            f"{grown.source} did not grow from {student.source}: give the student that its own run left"
+        )
 
 
 _WHOSE = {"expert": "an expert's", "student": "a student's", "grown": "a grown teacher's"}
@@ -184,9 +243,27 @@ def loaded(data: str, network: StoredNetwork) -> Dataset:
         DataError: They cannot be had or used.
         UnknownName: There are no such data.
     """
+    if data not in DATASETS:
+        _check_parts(as_path("--data", data))
     found = load_dataset(data, image_size=(network.shape[-2], network.shape[-1]))
     known = network.classes
     return found.reduced(len(known), None) if found.classes[: len(known)] == known else found
+
+
+def _check_parts(root: Path) -> None:
+    """Raise where what is there has no test split of its own: a fifth of its training part would be taken."""
+    if not root.is_dir():
+        if root.exists():
+            raise DataError(f"{root} has no test split: give a folder of pictures with train/ and test/")
+        return  # load_dataset says what names there are
+    lacking = [part for part in ("train", "test") if not (root / part).is_dir()]
+    if len(lacking) == 1:
+        (other,) = {"train", "test"} - {*lacking}
+        raise DataError(f"{root} has no {lacking[0]}/ beside {other}/: give a folder with both")
+    if lacking:
+        raise DataError(
+            f"{root} has no train/ and test/: give a folder with both, in each a sub-folder of pictures a class"
+        )
 
 
 # ---- testing ----------------------------------------------------------------------------------------------
@@ -225,14 +302,20 @@ def examine(
             if top is not None and top >= len(first.classes):
                 raise ConfigError(f"--top takes less than all {len(first.classes)} classes, got {top}")
         _check_alike([first, *networks.all])
+        _check_grown(networks)
         own = next((network.own_classes for network in networks.all if network.own_classes), ())
         told = split.figures(networks, use, own, top)
         if networks.expert is not None:
             told["forgetting"] = split.figures(networks, "expert", own, None)["expert"] - told["expert"]
-        if not split.divided_by(own):
-            told |= {name: None for name in _OF_OWN if name in told}
-        found.append({"agent": networks.agent, **told})
+        unknown = () if own else _OF_OWN
+        figures_of = {
+            name: None if name in unknown or isnan(value) else value for name, value in told.items()
+        }
+        found.append({"agent": networks.agent, **figures_of})
     return found
+
+
+_COLOURS = {1: "grey", 3: "coloured"}  # by their channels
 
 
 class _TestSplit:
@@ -246,6 +329,12 @@ class _TestSplit:
     """
 
     def __init__(self, dataset: Dataset, network: StoredNetwork, batch: int, device: str) -> None:
+        (theirs, *size), (ours, *read) = (dataset.shape, network.shape)
+        if size == read and {theirs, ours} == {1, 3}:
+            found, takes = (_COLOURS[channels] for channels in (theirs, ours))
+            raise DataError(
+                f"pictures of {dataset.name} are {found}, and {network.source} reads {takes} ones: give {takes} ones"
+            )
         if dataset.shape != network.shape:
             raise DataError(
                 f"items of {dataset.name} have shape {dataset.shape}, and {network.source} reads {network.shape}: "
@@ -267,11 +356,6 @@ class _TestSplit:
         own = torch.zeros(self.classes, dtype=torch.bool, device=self.device)
         own[list(own_classes)] = True
         return own
-
-    def divided_by(self, own_classes: Iterable[int]) -> bool:
-        """Whether there are items of these classes, and of others."""
-        own = self._mask(own_classes)[self.labels]
-        return bool(own.any() & ~own.all())
 
     def figures(
         self, networks: Networks, use: str, own_classes: Iterable[int], top: int | None

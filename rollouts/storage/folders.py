@@ -216,4 +216,4 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _no_folder(path: Path, kind: str) -> ConfigError:
-    return ConfigError(f"{path} is no folder of a {kind}: it has no config.json to resume")
+    return ConfigError(f"{path} is no folder of a {kind}: it has no config.json")

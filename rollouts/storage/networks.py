@@ -11,6 +11,7 @@ A file is a zip as of `policies/files.py`: weights by name, as the module's ``st
 ``classes``       their names
 ``own_classes``   places among them, of the agent whose network it is
 ``agent``         which that is; null: everybody's
+``origin``        a hash of the seed and the configuration that it learnt in: networks of one origin go together
 ``data``          the name of the data set
 ``mean``, ``std`` what pictures, scaled to 0 … 1, are normalised by: one number, or one a channel
 ``offset``        of a grown teacher: b of its choice, see `policies/socialized/choice.py`
@@ -19,6 +20,8 @@ A file is a zip as of `policies/files.py`: weights by name, as the module's ``st
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +35,7 @@ from ...envs.files import read_file
 from ...envs.streams import Dataset
 from ...envs.validation import real, whole
 from ...learners.convolutional import make_convolutional
-from ...policies.files import Kind, damaged, save, unpack
+from ...policies.files import Kind, damaged, name_of, save, unpack
 from ...policies.policy import Finished
 
 FORMAT = "studyhall network 1"
@@ -59,13 +62,22 @@ class StoredNetwork:
     classes: tuple[str, ...]
     own_classes: tuple[int, ...]
     agent: int | None
+    origin: str
     data: str
     mean: Tensor
     std: Tensor
     offset: float | None
 
 
-def write_network(path: Path, network: Finished, dataset: Dataset, own_classes: Sequence[int]) -> None:
+def origin_of(configuration: Mapping[str, Any], seed: int) -> str:
+    """What networks have in common that learnt from one seed in one configuration, and others have not."""
+    said = json.dumps([configuration, seed], sort_keys=True, default=name_of)
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def write_network(
+    path: Path, network: Finished, dataset: Dataset, own_classes: Sequence[int], origin: str
+) -> None:
     """Write a network, whole or not at all.
 
     Args:
@@ -73,6 +85,7 @@ def write_network(path: Path, network: Finished, dataset: Dataset, own_classes: 
         network: The network.
         dataset: What it learnt from.
         own_classes: Of the agent whose it is.
+        origin: As of :func:`origin_of`.
 
     Raises:
         ConfigError: It cannot be written.
@@ -85,6 +98,7 @@ def write_network(path: Path, network: Finished, dataset: Dataset, own_classes: 
         "classes": list(dataset.classes),
         "own_classes": list(own_classes),
         "agent": network.agent,
+        "origin": origin,
         "data": dataset.name,
         "mean": dataset.mean.flatten().tolist(),
         "std": dataset.std.flatten().tolist(),
@@ -123,7 +137,7 @@ def _network(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor
     shape = tuple(whole("side", side, 1) for side in _listed(about["shape"]))
     classes = tuple(_listed(about["classes"]))
     own = tuple(whole("class", place, 0, len(classes) - 1) for place in _listed(about["own_classes"]))
-    named = (*classes, about["data"], about["kind"], about["part"])
+    named = (*classes, about["data"], about["kind"], about["part"], about["origin"])
     if not all(isinstance(name, str) for name in named) or any(
         len(set(all_)) < len(all_) for all_ in (classes, own)
     ):
@@ -146,6 +160,7 @@ def _network(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor
         classes,
         own,
         None if agent is None else whole("agent", agent, 0),
+        about["origin"],
         about["data"],
         _moment(about["mean"], shape),
         _moment(about["std"], shape).clamp_min(1e-12),
