@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from studyhall import make_world, register, registry, spec
 from studyhall.envs.channel import MODES
@@ -26,18 +27,21 @@ from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_policy
 
 QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)}
+PICTURES = torch.arange(300 * 3 * 32 * 32).view(300, 3, 32, 32).to(torch.uint8), torch.arange(300) % 10
 SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
 """Arguments of policies that are large without any."""
 
 
 def worlds() -> list[tuple[str, dict]]:
-    """Every registered world, small, and once more with learners of its own where it takes them."""
+    """Every registered world, small; also with learners of its own, and with public labels, where it takes them."""
     found = []
     for name, entry in registry.items():
         for hosted in (False, True)[: 1 + bool(entry.hosted)]:
             known = entry.arguments(hosted=hosted)
             kwargs = {key: value for key, value in QUICK.items() if known.get(key) is not None}
             found.append((name, kwargs | ({"learners": "mlp"} if hosted else {})))
+            if "public_labels" in known and not hosted:
+                found.append((name, kwargs | {"public_labels": 0.5}))
     return found
 
 
@@ -146,9 +150,12 @@ def small(scenario):
     """The same for one seed: few samples of data that are at hand, and three steps where steps are its length."""
     env = dict(scenario.env_kwargs)
     known = spec(scenario.env).arguments(hosted=env.get("learners") is not None)
-    env |= {} if embedded(scenario) else {"data": "digits"}
+    if not embedded(scenario):
+        large = scenario.policy_kwargs.get("learners") == "vgg"
+        env |= {"data": PICTURES if large else "digits"}
     env |= {key: least for key, least in {"slice_size": 8, "exam_size": 10}.items() if known.get(key)}
-    env.pop("exam_items", None)
+    for of_the_data in ("exam_items", "stream_items", "data_classes"):
+        env.pop(of_the_data, None)
     scenario = dataclasses.replace(scenario, env_kwargs=env, seeds=scenario.seeds[:1])
     return scenario.within(3) if "horizon" in known else scenario
 
