@@ -210,7 +210,12 @@ def altered(run: Run, kwargs: Mapping[str, Any]) -> Run:
 
 def tuned(data: str, name: str) -> Run:
     """A run with the best that `tune` found."""
-    tried = json.loads((RESULTS / "masc_tuning.json").read_text())[data][TUNED_AS.get(name, name)]
+    of = TUNED_AS.get(name, name)
+    tried = json.loads((RESULTS / "masc_tuning.json").read_text()).get(data, {}).get(of, [])
+    if len(tried) < len(trials(RUNS[of])):
+        sys.exit(
+            f"{of} on {data} has had {len(tried)} trials of {len(trials(RUNS[of]))}: go on with tune first"
+        )
     return altered(RUNS[name], max(tried, key=lambda trial: trial["average"])["kwargs"])
 
 
