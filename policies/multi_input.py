@@ -18,10 +18,11 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor
 
+from ..envs.archive import damaged, save
 from ..envs.bridges.flat import Flat, trainable_space
 from ..envs.engine import TensorDict, World
 from ..envs.errors import ConfigError
-from .files import damaged, read, save
+from .files import POLICY, read
 from .policy import Policy, require_engine
 from .sb3_base import described, env_of
 
@@ -83,7 +84,7 @@ class LearnedMultiInput(MultiInputPolicy):
         try:
             self._forms = {name: dict(self.about[name]) for name in ("observations", "actions")}
         except (KeyError, TypeError, ValueError) as fault:
-            raise damaged(self.source) from fault
+            raise damaged(self.source, POLICY) from fault
 
     def bind(self, world: World) -> None:
         """Make the network for the world, and go to its device.
@@ -107,7 +108,7 @@ class LearnedMultiInput(MultiInputPolicy):
             policy = network(world.observation_space, trainable_space(world.action_space), layers)
             policy.load_state_dict(self._weights)
         except (RuntimeError, TypeError, ValueError) as fault:
-            raise damaged(self.source) from fault
+            raise damaged(self.source, POLICY) from fault
         policy.set_training_mode(False)
         super().__init__(policy.requires_grad_(False).to(world.device))
         super().bind(world)

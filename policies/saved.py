@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..envs.archive import damaged
 from ..envs.errors import ConfigError, UnknownName
 from . import multi_input
 from .collective.bids import bidders
-from .files import damaged, read
+from .files import POLICY, read
 from .listening import learned
 from .messages.policy import FORMAT as MESSAGES
 from .messages.policy import MessagePolicy
@@ -35,7 +36,7 @@ def saved_policy(
         return multi_input.LearnedMultiInput(source)
     name, kwargs = about.get("policy"), about.get("policy_kwargs")
     if not isinstance(name, str) or not isinstance(kwargs, dict):
-        raise damaged(source)
+        raise damaged(source, POLICY)
     if name not in registry:  # a file must not say what is imported
         raise ConfigError(
             f"{source} holds weights for a class of somebody's own, which only its owner can name: name the policy "
@@ -43,11 +44,11 @@ def saved_policy(
         )
     factory = policy_factory(name)
     if not isinstance(factory, type) or not issubclass(factory, MessagePolicy) or "weights" in kwargs:
-        raise damaged(source)
+        raise damaged(source, POLICY)
     try:
         policy = make_policy(name, **kwargs)
     except (TypeError, ValueError, UnknownName) as fault:  # settings that cannot be
-        raise damaged(source) from fault
+        raise damaged(source, POLICY) from fault
     assert isinstance(policy, MessagePolicy)
     policy.about = dict(about)
     policy.world_kwargs = _spoken(about)

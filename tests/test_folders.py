@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import studyhall
+from studyhall.envs.archive import save
 from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.collective.bids import BidScorer
-from studyhall.policies.files import read, save, trained
+from studyhall.policies.files import read, trained
 from studyhall.policies.listening.set_scorer import SetScorer
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.runs.run import Rollout

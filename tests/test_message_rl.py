@@ -13,9 +13,9 @@ from stable_baselines3 import PPO
 
 from studyhall import make_sb3, make_world
 from studyhall.envs import ActionError, ConfigError
+from studyhall.envs.archive import save
 from studyhall.envs.bridges.flat import FlatActions, FlatChoices
 from studyhall.policies import make_policy
-from studyhall.policies.files import save
 from studyhall.policies.messages.feedforward import FeedforwardNetwork, FeedforwardPolicy, situation
 from studyhall.policies.messages.policy import FORMAT
 from studyhall.policies.messages.sb3 import MessageSB3Policy

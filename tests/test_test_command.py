@@ -300,7 +300,7 @@ def test_files_that_are_cut_or_of_another_kind(call):
 
 
 def test_a_network_that_is_not_finite(call):
-    from studyhall.policies.files import save
+    from studyhall.envs.archive import save
 
     path = Path("run/stages/seed_2/grown_0.zip")
     with zipfile.ZipFile(path) as archive:
@@ -331,7 +331,7 @@ def test_networks_of_different_seeds(call):
 
 def test_a_grown_teacher_of_another_student(call):
     """Of the same seed and configuration, but on another machine for example."""
-    from studyhall.policies.files import save
+    from studyhall.envs.archive import save
 
     path = Path("run/stages/seed_2/student.zip")
     with zipfile.ZipFile(path) as archive:

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...envs.archive import damaged
 from ...envs.bridges.flat import FlatActions
 from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
-from ..files import damaged, read
+from ..files import POLICY, read
 from ..policy import Policy, require_engine
 from .set_scorer import SetScorer, legal_logits, observed_sizes
 
@@ -95,7 +96,7 @@ class LearnedPolicy(ScorerPolicy):
             )
             self.world_kwargs = {"actions": str(self.about["world_kwargs"]["actions"])}
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-            raise damaged(self.source) from fault
+            raise damaged(self.source, POLICY) from fault
         super().__init__(scorer.eval().requires_grad_(False))
 
     def bind(self, world: World) -> None:

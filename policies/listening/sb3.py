@@ -21,9 +21,9 @@ from stable_baselines3.common.distributions import (
 )
 from torch import Tensor, nn
 
+from ...envs.archive import ABOUT, name_of, write
 from ...envs.bridges.flat import FlatActions
 from ...envs.errors import ConfigError
-from ..files import ABOUT, name_of, write
 from ..sb3_base import OwnNetworkPolicy, described, env_of
 from .learned import FORMAT
 from .set_scorer import SetScorer, legal_logits, observed_sizes

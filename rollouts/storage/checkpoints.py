@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
+from ...envs.archive import name_of
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.files import read_file, whole_file
 from ...envs.untrusted import Unreadable, load_tensors
-from ...policies.files import name_of
 
 CHECKPOINT = "checkpoint.pt"
 BEFORE = "checkpoint-before.pt"

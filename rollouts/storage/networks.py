@@ -30,12 +30,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...envs.archive import Kind, damaged, name_of, save, unpack
 from ...envs.errors import ConfigError, StudyhallError
 from ...envs.files import read_file
 from ...envs.streams import Dataset
 from ...envs.validation import real, whole
 from ...learners.convolutional import make_convolutional
-from ...policies.files import Kind, damaged, name_of, save, unpack
 from ...policies.policy import Finished
 
 FORMAT = "studyhall network 1"

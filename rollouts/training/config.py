@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...envs.archive import name_of
 from ...envs.errors import ConfigError, StudyhallError, unknown
 from ...envs.validation import LAST_SEED, whole
-from ...policies.files import name_of
 from ...scenarios import Scenario, registry
 from ..settings.parse import changes, parse_assignments
 from ..settings.read_scenario import read_scenario

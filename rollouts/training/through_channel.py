@@ -21,12 +21,13 @@ from typing import Any
 import torch
 
 from ...envs import make_world, spec
+from ...envs.archive import save
 from ...envs.engine.fits import check_fits
 from ...envs.engine.world import World
 from ...envs.errors import ConfigError, unknown
 from ...envs.validation import real
 from ...policies import make_policy
-from ...policies.files import is_path, save, trained
+from ...policies.files import is_path, trained
 from ...policies.messages.policy import FORMAT, MessagePolicy
 from ...policies.messages.speech import Sampled
 from ...policies.registration import is_own

@@ -16,11 +16,11 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from stable_baselines3.common.preprocessing import is_image_space
 
 from ...envs import spec
+from ...envs.archive import save
 from ...envs.bridges.sb3 import WorldVecEnv
 from ...envs.errors import ConfigError
 from ...policies.collective.bids.bidders import ScorerBids
 from ...policies.collective.bids.sb3 import BidPolicy, save_bids
-from ...policies.files import save
 from ...policies.listening.learned import ScorerPolicy
 from ...policies.messages.feedforward import FeedforwardPolicy
 from ...policies.messages.policy import FORMAT

@@ -8,10 +8,11 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from ....envs.archive import damaged
 from ....envs.engine import TensorDict, World
 from ....envs.errors import ConfigError, one_of
 from ....envs.validation import real
-from ...files import damaged, read
+from ...files import POLICY, read
 from ...listening.set_scorer import OWN
 from ...policy import Policy
 from .scorer import BidScorer
@@ -136,7 +137,7 @@ class LearnedBids(ScorerBids):
             scorer = BidScorer.from_state(weights)
             self._features = [str(name) for name in self.about["sample_features"]]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
-            raise damaged(self.source) from fault
+            raise damaged(self.source, POLICY) from fault
         super().__init__(scorer.eval().requires_grad_(False))
 
     def bind(self, world: World) -> None:

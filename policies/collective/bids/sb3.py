@@ -17,9 +17,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from torch import Tensor, nn
 
+from ....envs.archive import save
 from ....envs.bridges.flat import FlatActions
 from ....envs.errors import ConfigError
-from ...files import save
 from ...listening.set_scorer import OWN
 from ...sb3_base import OwnNetworkPolicy, described, env_of
 from .bidders import FORMAT
