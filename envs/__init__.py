@@ -74,6 +74,13 @@ register(
         "particles look for the lowest point of an objective, and tell each other the best they found",
     )
 )
+register(
+    EnvSpec(
+        "modular-v0",
+        "studyhall.envs.language:Modular",
+        "the groups of a language model's parameters bid for who learns a slice of text, and who rests",
+    )
+)
 
 __all__ = [
     "ActionError",

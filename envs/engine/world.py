@@ -28,6 +28,7 @@ import copy
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -463,6 +464,18 @@ class World(Restorable):
             dropout: None evaluates properly; a number switches training-time dropout on and names the draw.
         """
         return None
+
+    def tests(self) -> TensorDict:
+        """Figures of the test split that are no accuracies of classes, ``[W]``, for reports; by default none."""
+        return {}
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps after which :meth:`leave` has something new, beside the last; known as soon as there is a world."""
+        return ()
+
+    def leave(self, world: int, folder: Path) -> None:
+        """Write what is to be kept of one world's hosted learners now, to files in a folder that is there."""
 
     def sound(self) -> Tensor | None:
         """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""

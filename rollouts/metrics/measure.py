@@ -29,7 +29,7 @@ def findings(world: World, policy: Policy) -> Measured:
     if world.headline == EXAM:
         return known
     named = {name if v.dim() > 1 else f"{name}_accuracy": v for name, v in known.items()}
-    return named | account(world) | language(world, policy)
+    return named | world.tests() | account(world) | language(world, policy)
 
 
 def account(world: World) -> Measured:

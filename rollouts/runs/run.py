@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...envs import make_world
-from ...envs.engine import TensorDict
+from ...envs.engine import TensorDict, World
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.validation import LAST_SEED, whole
@@ -195,6 +195,7 @@ class Rollout:
         begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
         drawn = _instants(self.steps, pictures if "rgb_array" in self.world.metadata["render_modes"] else 0)
+        milestones = {*self.policy.milestones, *self.world.milestones}
         over = self._over()
         if networks is not None:
             self._leave(networks)
@@ -215,7 +216,7 @@ class Rollout:
                 self.pictures.append(np.asarray(self.world.render("rgb_array")))
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
-            if networks is not None and (over or self._done in self.policy.milestones):
+            if networks is not None and (over or self._done in milestones):
                 self._leave(networks)
             now = time.perf_counter()
             self.report.seconds = self._before + now - begun
@@ -294,7 +295,7 @@ class Rollout:
         )
 
     def _leave(self, folder: Path) -> None:
-        """Write what the policy has of networks that learn no more, and was not written yet.
+        """Write what the world keeps of its learners, and what the policy has of networks that learn no more.
 
         What was there before, of a run that is taken up, is written anew: it may have been damaged.
         """
@@ -302,6 +303,9 @@ class Rollout:
         configuration = {name: getattr(self.scenario, name) for name in _OF_A_SEED}
         for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
             origin = origin_of(configuration, seed)
+            if type(self.world).leave is not World.leave:
+                (folder / f"seed_{seed}").mkdir(parents=True, exist_ok=True)
+                self.world.leave(row, folder / f"seed_{seed}")
             for name, network in self.policy.modules(row).items():
                 path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
                 if path in self._left:

@@ -1,0 +1,5 @@
+"""Worlds in which agents are the parts of language models that learn from a stream of texts."""
+
+from .modular import Modular
+
+__all__ = ["Modular"]

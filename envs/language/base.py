@@ -1,0 +1,384 @@
+"""What worlds share whose learners are language models: a stream of texts, exams in nats, and what tasks did to them.
+
+A subclass says who the agents are, what they decide, and how a slice is learnt; it calls :meth:`LanguageWorld.begin`
+in ``start`` and :meth:`LanguageWorld.go_on` in ``advance``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...learners.transformer import INITS, Transformer
+from .. import continual
+from ..arguments import refuse, share_out
+from ..engine import rng
+from ..engine.batch import Batch
+from ..engine.state import TensorDict, prefixed, under
+from ..engine.world import World
+from ..errors import ConfigError, one_of
+from ..validation import real
+from .files import SUFFIX, read_model, write_model
+from .models import Learning, Models
+from .texts import REFUSED, Clock, Texts, drawn_windows
+
+TESTED = 256
+"""Windows of each domain at most that are read of the test split."""
+
+_PARTS = 100  # of an episode, in which it is kept who learnt
+_FAST, _SLOW = 0.3, 0.1  # weights of the newest loss in the two means of losses
+
+
+class LanguageWorld(World):
+    """See this module's page.
+
+    Args:
+        num_agents: N.
+        horizon: Steps of an episode.
+        width: E, of the model.
+        heads: Of each attention.
+        layers: L.
+        hidden: Of the feed-forward layers.
+        dropout: In learning.
+        init: "scaled" or "xavier".
+        models: Of each world: 1, or one a domain.
+        warm: Files of models that episodes begin with, one of them drawn for each, or one alone; None: fresh models.
+        reward_scale: Reward of a nat.
+        domain_weights: How much each domain counts in the score; None: all alike.
+        boundaries: "told" or "hidden": whether agents see which domain is on.
+        **others: Of :class:`~studyhall.envs.engine.batch.Batch`, :class:`Texts` and :class:`Learning`.
+
+    Attributes:
+        dataset: The texts.
+        net: Sizes of the model.
+        models: The models, changed in place.
+        tasks: Numbers of the domains in the order in which they are learnt.
+    """
+
+    headline = "nats"
+    forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch, Texts, Learning)
+    refused_arguments: ClassVar[Mapping[str, str]] = REFUSED
+
+    def __init__(
+        self,
+        *,
+        horizon: int = 400,
+        width: int = 32,
+        heads: int = 2,
+        layers: int = 4,
+        hidden: int = 64,
+        dropout: float = 0.0,
+        init: str = "scaled",
+        warm: Any = None,
+        reward_scale: float = 1.0,
+        domain_weights: Sequence[float] | None = None,
+        boundaries: str = "told",
+        **others: Any,
+    ) -> None:
+        refuse(type(self).__name__, others, self.refused_arguments)
+        batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
+        self.texts, self.learning = Texts(**texts), Learning(**learning)
+        one_of("init", init, INITS)
+        self._sizes = {"width": width, "heads": heads, "layers": layers, "hidden": hidden, "dropout": dropout}
+        stored = _stored(warm)
+        if stored and "tokeniser" not in texts:  # what they read by
+            self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
+        self.boundaries = one_of("boundaries", boundaries, ("told", "hidden"))
+        self.reward_scale = real("reward_scale", reward_scale, 0)
+        device = torch.device(batch.get("device", "cpu"))
+        self.dataset = self.texts.dataset(device)
+        self.net = Transformer(self.dataset.tokeniser.size, length=self.texts.length, init=init, **self._sizes)
+        for model in stored:
+            _check_warm(model, self.net, self.dataset.tokeniser)
+        self.tasks = self.texts.order_of(self.dataset.classes)
+        super().__init__(num_agents=self.count_agents(), horizon=horizon, **batch)
+        self.models = Models(
+            self.net,
+            each=self.count_models(),
+            learning=self.learning,
+            warm=[model.parameters for model in stored],
+        )
+        self.schedule = self.texts.schedule(
+            self.dataset.stream, 1, self.horizon, **({"task_order": self.tasks} if self.incremental else {})
+        )
+        self.exam = self.texts.exam(self.dataset.exam, self.horizon)
+        self.calendar = Clock(self.horizon, len(self.tasks), self.texts.exam_every)
+        self.known = [d for d in range(self.domains) if d not in self.tasks] if stored and self.incremental else []
+        self._weights = torch.tensor(_weights(domain_weights, self.domains), device=self.device)
+        self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
+        self.step_draws = rng.Draws(self.schedule.step_draws())
+
+    @abstractmethod
+    def count_agents(self) -> int:
+        """N, from ``net`` and ``dataset``."""
+
+    def count_models(self) -> int:
+        """Models of a world."""
+        return 1
+
+    @property
+    def domains(self) -> int:
+        """D."""
+        return self.dataset.num_classes
+
+    @property
+    def incremental(self) -> bool:
+        """Whether domains are learnt one after the other."""
+        return self.texts.order == "class_incremental"
+
+    def current(self, steps: np.ndarray) -> np.ndarray:
+        """The domain of the slice that is dealt after so many steps, int64 ``[W]`` on the host."""
+        return np.asarray(self.tasks)[self.calendar.task(steps)]
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def begin(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """Fresh state: a first slice, an exam, and what models know of it."""
+        w, d, k = self.num_worlds, self.domains, len(self.tasks)
+        fresh = prefixed("stream/", self.schedule.start(draws, state["clock"]))
+        exam = self.exam.draw(self.dataset.exam, draws).sort(-1).values.view(w, d, -1)
+        nats = self.examine(exam)
+        nothing = torch.zeros(w, device=self.device)
+        guess = torch.full_like(nothing, math.log(self.net.vocabulary))
+        scores = torch.full((w, k + 1, d), torch.nan, device=self.device)
+        scores[:, 0] = -nats
+        parts = torch.zeros(w, _PARTS, device=self.device)
+        return fresh | {
+            "exam": exam,
+            "nats": nats,
+            "best": nats,
+            "score": -(nats * self._weights).sum(-1),
+            "scores": scores,
+            "loss": guess,
+            "loss/fast": guess,
+            "loss/slow": guess,
+            "total/loss": nothing,
+            "total/cost": nothing,
+            "curve/nats": parts[..., None].expand(w, _PARTS, d).clone(),
+        }
+
+    def tokens(self, state: TensorDict) -> Tensor:
+        """The present slice, int64 ``[W, B, T + 1]``."""
+        return self.dataset.dealt(state["stream/slice"][:, 0])
+
+    def go_on(self, state: TensorDict, draws: TensorDict, losses: Tensor) -> TensorDict:
+        """What changes with a step once its slice was learnt: the stream, the exam, and what is kept of losses.
+
+        Args:
+            state: The old state, ``clock`` counting this step.
+            draws: This step's draws.
+            losses: Nats of a token of the slice before it was learnt, ``[W]``.
+
+        Returns:
+            New entries of the state.
+        """
+        clock, made = state["clock"], self._clock + 1
+        stream = self.schedule.step(under(state, "stream/"), draws, clock, state["key"], made)
+        losses = torch.where(losses.isfinite(), losses, state["loss"])
+        new = prefixed("stream/", stream) | {
+            "loss": losses,
+            "loss/fast": state["loss/fast"].lerp(losses, _FAST),
+            "loss/slow": state["loss/slow"].lerp(losses, _SLOW),
+            "total/loss": state["total/loss"] + losses,
+        }
+        new |= self._sit(state, made)
+        ending = self.calendar.ends(made) & (made < self.horizon) & self._moving
+        if ending.any():  # the host knows
+            self._end_tasks(state, made, ending)
+        part = self._part(clock)
+        new["curve/nats"] = torch.where(part[..., None], new["nats"][:, None], state["curve/nats"])
+        return new
+
+    def _part(self, clock: Tensor) -> Tensor:
+        """Which part of the episode a step is of, bool ``[W, parts]``."""
+        now = (clock - 1) * _PARTS // self.horizon
+        return torch.arange(_PARTS, device=clock.device) == now[:, None]
+
+    def _sit(self, state: TensorDict, made: np.ndarray) -> TensorDict:
+        """The marks after this step: new ones where an exam follows it."""
+        names = ("nats", "best", "score", "scores")
+        if not bool(self.calendar.examined(made)[self._moving].any()):  # the host knows
+            return {name: state[name] for name in names}
+        clock = state["clock"]
+        today, over = self.calendar.examined(clock), self.calendar.ends(clock)
+        nats = torch.where(today[:, None], self.examine(state["exam"]), state["nats"])
+        score = self.exam.smooth(state["score"], -(nats * self._weights).sum(-1))
+        rows = torch.arange(len(self.tasks) + 1, device=clock.device)
+        row = over[:, None] & (rows == self.calendar.task(clock - 1)[:, None] + 1)
+        return {
+            "nats": nats,
+            "best": torch.minimum(state["best"], nats),
+            "score": torch.where(today, score, state["score"]),
+            "scores": torch.where(row[..., None], -nats[:, None], state["scores"]),
+        }
+
+    def examine(self, windows: Tensor) -> Tensor:
+        """Nats of a token by domain, ``[W, D]``, to 1/1000, of windows of the exam ``[W, D, M]``.
+
+        Rounded, so that what worlds decide by them does not hang on how a sum was rounded.
+        """
+        losses = self.models.losses(self.dataset.inputs("exam", windows)).mean(-1)
+        return (losses * 1000).round() / 1000
+
+    def anchor(self, where: Tensor, domains: Sequence[int], clock: Tensor, key: Tensor, model: np.ndarray) -> None:
+        """Anchor models where they are, in the worlds of a mask, for what they know of some domains.
+
+        Args:
+            where: bool ``[W]``.
+            domains: Numbers; slices are of each in turn.
+            clock: int64 ``[W]``.
+            key: Of the episodes, int64 ``[W]``.
+            model: Of each world.
+        """
+        count = self.learning.anchor_slices if self.learning.anchor == "ewc" else 0
+        bits = rng.bits(rng.fold(key, clock), "anchor", (count, self.schedule.rows))
+        windows = [
+            drawn_windows(self.dataset.stream, domains[i % len(domains)], bits[:, i]) for i in range(count)
+        ]
+        slices = self.dataset.inputs("stream", torch.stack(windows)) if windows else bits
+        self.models.fix(where, slices, model=model)
+
+    def _end_tasks(self, state: TensorDict, made: np.ndarray, ending: np.ndarray) -> None:
+        """What happens to models where a task ends: they are anchored, and their optimiser may begin anew."""
+        tasks = self.calendar.task(made - 1)
+        for task in np.unique(tasks[ending]):
+            own = torch.from_numpy(ending & (tasks == task)).to(self.device)
+            domain = self.tasks[task]
+            model = self.model_of(np.full(len(made), domain))
+            self.anchor(own, [domain], state["clock"], state["key"], model)
+        if self.learning.fresh_optimiser:
+            self.models.forget_moments(torch.from_numpy(ending).to(self.device))
+
+    def model_of(self, domain: np.ndarray) -> np.ndarray:
+        """Which model of a world a domain is learnt by, int64 ``[W]``."""
+        return np.zeros_like(domain) if self.count_models() == 1 else domain
+
+    def warmed(self, clock: Tensor) -> Tensor:
+        """The share of ``lr`` that the rates have risen to in the step that ``clock [W]`` counts."""
+        return (clock / max(1, self.learning.warmup)).clamp(max=1.0)
+
+    # ---- what is told -------------------------------------------------------------------------------
+
+    def losses_seen(self, state: TensorDict) -> Tensor:
+        """Loss of the last slice, its mean and its trend, ``[W, 3]``, in units of ln V."""
+        trend = state["loss/fast"] - state["loss/slow"]
+        seen = torch.stack([state["loss"], state["loss/slow"], trend], dim=-1)
+        return seen / math.log(self.net.vocabulary)
+
+    def cards(self, state: TensorDict) -> Tensor:
+        """Nats of the last exam by domain, ``[W, D]``, in units of ln V, to 1/100."""
+        return (state["nats"] * (100 / math.log(self.net.vocabulary))).round() / 100
+
+    def domain_seen(self, state: TensorDict) -> Tensor:
+        """Which domain is on, one-hot ``[W, D]``; zeros where nobody is told, or domains are mixed."""
+        seen = torch.zeros(self.num_worlds, self.domains, device=self.device)
+        if self.boundaries == "told" and self.incremental:
+            order = torch.tensor(self.tasks, device=self.device)
+            seen.scatter_(1, order[self.calendar.task(state["clock"])][:, None], 1.0)
+        return seen
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics in the pages of the worlds."""
+        steps = state["clock"].clamp_min(1)
+        nats = state["nats"].mean(-1)
+        return {
+            "nats": nats,
+            "perplexity": nats.exp(),
+            "score": state["score"],
+            "slice_nats": state["total/loss"] / steps,
+            "cost": state["total/cost"] / steps,
+        }
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """See Metrics in the pages of the worlds."""
+        lost = continual.forgetting(state["nats"], state["best"])
+        found: TensorDict = {}
+        for d, name in enumerate(self.dataset.classes):
+            found |= {f"nats/{name}": state["nats"][:, d], f"forgetting/{name}": lost[:, d]}
+        if self.incremental:
+            found["backward_transfer"] = continual.backward_transfer(state["scores"], self.tasks)
+            found["forward_transfer"] = continual.forward_transfer(state["scores"], self.tasks)
+        return found
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps with which a task ends."""
+        return tuple(step for step in range(1, self.horizon) if self.calendar.ends(np.int64(step)))
+
+    def leave(self, world: int, folder: Path) -> None:
+        """Write the model that a world has now: ``model.zip`` at the end, ``after_<domain>.zip`` where a task ends."""
+        made = int(self._clock[world])
+        if not made:
+            return
+        domain = self.dataset.classes[self.tasks[self.calendar.task(np.int64(made - 1))]]
+        name = "model" if made == self.horizon else f"after_{domain}"
+        model = self.model_of(np.full(1, self.tasks[self.calendar.task(np.int64(made - 1))]))[0]
+        row = world * self.count_models() + int(model)
+        nats = dict(zip(self.dataset.classes, self._begun()["nats"][world].tolist(), strict=True))
+        write_model(
+            folder / f"{name}{SUFFIX}",
+            self.net,
+            [stack[row] for stack in self.models.population.parameters],
+            self.dataset.tokeniser,
+            self.dataset.classes,
+            nats=nats,
+            steps=made,
+        )
+
+    def tests(self) -> TensorDict:
+        """What models are worth on the test split, ``[W]``: nats of a token and bits of a byte, by domain and in all.
+
+        Of :data:`TESTED` windows of each domain at most, evenly spread.
+        """
+        test, names = self.dataset.test, self.dataset.classes
+        count = min(TESTED, int(test.counts.min()))
+        spread = torch.linspace(0, 1, count, device=self.device, dtype=torch.float64)
+        windows = test.offsets[:, None] + (spread * (test.counts[:, None] - 1)).long()  # [D, M]
+        tokens = self.dataset.inputs("test", windows.expand(self.num_worlds, -1, -1))
+        nats = self.models.losses(tokens).mean(-1)
+        bits = nats / (math.log(2) * self.dataset.bytes_per_token("test").to(nats))
+        found = {"test_nats": nats.mean(-1)}
+        for d, name in enumerate(names):
+            found |= {f"test_nats/{name}": nats[:, d], f"test_bits_per_byte/{name}": bits[:, d]}
+        return found
+
+
+def _stored(warm: Any) -> list[Any]:
+    """The models of files, one or several."""
+    if warm is None:
+        return []
+    paths = [warm] if not isinstance(warm, (list, tuple)) else list(warm)
+    if not paths:
+        raise ConfigError("warm names no model: give a file, or leave it out")
+    return [read_model(path) for path in paths]
+
+
+def _check_warm(model: Any, net: Transformer, tokeniser: Any) -> None:
+    """Raise where a file's model is of other sizes than the world's, or reads by another tokeniser."""
+    if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
+        told = ", ".join(
+            f"{name}={getattr(model.net, name)}"
+            for name in ("vocabulary", "width", "heads", "layers", "hidden", "length")
+        )
+        raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")
+    if model.tokeniser.to_json() != tokeniser.to_json():
+        raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")
+
+
+def _weights(given: Sequence[float] | None, domains: int) -> list[float]:
+    """Weights of domains that add to 1."""
+    if given is None:
+        return [1 / domains] * domains
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != domains:
+        raise ConfigError(f"domain_weights must be {domains} numbers, one for each domain, got {given!r}")
+    weights = [real("each of domain_weights", weight, 0) for weight in given]
+    if not sum(weights):
+        raise ConfigError("domain_weights are all 0: give one above 0")
+    return [weight / sum(weights) for weight in weights]

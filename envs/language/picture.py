@@ -1,0 +1,71 @@
+"""Pictures of a language model for people: who learnt when, and what the exam said of each domain."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ...learners.transformer import Transformer
+from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.state import TensorDict
+from ..streams.tokens import TokenDataset
+
+
+class ModularView(Drawn, Protocol):
+    """What this picture asks of the world, beside what every picture does."""
+
+    dataset: TokenDataset
+    net: Transformer
+    tasks: tuple[int, ...]
+
+
+def names_of(world: ModularView) -> list[str]:
+    """What each agent is, e.g. "attention 2"."""
+    kinds = world.net.kinds
+    layer = [sum(kind == other for other in kinds[: i + 1]) for i, kind in enumerate(kinds)]
+    single = [kinds.count(kind) == 1 for kind in kinds]
+    own = [kind if one else f"{kind} {n}" for kind, n, one in zip(kinds, layer, single, strict=True)]
+    columns = world.num_agents // len(own)
+    if columns == 1:
+        return own
+    return [f"{domain}: {name}" for domain in world.dataset.classes for name in own]
+
+
+def as_text(world: ModularView, state: TensorDict, w: int) -> str:
+    """Nats by domain, and how often each group has learnt."""
+    nats = " ".join(
+        f"{name} {float(value):.3f}" for name, value in zip(world.dataset.classes, state["nats"][w], strict=True)
+    )
+    steps = max(1, int(state["clock"][w]))
+    lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]
+    curve = state["curve/learnt"][w].cpu()  # [100, N]
+    often = state["updates"][w] / steps
+    names = names_of(world)
+    width = max(map(len, names))
+    for i, name in enumerate(names):
+        bars = "".join(" ░▒▓█"[min(4, round(4 * float(share)))] for share in curve[:, i].view(50, 2).mean(-1))
+        lines.append(f"{name:<{width}} {bars} {float(often[i]):4.0%}")
+    return "\n".join(lines)
+
+
+def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
+    """uint8 ``[H, W, 3]``: who learnt when, above the nats of each domain on the exam."""
+    figure = new_figure(9, 6)
+    who, what = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    names, steps = names_of(world), int(state["clock"][w])
+    learnt = state["curve/learnt"][w].cpu().numpy().T
+    who.imshow(learnt, aspect="auto", vmin=0, vmax=1, cmap="Blues", extent=(0, world.horizon, len(names), 0))
+    who.set(yticks=np.arange(len(names)) + 0.5, yticklabels=names, title="who learnt")
+    parts = state["curve/nats"].shape[1]
+    at = (np.arange(parts) + 1) * world.horizon / parts
+    nats = state["curve/nats"][w].cpu().numpy()
+    seen = (at <= max(steps, world.horizon / parts)) & (nats[:, 0] > 0)
+    for d, name in enumerate(world.dataset.classes):
+        what.plot(at[seen], nats[seen, d], label=name)
+    for task in range(1, len(world.tasks)):
+        for axes in (who, what):
+            axes.axvline(task * world.horizon / len(world.tasks), color="grey", linewidth=0.8)
+    what.set(xlim=(0, world.horizon), xlabel="step", ylabel="nats of a token", title="exam")
+    what.legend(loc="upper right")
+    return as_pixels(figure)

@@ -1,0 +1,43 @@
+"""``studyhall generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Debug, Json, Threads
+
+
+def generate(
+    model: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="Folder of a run, or a model's file.")],
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to go on with; may be given again. Five by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the run; its first by default.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many to add.")] = 50,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
+    draw: Annotated[int, typer.Option(min=0, help="Another number, another text.")] = 0,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Let a language model that a run left go on with a text."""
+    import torch
+
+    from ..runs import generation
+    from ..terminal import output
+
+    torch.set_num_threads(threads or 1)
+    stored = generation.find_model(model, seed)
+    found = generation.generate(
+        stored, prompt or generation.PROMPTS, tokens=tokens, temperature=temperature, seed=draw
+    )
+    if as_json:
+        output.print_json({"model": stored.source, "texts": [one._asdict() for one in found]})
+        return
+    from rich.text import Text
+
+    for one in found:
+        output.console().print(Text.assemble((one.prompt, "bold"), one.text), soft_wrap=True, end="\n\n")

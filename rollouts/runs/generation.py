@@ -1,0 +1,112 @@
+"""Text that a language model goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...envs.engine import rng
+from ...envs.errors import ConfigError
+from ...envs.language.files import SUFFIX, StoredModel, read_model
+from ...envs.validation import real, whole
+from .run_folder import RunFolder
+
+PROMPTS = (
+    "The history of",
+    "In the field of",
+    "Scientists have discovered",
+    "def main():",
+    "The neural network model",
+)
+"""What is gone on with where nothing is said; the documented ones."""
+
+
+class Generated(NamedTuple):
+    """What a model made of a prompt."""
+
+    prompt: str
+    text: str
+    """What it went on with."""
+
+
+def find_model(source: Path, seed: int | None) -> StoredModel:
+    """The model of a file, or the last one that a run left.
+
+    Args:
+        source: A file, or the folder of a run.
+        seed: Of the run; None: its first.
+
+    Raises:
+        ConfigError: There is none; says where they are looked for.
+    """
+    if source.is_file():
+        if seed is not None:
+            raise ConfigError(f"{source} is a single model: leave out --seed, or give the folder of a run")
+        return read_model(source)
+    folder = RunFolder(source)
+    config = folder.config()
+    chosen = config.seeds[0] if seed is None else seed
+    if chosen not in config.seeds:
+        raise ConfigError(f"the run has no seed {chosen}: give one of {', '.join(map(str, config.seeds))}")
+    path = folder.stages / f"seed_{chosen}" / f"model{SUFFIX}"
+    if not path.exists():
+        raise ConfigError(
+            f"{source} left no model in {path}: generate takes runs of modular-v0 that have ended"
+        )
+    return read_model(path)
+
+
+def generate(
+    model: StoredModel,
+    prompts: Sequence[str],
+    *,
+    tokens: int = 50,
+    temperature: float = 0.8,
+    seed: int = 0,
+) -> list[Generated]:
+    """Go on with prompts, token by token, each drawn from the whole vocabulary.
+
+    Args:
+        model: The model.
+        prompts: Texts; what is longer than the model reads at once is cut off in front.
+        tokens: How many to add to each; fewer where the model ends the document.
+        temperature: Logits are divided by it; 0 takes the likeliest.
+        seed: Of what is drawn.
+
+    Raises:
+        ConfigError: A number out of range, or a prompt without a token.
+    """
+    tokens = whole("tokens", tokens, 1, 100_000)
+    temperature = real("temperature", temperature, 0, 100)
+    parameters = [value[None] for value in model.parameters]
+    key = torch.tensor(whole("seed", seed, 0))
+    found = []
+    for number, prompt in enumerate(prompts):
+        ids = model.tokeniser.encode(prompt)
+        if not ids:
+            raise ConfigError(f"prompt {prompt!r} has no token: give some text")
+        made: list[int] = []
+        for step in range(tokens):
+            seen = torch.tensor([*ids, *made][-model.net.length :])
+            with torch.no_grad():
+                logits = model.net.logits(parameters, seen[None, None])[0, 0, -1]
+            chosen = _drawn(logits, temperature, rng.fold(key, number, step))
+            if chosen == model.tokeniser.end:
+                break
+            made.append(chosen)
+        # Decoded together, since what two parts of a character are apart is not what they are together.
+        whole_text, begun = model.tokeniser.decode([*ids, *made]), model.tokeniser.decode(ids)
+        found.append(Generated(prompt, whole_text.removeprefix(begun)))
+    return found
+
+
+def _drawn(logits: Tensor, temperature: float, key: Tensor) -> int:
+    """A token from logits ``[V]``: the greatest of them with Gumbel noise added."""
+    if not temperature:
+        return int(logits.argmax())
+    noise = rng.gumbel(rng.uniform(rng.bits(key, "generate", logits.shape)))
+    return int((logits / temperature + noise).argmax())
