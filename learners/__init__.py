@@ -3,6 +3,7 @@
 from .cnn import cnn
 from .convolutional import VGG, Conv3
 from .factory import make_network, make_networks, make_population
+from .groups import GroupedPopulation
 from .lesson import Detection, Lesson, label_loss, softmax, teach
 from .looped import LoopedNetwork
 from .mixed import MixedPopulation
@@ -10,6 +11,7 @@ from .modules import ModuleNetwork
 from .networks import MLP, Network
 from .optimisers import make_optimiser
 from .population import Average, Population, learner_keys
+from .transformer import Transformer
 
 __all__ = [
     "MLP",
@@ -17,12 +19,14 @@ __all__ = [
     "Average",
     "Conv3",
     "Detection",
+    "GroupedPopulation",
     "Lesson",
     "LoopedNetwork",
     "MixedPopulation",
     "ModuleNetwork",
     "Network",
     "Population",
+    "Transformer",
     "cnn",
     "label_loss",
     "learner_keys",

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from ..envs.errors import one_of
-from .adam import StackedAdam
+from .adam import StackedAdam, StackedAdamW
 from .optimiser import Optimiser
 from .sgd import StackedSGD
 
-OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"adam": StackedAdam, "sgd": StackedSGD}
+OPTIMISERS: dict[str, Callable[..., Optimiser]] = {
+    "adam": StackedAdam,
+    "adamw": StackedAdamW,
+    "sgd": StackedSGD,
+}
 """All of them."""
 
 

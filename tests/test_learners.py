@@ -82,13 +82,14 @@ def apart(population, reference):
 
 
 @pytest.mark.parametrize("network", [FLAT, MODULES, PICTURES], ids=["mlp", "module", "cnn"])
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("leading", [(), (W,), (W, N)], ids=["all", "world", "own"])
 def test_equals_separate_modules(network, optimiser, leading):
     population = make_population(network, keys(), optimiser=optimiser, lr=1e-2)
     modules = {(w, n): population.extract(w, n).train() for w in range(W) for n in range(N)}
     make = {
         "adam": lambda own: torch.optim.Adam(own, lr=1e-2),
+        "adamw": lambda own: torch.optim.AdamW(own, lr=1e-2),
         "sgd": lambda own: torch.optim.SGD(own, lr=1e-2, momentum=0.9),
     }[optimiser]
     optimisers = {index: make(module.parameters()) for index, module in modules.items()}
@@ -114,7 +115,7 @@ def test_equals_separate_modules(network, optimiser, leading):
 
 
 @pytest.mark.parametrize("network", [FLAT, PICTURES], ids=["mlp", "cnn"])
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
 def test_the_frozen_keep_every_bit_and_ignore_nan(network, optimiser):
     population = make_population(network, keys(), optimiser=optimiser)
     population.learn(batch(0, ROWS, 64), loss)
@@ -132,11 +133,18 @@ def test_the_frozen_keep_every_bit_and_ignore_nan(network, optimiser):
             assert all(not torch.equal(before[name][p], after[p]) for p in (0, 2, 3, 4, 5)), name
 
 
-def test_many_learners_at_rates_of_their_own():
+@pytest.mark.parametrize(
+    ("optimiser", "make", "options"),
+    [("adam", torch.optim.Adam, {}), ("adamw", torch.optim.AdamW, {"weight_decay": 5.0})],
+    ids=["adam", "adamw"],
+)
+def test_many_learners_at_rates_of_their_own(optimiser, make, options):
     many = keys(learners=20)
-    population, plain = Population(FLAT, many), Population(FLAT, many, fused=False)
+    population, plain = (
+        Population(FLAT, many, optimiser=optimiser, fused=fused, **options) for fused in (None, False)
+    )
     modules = [population.extract(w, n).train() for w in range(W) for n in range(20)]
-    optimisers = [torch.optim.Adam(module.parameters()) for module in modules]
+    optimisers = [make(module.parameters(), **options) for module in modules]
     for turn in range(30):
         rate = batch(turn, W, 20).abs()
         if turn >= 10:  # from here on some sit out, and have stepped less often
@@ -377,6 +385,7 @@ def test_mistakes_in_naming_learners(kwargs, error, said):
         ("adam", {"betas": (0.9, 1.0)}, ConfigError, "betas must be below 1"),
         ("sgd", {"momentum": 1.0}, ConfigError, "momentum must be below 1"),
         ("sgd", {"weight_decay": -1.0}, ConfigError, "weight_decay must be a number"),
+        ("adamw", {"weight_decay": -1.0}, ConfigError, "weight_decay must be a number"),
         ("sgd", {"nesterov": True, "momentum": 0.0}, ConfigError, "Nesterov's momentum needs some"),
     ],
 )
@@ -518,7 +527,7 @@ def test_a_lesson_is_what_autograd_makes_of_its_losses(apart):
 
 
 @pytest.mark.parametrize("networks", [FLAT, PICTURES, MIX], ids=["mlp", "cnn", "mixed"])
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
 def test_a_copy_goes_its_own_way(networks, optimiser):
     population = make_population(networks, keys(), optimiser=optimiser)
     rate = torch.tensor([[1.0, 0.5, 0.0], [0.2, 1.0, 1.0]])
@@ -534,6 +543,19 @@ def test_a_copy_goes_its_own_way(networks, optimiser):
         assert same(other.state_dict(), kept)
     assert same(population.state_dict(), twin.state_dict())
     assert not same(population.state_dict(), before)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("rate", [None, torch.tensor([1.0, 0.5, 0.0])], ids=["alike", "own"])
+def test_a_parameter_without_a_gradient_stays(optimiser, rate):
+    stacks = [batch(0, 3, 4), batch(1, 3, 2)]
+    before = [stack.clone() for stack in stacks]
+    made = make_optimiser(optimiser, weight_decay=0.5) if optimiser != "adam" else make_optimiser(optimiser)
+    stepper = made(stacks)
+    for turn in range(3):
+        stepper.step([None, batch(turn, 3, 2)], rate)
+    assert torch.equal(stacks[0], before[0])
+    assert not torch.equal(stacks[1][0], before[1][0])
 
 
 @pytest.mark.parametrize(
