@@ -99,7 +99,13 @@ class GroupedPopulation:
 
     @torch.no_grad()
     def learn(
-        self, tokens: Tensor, rate: Tensor, *, models: Models | None = None, adjust: Adjust | None = None
+        self,
+        tokens: Tensor,
+        rate: Tensor,
+        *,
+        measured: Tensor | None = None,
+        models: Models | None = None,
+        adjust: Adjust | None = None,
     ) -> Learnt:
         """One step of the groups that have a rate, on each world's own loss, with dropout on.
 
@@ -109,6 +115,7 @@ class GroupedPopulation:
             tokens: int64 ``[W, B, T + 1]``, windows to learn to continue.
             rate: ``[W, N]``, multiplies the learning rate. A group with rate 0 (or less) keeps every bit, and its
                 gradient is not computed.
+            measured: Groups whose gradient is computed although they rest, bool ``[W, N]``; None: none.
             models: Which of the P learn.
             adjust: Changes gradients before the step, or only looks at them: for losses on the parameters themselves.
                 It is called once for each group and each few worlds in which it learns.
@@ -119,10 +126,11 @@ class GroupedPopulation:
         with torch.inference_mode(False):
             own = self._models(tokens, models)
             learn = self._learners(rate, own)
+            wanted = learn if measured is None else learn | np.asarray(measured.cpu().numpy())
             losses = tokens.new_empty(len(own), dtype=torch.float32)
             squares = losses.new_full(learn.shape, torch.nan)
             for span in self._spans(tokens):
-                losses[span], found = self._backward(tokens[span], own[span], learn[span])
+                losses[span], found = self._backward(tokens[span], own[span], wanted[span])
                 for group, rows, gradients in found:
                     index = torch.as_tensor(rows + span.start, device=losses.device)
                     some = own[span][rows]

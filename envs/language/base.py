@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...learners.transformer import INITS, Transformer
+from ...learners.transformer import Transformer
 from .. import continual
 from ..arguments import refuse, share_out
 from ..engine import rng
@@ -85,7 +85,6 @@ class LanguageWorld(World):
         refuse(type(self).__name__, others, self.refused_arguments)
         batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.texts, self.learning = Texts(**texts), Learning(**learning)
-        one_of("init", init, INITS)
         self._sizes = {"width": width, "heads": heads, "layers": layers, "hidden": hidden, "dropout": dropout}
         stored = _stored(warm)
         if stored and "tokeniser" not in texts:  # what they read by

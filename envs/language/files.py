@@ -99,9 +99,8 @@ def _model(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor])
     net = Transformer(**about["net"])
     tokeniser = tokeniser_from_json(about["tokeniser"])
     domains, facts = about["domains"], about.get("facts", {})
-    expected = dict(zip(net.names, net.shapes, strict=True))
     if (
-        {name: tuple(value.shape) for name, value in weights.items()} != expected
+        {name: tuple(value.shape) for name, value in weights.items()} != net.shapes
         or tokeniser.size != net.vocabulary
         or not isinstance(domains, list)
         or not all(isinstance(name, str) for name in domains)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...learners.groups import GroupedPopulation, Learnt
+from ...learners.groups import Gradients, GroupedPopulation, Learnt
 from ...learners.transformer import Transformer
 from ..engine import rng
 from ..engine.fits import check_saved
@@ -177,7 +177,7 @@ class Models(Part):
         adjust = None if self.learning.anchor == "none" else self._anchored
         return self.population.learn(tokens, rates, measured=measured, adjust=adjust, models=self._index(model))
 
-    def gradients(self, tokens: Tensor, *, model: np.ndarray) -> Learnt:
+    def gradients(self, tokens: Tensor, *, model: np.ndarray) -> Gradients:
         """The same without a step, of all groups."""
         return self.population.gradients(tokens, models=self._index(model))
 
@@ -213,8 +213,9 @@ class Models(Part):
         index = self._index(model)
         rows = torch.as_tensor(index, device=where.device)
         for tokens in slices:
-            gradients = self.population.gradients(tokens, models=index, keep=True).gradients
-            weight = where.float() * tokens[0, :, 1:].numel() / len(slices)
+            found = self.population.gradients(tokens, models=index).groups
+            weight = where.float() * (tokens[0, :, 1:].numel() / len(slices))
+            gradients = [gradient for group in found for gradient in group]
             for stack, gradient in zip(self._fisher, gradients, strict=True):
                 stack.index_add_(0, rows, gradient.square_().mul_(_along(weight, gradient)))
 
@@ -236,11 +237,12 @@ class Models(Part):
     ) -> list[Tensor]:
         """Gradients with that of the anchor, λ·F·(θ − θ*), added; F is 1 with "l2"."""
         strength, own = self.learning.anchor_strength, self.net.groups[group]
+        index = torch.as_tensor(models, device=gradients[0].device)
         found = []
         for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True), start=own.start):
-            pull = parameter - self._reference[i][models]
+            pull = parameter - self._reference[i][index]
             if self._fisher:
-                pull.mul_(self._fisher[i][models])
+                pull.mul_(self._fisher[i][index])
             found.append(gradient.add(pull, alpha=strength))
         return found
 

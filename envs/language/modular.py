@@ -106,7 +106,6 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ...learners.transformer import KINDS
 from ..engine import rng
 from ..engine.state import TensorDict
 from ..engine.world import Outcome
@@ -114,6 +113,7 @@ from ..errors import ConfigError, one_of
 from ..validation import flag, real, whole
 from .base import LanguageWorld
 
+KINDS = ("embedding", "attention", "feed-forward", "output")
 FORMS = ("bid", "rate", "discrete")
 MEASURES = ("learners", "probe", "all")
 
@@ -290,7 +290,7 @@ class Modular(LanguageWorld):
         due = made % self.probe_every == 0
         if self.measure != "probe" or not due[self._moving].any():
             return None
-        return torch.from_numpy(due).to(self.device)[:, None].expand(-1, len(self.net.groups))
+        return torch.from_numpy(due & self._moving).to(self.device)[:, None].expand(-1, len(self.net.groups))
 
     def _cost(self, rates: Tensor, made: np.ndarray) -> Tensor:
         """What the step costs over what it takes when all learn, ``[W]``."""
