@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studyhall import make_env, make_sb3, make_world
-from studyhall.envs import ConfigError
+from studyhall.envs import ConfigError, StudyhallError
 from studyhall.envs import continual
 from studyhall.policies import make_policy
 from studyhall.rollouts import Rollout
@@ -152,7 +152,7 @@ def test_domains_come_as_tasks_say_and_the_others_are_examined_only():
 
 @pytest.mark.parametrize("wrong", ["nowhere", [], ["left", "left"], ["middle"]])
 def test_tasks_are_domains(wrong):
-    with pytest.raises(ConfigError, match="tasks"):
+    with pytest.raises(StudyhallError, match="tasks"):
         world_of(tasks=wrong)
 
 
@@ -295,7 +295,7 @@ def test_the_views_take_it():
     env = make_env("modular-v0", **SMALL)
     obs, _ = env.reset(seed=0)
     assert env.agents == [f"group_{i}" for i in range(6)]
-    env.step({agent: {"bid": np.ones(1, np.float32)} for agent in env.agents})
+    env.step({agent: np.ones(1, np.float32) for agent in env.agents})
     vec = make_sb3("modular-v0", num_worlds=2, **SMALL)
     assert vec.reset()["gradient"].shape == (12, 4)
 

@@ -105,7 +105,7 @@ class LanguageWorld(World):
             warm=[model.parameters for model in stored],
         )
         self.schedule = self.texts.schedule(
-            self.dataset.stream, 1, self.horizon, **({"task_order": self.tasks} if self.incremental else {})
+            self.dataset.stream, 1, self.horizon, **({"tasks": self.tasks} if self.incremental else {})
         )
         self.exam = self.texts.exam(self.dataset.exam, self.horizon)
         self.calendar = Clock(self.horizon, len(self.tasks), self.texts.exam_every)

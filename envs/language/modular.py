@@ -76,7 +76,7 @@ can.
 | `characters` | None | at most so many of each domain are dealt |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
 | `order`, `tasks` | "class_incremental", None | domains one after the other, which; "iid": mixed; others as in `classroom-v0` |
-| `task_order`, `topic_steps`, `topic_classes` | – | tasks come as given; of order "topical" |
+| `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |
 | `width`, `heads`, `layers`, `hidden`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
 | `warm` | None | a file that a run left in `models/`, or several |
@@ -258,7 +258,7 @@ class Modular(LanguageWorld):
             column = torch.arange(self.num_agents, device=self.device) // len(self.net.groups)
             bids = bids * (column == own[:, None])
         by_luck = rng.permutation(draws["ties"])
-        order = by_luck.gather(1, bids.gather(1, by_luck).argsort(-1, descending=True, stable=True))
+        order = by_luck.gather(1, bids.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
         place = order.argsort(-1)
         fits = (self.sizes[order].cumsum(-1) <= self.share * (1 + 1e-6)).gather(1, place)
         learns = (bids > 0) & (place < self.capacity) & fits

@@ -22,6 +22,7 @@ REFUSED: Mapping[str, str] = {
     "data": "texts are given as corpora",
     "exam_items": "texts are divided by document",
     "task_classes": "a task is one domain",
+    "task_order": "the order of tasks is that of tasks, or of corpora",
     "card_every": "cards are told on the days of the exam",
 }
 """Arguments of a :class:`~studyhall.envs.study.Study` that worlds of texts do not take."""
