@@ -1,0 +1,121 @@
+"""Documents of domains, and how they come to stream, exam and test: whole, and each in one split alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import cache
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Parts: TypeAlias = dict[str, list[str]]
+    """Documents by the part they came in: ``"train"``, and perhaps ``"exam"`` and ``"test"``."""
+
+_SHARE = 10
+"""A split that is not given takes one in this many of the training part's documents."""
+
+
+def divide_documents(domains: Mapping[str, Parts], most: int | None) -> dict[str, dict[str, list[str]]]:
+    """The documents of each split and domain.
+
+    An exam or test that is given is kept. One that is not takes a tenth of the distinct documents of the training
+    part, one at least, in the order of a hash of their text (BLAKE2b): the same on every machine, whatever the files
+    are called. A training part of a single document is cut into blocks instead: its beginning is the stream, its end
+    the test, with the exam before it.
+
+    No document is in two splits, of whatever domain: test goes before exam, and exam before stream.
+
+    Args:
+        domains: Their documents.
+        most: Characters kept of each domain's stream, from its beginning; None: all.
+
+    Returns:
+        Documents by split and domain, in the order they came in.
+    """
+    cut = {domain: _cut(parts) for domain, parts in domains.items()}
+    divided: dict[str, dict[str, list[str]]] = {}
+    elsewhere: set[bytes] = set()
+    for split in ("test", "exam", "stream"):
+        divided[split] = {
+            domain: [document for document in parts[split] if text_hash(document) not in elsewhere]
+            for domain, parts in cut.items()
+        }
+        elsewhere |= {
+            text_hash(document) for documents in divided[split].values() for document in documents
+        }
+    if most is not None:
+        divided["stream"] = {domain: _first(held, most) for domain, held in divided["stream"].items()}
+    return {split: divided[split] for split in ("stream", "exam", "test")}
+
+
+def text_hash(text: str) -> bytes:
+    """A hash of a text, 16 bytes, the same on every machine."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _cut(parts: Parts) -> Parts:
+    """One domain's documents by split."""
+    train = parts["train"]
+    found = {split: parts[split] for split in ("exam", "test") if split in parts}
+    wanted = [split for split in ("test", "exam") if split not in parts]
+    ranked = sorted({text_hash(document) for document in train})
+    if wanted and len(ranked) == 1:
+        rest, size = train[0], len(train[0]) // _SHARE
+        for split in wanted:
+            rest, block = rest[: len(rest) - size], rest[len(rest) - size :]
+            found[split] = [block]
+        return {**found, "stream": [rest]}
+    size = max(1, len(ranked) // _SHARE)
+    for split in wanted:
+        ranked, chosen = ranked[:-size], set(ranked[-size:])
+        found[split] = [document for document in train if text_hash(document) in chosen]
+    kept = set(ranked)
+    return {**found, "stream": [document for document in train if text_hash(document) in kept]}
+
+
+def _first(documents: Sequence[str], most: int) -> list[str]:
+    """The first documents, so many characters of them."""
+    kept = []
+    for document in documents:
+        if most <= 0:
+            break
+        kept.append(document[:most])
+        most -= len(document)
+    return kept
+
+
+def drop_blank(documents: Iterable[str]) -> list[str]:
+    """Those documents that hold more than whitespace."""
+    return [document for document in documents if document and not document.isspace()]
+
+
+def keep_documents(name: str, digest: str, make: Callable[[], Parts]) -> Parts:
+    """Documents by part, out of the cache or made and put there.
+
+    Args:
+        name: Of the cache's entry.
+        digest: Of where they come from.
+        make: Reads them.
+    """
+    entry = cache.folder() / f"{name}-{digest}"
+    stored = cache.read(entry)
+    if stored is None:
+        parts = make()
+        encoded = {part: [document.encode() for document in held] for part, held in parts.items()}
+        arrays = {
+            f"{part}_bytes": np.frombuffer(b"".join(held), dtype=np.uint8) for part, held in encoded.items()
+        }
+        lengths = {part: list(map(len, held)) for part, held in encoded.items()}
+        cache.write(entry, arrays, {"lengths": lengths})
+        return parts
+    arrays, notes = stored
+    parts = {}
+    for part, lengths in notes["lengths"].items():
+        joined, ends = arrays[f"{part}_bytes"].tobytes(), np.cumsum([0, *lengths]).tolist()
+        parts[part] = [joined[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+    return parts
