@@ -32,6 +32,7 @@ class Study:
         topic_steps: Of topical order.
         topic_classes: Of topical order.
         task_classes: Of class-incremental order.
+        task_order: Of class-incremental order.
         exam_every: Steps between two exam days.
         exam_smoothing: α of the smoothed score.
         card_every: Steps between two report cards.
@@ -48,6 +49,7 @@ class Study:
     topic_steps: int = 20
     topic_classes: int = 2
     task_classes: int = 2
+    task_order: str = "drawn"
     exam_every: int = 1
     exam_smoothing: float = 0.2
     card_every: int = 10
@@ -59,9 +61,8 @@ class Study:
 
     def schedule(self, split: Split, num_agents: int, horizon: int, **others: Any) -> Schedule:
         """The order in which a split is dealt to N agents; ``others`` are of the schedule, too."""
-        own = {
-            name: getattr(self, name) for name in ("order", "topic_steps", "topic_classes", "task_classes")
-        }
+        names = ("order", "topic_steps", "topic_classes", "task_classes", "task_order")
+        own = {name: getattr(self, name) for name in names}
         return Schedule(split, num_agents, self.slice_size, horizon, **{**own, **others})
 
     def exam(self, split: Split, horizon: int) -> Exam:

@@ -17,6 +17,7 @@ from .own import load_own
 from .pictures import image_hw
 from .tables import is_table_file
 from .text import TEXT_SIZE, text_shape
+from .tokens import TokenDataset
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -107,6 +108,8 @@ def load_dataset(
     words, picture_size = text_shape(text_size), image_hw(image_size)
     if data_dir is not None:
         as_path("data_dir", data_dir)  # whether it is used or not
+    if isinstance(data, TokenDataset):
+        raise DataError("a stream of tokens is for worlds of language models: give items with labels here")
     if isinstance(data, Dataset):
         if any(size is not None for size in sizes.values()):
             raise DataError(

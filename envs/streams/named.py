@@ -9,14 +9,8 @@ import functools
 import glob
 import gzip
 import importlib.util
-import logging
 import os
-import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +18,9 @@ import numpy as np
 import torch
 
 from ..errors import DataError, short
-from ..files import as_path
 from . import cache, pictures
 from .division import Part, Source
+from .hub import corrupt, local_root, offline, open_hub, part_files, unlogged
 from .hub_sets import HUB_SETS, HubSet, HubTexts
 from .text import Lexicon
 
@@ -36,7 +30,6 @@ if TYPE_CHECKING:
 
 _ROWS = 1000  # decoded at a time
 _PARTS = ("train", "test")
-_PATIENCE = 5.0  # seconds for the hub to answer at all
 
 
 @functools.cache  # scikit-learn reads them from text each time; what is divided is copied
@@ -100,15 +93,10 @@ def load_hub_set(name: str, data_dir: str | os.PathLike[str] | None, text_size: 
 
 def _local_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder of a local copy; None where none was asked for. Never silently the hub instead."""
-    asked = data_dir or os.environ.get("STUDYHALL_DATA")
-    if not asked:
+    found = local_root(data_dir, f"{name}/*.parquet")
+    if found is None:
         return None
-    said = "data_dir" if data_dir else "STUDYHALL_DATA"
-    root = as_path(said, asked)
-    if not root.is_dir():
-        raise DataError(
-            f"{said} is {str(root)!r}, which is no folder: point it to one that holds {name}/*.parquet"
-        )
+    said, root = found
     if not (root / name).is_dir():
         held = sorted(path.parent.name for path in root.glob("*/*.parquet"))
         there = f"it holds {', '.join(dict.fromkeys(held))}" if held else "it holds no data sets"
@@ -120,9 +108,7 @@ def _local_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | 
 
 
 def _local_files(name: str, folder: Path, part: str) -> list[Path]:
-    """``train.parquet``, ``train-0.parquet``, ``train-00000-of-00001.parquet``, …, in the order of names."""
-    pattern = re.compile(rf"{part}(?![a-z]).*\.parquet", re.IGNORECASE)
-    files = sorted(path for path in folder.rglob("*.parquet") if pattern.fullmatch(path.name))
+    files = part_files(folder, part)
     if not files:
         raise DataError(f"{str(folder)!r} has no {part}*.parquet: {name} needs train and test files")
     return files
@@ -148,7 +134,7 @@ class _Reader:
             try:
                 metadata = parquet.read_metadata(path)
             except (OSError, pyarrow.ArrowException) as fault:
-                raise _corrupt(path, fault) from fault
+                raise corrupt(path, fault) from fault
             self._check_columns(metadata.schema.to_arrow_schema().names, str(path))
             rows += metadata.num_rows
         bar = self.progress.add_task(f"decoding {part}", total=rows)
@@ -157,18 +143,18 @@ class _Reader:
             try:
                 # Streaming reads the file where it lies; otherwise `datasets` would first copy all of it.
                 # The name is escaped because `datasets` takes it for a pattern.
-                with _offline(), _unlogged():
+                with offline(), unlogged():
                     opened = datasets.load_dataset(
                         "parquet", data_files=glob.escape(str(path)), split="train", streaming=True
                     )
                     blocks += list(self._decode(opened, str(path), bar))
             except (OSError, pyarrow.ArrowException) as fault:
-                raise _corrupt(path, fault) from fault
+                raise corrupt(path, fault) from fault
         return _join(blocks, f"the {part} part of {self.known.hub}")
 
     def hub(self) -> dict[str, dict[str, cache.Array]]:
         """All parts from the hub, or from what `datasets` fetched from there before."""
-        opened = _open_hub(self.known.hub)
+        opened = open_hub(self.known.hub)
         arrays = {}
         for part in _PARTS:
             where = f"{self.known.hub} ({part})"
@@ -219,74 +205,3 @@ def _join(blocks: list[tuple[cache.Array, cache.Array]], where: str) -> dict[str
         raise DataError(f"{where} has no rows")
     x, y = zip(*blocks, strict=True)
     return {"x": np.concatenate(x), "y": np.concatenate(y)}
-
-
-@contextmanager
-def _offline(offline: bool = True) -> Iterator[None]:
-    """Keeps `datasets` from the network, as HF_HUB_OFFLINE=1 does where it is set before the import.
-
-    Local files need this as well: opening them would report to the hub's download counter.
-    """
-    import datasets
-
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or offline
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keeps `datasets` from logging the faults that it raises too: a fault is one line."""
-    logger = logging.getLogger("datasets")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _corrupt(path: Path, fault: Exception) -> DataError:
-    return DataError(f"{str(path)!r} cannot be read as parquet ({fault}): fetch it again")
-
-
-def _open_hub(repository: str) -> Any:
-    """The parts of a hub repository, by name."""
-    import datasets
-    from huggingface_hub.errors import HfHubHTTPError
-
-    offline, endpoint = datasets.config.HF_HUB_OFFLINE, datasets.config.HF_ENDPOINT
-    answers = not offline and _answers(endpoint)
-    try:
-        # `datasets` would ask an absent network for half a minute before it looks at what it fetched before.
-        with _offline(not answers):
-            return datasets.load_dataset(repository)
-    except (OSError, datasets.exceptions.DatasetsError, HfHubHTTPError) as fault:
-        if offline:
-            reason = "HF_HUB_OFFLINE forbids to ask, and no copy was fetched before"
-        elif not answers:
-            reason = f"no answer from {endpoint}, and no copy was fetched before"
-        elif isinstance(fault, ConnectionError):
-            reason = f"the connection to {endpoint} failed"
-        else:
-            reason = str(fault).strip().partition("\n")[0]
-        raise DataError(
-            f"cannot get {repository} from the Hugging Face hub ({reason}): set STUDYHALL_DATA or data_dir "
-            "to a folder of parquet files, or pass arrays"
-        ) from fault
-
-
-def _answers(url: str) -> bool:
-    """Whether anything answers there (through proxies where the environment names them)."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True  # an answer, if not a friendly one: `datasets` may know better what to ask
-    except urllib.error.URLError as fault:
-        return isinstance(fault.reason, ssl.SSLError)  # certificates: `datasets` brings its own
-    except OSError:
-        return False
-    return True

@@ -46,6 +46,7 @@ UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
 """Orders that draw independently, so that a slice can always be had."""
 DEALS = ("random", "sorted")
 SHARES = ("shared", "own", "class_experts", "dirichlet")
+TASK_ORDERS = ("drawn", "given")
 
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
@@ -65,6 +66,8 @@ class Schedule:
         topic_steps: ``topical``: steps until the topic changes.
         topic_classes: ``topical``: classes of a topic.
         task_classes: ``class_incremental``: classes of a task.
+        task_order: ``class_incremental``: which classes come when, "drawn" anew in each episode, or "given": in the
+            order of the classes.
         expert_classes: ``class_experts``: classes of an agent; None is ⌈C/N⌉, so that every
             class has an expert.
         deal: ``class_experts``: whose classes are whose, "random" anew in each episode, or "sorted": the first classes
@@ -82,6 +85,7 @@ class Schedule:
     topic_steps: int = 20
     topic_classes: int = 2
     task_classes: int = 2
+    task_order: str = "drawn"
     expert_classes: int | None = None
     deal: str = "random"
     alpha: float = 0.5
@@ -90,6 +94,7 @@ class Schedule:
     def __post_init__(self) -> None:
         keep(self, order=one_of("order", self.order, ORDERS), share=one_of("share", self.share, SHARES))
         keep(self, deal=one_of("deal", self.deal, DEALS))
+        keep(self, task_order=one_of("task_order", self.task_order, TASK_ORDERS))
         for name in ("topic_classes", "task_classes", "expert_classes"):
             if name != "expert_classes" or self.expert_classes is not None:
                 keep(self, **{name: whole(name, getattr(self, name), 1, self.classes)})
@@ -151,7 +156,7 @@ class Schedule:
         shapes: dict[str, tuple[int, ...]] = {}
         if self.dealt:
             shapes[self._purpose("pass")] = (len(self.split.y),)
-        if self.order == "class_incremental":
+        if self.order == "class_incremental" and self.task_order == "drawn":
             shapes[self._purpose("tasks")] = (self.classes,)
         if self.share == "class_experts" and self.deal == "random":
             shapes[self._purpose("experts")] = (self.classes,)
@@ -180,10 +185,16 @@ class Schedule:
         else:
             state["skew"] = self._skew(draws, worlds, device)  # of each class, [W, A, C]
         if self.order == "class_incremental":
-            state["task"] = rng.permutation(draws[self._purpose("tasks")]).argsort(-1) // self.task_classes
+            state["task"] = self._places(draws, worlds, device) // self.task_classes
         if self.order == "topical":
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
         return self.advance(state, draws, clock)
+
+    def _places(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
+        """Each class's place in the order of tasks, int64 ``[W, C]``."""
+        if self.task_order == "given":
+            return torch.arange(self.classes, device=device).repeat(worlds, 1)
+        return rng.permutation(draws[self._purpose("tasks")]).argsort(-1)
 
     def step(
         self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor, key: Tensor, made: np.ndarray

@@ -279,7 +279,9 @@ def tokeniser_from_json(saved: Any) -> Tokeniser:
     kind = saved.get("kind") if isinstance(saved, dict) else None
     holds = {"bytes": None, "bpe": "merges", "words": "words"}
     if not isinstance(kind, str) or kind not in holds:
-        raise DataError(f"this is no tokeniser: its kind is {short(kind)}, expected one of {', '.join(KINDS)}")
+        raise DataError(
+            f"this is no tokeniser: its kind is {short(kind)}, expected one of {', '.join(KINDS)}"
+        )
     name = holds[kind]
     if set(saved) != {"kind", *([name] if name else [])}:
         named = ", ".join(map(str, saved))
