@@ -94,6 +94,19 @@ def test_class_incremental_shows_each_class_in_one_stretch():
         assert not first & second
 
 
+def test_tasks_in_a_given_order_are_those_of_the_classes_and_change_no_other_draw():
+    split = make_split()
+    drawn, given = (
+        Schedule(split, 2, 64, 40, order="class_incremental", task_classes=1, task_order=task_order)
+        for task_order in ("drawn", "given")
+    )
+    labels = split.y[deal(given, 40)]
+    for task in range(4):
+        assert set(labels[10 * task : 10 * task + 10].unique().tolist()) == {task}
+    assert drawn.reset_draws().keys() - given.reset_draws().keys() == {"stream/tasks"}
+    assert drawn.step_draws() == given.step_draws()
+
+
 def test_class_experts_see_their_classes_only_and_all_are_covered():
     split = make_split()
     labels = split.y[deal(Schedule(split, 2, 64, 100, share="class_experts"), 10)]
@@ -193,6 +206,7 @@ def test_worlds_do_not_depend_on_their_batch():
         ({"alpha": 0.0, "share": "dirichlet"}, ConfigError, "alpha must be a number between 1e-09 and"),
         ({"alpha": -1.0}, ConfigError, "alpha must be a number between 1e-09 and"),
         ({"task_classes": 5}, ConfigError, "between 1 and 4"),
+        ({"task_order": "sorted"}, UnknownName, "unknown task_order 'sorted': known are drawn, given"),
         ({"alpha": 1e300, "share": "dirichlet"}, ConfigError, "alpha must be a number between 1e-09 and"),
         ({"rows": 0}, ConfigError, "slice_size must be a whole number of at least 1"),
         ({"topic_steps": 10**20}, ConfigError, "topic_steps must be a whole number between 1 and"),

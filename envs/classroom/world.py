@@ -86,6 +86,7 @@ Per world: `calls`.
 | `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
 | `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
 | `task_classes` | 2 | of class-incremental order |
+| `task_order` | "drawn" | of class-incremental order: tasks drawn anew in each episode; "given": as the classes come |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
 | `deal` | "random" | which classes are whose, anew in each episode; "sorted": in their order, always the same |
 | `public_order` | "iid" | order of the public slices, where slices are private |

@@ -11,12 +11,13 @@ from .dataset import Dataset, Split
 from .hub_sets import DATASETS
 from .load import load_dataset
 from .text import TextDataset
-from .tokenisers import Tokeniser, tokeniser_from_json, train_tokeniser
+from .tokenisers import ByteTokeniser, Tokeniser, tokeniser_from_json, train_tokeniser
 from .tokens import TokenDataset, load_corpora
 
 __all__ = [
     "CORPORA",
     "DATASETS",
+    "ByteTokeniser",
     "Dataset",
     "Split",
     "TextDataset",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -39,14 +39,14 @@ def divide_documents(domains: Mapping[str, Parts], most: int | None) -> dict[str
         Documents by split and domain, in the order they came in.
     """
     cut = {domain: _cut(parts) for domain, parts in domains.items()}
+    whole = [domain for domain, parts in domains.items() if not _is_one(parts)]
     divided: dict[str, dict[str, list[str]]] = {}
     elsewhere: set[bytes] = set()
     for split in ("test", "exam", "stream"):
-        divided[split] = {
-            domain: [document for document in parts[split] if text_hash(document) not in elsewhere]
-            for domain, parts in cut.items()
-        }
-        elsewhere |= {text_hash(document) for documents in divided[split].values() for document in documents}
+        divided[split] = {domain: parts[split] for domain, parts in cut.items()}
+        for domain in whole:
+            divided[split][domain] = _others(cut[domain][split], elsewhere)
+        elsewhere |= {text_hash(document) for domain in whole for document in divided[split][domain]}
     if most is not None:
         divided["stream"] = {domain: _first(held, most) for domain, held in divided["stream"].items()}
     return {split: divided[split] for split in ("stream", "exam", "test")}
@@ -57,24 +57,35 @@ def text_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
+def _is_one(parts: Parts) -> bool:
+    """Whether a split must be cut from a training part of a single document."""
+    return not {"exam", "test"} <= parts.keys() and len(set(parts["train"])) == 1
+
+
 def _cut(parts: Parts) -> Parts:
     """One domain's documents by split."""
-    train = parts["train"]
-    found: Parts = {split: parts[split] for split in ("exam", "test") if split in parts}
     wanted = [split for split in ("test", "exam") if split not in parts]
-    ranked = sorted({text_hash(document) for document in train})
-    if wanted and len(ranked) == 1:
-        rest, size = train[0], len(train[0]) // _SHARE
+    found: Parts = {split: parts[split] for split in ("exam", "test") if split in parts}
+    train = _others(parts["train"], {text_hash(document) for held in found.values() for document in held})
+    if _is_one(parts):
+        rest = train[0] if train else ""
+        size = len(rest) // _SHARE
         for split in wanted:
             rest, block = rest[: len(rest) - size], rest[len(rest) - size :]
             found[split] = [block]
         return {**found, "stream": [rest]}
+    ranked = sorted({text_hash(document) for document in train})
     size = max(1, len(ranked) // _SHARE)
     for split in wanted:
         ranked, chosen = ranked[:-size], set(ranked[-size:])
         found[split] = [document for document in train if text_hash(document) in chosen]
     kept = set(ranked)
     return {**found, "stream": [document for document in train if text_hash(document) in kept]}
+
+
+def _others(documents: Iterable[str], known: Container[bytes]) -> list[str]:
+    """The documents whose hashes are not among the known ones."""
+    return [document for document in documents if text_hash(document) not in known]
 
 
 def _first(documents: Sequence[str], most: int) -> list[str]:

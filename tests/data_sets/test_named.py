@@ -118,10 +118,10 @@ def test_unreachable_hub(tmp_path, monkeypatch):
 def test_hub_is_decoded_by_the_same_code(tmp_path, monkeypatch, fake_mnist):
     files = {part: str(fake_mnist / "mnist" / f"{part}*.parquet") for part in ("train", "test")}
     fetched = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "hf"))
-    monkeypatch.setattr(named, "_open_hub", lambda repository: {"ylecun/mnist": fetched}[repository])
+    monkeypatch.setattr(named, "open_hub", lambda repository: {"ylecun/mnist": fetched}[repository])
     from_hub = load_dataset("mnist")
     monkeypatch.setattr(
-        named, "_open_hub", lambda repository: pytest.fail("the cache should have served this")
+        named, "open_hub", lambda repository: pytest.fail("the cache should have served this")
     )
     assert same(from_hub, load_dataset("mnist"))
     assert same(from_hub, load_dataset("mnist", data_dir=fake_mnist))
