@@ -48,7 +48,7 @@ class Found(NamedTuple):
     """Of the input, ``[below, M, E]``."""
 
 
-Saved = TypeVar("Saved", bound=Any)
+Saved = TypeVar("Saved")
 
 
 def pick(tensor: Tensor, rows: Tensor | None) -> Tensor:
@@ -60,9 +60,12 @@ def pick_saved(saved: Saved, rows: Tensor | None) -> Saved:
     """Rows of everything in what a forward pass saved: named tuples, nested, of tensors or None."""
     if rows is None or saved is None:
         return saved
-    if isinstance(saved, Tensor):
-        return pick(saved, rows)
-    return type(saved)(*(pick_saved(part, rows) for part in saved))
+    parts: Any = saved
+    return parts.index_select(0, rows) if isinstance(saved, Tensor) else _rows_of_each(parts, rows)
+
+
+def _rows_of_each(parts: Any, rows: Tensor) -> Any:
+    return type(parts)(*(pick_saved(part, rows) for part in parts))
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -154,8 +157,10 @@ def attend(
     said = linear(mixed, out, out_bias)
     total = said.add_(x) if masks is None else torch.addcmul(x, said, masks.output.view_as(x))
     y, norm = normalise(total, gain, bias)
-    by_world = [part.view(worlds, -1, *part.shape[1:]) for part in (query, key, value, weights)]
-    return y, Attended(x, *by_world, None if kept is None else kept.view_as(by_world[3]), mixed, norm, masks)
+    of_worlds = (worlds, windows * heads, length)
+    query, key, value = (part.view(*of_worlds, deep) for part in (query, key, value))
+    weights, kept = weights.view(*of_worlds, length), None if kept is None else kept.view(*of_worlds, length)
+    return y, Attended(x, query, key, value, weights, kept, mixed, norm, masks)
 
 
 def attend_backward(
@@ -282,8 +287,8 @@ class Scored(NamedTuple):
 
     nats: Tensor
     """Of each row, ``[K, M]``."""
-    found: Found | None
-    """Gradients of weight and bias, and of the input; of the mean of a world's rows."""
+    found: Found
+    """Gradients of weight and bias, and of the input; of the mean of a world's rows. Empty if nobody wants any."""
 
 
 def score(
@@ -303,16 +308,14 @@ def score(
         wanted: Who wants gradients; who wants the input's learns at all, and ``learners`` counts among these. None if
             nobody does.
     """
-    worlds, rows, _ = x.shape
+    worlds, rows, width = x.shape
     words = weight.shape[1]
     at_once = min(rows, max(1, numbers // (worlds * words)))
     nats, space = x.new_empty(worlds, rows), x.new_empty(worlds * at_once * words)
-    if wanted is not None:
-        back = pick(weight, wanted.below)
-        below = x.new_empty(len(back), rows, x.shape[2])
-        own = pick(pick(x, wanted.below), wanted.learners)
-        of_weight = x.new_zeros(len(own), *weight.shape[1:])
-        of_bias = x.new_zeros(len(own), words)
+    back = weight[:0] if wanted is None else pick(weight, wanted.below)
+    own = x[:0] if wanted is None else pick(pick(x, wanted.below), wanted.learners)
+    below = x.new_empty(len(back), rows, width)
+    of_weight, of_bias = x.new_zeros(len(own), words, width), x.new_zeros(len(own), words)
     for first in range(0, rows, at_once):
         part = slice(first, min(first + at_once, rows))
         size = part.stop - first
@@ -329,4 +332,4 @@ def score(
             error = pick(error, wanted.learners)
             of_weight.baddbmm_(error.mT, own[:, part], alpha=1.0 / rows)
             of_bias.add_(error.sum(1), alpha=1.0 / rows)
-    return Scored(nats, None if wanted is None else Found([of_weight, of_bias], below))
+    return Scored(nats, Found([of_weight, of_bias], below))

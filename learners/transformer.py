@@ -27,7 +27,7 @@ from ..envs.validation import keep, real, whole
 from . import sublayers
 from .dropout import VALUES, draw, threshold
 from .language_model import LanguageModel
-from .sublayers import Found, Masks, Normalised, Size, Wanted, pick, pick_saved
+from .sublayers import Found, Masks, Normalised, Scored, Size, Wanted, pick, pick_saved
 
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
 _LOGITS = {"cpu": 256 * 10_000}  # numbers held at a time; on a CPU what the cache takes
@@ -35,6 +35,7 @@ _LOGITS_ELSEWHERE = 1 << 27
 _ROWS_AT_ONCE = 1 << 13  # tokens, times worlds, evaluated at a time: bounds the memory of the activations
 
 Learners = npt.NDArray[np.bool_]
+"""Who learns, on the host."""
 
 
 class Saved(NamedTuple):
@@ -220,17 +221,15 @@ class Transformer:
         """
         inputs, targets = self._windows(tokens)
         masks = None if keys is None else self._masks(keys, inputs.shape[1:])
-        wanted = None
-        if learn is not None and learn.any():
-            learning = learn.any(1)
-            wanted = _wanted(learn[learning, -1], learning, tokens.device)
-        x, norm, layers = self._run(parameters, inputs, masks, saving=wanted is not None)
-        scored = sublayers.score(*parameters[-2:], x, targets, self._logits_at_once(tokens), wanted)
-        losses = scored.nats.mean(1)
-        if scored.found is None:
-            return losses, None
+        if learn is None or not learn.any():
+            x, _, _ = self._run(parameters, inputs, masks)
+            return self._score(parameters, x, targets).nats.mean(1), None
+        learning = learn.any(1)
+        wanted = _wanted(learn[learning, -1], learning, tokens.device)
+        x, norm, layers = self._run(parameters, inputs, masks, saving=True)
+        nats, output = self._score(parameters, x, targets, wanted)
         mask = None if masks is None else masks[0]
-        return losses, Saved(parameters, inputs, mask, layers, norm, scored.found, learn)
+        return nats.mean(1), Saved(parameters, inputs, mask, layers, norm, output, learn)
 
     def backward(self, saved: Saved) -> Iterator[GroupGradients]:
         """Gradients of the losses, each world's own, from the output down to each world's lowest learner.
@@ -297,8 +296,7 @@ class Transformer:
         for some in tokens.split(at_once, 1):
             inputs, targets = self._windows(some)
             x, _, _ = self._run(parameters, inputs, None)
-            scored = sublayers.score(*parameters[-2:], x, targets, self._logits_at_once(tokens))
-            parts.append(scored.nats.view(inputs.shape).mean(2))
+            parts.append(self._score(parameters, x, targets).nats.view(inputs.shape).mean(2))
         return torch.cat(parts, 1)
 
     def cost(self, learn: npt.ArrayLike, windows: int, length: int) -> npt.NDArray[np.int64]:
@@ -347,6 +345,7 @@ class Transformer:
         later = sublayers.later_than(size.length, parameters[0])
         x = sublayers.embed(parameters[self.groups[0]], inputs, next(left, None))
         saved: list[Any] = []
+        kept: Any
         for group in range(1, len(self.groups) - 1):
             own = parameters[self.groups[group]]
             if group % 2:
@@ -373,7 +372,8 @@ class Transformer:
         return list(kept.mul_(1.0 / (1.0 - dropped / VALUES)).split(units, 1))
 
     def _size(self, shape: Sequence[int]) -> Size:
-        return Size(*shape, self.heads)
+        windows, length = shape
+        return Size(windows, length, self.heads)
 
     def _windows(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs ``[K, B, T]`` and targets ``[K, B·T]``."""
@@ -387,8 +387,12 @@ class Transformer:
                 f"tokens must be int64 [K, B, {targets + 1} to {longest}], got {tokens.dtype} {list(tokens.shape)}"
             )
 
-    def _logits_at_once(self, tokens: Tensor) -> int:
-        return _LOGITS.get(tokens.device.type, _LOGITS_ELSEWHERE)
+    def _score(
+        self, parameters: Sequence[Tensor], x: Tensor, targets: Tensor, wanted: Wanted | None = None
+    ) -> Scored:
+        """Losses of activations ``[K, M, E]``, and the gradients of the output layer that are wanted."""
+        numbers = _LOGITS.get(x.device.type, _LOGITS_ELSEWHERE)
+        return sublayers.score(parameters[-2], parameters[-1], x, targets, numbers, wanted)
 
 
 _INITS: dict[str, dict[str, float]] = {
@@ -398,10 +402,10 @@ _INITS: dict[str, dict[str, float]] = {
 """Standard deviations of what is drawn from a normal distribution."""
 
 
-def _wanted(learners: Learners, below: Learners, device: torch.device) -> Wanted:
+def _wanted(learners: npt.ArrayLike, below: npt.ArrayLike, device: torch.device) -> Wanted:
     """From who wants what among the worlds of a pass, bool, to their rows."""
     rows = (
-        None if mask.all() else torch.as_tensor(np.flatnonzero(mask), device=device)
+        None if np.all(mask) else torch.as_tensor(np.flatnonzero(mask), device=device)
         for mask in (learners, below)
     )
     return Wanted(*rows)
