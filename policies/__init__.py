@@ -129,19 +129,65 @@ for _spec in (
         "studyhall.policies.swarm:HybridPSO",
         "after each flight the three best descend along gradients",
     ),
-    PolicySpec("dense", "studyhall.policies.language:Dense", "all groups of a language model learn every slice"),
-    PolicySpec("k1", "studyhall.policies.language:K1", "gradients, trust and recency say which groups learn: the documented K-1"),
-    PolicySpec("k1_as_published", "studyhall.policies.language:AsPublished", "the published K-1: the largest gradients learn, Xavier tables, words"),
-    PolicySpec("largest_gradients", "studyhall.policies.language:LargestGradients", "the groups with the largest gradients learn"),
-    PolicySpec("cooldown", "studyhall.policies.language:Cooldown", "the same per parameter; who has learnt much sits out"),
-    PolicySpec("ucb", "studyhall.policies.language:UCB", "upper confidence bounds over counts of updates"),
-    PolicySpec("random_k", "studyhall.policies.language:RandomGroups", "groups drawn anew for every slice learn"),
-    PolicySpec("round_robin", "studyhall.policies.language:RoundRobin", "each group learns in its turn"),
-    PolicySpec("fixed_groups", "studyhall.policies.language:FixedGroups", "the same groups learn every slice"),
-    PolicySpec("vocabulary", "studyhall.policies.language:Vocabulary", "embeddings and output learn, what composes texts rests"),
-    PolicySpec("partition", "studyhall.policies.language:Partition", "groups are dealt to the domains beforehand (an oracle)"),
-    PolicySpec("elastic", "studyhall.policies.language:Elastic", "all learn, anchored by what they knew of earlier domains (EWC)"),
-    PolicySpec("columns", "studyhall.policies.language:Columns", "a model of each domain's own (an oracle)"),
+    PolicySpec(
+        "dense", "studyhall.policies.language:Dense", "all groups of a language model learn every slice"
+    ),
+    PolicySpec(
+        "k1",
+        "studyhall.policies.language:K1",
+        "gradients, trust and recency say which groups learn: the documented K-1",
+    ),
+    PolicySpec(
+        "k1_as_published",
+        "studyhall.policies.language:AsPublished",
+        "the published K-1: the largest gradients learn, Xavier tables, words",
+    ),
+    PolicySpec(
+        "largest_gradients",
+        "studyhall.policies.language:LargestGradients",
+        "the groups with the largest gradients learn",
+    ),
+    PolicySpec(
+        "cooldown",
+        "studyhall.policies.language:Cooldown",
+        "the same per parameter; who has learnt much sits out",
+    ),
+    PolicySpec(
+        "ucb",
+        "studyhall.policies.language:UCB",
+        "upper confidence bounds over counts of updates",
+    ),
+    PolicySpec(
+        "random_k", "studyhall.policies.language:RandomGroups", "groups drawn anew for every slice learn"
+    ),
+    PolicySpec(
+        "round_robin",
+        "studyhall.policies.language:RoundRobin",
+        "each group learns in its turn",
+    ),
+    PolicySpec(
+        "fixed_groups", "studyhall.policies.language:FixedGroups", "the same groups learn every slice"
+    ),
+    PolicySpec(
+        "vocabulary",
+        "studyhall.policies.language:Vocabulary",
+        "embeddings and output learn, what composes texts rests",
+    ),
+    PolicySpec(
+        "partition",
+        "studyhall.policies.language:Partition",
+        "groups are dealt to the domains beforehand (an oracle)",
+    ),
+    PolicySpec(
+        "elastic",
+        "studyhall.policies.language:Elastic",
+        "all learn, anchored by what they knew of earlier domains (EWC)",
+    ),
+    PolicySpec(
+        "columns",
+        "studyhall.policies.language:Columns",
+        "a model of each domain's own (an oracle)",
+    ),
     PolicySpec("joint", "studyhall.policies.language:Joint", "all learn from all domains at once"),
     *RULES,
 ):

@@ -12,7 +12,14 @@ from .scenario import Claim, Scenario, register_scenario
 
 _NOTES = "third-party reading notes of K-1"
 _SYSTEM = "k1"
-_SMALL: dict[str, Any] = {"vocabulary": 512, "width": 32, "heads": 2, "hidden": 64, "length": 32, "slice_size": 16}
+_SMALL: dict[str, Any] = {
+    "vocabulary": 512,
+    "width": 32,
+    "heads": 2,
+    "hidden": 64,
+    "length": 32,
+    "slice_size": 16,
+}
 _REAL = {"prose": "wikitext2", "code": "python", "science": "arxiv"}
 _FULL: dict[str, Any] = {
     "corpora": {"prose": "wikitext2"},
@@ -99,7 +106,10 @@ for _scenario in (
         policy="k1_as_published",
         env_kwargs={**_FULL, "horizon": 57_708},
         seeds=(0, 1, 2),
-        claims=(Claim("updated", 0.5, _NOTES), Claim("perplexity", 700.0, f"{_NOTES}: 600 to 800, two tokens ahead")),
+        claims=(
+            Claim("updated", 0.5, _NOTES),
+            Claim("perplexity", 700.0, f"{_NOTES}: 600 to 800, two tokens ahead"),
+        ),
     ),
     Scenario(
         "k1-large",

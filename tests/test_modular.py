@@ -7,13 +7,31 @@ import pytest
 import torch
 
 from studyhall import make_env, make_sb3, make_world
-from studyhall.envs import ConfigError, StudyhallError
-from studyhall.envs import continual
+from studyhall.envs import ConfigError, StudyhallError, continual
 from studyhall.policies import make_policy
 from studyhall.rollouts import Rollout
 from studyhall.scenarios import Scenario
 
-WORDS = "the cat sat on a mat and saw one dog run past an old red barn by night".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "one",
+    "dog",
+    "run",
+    "past",
+    "an",
+    "old",
+    "red",
+    "barn",
+    "by",
+    "night",
+]
 
 
 def corpus(seed, letters, documents=40, length=60):
@@ -94,7 +112,10 @@ def test_a_share_of_the_parameters_limits_who_learns():
 
 
 def test_rates_scale_the_step():
-    full, half = world_of(actions="rate", k=None, optimiser="sgd"), world_of(actions="rate", k=None, optimiser="sgd")
+    full, half = (
+        world_of(actions="rate", k=None, optimiser="sgd"),
+        world_of(actions="rate", k=None, optimiser="sgd"),
+    )
     for world in (full, half):
         world.reset(seed=0)
     before = parameters(full)
@@ -140,14 +161,14 @@ def test_domains_come_as_tasks_say_and_the_others_are_examined_only():
     seen = []
     while not world.ended.all():
         classes = world.dataset.labels("stream", world._state["stream/slice"])
-        seen.append((classes.unique().tolist(), obs["domain"][0, 0].tolist()))
+        seen.append((classes.unique().tolist(), obs["current_domain"][0, 0].tolist()))
         obs = world.step({"bid": torch.ones(2, 6, 1)}).obs
     assert seen == [([1], [0.0, 1.0])] * 10 + [([0], [1.0, 0.0])] * 10
     only = world_of(tasks=["right"])
     only.reset(seed=0)
     assert set(only.breakdown()) >= {"nats/left", "nats/right", "forgetting/left"}
     hidden = world_of(boundaries="hidden")
-    assert not hidden.reset(seed=0)["domain"].any()
+    assert not hidden.reset(seed=0)["current_domain"].any()
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", [], ["left", "left"], ["middle"]])
@@ -157,7 +178,9 @@ def test_tasks_are_domains(wrong):
 
 
 def test_gradients_are_shown_of_whom_measure_says():
-    learners, probe, everyone = (world_of(measure=m, probe_every=3, k=2) for m in ("learners", "probe", "all"))
+    learners, probe, everyone = (
+        world_of(measure=m, probe_every=3, k=2) for m in ("learners", "probe", "all")
+    )
     rms = {}
     for name, world in (("learners", learners), ("probe", probe), ("all", everyone)):
         obs = world.reset(seed=0)
@@ -186,7 +209,9 @@ def test_what_all_see_is_the_gradient_of_the_slice_to_come():
     for group, own in enumerate(world.net.groups):
         squares = sum(float(p.grad.square().sum()) for p in values[own])
         size = sum(p.numel() for p in values[own])
-        assert obs["gradient"][0, group, 0].item() == pytest.approx(0.5 * math.log10(squares / size), abs=1e-4)
+        assert obs["gradient"][0, group, 0].item() == pytest.approx(
+            0.5 * math.log10(squares / size), abs=1e-4
+        )
 
 
 def test_columns_forget_nothing_and_know_their_domain():
@@ -237,18 +262,32 @@ def test_models_are_left_and_begun_with(tmp_path):
 
 
 def test_several_warm_models_are_drawn(tmp_path):
-    run = Rollout(Scenario("mine", "", "modular-v0", "dense", env_kwargs={**SMALL, "horizon": 2}, seeds=(0, 1)))
+    run = Rollout(
+        Scenario("mine", "", "modular-v0", "dense", env_kwargs={**SMALL, "horizon": 2}, seeds=(0, 1))
+    )
     run.run(networks=tmp_path)
     files = [str(tmp_path / f"seed_{s}" / "model.zip") for s in (0, 1)]
     world = world_of(num_worlds=20, warm=files)
     world.reset(seed=0)
     first = world.models.population.parameters[0]
-    same = torch.stack([(first == run.world.models.population.parameters[0][s]).flatten(1).all(1) for s in (0, 1)])
+    same = torch.stack(
+        [(first == run.world.models.population.parameters[0][s]).flatten(1).all(1) for s in (0, 1)]
+    )
     assert (same.sum(0) == 1).all()
     assert (same.sum(1) > 0).all()
 
 
-RULES = ["dense", "k1", "largest_gradients", "cooldown", "ucb", "random_k", "round_robin", "vocabulary", "partition"]
+RULES = [
+    "dense",
+    "k1",
+    "largest_gradients",
+    "cooldown",
+    "ucb",
+    "random_k",
+    "round_robin",
+    "vocabulary",
+    "partition",
+]
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -303,8 +342,12 @@ def test_the_views_take_it():
 def test_transfer_is_that_of_lopez_paz_and_ranzato():
     scores = torch.tensor([[[0.0, 0.1, 0.2], [0.9, 0.2, 0.2], [0.5, 0.8, 0.4], [0.4, 0.6, 0.7]]])
     assert continual.average(scores).item() == pytest.approx(1.7 / 3)
-    assert continual.backward_transfer(scores, (0, 1, 2)).item() == pytest.approx(((0.4 - 0.9) + (0.6 - 0.8)) / 2)
-    assert continual.forward_transfer(scores, (0, 1, 2)).item() == pytest.approx(((0.2 - 0.1) + (0.4 - 0.2)) / 2)
+    assert continual.backward_transfer(scores, (0, 1, 2)).item() == pytest.approx(
+        ((0.4 - 0.9) + (0.6 - 0.8)) / 2
+    )
+    assert continual.forward_transfer(scores, (0, 1, 2)).item() == pytest.approx(
+        ((0.2 - 0.1) + (0.4 - 0.2)) / 2
+    )
     assert continual.backward_transfer(scores[:, :2], (0,)).isnan().all()
     lost = continual.forgetting(torch.tensor([4.4, 3.0]), torch.tensor([4.0, 3.0]))
     assert torch.allclose(lost, torch.tensor([0.1, 0.0]))

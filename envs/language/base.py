@@ -85,7 +85,7 @@ class LanguageWorld(World):
         refuse(type(self).__name__, others, self.refused_arguments)
         batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.texts, self.learning = Texts(**texts), Learning(**learning)
-        self._sizes = {"width": width, "heads": heads, "layers": layers, "hidden": hidden, "dropout": dropout}
+        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": hidden}
         stored = _stored(warm)
         if stored and "tokeniser" not in texts:  # what they read by
             self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
@@ -93,7 +93,9 @@ class LanguageWorld(World):
         self.reward_scale = real("reward_scale", reward_scale, 0)
         device = torch.device(batch.get("device", "cpu"))
         self.dataset = self.texts.dataset(device)
-        self.net = Transformer(self.dataset.tokeniser.size, length=self.texts.length, init=init, **self._sizes)
+        self.net = Transformer(
+            self.dataset.tokeniser.size, length=self.texts.length, init=init, **self._sizes
+        )
         for model in stored:
             _check_warm(model, self.net, self.dataset.tokeniser)
         self.tasks = self.texts.order_of(self.dataset.classes)
@@ -109,7 +111,9 @@ class LanguageWorld(World):
         )
         self.exam = self.texts.exam(self.dataset.exam, self.horizon)
         self.calendar = Clock(self.horizon, len(self.tasks), self.texts.exam_every)
-        self.known = [d for d in range(self.domains) if d not in self.tasks] if stored and self.incremental else []
+        self.known = (
+            [d for d in range(self.domains) if d not in self.tasks] if stored and self.incremental else []
+        )
         self._weights = torch.tensor(_weights(domain_weights, self.domains), device=self.device)
         self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
         self.step_draws = rng.Draws(self.schedule.step_draws())
@@ -226,7 +230,9 @@ class LanguageWorld(World):
         losses = self.models.losses(self.dataset.inputs("exam", windows)).mean(-1)
         return (losses * 1000).round() / 1000
 
-    def anchor(self, where: Tensor, domains: Sequence[int], clock: Tensor, key: Tensor, model: np.ndarray) -> None:
+    def anchor(
+        self, where: Tensor, domains: Sequence[int], clock: Tensor, key: Tensor, model: np.ndarray
+    ) -> None:
         """Anchor models where they are, in the worlds of a mask, for what they know of some domains.
 
         Args:

@@ -115,7 +115,9 @@ class Models(Part):
 
     def reset(self, keys: Tensor, moving: Tensor) -> None:
         """Draw the weights of fresh models from their worlds' keys, or which of the given they begin with."""
-        own = rng.fold((keys ^ rng.purpose_id("models"))[:, None], torch.arange(self.each, device=keys.device))
+        own = rng.fold(
+            (keys ^ rng.purpose_id("models"))[:, None], torch.arange(self.each, device=keys.device)
+        )
         own, moving = own.flatten(), moving.repeat_interleave(self.each)
         if self._population is None:
             self._population = GroupedPopulation(
@@ -162,7 +164,9 @@ class Models(Part):
 
     # ---- what models do -----------------------------------------------------------------------------
 
-    def learn(self, tokens: Tensor, rates: Tensor, measured: Tensor | None = None, *, model: np.ndarray) -> Learnt:
+    def learn(
+        self, tokens: Tensor, rates: Tensor, measured: Tensor | None = None, *, model: np.ndarray
+    ) -> Learnt:
         """Learn one slice.
 
         Args:
@@ -175,7 +179,9 @@ class Models(Part):
             Nats of a token before the step, ``[W]``, and squared norms of gradients ``[W, N]``, NaN where not measured.
         """
         adjust = None if self.learning.anchor == "none" else self._anchored
-        return self.population.learn(tokens, rates, measured=measured, adjust=adjust, models=self._index(model))
+        return self.population.learn(
+            tokens, rates, measured=measured, adjust=adjust, models=self._index(model)
+        )
 
     def gradients(self, tokens: Tensor, *, model: np.ndarray) -> Gradients:
         """The same without a step, of all groups."""
@@ -252,7 +258,9 @@ class Models(Part):
         sums = []
         for group in self.net.groups:
             both = torch.zeros(2, len(rows), device=rows.device)
-            for stack, reference in zip(self.population.parameters[group], self._reference[group], strict=True):
+            for stack, reference in zip(
+                self.population.parameters[group], self._reference[group], strict=True
+            ):
                 own = stack[rows].flatten(1)
                 both[0] += own.square().sum(-1)
                 both[1] += (own - reference[rows].flatten(1)).square().sum(-1)

@@ -12,13 +12,19 @@ Flat `Dict`, the same for every agent; D domains.
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `own_features` | `7` float32 | [0, 1] | one-hot: embedding, attention, feed-forward, output; depth; share of the parameters; share of what learning costs |
-| `gradient` | `4` float32 | ℝ | log₁₀ of its gradient's root mean square; that over the mean of all groups; log₁₀ of its norm over the parameters'; age of the measurement, t / (t + 10). Zeros, and age 1, before there is one |
-| `record` | `4` float32 | ℝ | share of the steps learnt; steps since, t / (t + 10); share of this task's steps; log₁₀ of how far the parameters went since the last task ended, over their norm (on the last exam) |
-| `losses` | `3` float32 | ℝ | nats of the slice before it was learnt; their mean; how they change. In units of ln V |
-| `cards` | `D` float32 | [0, ∞) | nats on the last exam, by domain, in units of ln V, to 1/100 |
-| `domain` | `D` float32 | {0, 1} | which domain is on; zeros where `boundaries` are "hidden", or domains are mixed |
+| `own_features` | `7` float32 | [0, 1] | one-hot: embedding, attention, feed-forward, output; depth; two shares |
+| `gradient` | `4` float32 | ℝ | what was last measured of one's gradient; see below |
+| `record` | `4` float32 | ℝ | how often one has learnt, and how far one went; see below |
+| `losses` | `3` float32 | ℝ | nats / ln V of the slice before it was learnt; their mean; how they change |
+| `cards` | `D` float32 | [0, ∞) | nats / ln V on the last exam, by domain, to 1/100 |
+| `current_domain` | `D` float32 | {0, 1} | which domain is on; zeros if `boundaries` are "hidden", or domains mixed |
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
+
+The two shares are of the model's parameters, and of what their learning costs. `gradient` holds log₁₀ of the gradient's
+root mean square; that over the mean of all groups; log₁₀ of its norm over the parameters'; and the measurement's age,
+t / (t + 10): zeros and 1 before there is one. `record` holds the share of steps learnt; the steps since, t / (t + 10);
+the share of this task's steps; and log₁₀ of how far the parameters went since the last task ended, over their norm, as
+of the last exam.
 
 `measure` says whose gradients are known: "learners": of those who learnt the last slice, the others show their last;
 "probe": likewise, and of all in every `probe_every`-th step; "all": of all, and of the slice to come. The last is as
@@ -34,8 +40,8 @@ documented, and saves nothing: to see a gradient it must be computed.
 `share` limits parameters instead: the highest learn while their parameters together are at most so many of the whole.
 
 ## Rewards
-`reward_scale · (score now − score before) − compute_price · cost of the step`, the same for all: they are one model. The
-score is minus the nats of a token on the exam, the mean over domains by `domain_weights`. It changes on days of the
+`reward_scale · (score now − score before) − compute_price · cost of the step`, the same for all: they are one model.
+The score is minus the nats of a token on the exam, the mean over domains by `domain_weights`. It changes on days of the
 exam. The return is how much better the model is at *all* domains in the end.
 
 ## Starting State
@@ -48,8 +54,8 @@ Truncation at `horizon`. Termination when a single-pass stream has been dealt ou
 Nothing is sent. Costs are multiply-adds: `cost` of a step is what was computed over what it takes when all learn.
 
 ## Assumptions
-A loss is the mean over all tokens of a slice, in nats. The gradients above are of it alone, without an anchor. Tasks are
-of equal length; `tasks` names their domains in order, and domains that it leaves out are examined, not dealt.
+A loss is the mean over all tokens of a slice, in nats. The gradients above are of it alone, without an anchor. Tasks
+are of equal length; `tasks` names their domains in order, and domains that it leaves out are examined, not dealt.
 `anchor="ewc"` (Kirkpatrick et al., PNAS 2017) adds λ/2·Σ F(θ − θ*)² to the loss, F being summed over tasks; models of
 `warm` are anchored at once for the domains that `tasks` leaves out. Anchors are told where tasks end. With `columns`
 there is a whole model for each domain, and agents for each group of each (N·D); the one whose domain is on learns, and
@@ -69,13 +75,13 @@ can.
 ## Arguments
 | argument | default | meaning |
 |---|---|---|
-| `corpora` | "texts" | domains: "texts" (prose, code and science of the Python installation), a name, or `{domain: name, path or strings}` |
+| `corpora` | "texts" | domains, of what is installed; or a name, or `{domain: name, path or strings}` |
 | `data_dir` | None | as in `classroom-v0` |
 | `length`, `slice_size` | 32, 16 | tokens of a window, windows of a slice |
-| `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | V at most; "bpe", "bytes", "words"; whose stream it is trained on |
+| `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | V at most; or "bytes", "words"; of whose stream |
 | `characters` | None | at most so many of each domain are dealt |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
-| `order`, `tasks` | "class_incremental", None | domains one after the other, which; "iid": mixed; others as in `classroom-v0` |
+| `order`, `tasks` | "class_incremental", None | domains in turn, and which; "iid": mixed; or as in `classroom-v0` |
 | `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |
 | `width`, `heads`, `layers`, `hidden`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
@@ -174,7 +180,7 @@ class Modular(LanguageWorld):
                 "record": spaces.Box(*unbounded, (4,), np.float32),
                 "losses": spaces.Box(*unbounded, (3,), np.float32),
                 "cards": spaces.Box(0, np.inf, (d,), np.float32),
-                "domain": spaces.Box(0, 1, (d,), np.float32),
+                "current_domain": spaces.Box(0, 1, (d,), np.float32),
                 "elapsed": spaces.Box(0, 1, (1,), np.float32),
             }
         )
@@ -215,7 +221,12 @@ class Modular(LanguageWorld):
         fresh |= self._distances(np.zeros(self.num_worlds, dtype=np.int64))
         if self.measure == "all":
             clock = np.zeros(self.num_worlds, dtype=np.int64)
-            fresh |= self._measured(fresh, self._of_all(self.models.gradients(self.tokens(fresh), model=self._model(clock)).squares, clock))
+            fresh |= self._measured(
+                fresh,
+                self._of_all(
+                    self.models.gradients(self.tokens(fresh), model=self._model(clock)).squares, clock
+                ),
+            )
         return fresh
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -246,7 +257,13 @@ class Modular(LanguageWorld):
         reward = progress[:, None].expand(-1, self.num_agents)
         updated = (learns * self.sizes).sum(-1)
         new["total/updated"] = state["total/updated"] + updated
-        info = {"slice_nats": learnt.losses, "nats": new["nats"].mean(-1), "updated": updated, "cost": cost, "learnt": learns.float()}
+        info = {
+            "slice_nats": learnt.losses,
+            "nats": new["nats"].mean(-1),
+            "updated": updated,
+            "cost": cost,
+            "learnt": learns.float(),
+        }
         return Outcome(new, reward, info)
 
     def _choose(self, actions: TensorDict, draws: TensorDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -342,12 +359,12 @@ class Modular(LanguageWorld):
             return x[:, None].expand(w, n, x.shape[-1])
 
         return {
-            "own_features": self._features.expand(w, -1, -1),
+            "own_features": self._features.clone().expand(w, -1, -1),
             "gradient": self._gradient(state),
             "record": self._record(state),
             "losses": alike(self.losses_seen(state)),
             "cards": alike(self.cards(state)),
-            "domain": alike(self.domain_seen(state)),
+            "current_domain": alike(self.domain_seen(state)),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
         }
 
@@ -401,5 +418,5 @@ def _log(x: Tensor) -> Tensor:
 
 
 def _aged(steps: Tensor) -> Tensor:
-    """t / (t + 10), 1 of infinity."""
+    """T / (t + 10), 1 of infinity."""
     return torch.where(steps.isfinite(), steps / (steps + 10), 1.0)

@@ -35,7 +35,8 @@ def names_of(world: ModularView) -> list[str]:
 def as_text(world: ModularView, state: TensorDict, w: int) -> str:
     """Nats by domain, and how often each group has learnt."""
     nats = " ".join(
-        f"{name} {float(value):.3f}" for name, value in zip(world.dataset.classes, state["nats"][w], strict=True)
+        f"{name} {float(value):.3f}"
+        for name, value in zip(world.dataset.classes, state["nats"][w], strict=True)
     )
     steps = max(1, int(state["clock"][w]))
     lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]

@@ -89,7 +89,9 @@ class Texts(Study):
         if self.tasks is None:
             return tuple(range(len(domains)))
         if isinstance(self.tasks, str) or not isinstance(self.tasks, Sequence) or not self.tasks:
-            raise ConfigError(f"tasks must be a list of domains, got {self.tasks!r}: give some of {', '.join(domains)}")
+            raise ConfigError(
+                f"tasks must be a list of domains, got {self.tasks!r}: give some of {', '.join(domains)}"
+            )
         found = tuple(domains.index(one_of("domain in tasks", name, domains)) for name in self.tasks)
         if len(set(found)) < len(found):
             raise ConfigError("tasks names a domain twice: give each once")

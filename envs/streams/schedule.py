@@ -68,6 +68,7 @@ class Schedule:
         task_classes: ``class_incremental``: classes of a task.
         task_order: ``class_incremental``: which classes come when, "drawn" anew in each episode, or "given": in the
             order of the classes.
+        tasks: ``class_incremental``: instead, classes in the order in which they come; others never do.
         expert_classes: ``class_experts``: classes of an agent; None is ⌈C/N⌉, so that every
             class has an expert.
         deal: ``class_experts``: whose classes are whose, "random" anew in each episode, or "sorted": the first classes
@@ -86,6 +87,7 @@ class Schedule:
     topic_classes: int = 2
     task_classes: int = 2
     task_order: str = "drawn"
+    tasks: tuple[int, ...] | None = None
     expert_classes: int | None = None
     deal: str = "random"
     alpha: float = 0.5
@@ -156,7 +158,7 @@ class Schedule:
         shapes: dict[str, tuple[int, ...]] = {}
         if self.dealt:
             shapes[self._purpose("pass")] = (len(self.split.y),)
-        if self.order == "class_incremental" and self.task_order == "drawn":
+        if self.order == "class_incremental" and self.task_order == "drawn" and self.tasks is None:
             shapes[self._purpose("tasks")] = (self.classes,)
         if self.share == "class_experts" and self.deal == "random":
             shapes[self._purpose("experts")] = (self.classes,)
@@ -185,13 +187,18 @@ class Schedule:
         else:
             state["skew"] = self._skew(draws, worlds, device)  # of each class, [W, A, C]
         if self.order == "class_incremental":
-            state["task"] = self._places(draws, worlds, device) // self.task_classes
+            place = self._places(draws, worlds, device)
+            state["task"] = torch.where(place < 0, -1, place // self.task_classes)
         if self.order == "topical":
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
         return self.advance(state, draws, clock)
 
     def _places(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
-        """Each class's place in the order of tasks, int64 ``[W, C]``."""
+        """Each class's place in the order of tasks, int64 ``[W, C]``; −1 of one that never comes."""
+        if self.tasks is not None:
+            places = torch.full((self.classes,), -1, device=device)
+            order = torch.tensor(self.tasks, device=device)
+            return places.scatter(0, order, torch.arange(len(order), device=device)).repeat(worlds, 1)
         if self.task_order == "given":
             return torch.arange(self.classes, device=device).repeat(worlds, 1)
         return rng.permutation(draws[self._purpose("tasks")]).argsort(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,10 @@ class K1(Remembering):
     """Gradients, trust and recency, in two phases.
 
     Trust begins at .3. Where the loss of a slice is lower than that of the slice before, those who learnt the latter
-    gain min(.5·reduction, .3); where it is not, theirs shrinks by a tenth. In phase 1 a score is gradient · (1 + trust),
-    and one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency. There gradients count
-    by their place among the others, 0 … 1, and recency is the steps since a group's last, over 2·N/k of them: 100, as
-    documented, are never reached where half of all groups learn.
+    gain min(.5·reduction, .3); where it is not, theirs shrinks by a tenth. In phase 1 a score is gradient · (1 +
+    trust), and one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency. There
+    gradients count by their place among the others, 0 … 1, and recency is the steps since a group's last, over 2·N/k of
+    them: 100, as documented, are never reached where half of all groups learn.
 
     Args:
         phase1: Share of the episode that phase 1 takes; documented are 10,000 steps of 500,000.
@@ -30,7 +31,7 @@ class K1(Remembering):
         by: What is a gradient's size: one of :data:`~studyhall.policies.language.rules.SIZES`.
     """
 
-    world_kwargs = LargestGradients.world_kwargs
+    world_kwargs: Mapping[str, Any] = LargestGradients.world_kwargs
 
     def __init__(self, phase1: float = 0.1, trust: bool = True, by: str = "norm") -> None:
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
@@ -78,7 +79,7 @@ class K1(Remembering):
 class AsPublished(LargestGradients):
     """The published training: the largest norms learn, Xavier tables, words, and an optimiser begun anew each task."""
 
-    world_kwargs = {
+    world_kwargs: Mapping[str, Any] = {
         **LargestGradients.world_kwargs,
         "init": "xavier",
         "tokeniser": "words",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class LargestGradients(Bidding):
         by: One of :data:`SIZES`; "norm" is the documented one.
     """
 
-    world_kwargs = {"measure": "all"}
+    world_kwargs: Mapping[str, Any] = {"measure": "all"}
 
     def __init__(self, by: str = "norm") -> None:
         self.by = one_of("by", by, SIZES)
@@ -52,7 +53,7 @@ class Cooldown(Remembering):
         decay: As documented .995, for 21 agents and more: with ten of whom five learn, it leaves .4 of them.
     """
 
-    world_kwargs = LargestGradients.world_kwargs
+    world_kwargs: Mapping[str, Any] = LargestGradients.world_kwargs
 
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = real("decay", decay, 0, 1)

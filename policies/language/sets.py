@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class Members(Bidding):
 class Dense(Members):
     """All groups learn in every step, as a model usually does."""
 
-    world_kwargs = {"k": None}
+    world_kwargs: Mapping[str, Any] = {"k": None}
 
 
 class FixedGroups(Members):
@@ -77,11 +78,11 @@ class Vocabulary(Members):
 class Partition(Bidding):
     """Groups are dealt to the domains beforehand, in turn, and learn their own alone: an oracle, told the domain."""
 
-    world_kwargs = {"k": None}
+    world_kwargs: Mapping[str, Any] = {"k": None}
 
     def scores(self, obs: TensorDict) -> Tensor:
         """0 of those whose domain is on."""
-        domain = obs["domain"]  # [W, N, D]
+        domain = obs["current_domain"]  # [W, N, D]
         owner = torch.arange(domain.shape[1], device=domain.device) % domain.shape[2]
         own = domain.gather(-1, owner[None, :, None].expand(len(domain), -1, 1))[..., 0] > 0
         return torch.where(own, 0.0, -torch.inf)
@@ -90,16 +91,16 @@ class Partition(Bidding):
 class Elastic(Dense):
     """All learn, anchored by what they knew of earlier domains (elastic weight consolidation)."""
 
-    world_kwargs = {**Dense.world_kwargs, "anchor": "ewc"}
+    world_kwargs: Mapping[str, Any] = {**Dense.world_kwargs, "anchor": "ewc"}
 
 
 class Columns(Dense):
     """All learn, in a model of each domain's own: an oracle, told the domain."""
 
-    world_kwargs = {**Dense.world_kwargs, "columns": True}
+    world_kwargs: Mapping[str, Any] = {**Dense.world_kwargs, "columns": True}
 
 
 class Joint(Dense):
     """All learn from all domains at once: what a sequence of them can at best come to."""
 
-    world_kwargs = {**Dense.world_kwargs, "order": "iid"}
+    world_kwargs: Mapping[str, Any] = {**Dense.world_kwargs, "order": "iid"}
