@@ -94,7 +94,7 @@ class LanguageWorld(World):
         device = torch.device(batch.get("device", "cpu"))
         self.dataset = self.texts.dataset(device)
         self.net = Transformer(
-            self.dataset.tokeniser.size, length=self.texts.length, init=init, **self._sizes
+            self.dataset.tokeniser.size, length=self.texts.length, dropout=dropout, init=init, **sizes
         )
         for model in stored:
             _check_warm(model, self.net, self.dataset.tokeniser)
