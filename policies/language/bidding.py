@@ -38,7 +38,7 @@ class Bidding(Policy):
             )
         if world.form == "discrete":
             raise ConfigError("the world takes choices, and rules bid: make it with actions='bid' or 'rate'")
-        self.require(measure=world.measure, k=world.k)
+        self.require(measure=world.measure, k=world.k, actions=world.form)
 
     @abstractmethod
     def scores(self, obs: TensorDict) -> Tensor:
