@@ -6,8 +6,8 @@
 All but the last two begin with a model that learnt prose densely (scenario `k1-prose`), one for each seed; every arm of
 a seed begins with the same model and meets the same slices. `pareto` then deals code alone, and reads prose and code on
 the exam every ten steps: forgetting is compared where the *code* loss is the same, since whoever learns less forgets
-less. `sequence` deals code, then science. `wikitext` and `long` begin with nothing. Arms that the file holds are not run
-again.
+less. `sequence` deals code, then science. `wikitext` and `long` begin with nothing. Arms that the file holds are not
+run again.
 """
 
 import argparse
@@ -31,7 +31,15 @@ from studyhall.scenarios import get_scenario
 
 PROSE, CODE, SCIENCE = "wikitext2", "python", "arxiv"
 LR = 2e-3
-SIZE = {"vocabulary": 512, "width": 32, "heads": 2, "hidden": 64, "length": 32, "slice_size": 16}
+SIZE = {
+    "vocabulary": 512,
+    "width": 32,
+    "heads": 2,
+    "hidden": 64,
+    "length": 32,
+    "slice_size": 16,
+    "characters": None,
+}
 
 
 class Arm(NamedTuple):

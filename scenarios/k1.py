@@ -23,6 +23,7 @@ _SMALL: dict[str, Any] = {
 _REAL = {"prose": "wikitext2", "code": "python", "science": "arxiv"}
 _FULL: dict[str, Any] = {
     "corpora": {"prose": "wikitext2"},
+    "characters": None,
     "vocabulary": 10_000,
     "width": 128,
     "heads": 4,
@@ -49,7 +50,14 @@ for _scenario in (
         "prose, then code, then science, no replay (data: STUDYHALL_DATA)",
         env="modular-v0",
         policy="k1",
-        env_kwargs={**_SMALL, "corpora": _REAL, "horizon": 1200, "fresh_optimiser": True, "exam_size": 64},
+        env_kwargs={
+            **_SMALL,
+            "corpora": _REAL,
+            "characters": None,
+            "horizon": 1200,
+            "fresh_optimiser": True,
+            "exam_size": 64,
+        },
         seeds=(0, 1, 2),
         system=_SYSTEM,
     ),
@@ -60,6 +68,7 @@ for _scenario in (
         policy="k1",
         env_kwargs={
             "corpora": {"prose": "wikitext2"},
+            "characters": None,
             "vocabulary": 2048,
             "width": 64,
             "heads": 4,
@@ -78,7 +87,14 @@ for _scenario in (
         "all groups learn prose: models for k1-train to begin with (data: STUDYHALL_DATA)",
         env="modular-v0",
         policy="dense",
-        env_kwargs={**_SMALL, "corpora": _REAL, "tasks": ["prose"], "horizon": 700, "exam_size": 64},
+        env_kwargs={
+            **_SMALL,
+            "corpora": _REAL,
+            "characters": None,
+            "tasks": ["prose"],
+            "horizon": 700,
+            "exam_size": 64,
+        },
         seeds=(0, 1, 2),
     ),
     Scenario(
@@ -89,6 +105,7 @@ for _scenario in (
         env_kwargs={
             **_SMALL,
             "corpora": _REAL,
+            "characters": None,
             "tasks": ["code"],
             "horizon": 60,
             "lr": 2e-3,

@@ -231,8 +231,10 @@ class LanguageWorld(World):
         return (losses * 10_000).round() / 10_000
 
     def privileged(self) -> TensorDict:
-        """``scores`` ``[W, K + 1, D]``, minus the nats of each domain at the start and after each task (NaN before), as
-        :mod:`~studyhall.envs.continual` reads them; ``exam`` ``[W, D, M]``, which windows it is of.
+        """Scores as :mod:`~studyhall.envs.continual` reads them, and the exam.
+
+        ``scores`` ``[W, K + 1, D]`` are minus the nats of each domain at the start and after each task, NaN before it
+        has ended; ``exam`` int64 ``[W, D, M]`` are windows of the exam split.
         """
         state = self._begun()
         return {"scores": state["scores"], "exam": state["exam"]}

@@ -79,7 +79,7 @@ can.
 | `data_dir` | None | as in `classroom-v0` |
 | `length`, `slice_size` | 32, 16 | tokens of a window, windows of a slice |
 | `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | V at most; or "bytes", "words"; of whose stream |
-| `characters` | None | at most so many of each domain are dealt |
+| `characters` | 500,000 | at most so many of each domain are dealt; None: all |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
 | `order`, `tasks` | "class_incremental", None | domains in turn, and which; "iid": mixed; or as in `classroom-v0` |
 | `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |

@@ -47,7 +47,7 @@ class Texts(Study):
     vocabulary: int = 512
     tokeniser: Any = "bpe"
     tokeniser_from: str = "all"
-    characters: int | None = None
+    characters: int | None = 500_000
     tasks: Sequence[str] | None = None
     slice_size: int = 16
     exam_size: int = 16
