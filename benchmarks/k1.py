@@ -35,7 +35,7 @@ SIZE = {
     "vocabulary": 512,
     "width": 32,
     "heads": 2,
-    "hidden": 64,
+    "feedforward": 64,
     "length": 32,
     "slice_size": 16,
     "characters": None,

@@ -48,7 +48,7 @@ SMALL = {
     "width": 8,
     "heads": 2,
     "layers": 2,
-    "hidden": 16,
+    "feedforward": 16,
     "length": 12,
     "slice_size": 4,
     "exam_size": 4,

@@ -45,7 +45,7 @@ class LanguageWorld(World):
         width: E, of the model.
         heads: Of each attention.
         layers: L.
-        hidden: Of the feed-forward layers.
+        feedforward: Width of the feed-forward layers.
         dropout: In learning.
         init: "scaled" or "xavier".
         models: Of each world: 1, or one a domain.
@@ -73,7 +73,7 @@ class LanguageWorld(World):
         width: int = 32,
         heads: int = 2,
         layers: int = 4,
-        hidden: int = 64,
+        feedforward: int = 64,
         dropout: float = 0.0,
         init: str = "scaled",
         warm: Any = None,
@@ -85,7 +85,7 @@ class LanguageWorld(World):
         refuse(type(self).__name__, others, self.refused_arguments)
         batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.texts, self.learning = Texts(**texts), Learning(**learning)
-        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": hidden}
+        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": feedforward}
         stored = _stored(warm)
         if stored and "tokeniser" not in texts:  # what they read by
             self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
@@ -377,10 +377,14 @@ def _stored(warm: Any) -> list[Any]:
 def _check_warm(model: Any, net: Transformer, tokeniser: Any) -> None:
     """Raise where a file's model is of other sizes than the world's, or reads by another tokeniser."""
     if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
-        told = ", ".join(
-            f"{name}={getattr(model.net, name)}"
-            for name in ("vocabulary", "width", "heads", "layers", "hidden", "length")
-        )
+        names = {
+            "width": "width",
+            "heads": "heads",
+            "layers": "layers",
+            "feedforward": "hidden",
+            "length": "length",
+        }
+        told = ", ".join(f"{name}={getattr(model.net, of_it)}" for name, of_it in names.items())
         raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")
     if model.tokeniser.to_json() != tokeniser.to_json():
         raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...learners import make_optimiser
 from ...learners.groups import Gradients, GroupedPopulation, Learnt
 from ...learners.transformer import Transformer
 from ..engine import rng
 from ..engine.fits import check_saved
 from ..engine.parts import Part
 from ..errors import EpisodeEnded, one_of
-from ..validation import keep, rate, real, whole
+from ..validation import flag, keep, rate, real, whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,7 +63,9 @@ class Learning:
             anchor=one_of("anchor", self.anchor, ANCHORS),
             anchor_strength=real("anchor_strength", self.anchor_strength, 0),
             anchor_slices=whole("anchor_slices", self.anchor_slices, 1, 10_000),
+            fresh_optimiser=flag("fresh_optimiser", self.fresh_optimiser),
         )
+        make_optimiser(self.optimiser, **self.options)  # says what is wrong before there are models
 
     @property
     def options(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ can.
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
 | `order`, `tasks` | "class_incremental", None | domains in turn, and which; "iid": mixed; or as in `classroom-v0` |
 | `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |
-| `width`, `heads`, `layers`, `hidden`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
+| `width`, `heads`, `layers`, `feedforward`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
 | `warm` | None | a file that a run left in `models/`, or several |
 | `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each group |
@@ -105,7 +105,8 @@ can.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -136,6 +137,10 @@ class Modular(LanguageWorld):
     """
 
     agent_noun = "group"
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        **LanguageWorld.refused_arguments,
+        "agents": "its agents are the groups of the model: set layers",
+    }
 
     def __init__(
         self,
