@@ -33,6 +33,8 @@ class Learnt(NamedTuple):
     """Mean nats per token, ``[W]``."""
     squares: Tensor
     """Squared L2 norm of each group's gradient of the loss, ``[W, N]``; NaN where it was not computed."""
+    computed: npt.NDArray[np.bool_]
+    """Whose gradients were computed, ``[W, N]`` on the host."""
 
 
 class Gradients(NamedTuple):
@@ -140,7 +142,7 @@ class GroupedPopulation:
                         taken = adjust(group, some, self._stacks(some, group), gradients)
                     self._step(group, some, taken, rate[index, group])
             self._count(own, learn)
-        return Learnt(losses, squares)
+        return Learnt(losses, squares, wanted)
 
     @torch.no_grad()
     def gradients(self, tokens: Tensor, *, models: Models | None = None) -> Gradients:

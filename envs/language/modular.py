@@ -243,9 +243,9 @@ class Modular(LanguageWorld):
         learns, rates = self._choose(actions, draws, before)
         rates = rates * (self.warmed(clock) * self.moving)[:, None]
         learnt = self.models.learn(
-            self.tokens(state), self._own(rates, before), self._probed(rates, before), model=model
+            self.tokens(state), self._own(rates, before), self._probed(before), model=model
         )
-        cost = self._cost(rates, before)
+        cost = self._cost(learnt.computed)
         new = {**state, **self.go_on(state, draws, learnt.losses)}
         new |= self._recorded(state, learns)
         new |= {"total/cost": state["total/cost"] + cost, "sound": learnt.losses.isfinite()[:, None]}
@@ -307,22 +307,19 @@ class Modular(LanguageWorld):
         found[torch.arange(len(values), device=self.device), own] = values
         return found.flatten(1)
 
-    def _probed(self, rates: Tensor, made: np.ndarray) -> Tensor | None:
+    def _probed(self, made: np.ndarray) -> Tensor | None:
         """Whose gradients are measured though they rest, bool ``[W, groups]``; None: nobody's."""
         due = made % self.probe_every == 0
         if self.measure != "probe" or not due[self._moving].any():
             return None
         return torch.from_numpy(due & self._moving).to(self.device)[:, None].expand(-1, len(self.net.groups))
 
-    def _cost(self, rates: Tensor, made: np.ndarray) -> Tensor:
-        """What the step costs over what it takes when all learn, ``[W]``."""
+    def _cost(self, computed: np.ndarray) -> Tensor:
+        """What the step costs over what it takes when all learn, ``[W]``; of whose gradients are computed."""
         if self.measure == "all":
             return torch.ones(self.num_worlds, device=self.device)
-        computed = self._own(rates, made) > 0
-        probed = self._probed(rates, made)
-        computed = computed if probed is None else computed | probed
-        macs = self.net.cost(computed.cpu().numpy(), self.schedule.rows, self.texts.length)
-        return torch.from_numpy(np.asarray(macs) / self._dense).to(self.device, torch.float32)
+        macs = self.net.cost(computed, self.schedule.rows, self.texts.length) / self._dense
+        return torch.from_numpy(macs).to(self.device, torch.float32)
 
     def _recorded(self, state: TensorDict, learns: Tensor) -> TensorDict:
         """What is kept of who learnt."""
