@@ -276,8 +276,8 @@ class GroupedPopulation:
 
     def _step(self, group: int, models: Models, gradients: Sequence[Tensor], rate: Tensor) -> None:
         """One step of a group in some models, from stacks ``[L, …]`` and rates ``[L]``."""
-        first, last = int(models[0]), int(models[-1])
-        if last - first == len(models) - 1:
+        first, last = int(models.min()), int(models.max())
+        if _in_a_row(models):
             self._optimisers[group].step(gradients, rate, first=first)
             return
         # The optimiser steps learners in a row; of those between, who have no rate, it reads no gradient.
@@ -295,7 +295,7 @@ class GroupedPopulation:
     def _stacks(self, models: Models, group: int | None = None) -> list[Tensor]:
         """Parameters of some models ``[K, …]``, all or a group's: views if they are in a row, else copies."""
         stacks = self.parameters if group is None else self.parameters[self.net.groups[group]]
-        if models[-1] - models[0] == len(models) - 1:
+        if _in_a_row(models):
             return [stack[models[0] : models[-1] + 1] for stack in stacks]
         index = torch.as_tensor(models, device=self.keys.device)
         return [stack.index_select(0, index) for stack in stacks]
@@ -320,6 +320,10 @@ class GroupedPopulation:
         if self.keys.device.type == "cpu":
             at_once = max(1, _CACHED_NUMBERS // self.net.num_parameters)
         return [slice(first, min(first + at_once, len(tokens))) for first in range(0, len(tokens), at_once)]
+
+
+def _in_a_row(models: Models) -> bool:
+    return bool((np.diff(models) == 1).all())
 
 
 def _squares(gradients: Sequence[Tensor]) -> Tensor:
