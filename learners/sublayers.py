@@ -317,7 +317,7 @@ def score(
         part = slice(first, min(first + at_once, rows))
         size = part.stop - first
         logits = space[: worlds * size * words].view(worlds, size, words)
-        torch.baddbmm(bias[:, None], x[:, part], weight.mT, out=logits)
+        torch.bmm(x[:, part], weight.mT, out=logits).add_(bias[:, None])
         torch.log_softmax(logits, -1, out=logits)
         told = targets[:, part, None]
         nats[:, part] = logits.gather(-1, told).squeeze(-1).neg_()
