@@ -173,12 +173,13 @@ class GroupedPopulation:
         return Gradients(losses, squares, kept, own)
 
     @torch.no_grad()
-    def apply(self, gradients: Gradients, rate: Tensor) -> None:
+    def apply(self, gradients: Gradients, rate: Tensor, *, adjust: Adjust | None = None) -> None:
         """One step of the groups that have a rate, from gradients of the models as they are now.
 
         Args:
             gradients: From :meth:`gradients`.
             rate: As in :meth:`learn`.
+            adjust: As in :meth:`learn`.
 
         Raises:
             ValueError: A wrong shape of ``rate``.
@@ -189,8 +190,13 @@ class GroupedPopulation:
                 rows = np.flatnonzero(learn[:, group])
                 if len(rows):
                     index = torch.as_tensor(rows, device=rate.device)
-                    some = [stack.index_select(0, index) for stack in gradients.groups[group]]
-                    self._step(group, gradients.models[rows], some, rate[index, group])
+                    own = gradients.models[rows]
+                    taken: Sequence[Tensor] = [
+                        stack.index_select(0, index) for stack in gradients.groups[group]
+                    ]
+                    if adjust is not None:
+                        taken = adjust(group, own, self._stacks(own, group), list(taken))
+                    self._step(group, own, taken, rate[index, group])
             self._count(gradients.models, learn)
 
     @torch.no_grad()

@@ -226,12 +226,8 @@ class Modular(LanguageWorld):
         fresh |= self._distances(np.zeros(self.num_worlds, dtype=np.int64))
         if self.measure == "all":
             clock = np.zeros(self.num_worlds, dtype=np.int64)
-            fresh |= self._measured(
-                fresh,
-                self._of_all(
-                    self.models.gradients(self.tokens(fresh), model=self._model(clock)).squares, clock
-                ),
-            )
+            squares = self.models.look(self.tokens(fresh), model=self._model(clock))
+            fresh |= self._measured(fresh, self._of_all(squares, clock))
         return fresh
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -242,16 +238,12 @@ class Modular(LanguageWorld):
             self.anchor((clock == 1) & self.moving, self.known, clock, state["key"], model)
         learns, rates = self._choose(actions, draws, before)
         rates = rates * (self.warmed(clock) * self.moving)[:, None]
-        learnt = self.models.learn(
-            self.tokens(state), self._own(rates, before), self._probed(before), model=model
-        )
-        cost = self._cost(learnt.computed)
-        new = {**state, **self.go_on(state, draws, learnt.losses)}
+        losses, squares, cost = self._learn(self.tokens(state), self._own(rates, before), before)
+        new = {**state, **self.go_on(state, draws, losses)}
         new |= self._recorded(state, learns)
-        new |= {"total/cost": state["total/cost"] + cost, "sound": learnt.losses.isfinite()[:, None]}
-        squares = learnt.squares
+        new |= {"total/cost": state["total/cost"] + cost, "sound": losses.isfinite()[:, None]}
         if self.measure == "all":
-            squares = self.models.gradients(self.tokens(new), model=self._model(before + 1)).squares
+            squares = self.models.look(self.tokens(new), model=self._model(before + 1))
             new |= self._measured(new, self._of_all(squares, before + 1))
         else:
             new |= self._measured(new, self._of_all(squares, before))
@@ -263,13 +255,22 @@ class Modular(LanguageWorld):
         updated = (learns * self.sizes).sum(-1)
         new["total/updated"] = state["total/updated"] + updated
         info = {
-            "slice_nats": learnt.losses,
+            "slice_nats": losses,
             "nats": new["nats"].mean(-1),
             "updated": updated,
             "cost": cost,
             "learnt": learns.float(),
         }
         return Outcome(new, reward, info)
+
+    def _learn(self, tokens: Tensor, rates: Tensor, made: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Learn a slice: its losses ``[W]``, squared norms of gradients ``[W, groups]``, and what it cost ``[W]``."""
+        model = self._model(made)
+        if self.measure == "all":
+            losses = self.models.learn_seen(tokens, rates, model=model)
+            return losses, torch.full_like(rates, torch.nan), torch.ones_like(losses)
+        learnt = self.models.learn(tokens, rates, self._probed(made), model=model)
+        return learnt.losses, learnt.squares, self._cost(learnt.computed)
 
     def _choose(self, actions: TensorDict, draws: TensorDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
         """Who learns, bool ``[W, N]``, and at which share of the rate, ``[W, N]``."""
@@ -315,9 +316,7 @@ class Modular(LanguageWorld):
         return torch.from_numpy(due & self._moving).to(self.device)[:, None].expand(-1, len(self.net.groups))
 
     def _cost(self, computed: np.ndarray) -> Tensor:
-        """What the step costs over what it takes when all learn, ``[W]``; of whose gradients are computed."""
-        if self.measure == "all":
-            return torch.ones(self.num_worlds, device=self.device)
+        """What a step costs over what it takes when all learn, ``[W]``; of whose gradients are computed."""
         macs = self.net.cost(computed, self.schedule.rows, self.texts.length) / self._dense
         return torch.from_numpy(macs).to(self.device, torch.float32)
 
