@@ -171,6 +171,13 @@ def test_domains_come_as_tasks_say_and_the_others_are_examined_only():
     assert not hidden.reset(seed=0)["current_domain"].any()
 
 
+def test_one_domain_is_enough():
+    world = world_of(corpora={"left": CORPORA["left"]})
+    world.reset(seed=0)
+    world.step({"bid": torch.ones(2, 6, 1)})
+    assert "backward_transfer" in world.breakdown()
+
+
 @pytest.mark.parametrize("wrong", ["nowhere", [], ["left", "left"], ["middle"]])
 def test_tasks_are_domains(wrong):
     with pytest.raises(StudyhallError, match="tasks"):

@@ -346,15 +346,19 @@ class LanguageWorld(World):
             steps=made,
         )
 
+    def tested_windows(self) -> Tensor:
+        """The windows of the test split that :meth:`tests` reads, int64 ``[D, M]``."""
+        test = self.dataset.test
+        count = min(TESTED, int(test.counts.min()))
+        spread = torch.linspace(0, 1, count, device=self.device, dtype=torch.float64)
+        return test.offsets[:, None] + (spread * (test.counts[:, None] - 1)).long()
+
     def tests(self) -> TensorDict:
         """What models are worth on the test split, ``[W]``: nats of a token and bits of a byte, by domain and in all.
 
         Of :data:`TESTED` windows of each domain at most, evenly spread.
         """
-        test, names = self.dataset.test, self.dataset.classes
-        count = min(TESTED, int(test.counts.min()))
-        spread = torch.linspace(0, 1, count, device=self.device, dtype=torch.float64)
-        windows = test.offsets[:, None] + (spread * (test.counts[:, None] - 1)).long()  # [D, M]
+        names, windows = self.dataset.classes, self.tested_windows()
         tokens = self.dataset.inputs("test", windows.expand(self.num_worlds, -1, -1))
         nats = self.models.losses(tokens).mean(-1)
         bits = nats / (math.log(2) * self.dataset.bytes_per_token("test").to(nats))

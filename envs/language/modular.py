@@ -82,7 +82,7 @@ can.
 | `characters` | 500,000 | at most so many of each domain are dealt; None: all |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
 | `order`, `tasks` | "class_incremental", None | domains in turn, and which; "iid": mixed; or as in `classroom-v0` |
-| `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |
+| `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
 | `width`, `heads`, `layers`, `feedforward`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
 | `warm` | None | a file that a run left in `models/`, or several |

@@ -53,6 +53,7 @@ class Texts(Study):
     exam_size: int = 16
     order: str = "class_incremental"
     task_classes: int = 1
+    topic_classes: int = 1
     exam_every: int = 20
     exam_smoothing: float = 1.0
 
