@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...learners.transformer import Transformer
 from .. import continual
-from ..arguments import refuse, share_out
+from ..arguments import find_device, refuse, share_out
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
@@ -91,7 +91,7 @@ class LanguageWorld(World):
             self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
         self.boundaries = one_of("boundaries", boundaries, ("told", "hidden"))
         self.reward_scale = real("reward_scale", reward_scale, 0)
-        device = torch.device(batch.get("device", "cpu"))
+        device = find_device(batch.get("device", "cpu"))
         self.dataset = self.texts.dataset(device)
         self.net = Transformer(
             self.dataset.tokeniser.size, length=self.texts.length, dropout=dropout, init=init, **sizes
