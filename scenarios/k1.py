@@ -142,6 +142,7 @@ for _scenario in (
             "feedforward": 2048,
             "length": 256,
             "slice_size": 32,
+            "k": 13,
             "horizon": 20_000,
         },
         seeds=(0,),

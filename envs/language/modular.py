@@ -90,7 +90,7 @@ can.
 | `fresh_optimiser` | False | it begins anew with each task |
 | `anchor`, `anchor_strength`, `anchor_slices` | "none", 3, 12 | "l2", "ewc"; λ; slices that F is of |
 | `columns` | False | a model for each domain |
-| `actions`, `k`, `share` | "bid", "half", None | see Action Space; "half": of a model's groups; None: no limit |
+| `actions`, `k`, `share` | "bid", 5, None | see Action Space; None: no limit |
 | `measure`, `probe_every` | "learners", 10 | see Observation Space |
 | `boundaries` | "told" | or "hidden" |
 | `domain_weights` | None | weights of domains in the score; None: all alike |
@@ -146,7 +146,7 @@ class Modular(LanguageWorld):
         self,
         *,
         actions: str = "bid",
-        k: int | str | None = "half",
+        k: int | None = 5,
         share: float | None = None,
         measure: str = "learners",
         probe_every: int = 10,
@@ -157,7 +157,8 @@ class Modular(LanguageWorld):
         self.columns = flag("columns", columns)
         super().__init__(**others)
         self.form = one_of("form of actions", actions, FORMS)
-        self.k, self.capacity = k, self._capacity(k)
+        self.k = None if k is None else whole("k (groups that learn)", k, 1)
+        self.capacity = self.num_agents if self.k is None else min(self.k, self.num_agents)
         self.share = 1.0 if share is None else real("share (of the parameters)", share, 0, 1)
         self.measure = one_of("measure", measure, MEASURES)
         self.probe_every = whole("probe_every", probe_every, 1)
@@ -165,16 +166,6 @@ class Modular(LanguageWorld):
         if self.columns and not self.incremental:
             raise ConfigError("columns need domains one after the other: use order 'class_incremental'")
         self._declare()
-
-    def _capacity(self, k: Any) -> int:
-        """Groups at most that learn, from the argument."""
-        if k is None:
-            return self.num_agents
-        if k == "half":
-            return len(self.net.groups) // 2
-        if isinstance(k, str):
-            raise ConfigError(f"k must be a number of groups, 'half' or None, got {k!r}")
-        return whole("k (groups that learn)", k, 1, self.num_agents)
 
     def count_models(self) -> int:
         """One for each domain, where there are columns."""
