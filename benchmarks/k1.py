@@ -1,13 +1,13 @@
 """K-1 beside its rivals: what is learnt, and what is forgotten, when only some groups of a language model learn.
 
     python benchmarks/k1.py pareto | sequence [--seeds 0-4] [--arms NAME …] [--out docs/results/k1.json]
-    python benchmarks/k1.py wikitext [--seeds 0-2] | long [--seeds 0-2] | responsible [--seeds 0-2]
+    python benchmarks/k1.py wikitext [--seeds 0-2] | counts | long [--seeds 0-2] | responsible [--seeds 0-2]
 
 All but the last two begin with a model that learnt prose densely (scenario `k1-prose`), one for each seed; every arm of
 a seed begins with the same model and meets the same slices. `pareto` then deals code alone, and reads prose and code on
 the exam every ten steps: forgetting is compared where the *code* loss is the same, since whoever learns less forgets
-less. `sequence` deals code, then science. `wikitext` and `long` begin with nothing. Arms that the file holds are not run
-again.
+less. `sequence` deals code, then science. `wikitext` and `long` begin with nothing. Arms that the file holds are not
+run again.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from ngrams import nats
 from record import RESULTS, File, provenance
 from rich.console import Console
 from rich.progress import Progress
@@ -31,7 +32,15 @@ from studyhall.scenarios import get_scenario
 
 PROSE, CODE, SCIENCE = "wikitext2", "python", "arxiv"
 LR = 2e-3
-SIZE = {"vocabulary": 512, "width": 32, "heads": 2, "hidden": 64, "length": 32, "slice_size": 16}
+SIZE = {
+    "vocabulary": 512,
+    "width": 32,
+    "heads": 2,
+    "feedforward": 64,
+    "length": 32,
+    "slice_size": 16,
+    "characters": None,
+}
 
 
 class Arm(NamedTuple):
@@ -179,6 +188,17 @@ def wikitext(options: argparse.Namespace) -> None:
     run_arms("wikitext", options, arms, False, **env)
 
 
+def counts(options: argparse.Namespace) -> None:
+    """What counts of tokens say of the windows of the test split that `wikitext` reads, in the same data."""
+    env = {**get_scenario("k1-wikitext2").env_kwargs, "horizon": 1}
+    world = make_world("modular-v0", **env)
+    assert isinstance(world, Modular)
+    test = world.dataset.test.x[world.tested_windows()[0]].numpy()
+    found = nats(world.dataset, test)
+    File(options.out).add(("counts",), {**found, **provenance()})
+    print(found)
+
+
 def long(options: argparse.Namespace) -> None:
     """One domain for 5,000 steps: does the gap to dense training close?"""
     env = {**SIZE, "corpora": {"prose": PROSE}, "horizon": 5000, "exam_every": 100, "exam_size": 128}
@@ -235,6 +255,7 @@ PARTS = {
     "pareto": pareto,
     "sequence": sequence,
     "wikitext": wikitext,
+    "counts": counts,
     "long": long,
     "responsible": responsible,
 }

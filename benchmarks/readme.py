@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import allocation, bold, classroom, collective, messages, socialized, society, speed, swarm
+from pages import allocation, bold, classroom, collective, k1, messages, socialized, society, speed, swarm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -70,7 +70,15 @@ SECTIONS = {
     "masc_documented": benchmark("masc", socialized.documented, "compare"),
     "masc": benchmark("masc", socialized.everyone, "compare"),
     "masc_own_best": benchmark("masc", socialized.own_best, "compare"),
+    "masc_carriers": benchmark("masc", socialized.carriers, "carriers"),
+    "masc_amounts": benchmark("masc", socialized.amounts, "amounts"),
+    "masc_robustness": benchmark("masc", socialized.robustness, "robustness"),
     "bold": benchmark("bold", bold.bold),
+    "k1_pareto": benchmark("k1", k1.pareto, "pareto", part="pareto"),
+    "k1_sequence": benchmark("k1", k1.sequence, "sequence", part="sequence"),
+    "k1_wikitext": benchmark("k1", k1.wikitext, "wikitext", part="wikitext"),
+    "k1_long": benchmark("k1", k1.long, "long", part="long"),
+    "k1_responsible": benchmark("k1", k1.responsible, "responsible", part="responsible"),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
     "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed, "--rounds 5 --steps 12"),

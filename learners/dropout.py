@@ -24,6 +24,22 @@ def draw(keys: Tensor, units: int) -> Tensor:
     return rng.bits(keys, "dropout", (-(-units // _LANES),)).view(torch.int16)[:, :units]
 
 
+def scaled(keys: Tensor, units: Sequence[int], dropout: float) -> list[Tensor]:
+    """Masks of many units, zero or 1 / (1 − p): one float ``[P, units]`` for each number of units, for keys ``[P]``.
+
+    Thirty-two decisions come from a draw, at an eighth of the time of :func:`draw`.
+    """
+    total = sum(units)
+    noise = rng.stretch(rng.bits(keys, "dropout", (-(-total // 32),))).view(torch.int32)[:, :total]
+    dropped = min(round(dropout * 2**32), 2**32 - 1) - 2**31
+    masks = []
+    for part in noise.split(list(units), 1):
+        kept = torch.empty(part.shape, device=keys.device)
+        torch.ge(part, dropped, out=kept)
+        masks.append(kept.mul_(1.0 / (1.0 - dropout)))
+    return masks
+
+
 class Masks:
     """The dropout of a module: its layers' masks, handed out in the order in which the layers are called.
 

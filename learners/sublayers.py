@@ -2,8 +2,10 @@
 
 Every part is a group of parameters that learns or rests by itself. Its forward pass maps activations ``[K, M, E]``
 (M = B·T rows, a batch of windows) and says what its backward pass wants saved. The backward pass computes only what
-somebody asks for: :class:`Wanted` says which of the K worlds want the group's gradients and which want the gradient of
-its input. Parameters are stacks ``[K, …]``, one slice a world, in PyTorch's layout.
+somebody asks for: :class:`Wanted` says which worlds want the group's gradients, and how many want that of its input.
+Worlds come in the order in which they drop out of the backward pass, the last first: those still in it are the first n
+of each tensor, and nothing is copied when others drop out. Parameters are stacks ``[K, …]``, one slice a world, in
+PyTorch's layout.
 """
 
 from __future__ import annotations
@@ -31,19 +33,19 @@ class Size(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Rows among the K worlds of a backward pass, int64; None is all of them."""
+    """What the worlds of a backward pass want of a group."""
 
     learners: Tensor | None
-    """Who wants gradients of the group's parameters."""
-    below: Tensor | None
-    """Who wants the gradient of the input, for a group further down."""
+    """Who wants gradients of the group's parameters, int64 ``[L]``; None is everyone."""
+    below: int
+    """How many, the first ones, want the gradient of the input, for a group further down."""
 
 
 class Found(NamedTuple):
     """What a backward pass computed."""
 
     gradients: list[Tensor]
-    """Of the group's parameters ``[learners, …]``, in their order; of nobody if nobody learns."""
+    """Of the group's parameters ``[L, …]``, in their order."""
     below: Tensor
     """Of the input, ``[below, M, E]``."""
 
@@ -56,16 +58,12 @@ def pick(tensor: Tensor, rows: Tensor | None) -> Tensor:
     return tensor if rows is None else tensor.index_select(0, rows)
 
 
-def pick_saved(saved: Saved, rows: Tensor | None) -> Saved:
-    """Rows of everything in what a forward pass saved: named tuples, nested, of tensors or None."""
-    if rows is None or saved is None:
-        return saved
+def first_of(saved: Saved, count: int) -> Saved:
+    """The first rows of all that a forward pass saved: tensors or None, in named tuples."""
     parts: Any = saved
-    return parts.index_select(0, rows) if isinstance(saved, Tensor) else _rows_of_each(parts, rows)
-
-
-def _rows_of_each(parts: Any, rows: Tensor) -> Any:
-    return type(parts)(*(pick_saved(part, rows) for part in parts))
+    if isinstance(saved, tuple):
+        return type(parts)(*(first_of(part, count) for part in parts))
+    return parts if parts is None or len(parts) == count else parts[:count]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -197,7 +195,7 @@ def attend_backward(
         *linear_gradients(pick(said, some), pick(saved.mixed, some)),
         *normalise_gradients(delta, saved.norm.normal, some),
     ]
-    return Found(gradients, torch.baddbmm(pick(total, below), pick(projected, below), pick(into, below)))
+    return Found(gradients, torch.baddbmm(total[:below], projected[:below], into[:below]))
 
 
 class Fed(NamedTuple):
@@ -239,7 +237,7 @@ def feed_backward(parameters: Sequence[Tensor], saved: Fed, delta: Tensor, wante
         *linear_gradients(pick(said, some), pick(saved.active, some)),
         *normalise_gradients(delta, saved.norm.normal, some),
     ]
-    return Found(gradients, torch.baddbmm(pick(total, below), pick(wide, below), pick(first, below)))
+    return Found(gradients, torch.baddbmm(total[:below], wide[:below], first[:below]))
 
 
 def embed(parameters: Sequence[Tensor], tokens: Tensor, mask: Tensor | None) -> Tensor:
@@ -305,30 +303,28 @@ def score(
         x: ``[K, M, E]``.
         targets: int64 ``[K, M]``.
         numbers: Logits to hold at a time.
-        wanted: Who wants gradients; who wants the input's learns at all, and ``learners`` counts among these. None if
-            nobody does.
+        wanted: Who wants gradients; None if nobody does.
     """
     worlds, rows, width = x.shape
     words = weight.shape[1]
     at_once = min(rows, max(1, numbers // (worlds * words)))
     nats, space = x.new_empty(worlds, rows), x.new_empty(worlds * at_once * words)
-    back = weight[:0] if wanted is None else pick(weight, wanted.below)
-    own = x[:0] if wanted is None else pick(pick(x, wanted.below), wanted.learners)
-    below = x.new_empty(len(back), rows, width)
+    count = 0 if wanted is None else wanted.below
+    own = x[:0] if wanted is None else pick(x[:count], wanted.learners)
+    below = x.new_empty(count, rows, width)
     of_weight, of_bias = x.new_zeros(len(own), words, width), x.new_zeros(len(own), words)
     for first in range(0, rows, at_once):
         part = slice(first, min(first + at_once, rows))
         size = part.stop - first
         logits = space[: worlds * size * words].view(worlds, size, words)
-        torch.baddbmm(bias[:, None], x[:, part], weight.mT, out=logits)
+        torch.bmm(x[:, part], weight.mT, out=logits).add_(bias[:, None])
         torch.log_softmax(logits, -1, out=logits)
         told = targets[:, part, None]
         nats[:, part] = logits.gather(-1, told).squeeze(-1).neg_()
         if wanted is not None:
-            error = pick(logits, wanted.below).exp_()
-            told = pick(told, wanted.below)
+            error, told = logits[:count].exp_(), told[:count]
             error.scatter_add_(-1, told, error.new_full((1, 1, 1), -1.0).expand(told.shape))
-            below[:, part] = torch.baddbmm(below[:, part], error, back, beta=0, alpha=1.0 / rows)
+            below[:, part] = torch.bmm(error, weight[:count]).mul_(1.0 / rows)
             error = pick(error, wanted.learners)
             of_weight.baddbmm_(error.mT, own[:, part], alpha=1.0 / rows)
             of_bias.add_(error.sum(1), alpha=1.0 / rows)

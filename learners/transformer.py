@@ -25,12 +25,14 @@ from ..envs.engine import rng
 from ..envs.errors import ConfigError, one_of
 from ..envs.validation import keep, real, whole
 from . import sublayers
-from .dropout import VALUES, draw, threshold
+from .dropout import scaled
 from .language_model import LanguageModel
-from .sublayers import Found, Masks, Normalised, Scored, Size, Wanted, pick, pick_saved
+from .sublayers import Found, Masks, Normalised, Scored, Size, Wanted, first_of, pick
 
 _DRAWS_AT_ONCE = 1 << 22  # bounds the scratch memory of an initialisation
-_LOGITS = {"cpu": 256 * 10_000}  # numbers held at a time; on a CPU what the cache takes
+_LOGITS = {
+    "cpu": 256 * 10_000
+}  # held at a time: of 16 to 1,024 rows of 10,000 words, 128 to 256 are the fastest
 _LOGITS_ELSEWHERE = 1 << 27
 _ROWS_AT_ONCE = 1 << 13  # tokens, times worlds, evaluated at a time: bounds the memory of the activations
 
@@ -53,6 +55,8 @@ class Saved(NamedTuple):
     """Gradients of the output layer."""
     learn: Learners
     """Who learns, bool ``[K, N]``."""
+    order: npt.NDArray[np.int64]
+    """Which world each of the K is, of those asked for: sorted by their lowest learner, as all the others here."""
 
 
 class GroupGradients(NamedTuple):
@@ -60,7 +64,7 @@ class GroupGradients(NamedTuple):
 
     group: int
     worlds: npt.NDArray[np.int64]
-    """Which of the K, ascending: ``[L]``."""
+    """Which of the K, in any order: ``[L]``."""
     gradients: list[Tensor]
     """Stacks ``[L, *shape]`` in the group's order."""
 
@@ -80,7 +84,7 @@ class Transformer:
         hidden: Width within the feed-forward parts.
         length: Tokens of the longest window.
         dropout: Probability with which embeddings, weights of attention, and numbers added to the residual stream are
-            dropped in training. It is realised to 1/65536, and what is kept is scaled by the realised probability.
+            dropped in training.
         init: ``"scaled"``: tokens N(0, 0.3²), positions N(0, 0.05²), Xavier-uniform matrices (Glorot & Bengio, 2010).
             ``"xavier"``: Xavier over both tables too. Then positions are several times as large as tokens, and the
             model first sits on a plateau on which it knows the words' frequencies alone.
@@ -105,7 +109,7 @@ class Transformer:
         if self.width % self.heads:
             raise ConfigError(f"heads must divide the width {self.width}, got {self.heads}")
         keep(self, dropout=real("dropout", self.dropout, 0, 1), init=one_of("init", self.init, _INITS))
-        if threshold(self.dropout) == VALUES:
+        if self.dropout == 1:
             raise ConfigError("dropout must be below 1, or nothing is left")
 
     @functools.cached_property
@@ -219,17 +223,24 @@ class Transformer:
         Raises:
             ValueError: Tokens of another shape, or longer than the model.
         """
-        inputs, targets = self._windows(tokens)
-        masks = None if keys is None else self._masks(keys, inputs.shape[1:])
         if learn is None or not learn.any():
-            x, _, _ = self._run(parameters, inputs, masks)
+            inputs, targets = self._windows(tokens)
+            x, _, _ = self._run(parameters, inputs, self._masks(keys, inputs.shape[1:]))
             return self._score(parameters, x, targets).nats.mean(1), None
-        learning = learn.any(1)
-        wanted = _wanted(learn[learning, -1], learning, tokens.device)
+        order = np.argsort(_lowest(learn), kind="stable")
+        learn, index = learn[order], _index(order, len(order), tokens.device)
+        parameters, tokens = [pick(stack, index) for stack in parameters], pick(tokens, index)
+        inputs, targets = self._windows(tokens)
+        masks = self._masks(None if keys is None else pick(keys, index), inputs.shape[1:])
         x, norm, layers = self._run(parameters, inputs, masks, saving=True)
+        count = int(learn.any(1).sum())
+        wanted = Wanted(_index(np.flatnonzero(learn[:count, -1]), count, tokens.device), count)
         nats, output = self._score(parameters, x, targets, wanted)
+        losses = nats.mean(1)
+        if index is not None:
+            losses = torch.empty_like(losses).index_copy_(0, index, losses)
         mask = None if masks is None else masks[0]
-        return nats.mean(1), Saved(parameters, inputs, mask, layers, norm, output, learn)
+        return losses, Saved(parameters, inputs, mask, layers, norm, output, learn, order)
 
     def backward(self, saved: Saved) -> Iterator[GroupGradients]:
         """Gradients of the losses, each world's own, from the output down to each world's lowest learner.
@@ -237,37 +248,30 @@ class Transformer:
         Groups in which nobody learns are passed over. Who asks for the next group has used the last one: the parameters
         of a group may change in between.
         """
-        learn = saved.learn
-        lowest = np.where(learn.any(1), learn.argmax(1), learn.shape[1])
-        live = np.flatnonzero(learn.any(1))  # worlds with a learner at the present group or below
-        delta = saved.output.below
-        for group in range(learn.shape[1] - 1, -1, -1):
-            index = None if len(live) == len(learn) else torch.as_tensor(live, device=delta.device)
-            wanted = _wanted(learn[live, group], lowest[live] < group, delta.device)
-            found = self._backward(saved, group, index, delta, wanted)
-            worlds = live[learn[live, group]]
-            live, delta = live[lowest[live] < group], found.below
-            if len(worlds):
-                yield GroupGradients(group, worlds, found.gradients)
-            if not len(live):
+        lowest, delta = _lowest(saved.learn), saved.output.below
+        for group in range(len(self.groups) - 1, -1, -1):
+            learners = np.flatnonzero(saved.learn[: len(delta), group])
+            wanted = Wanted(_index(learners, len(delta), delta.device), int((lowest < group).sum()))
+            found = self._backward(saved, group, delta, wanted)
+            delta = found.below
+            if len(learners):
+                yield GroupGradients(group, saved.order[learners], found.gradients)
+            if not len(delta):
                 return
 
-    def _backward(
-        self, saved: Saved, group: int, live: Tensor | None, delta: Tensor, wanted: Wanted
-    ) -> Found:
+    def _backward(self, saved: Saved, group: int, delta: Tensor, wanted: Wanted) -> Found:
         """One group's part of the backward pass, for the worlds that are still in it."""
-        if group == len(self.groups) - 1:
-            norm = pick_saved(saved.norm, live)
-            gradients = sublayers.normalise_gradients(delta, norm.normal, wanted.learners)
-            below = sublayers.normalise_backward(delta, pick(saved.parameters[-4], live), norm)
-            return Found(gradients + saved.output.gradients, pick(below, wanted.below))
-        own = [pick(stack, live) for stack in saved.parameters[self.groups[group]]]
+        live, some = len(delta), wanted.learners
+        own = [stack[:live] for stack in saved.parameters[self.groups[group]]]
         if group == 0:
-            some = [pick(part, wanted.learners) for part in (*own, pick(saved.tokens, live))]
-            mask = pick_saved(pick_saved(saved.mask, live), wanted.learners)
-            gradients = sublayers.embed_gradients(some[:2], some[2], mask, pick(delta, wanted.learners))
-            return Found(gradients, delta[:0])
-        layer = pick_saved(saved.layers[group - 1], live)
+            mask = None if saved.mask is None else pick(saved.mask[:live], some)
+            tables, tokens = [pick(stack, some) for stack in own], pick(saved.tokens[:live], some)
+            return Found(sublayers.embed_gradients(tables, tokens, mask, pick(delta, some)), delta[:0])
+        if group == len(self.groups) - 1:
+            norm = first_of(saved.norm, live)
+            gradients = sublayers.normalise_gradients(delta, norm.normal, some) + saved.output.gradients
+            return Found(gradients, sublayers.normalise_backward(delta, own[0], norm)[: wanted.below])
+        layer = first_of(saved.layers[group - 1], live)
         if group % 2:
             return sublayers.attend_backward(own, layer, delta, self._size(saved.tokens.shape[1:]), wanted)
         return sublayers.feed_backward(own, layer, delta, wanted)
@@ -358,18 +362,13 @@ class Transformer:
         x, norm = sublayers.normalise(x, *parameters[-4:-2])
         return x, norm, saved
 
-    def _masks(self, keys: Tensor, shape: Sequence[int]) -> list[Tensor] | None:
+    def _masks(self, keys: Tensor | None, shape: Sequence[int]) -> list[Tensor] | None:
         """Dropout masks in the order in which they are used, ``[K, units]``; None where nothing is dropped."""
-        dropped = threshold(self.dropout)
-        if not dropped:
+        if keys is None or not self.dropout:
             return None
         windows, length = shape
         stream, weights = windows * length * self.width, windows * self.heads * length**2
-        units = [stream, *(weights, stream, stream) * self.layers]
-        decisions = draw(keys, sum(units))
-        kept = torch.empty(decisions.shape, device=keys.device)
-        torch.ge(decisions, dropped - VALUES // 2, out=kept)
-        return list(kept.mul_(1.0 / (1.0 - dropped / VALUES)).split(units, 1))
+        return scaled(keys, [stream, *(weights, stream, stream) * self.layers], self.dropout)
 
     def _size(self, shape: Sequence[int]) -> Size:
         windows, length = shape
@@ -402,10 +401,11 @@ _INITS: dict[str, dict[str, float]] = {
 """Standard deviations of what is drawn from a normal distribution."""
 
 
-def _wanted(learners: npt.ArrayLike, below: npt.ArrayLike, device: torch.device) -> Wanted:
-    """From who wants what among the worlds of a pass, bool, to their rows."""
-    rows = (
-        None if np.all(mask) else torch.as_tensor(np.flatnonzero(mask), device=device)
-        for mask in (learners, below)
-    )
-    return Wanted(*rows)
+def _lowest(learn: Learners) -> npt.NDArray[np.int64]:
+    """The lowest learner of each world, ``[K]``; N where nobody learns."""
+    return np.where(learn.any(1), learn.argmax(1), learn.shape[1])
+
+
+def _index(rows: npt.NDArray[np.int64], count: int, device: torch.device) -> Tensor | None:
+    """Rows of so many on the device; None if they are all of them in a row."""
+    return None if np.array_equal(rows, np.arange(count)) else torch.as_tensor(rows, device=device)

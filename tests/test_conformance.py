@@ -65,7 +65,8 @@ CONFIGURATIONS = {
 }
 
 
-QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10}
+TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
+QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10, "corpora": TEXTS, "vocabulary": 260, "layers": 2}
 
 
 def quick(id, **kwargs):

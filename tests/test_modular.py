@@ -48,7 +48,7 @@ SMALL = {
     "width": 8,
     "heads": 2,
     "layers": 2,
-    "hidden": 16,
+    "feedforward": 16,
     "length": 12,
     "slice_size": 4,
     "exam_size": 4,
@@ -169,6 +169,13 @@ def test_domains_come_as_tasks_say_and_the_others_are_examined_only():
     assert set(only.breakdown()) >= {"nats/left", "nats/right", "forgetting/left"}
     hidden = world_of(boundaries="hidden")
     assert not hidden.reset(seed=0)["current_domain"].any()
+
+
+def test_one_domain_is_enough():
+    world = world_of(corpora={"left": CORPORA["left"]})
+    world.reset(seed=0)
+    world.step({"bid": torch.ones(2, 6, 1)})
+    assert "backward_transfer" in world.breakdown()
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", [], ["left", "left"], ["middle"]])

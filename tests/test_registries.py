@@ -26,7 +26,11 @@ from studyhall.scenarios import get_scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_policy
 
-QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)}
+TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
+QUICK = {
+    **{"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)},
+    **{"corpora": TEXTS, "vocabulary": 260, "width": 8, "length": 8},
+}
 PICTURES = torch.arange(300 * 3 * 32 * 32).view(300, 3, 32, 32).to(torch.uint8), torch.arange(300) % 10
 SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
 """Arguments of policies that are large without any."""
@@ -150,7 +154,11 @@ def small(scenario):
     """The same for one seed: few samples of data that are at hand, and three steps where steps are its length."""
     env = dict(scenario.env_kwargs)
     known = spec(scenario.env).arguments(hosted=env.get("learners") is not None)
-    if not embedded(scenario):
+    if "corpora" in known:
+        domains = env.get("tasks") or ["one"]
+        texts = {name: TEXTS["one"] for name in dict.fromkeys([*env.get("corpora", []), *domains])}
+        env |= {"corpora": texts, "width": 8, "length": 8}
+    elif not embedded(scenario):
         large = scenario.policy_kwargs.get("learners") == "vgg"
         env |= {"data": PICTURES if large else "digits"}
     env |= {key: least for key, least in {"slice_size": 8, "exam_size": 10}.items() if known.get(key)}

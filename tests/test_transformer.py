@@ -278,7 +278,7 @@ def reference(population):
 
 @pytest.mark.parametrize("spans", [1, 1 << 30], ids=["one by one", "together"])
 def test_trains_as_modules_with_an_optimiser_a_group(spans, monkeypatch):
-    monkeypatch.setattr("studyhall.learners.groups._CACHED_NUMBERS", spans)
+    monkeypatch.setattr("studyhall.learners.groups._CACHED_PARAMETERS", spans)
     population = GroupedPopulation(SMALL, keys(3), lr=1e-2, weight_decay=0.1, eps=1e-4)
     modules, optimisers = reference(population)
     generator = torch.Generator().manual_seed(2)
@@ -325,7 +325,7 @@ def test_a_resting_group_keeps_every_bit():
 
 @pytest.mark.parametrize("spans", [1, 1 << 30], ids=["one by one", "together"])
 def test_a_world_in_a_batch_is_that_world_alone(spans, monkeypatch):
-    monkeypatch.setattr("studyhall.learners.groups._CACHED_NUMBERS", spans)
+    monkeypatch.setattr("studyhall.learners.groups._CACHED_PARAMETERS", spans)
     together = GroupedPopulation(DROPPING, keys(3), lr=1e-2)
     alone = [GroupedPopulation(DROPPING, keys(1, w), lr=1e-2) for w in range(3)]
     for turn in range(5):

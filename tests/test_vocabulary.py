@@ -30,7 +30,7 @@ def test_a_free_number_of_agents_is_called_agents(id, hosted):
     known = spec.arguments(hosted=hosted)
     assert known.keys().isdisjoint(SYNONYMS["agents"])
     if "agents" not in known:
-        assert "set grid" in told(id, hosted, agents=3)
+        assert re.search("set (grid|layers)", told(id, hosted, agents=3))
         return
     world = make_world(id, agents=3, **({"learners": "mlp"} if hosted else {}))
     assert world.num_agents == 3

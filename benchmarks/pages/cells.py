@@ -27,6 +27,8 @@ TEXTS = {
     "model",
     "function",
     "data",
+    "arm",
+    "what crosses",
 }
 """Names of columns that are set left; all others are figures."""
 

@@ -112,3 +112,84 @@ def own_best(found: dict) -> str:
             ]
             rows.append((NAMES[data], part, *(spread(values) for values in figures)))
     return markdown(header, rows)
+
+
+CARRIED = {
+    "rows that an expert claims": ("carrier claims", "masc"),
+    "all rows": ("carrier logits", "masc"),
+    "networks, once": ("carrier weights", "masc"),
+    "federated averaging": ("fedavg", "averaged"),
+    "mutual learning, calibrated gate": ("mutual, gated", "peer"),
+}
+
+
+def carriers(found: dict) -> str:
+    """What is sent for what it brings: KiB of all agents in each stage, as the ledger charged them."""
+    header = ("data", "what crosses", "Average", "KiB: own classes", "teaching", "growing", "in all")
+    rows = []
+    for data in NAMES:
+        for name, row in CARRIED.items():
+            values = _values(found, data, row) if data in found else None
+            if values is None:
+                continue
+            sent = found[data][row[0]]["kib_by_stage"]
+            by_stage = [later - before for before, later in zip([0.0, *sent], sent, strict=False)]
+            stages = by_stage if len(by_stage) == 3 else ["", "", ""]
+            cells = [f"{value:,.0f}" if value != "" else "" for value in (*stages, sent[-1])]
+            rows.append((NAMES[data], name, spread(values), *cells))
+    return markdown(header, rows)
+
+
+CHANGED = (
+    "prior half as large",
+    "prior twice as large",
+    "one bold liar",
+    "a fifth of the messages lost",
+    "no samples held out, b = 0",
+    "1/4 of the public slices to teach on",
+    "1/16 of the public slices to teach on",
+)
+
+
+def robustness(found: dict) -> str:
+    """What was mended, with something made worse."""
+    shown = [data for data in NAMES if any(name in found.get(data, {}) for name in CHANGED)]
+    header = ["variant"]
+    for data in shown:
+        header += [f"{NAMES[data]}: students", "MASC", "MASC − unchanged"]
+    rows = []
+    for name in ("mended", *CHANGED):
+        cells = []
+        for data in shown:
+            parts = [_values(found, data, (name, part)) for part in ("student", "masc")]
+            unchanged = _values(found, data, ("mended", "masc"))
+            if None in parts:
+                cells += ["–", "–", "–"]
+            else:
+                apart = "" if name == "mended" else gain(parts[1], unchanged)
+                cells += [*(spread(part) for part in parts), apart]
+        rows.append(("unchanged" if name == "mended" else name, *cells))
+    return markdown(header, rows)
+
+
+def amounts(found: dict) -> str:
+    """With more data: how near does what was mended come to joint training?"""
+    header = ("data", "items", "mended: MASC", "joint training", "joint + log(N − 1)", "MASC − joint, paired")
+    rows = []
+    for data in NAMES:
+        more = [name.removeprefix("mended, ") for name in found.get(data, {}) if name.startswith("mended, ")]
+        for items in ("", *(f", {of}" for of in more)):
+            ours = _values(found, data, (f"mended{items}", "masc")) if data in found else None
+            joint, shifted = (
+                _values(found, data, (f"joint{items}", part)) if data in found else None
+                for part in ("student", "shifted")
+            )
+            if None in (ours, joint, shifted):
+                continue
+            label = items.removeprefix(", ").removesuffix(" items") or ITEMS[data]
+            rows.append((NAMES[data], label, spread(ours), spread(joint), spread(shifted), gain(ours, joint)))
+    return markdown(header, rows)
+
+
+ITEMS = {"digits": "1,000", "mnist": "1,500", "cifar10": "5,000", "cifar100": "4,000"}
+"""Items that learners see in the scenarios."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...learners.transformer import Transformer
 from .. import continual
-from ..arguments import refuse, share_out
+from ..arguments import find_device, refuse, share_out
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
@@ -45,7 +45,7 @@ class LanguageWorld(World):
         width: E, of the model.
         heads: Of each attention.
         layers: L.
-        hidden: Of the feed-forward layers.
+        feedforward: Width of the feed-forward layers.
         dropout: In learning.
         init: "scaled" or "xavier".
         models: Of each world: 1, or one a domain.
@@ -73,7 +73,7 @@ class LanguageWorld(World):
         width: int = 32,
         heads: int = 2,
         layers: int = 4,
-        hidden: int = 64,
+        feedforward: int = 64,
         dropout: float = 0.0,
         init: str = "scaled",
         warm: Any = None,
@@ -85,13 +85,13 @@ class LanguageWorld(World):
         refuse(type(self).__name__, others, self.refused_arguments)
         batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.texts, self.learning = Texts(**texts), Learning(**learning)
-        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": hidden}
+        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": feedforward}
         stored = _stored(warm)
         if stored and "tokeniser" not in texts:  # what they read by
             self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
         self.boundaries = one_of("boundaries", boundaries, ("told", "hidden"))
         self.reward_scale = real("reward_scale", reward_scale, 0)
-        device = torch.device(batch.get("device", "cpu"))
+        device = find_device(batch.get("device", "cpu"))
         self.dataset = self.texts.dataset(device)
         self.net = Transformer(
             self.dataset.tokeniser.size, length=self.texts.length, dropout=dropout, init=init, **sizes
@@ -231,8 +231,10 @@ class LanguageWorld(World):
         return (losses * 10_000).round() / 10_000
 
     def privileged(self) -> TensorDict:
-        """``scores`` ``[W, K + 1, D]``, minus the nats of each domain at the start and after each task (NaN before), as
-        :mod:`~studyhall.envs.continual` reads them; ``exam`` ``[W, D, M]``, which windows it is of.
+        """Scores as :mod:`~studyhall.envs.continual` reads them, and the exam.
+
+        ``scores`` ``[W, K + 1, D]`` are minus the nats of each domain at the start and after each task, NaN before it
+        has ended; ``exam`` int64 ``[W, D, M]`` are windows of the exam split.
         """
         state = self._begun()
         return {"scores": state["scores"], "exam": state["exam"]}
@@ -344,15 +346,19 @@ class LanguageWorld(World):
             steps=made,
         )
 
+    def tested_windows(self) -> Tensor:
+        """The windows of the test split that :meth:`tests` reads, int64 ``[D, M]``."""
+        test = self.dataset.test
+        count = min(TESTED, int(test.counts.min()))
+        spread = torch.linspace(0, 1, count, device=self.device, dtype=torch.float64)
+        return test.offsets[:, None] + (spread * (test.counts[:, None] - 1)).long()
+
     def tests(self) -> TensorDict:
         """What models are worth on the test split, ``[W]``: nats of a token and bits of a byte, by domain and in all.
 
         Of :data:`TESTED` windows of each domain at most, evenly spread.
         """
-        test, names = self.dataset.test, self.dataset.classes
-        count = min(TESTED, int(test.counts.min()))
-        spread = torch.linspace(0, 1, count, device=self.device, dtype=torch.float64)
-        windows = test.offsets[:, None] + (spread * (test.counts[:, None] - 1)).long()  # [D, M]
+        names, windows = self.dataset.classes, self.tested_windows()
         tokens = self.dataset.inputs("test", windows.expand(self.num_worlds, -1, -1))
         nats = self.models.losses(tokens).mean(-1)
         bits = nats / (math.log(2) * self.dataset.bytes_per_token("test").to(nats))
@@ -375,10 +381,14 @@ def _stored(warm: Any) -> list[Any]:
 def _check_warm(model: Any, net: Transformer, tokeniser: Any) -> None:
     """Raise where a file's model is of other sizes than the world's, or reads by another tokeniser."""
     if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
-        told = ", ".join(
-            f"{name}={getattr(model.net, name)}"
-            for name in ("vocabulary", "width", "heads", "layers", "hidden", "length")
-        )
+        names = {
+            "width": "width",
+            "heads": "heads",
+            "layers": "layers",
+            "feedforward": "hidden",
+            "length": "length",
+        }
+        told = ", ".join(f"{name}={getattr(model.net, of_it)}" for name, of_it in names.items())
         raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")
     if model.tokeniser.to_json() != tokeniser.to_json():
         raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")

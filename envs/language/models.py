@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...learners import make_optimiser
 from ...learners.groups import Gradients, GroupedPopulation, Learnt
 from ...learners.transformer import Transformer
 from ..engine import rng
 from ..engine.fits import check_saved
 from ..engine.parts import Part
 from ..errors import EpisodeEnded, one_of
-from ..validation import keep, rate, real, whole
+from ..validation import flag, keep, rate, real, whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,7 +63,9 @@ class Learning:
             anchor=one_of("anchor", self.anchor, ANCHORS),
             anchor_strength=real("anchor_strength", self.anchor_strength, 0),
             anchor_slices=whole("anchor_slices", self.anchor_slices, 1, 10_000),
+            fresh_optimiser=flag("fresh_optimiser", self.fresh_optimiser),
         )
+        make_optimiser(self.optimiser, **self.options)  # says what is wrong before there are models
 
     @property
     def options(self) -> dict[str, Any]:
@@ -99,6 +102,7 @@ class Models(Part):
         self._population: GroupedPopulation | None = None
         self._reference: list[Tensor] = []
         self._fisher: list[Tensor] = []
+        self._seen: Gradients | None = None
 
     @property
     def population(self) -> GroupedPopulation:
@@ -115,6 +119,7 @@ class Models(Part):
 
     def reset(self, keys: Tensor, moving: Tensor) -> None:
         """Draw the weights of fresh models from their worlds' keys, or which of the given they begin with."""
+        self._seen = None
         own = rng.fold(
             (keys ^ rng.purpose_id("models"))[:, None], torch.arange(self.each, device=keys.device)
         )
@@ -137,6 +142,7 @@ class Models(Part):
         twin = copy.copy(self)
         vars(twin).update(
             _population=self.population.at(index),
+            _seen=None,
             _reference=[stack[index] for stack in self._reference],
             _fisher=[stack[index] for stack in self._fisher],
         )
@@ -157,6 +163,7 @@ class Models(Part):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over a :meth:`state_dict`; see :meth:`Part.load_state_dict`."""
         check_saved("models", saved, self.state_dict())
+        self._seen = None
         self.population.load_state_dict(saved["population"])
         for kept, stacks in (("reference", self._reference), ("fisher", self._fisher)):
             for own, new in zip(stacks, saved[kept], strict=True):
@@ -183,9 +190,28 @@ class Models(Part):
             tokens, rates, measured=measured, adjust=adjust, models=self._index(model)
         )
 
-    def gradients(self, tokens: Tensor, *, model: np.ndarray) -> Gradients:
-        """The same without a step, of all groups."""
-        return self.population.gradients(tokens, models=self._index(model))
+    def look(self, tokens: Tensor, *, model: np.ndarray) -> Tensor:
+        """Squared norms of the gradients of all groups on a slice that is learnt next, ``[W, N]``.
+
+        The gradients are kept for :meth:`learn_seen`. They are no part of the state: what is loaded, or begins anew,
+        makes them again.
+        """
+        self._seen = self.population.gradients(tokens, models=self._index(model))
+        return self._seen.squares
+
+    def learn_seen(self, tokens: Tensor, rates: Tensor, *, model: np.ndarray) -> Tensor:
+        """Learn the slice that was looked at; losses ``[W]`` as of :meth:`learn`, whose arguments these are."""
+        if self._seen is None:
+            self.look(tokens, model=model)
+        assert self._seen is not None
+        losses = self._seen.losses
+        self.population.apply(self._seen, rates, adjust=self._adjust)
+        self._seen = None
+        return losses
+
+    @property
+    def _adjust(self) -> Any:
+        return None if self.learning.anchor == "none" else self._anchored
 
     def losses(self, tokens: Tensor) -> Tensor:
         """Nats of a token in each window ``[W, D, M, T + 1]``, ``[W, D, M]``; of domain d by its own model, if any."""

@@ -79,11 +79,11 @@ can.
 | `data_dir` | None | as in `classroom-v0` |
 | `length`, `slice_size` | 32, 16 | tokens of a window, windows of a slice |
 | `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | V at most; or "bytes", "words"; of whose stream |
-| `characters` | None | at most so many of each domain are dealt |
+| `characters` | 500,000 | at most so many of each domain are dealt; None: all |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
 | `order`, `tasks` | "class_incremental", None | domains in turn, and which; "iid": mixed; or as in `classroom-v0` |
-| `topic_steps`, `topic_classes` | 20, 2 | of order "topical" |
-| `width`, `heads`, `layers`, `hidden`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
+| `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
+| `width`, `heads`, `layers`, `feedforward`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
 | `warm` | None | a file that a run left in `models/`, or several |
 | `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each group |
@@ -105,7 +105,8 @@ can.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -136,6 +137,10 @@ class Modular(LanguageWorld):
     """
 
     agent_noun = "group"
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        **LanguageWorld.refused_arguments,
+        "agents": "its agents are the groups of the model: set layers",
+    }
 
     def __init__(
         self,
@@ -152,8 +157,8 @@ class Modular(LanguageWorld):
         self.columns = flag("columns", columns)
         super().__init__(**others)
         self.form = one_of("form of actions", actions, FORMS)
-        self.k = None if k is None else whole("k (groups that learn)", k, 1, self.num_agents)
-        self.capacity = self.num_agents if self.k is None else self.k
+        self.k = None if k is None else whole("k (groups that learn)", k, 1)
+        self.capacity = self.num_agents if self.k is None else min(self.k, self.num_agents)
         self.share = 1.0 if share is None else real("share (of the parameters)", share, 0, 1)
         self.measure = one_of("measure", measure, MEASURES)
         self.probe_every = whole("probe_every", probe_every, 1)
@@ -221,12 +226,8 @@ class Modular(LanguageWorld):
         fresh |= self._distances(np.zeros(self.num_worlds, dtype=np.int64))
         if self.measure == "all":
             clock = np.zeros(self.num_worlds, dtype=np.int64)
-            fresh |= self._measured(
-                fresh,
-                self._of_all(
-                    self.models.gradients(self.tokens(fresh), model=self._model(clock)).squares, clock
-                ),
-            )
+            squares = self.models.look(self.tokens(fresh), model=self._model(clock))
+            fresh |= self._measured(fresh, self._of_all(squares, clock))
         return fresh
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -237,16 +238,12 @@ class Modular(LanguageWorld):
             self.anchor((clock == 1) & self.moving, self.known, clock, state["key"], model)
         learns, rates = self._choose(actions, draws, before)
         rates = rates * (self.warmed(clock) * self.moving)[:, None]
-        learnt = self.models.learn(
-            self.tokens(state), self._own(rates, before), self._probed(rates, before), model=model
-        )
-        cost = self._cost(rates, before)
-        new = {**state, **self.go_on(state, draws, learnt.losses)}
+        losses, squares, cost = self._learn(self.tokens(state), self._own(rates, before), before)
+        new = {**state, **self.go_on(state, draws, losses)}
         new |= self._recorded(state, learns)
-        new |= {"total/cost": state["total/cost"] + cost, "sound": learnt.losses.isfinite()[:, None]}
-        squares = learnt.squares
+        new |= {"total/cost": state["total/cost"] + cost, "sound": losses.isfinite()[:, None]}
         if self.measure == "all":
-            squares = self.models.gradients(self.tokens(new), model=self._model(before + 1)).squares
+            squares = self.models.look(self.tokens(new), model=self._model(before + 1))
             new |= self._measured(new, self._of_all(squares, before + 1))
         else:
             new |= self._measured(new, self._of_all(squares, before))
@@ -258,13 +255,22 @@ class Modular(LanguageWorld):
         updated = (learns * self.sizes).sum(-1)
         new["total/updated"] = state["total/updated"] + updated
         info = {
-            "slice_nats": learnt.losses,
+            "slice_nats": losses,
             "nats": new["nats"].mean(-1),
             "updated": updated,
             "cost": cost,
             "learnt": learns.float(),
         }
         return Outcome(new, reward, info)
+
+    def _learn(self, tokens: Tensor, rates: Tensor, made: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Learn a slice: its losses ``[W]``, squared norms of gradients ``[W, groups]``, and what it cost ``[W]``."""
+        model = self._model(made)
+        if self.measure == "all":
+            losses = self.models.learn_seen(tokens, rates, model=model)
+            return losses, torch.full_like(rates, torch.nan), torch.ones_like(losses)
+        learnt = self.models.learn(tokens, rates, self._probed(made), model=model)
+        return learnt.losses, learnt.squares, self._cost(learnt.computed)
 
     def _choose(self, actions: TensorDict, draws: TensorDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
         """Who learns, bool ``[W, N]``, and at which share of the rate, ``[W, N]``."""
@@ -302,22 +308,17 @@ class Modular(LanguageWorld):
         found[torch.arange(len(values), device=self.device), own] = values
         return found.flatten(1)
 
-    def _probed(self, rates: Tensor, made: np.ndarray) -> Tensor | None:
+    def _probed(self, made: np.ndarray) -> Tensor | None:
         """Whose gradients are measured though they rest, bool ``[W, groups]``; None: nobody's."""
         due = made % self.probe_every == 0
         if self.measure != "probe" or not due[self._moving].any():
             return None
         return torch.from_numpy(due & self._moving).to(self.device)[:, None].expand(-1, len(self.net.groups))
 
-    def _cost(self, rates: Tensor, made: np.ndarray) -> Tensor:
-        """What the step costs over what it takes when all learn, ``[W]``."""
-        if self.measure == "all":
-            return torch.ones(self.num_worlds, device=self.device)
-        computed = self._own(rates, made) > 0
-        probed = self._probed(rates, made)
-        computed = computed if probed is None else computed | probed
-        macs = self.net.cost(computed.cpu().numpy(), self.schedule.rows, self.texts.length)
-        return torch.from_numpy(np.asarray(macs) / self._dense).to(self.device, torch.float32)
+    def _cost(self, computed: np.ndarray) -> Tensor:
+        """What a step costs over what it takes when all learn, ``[W]``; of whose gradients are computed."""
+        macs = self.net.cost(computed, self.schedule.rows, self.texts.length) / self._dense
+        return torch.from_numpy(macs).to(self.device, torch.float32)
 
     def _recorded(self, state: TensorDict, learns: Tensor) -> TensorDict:
         """What is kept of who learnt."""

@@ -47,12 +47,13 @@ class Texts(Study):
     vocabulary: int = 512
     tokeniser: Any = "bpe"
     tokeniser_from: str = "all"
-    characters: int | None = None
+    characters: int | None = 500_000
     tasks: Sequence[str] | None = None
     slice_size: int = 16
     exam_size: int = 16
     order: str = "class_incremental"
     task_classes: int = 1
+    topic_classes: int = 1
     exam_every: int = 20
     exam_smoothing: float = 1.0
 

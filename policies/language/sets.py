@@ -43,7 +43,7 @@ class FixedGroups(Members):
         ConfigError: They are no groups.
     """
 
-    def __init__(self, groups: Sequence[int]) -> None:
+    def __init__(self, groups: Sequence[int] = (0,)) -> None:
         if isinstance(groups, str) or not isinstance(groups, Sequence) or not groups:
             raise ConfigError(f"groups must be a list of numbers such as [0, 9], got {groups!r}")
         self.chosen = tuple(whole("each of groups", group, 0) for group in groups)

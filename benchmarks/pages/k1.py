@@ -1,0 +1,230 @@
+"""K-1: what is learnt of a new domain, and what is forgotten of the old one."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from .cells import markdown, spread
+
+LEVELS = (5.1, 4.8, 4.6, 4.4, 4.2)
+"""Nats of the new domain at which the old one is read."""
+
+Curve = Sequence[Sequence[float]]
+
+
+def column(entry: Mapping, name: str) -> list[float]:
+    """A column of an arm's curve."""
+    place = entry["columns"].index(name)
+    return [row[place] for row in entry["curve"]]
+
+
+def forgotten_at(entry: Mapping, level: float, old: str = "prose", new: str = "code") -> float | None:
+    """By how many nats the old domain is worse where the new one first comes to a level; None where it never does.
+
+    Between two exams both are taken to go in a straight line.
+    """
+    olds, news = column(entry, old), column(entry, new)
+    for (a, b), (before, after) in zip(pairwise(olds), pairwise(news), strict=True):
+        if before > level >= after:
+            share = (before - level) / (before - after)
+            return a + share * (b - a) - olds[0]
+    return None
+
+
+def three_quarters(dense: Mapping, new: str = "code") -> float:
+    """The level where dense training has made three quarters of its gain on the new domain."""
+    news = column(dense, new)
+    return news[0] - 0.75 * (news[0] - min(news))
+
+
+def over_seeds(arm: Mapping, value) -> list[float] | None:
+    """A value of each seed's entry; None where some seed has none."""
+    found = [value(entry) for _, entry in sorted(arm.items())]
+    return None if None in found else found
+
+
+def cell(values: Sequence[float] | None, digits: int = 2, *, signed: bool = False) -> str:
+    """Mean and interval, or a dash."""
+    return "–" if values is None else spread(values, digits, 1.0, signed=signed)
+
+
+def apart(ours: Sequence[float] | None, others: Sequence[float] | None) -> str:
+    """The paired difference, or a dash."""
+    if ours is None or others is None or len(ours) != len(others):
+        return "–"
+    return cell([a - b for a, b in zip(ours, others, strict=True)], signed=True)
+
+
+def pareto(found: dict) -> str:
+    """Forgetting at equal loss on the new domain."""
+    arms = found["pareto"]
+    dense = arms["dense"]
+    quarter = {seed: three_quarters(entry) for seed, entry in dense.items()}
+    header = (
+        *("arm", "parameters a step", "code at the end", "prose forgotten at the end"),
+        *(f"at code {level:g}" for level in LEVELS),
+        *("at ¾ of dense's gain, − dense", "mean of both at the end", "− dense"),
+    )
+    at_quarter = {
+        name: over_seeds(
+            {seed: {"entry": entry, "level": quarter[seed]} for seed, entry in arm.items()},
+            lambda one: forgotten_at(one["entry"], one["level"]),
+        )
+        for name, arm in arms.items()
+    }
+    means = {name: over_seeds(arm, lambda e: e["figures"]["nats"]) for name, arm in arms.items()}
+    rows = []
+    for name, arm in arms.items():
+        updated = over_seeds(arm, lambda e: e["figures"]["updated"])
+        rows.append(
+            (
+                name,
+                cell(updated),
+                cell(over_seeds(arm, lambda e: column(e, "code")[-1])),
+                cell(over_seeds(arm, lambda e: column(e, "prose")[-1] - column(e, "prose")[0])),
+                *(cell(over_seeds(arm, lambda e, level=level: forgotten_at(e, level))) for level in LEVELS),
+                "" if name == "dense" else apart(at_quarter[name], at_quarter["dense"]),
+                cell(means[name]),
+                "" if name == "dense" else apart(means[name], means["dense"]),
+            )
+        )
+    return f"{_seeds(dense)} Nats of a token; lower is better everywhere.\n\n{markdown(header, rows)}"
+
+
+def sequence(found: dict) -> str:
+    """Prose, then code, then science: what is left of each in the end."""
+    arms = found["sequence"]
+    header = (
+        *("arm", "prose lost after code", "prose lost at the end", "code lost at the end"),
+        *("code when learnt", "science when learnt", "mean of all three", "− dense", "backward transfer"),
+    )
+
+    def scores(entry: Mapping) -> list[list[float]]:
+        return [[-value for value in row] for row in entry["scores"]]  # nats at the start and after each task
+
+    means = {name: over_seeds(arm, lambda e: sum(scores(e)[2]) / 3) for name, arm in arms.items()}
+    rows = []
+    for name, arm in arms.items():
+        if any(len(entry["scores"]) < 3 for entry in arm.values()):  # all domains at once: no order
+            rows.append((name, *["–"] * 5, cell(over_seeds(arm, lambda e: e["figures"]["nats"])), "–", "–"))
+            continue
+        lost = over_seeds(
+            arm, lambda e: (scores(e)[0][0] - scores(e)[2][0] + scores(e)[1][1] - scores(e)[2][1]) / 2
+        )
+        rows.append(
+            (
+                name,
+                cell(over_seeds(arm, lambda e: scores(e)[1][0] - scores(e)[0][0])),
+                cell(over_seeds(arm, lambda e: scores(e)[2][0] - scores(e)[0][0])),
+                cell(over_seeds(arm, lambda e: scores(e)[2][1] - scores(e)[1][1])),
+                cell(over_seeds(arm, lambda e: scores(e)[1][1])),
+                cell(over_seeds(arm, lambda e: scores(e)[2][2])),
+                cell(means[name]),
+                "" if name == "dense" else apart(means[name], means["dense"]),
+                cell(lost, signed=True),
+            )
+        )
+    return f"{_seeds(arms['dense'])} Nats of a token on the exam.\n\n{markdown(header, rows)}"
+
+
+def wikitext(found: dict) -> str:
+    """Dense training beside K-1 on one domain: at equal steps, equal updates, equal multiply-adds."""
+    arms = found["wikitext"]
+    header = (
+        *("arm", "test nats", "bits per byte", "exam nats, equal steps", "− dense", "− dense, equal updates"),
+        *(
+            "− dense, equal multiply-adds",
+            "parameters a step",
+            "multiply-adds a step",
+            "busiest three",
+            "Gini",
+        ),
+    )
+    dense = arms["dense"]
+
+    def behind(entry: Mapping, seed: str, axis: str) -> float:
+        """Against dense training where it had spent as much."""
+        spent = column(entry, axis)[-1]
+        return column(entry, "prose")[-1] - _at(dense[seed], axis, spent)
+
+    rows = []
+    for name, arm in arms.items():
+        same = name == "as published"  # by another tokeniser: nats cannot be compared
+        last = over_seeds(arm, lambda e: column(e, "prose")[-1])
+        cells = [
+            cell(
+                [behind(entry, seed, axis) for seed, entry in sorted(arm.items()) if seed in dense],
+                signed=True,
+            )
+            for axis in ("updated", "cost")
+        ]
+        rows.append(
+            (
+                name,
+                cell(over_seeds(arm, lambda e: e["figures"]["test_nats"])),
+                cell(over_seeds(arm, lambda e: e["figures"]["test_bits_per_byte/prose"])),
+                cell(last),
+                *(
+                    ["", "", ""]
+                    if name == "dense"
+                    else ["–"] * 3
+                    if same
+                    else [apart(last, over_seeds(dense, lambda e: column(e, "prose")[-1])), *cells]
+                ),
+                *(
+                    cell(over_seeds(arm, lambda e, figure=figure: e["figures"][figure]))
+                    for figure in ("updated", "cost", "busiest_three", "gini")
+                ),
+            )
+        )
+    counts = found.get("counts", {})
+    said = ", ".join(
+        f"{name} {counts[name]:.2f}" for name in ("unigram", "bigram", "trigram") if name in counts
+    )
+    return f"{_seeds(dense)} Counts of the same tokens on the same windows: {said} nats.\n\n{markdown(header, rows)}"
+
+
+def _at(entry: Mapping, axis: str, spent: float, name: str = "prose") -> float:
+    """Nats where a curve had spent so much."""
+    xs, ys = column(entry, axis), column(entry, name)
+    for (a, b), (before, after) in zip(pairwise(ys), pairwise(xs), strict=True):
+        if before <= spent <= after and after > before:
+            return a + (b - a) * (spent - before) / (after - before)
+    return ys[-1]
+
+
+def long(found: dict) -> str:
+    """Does the gap to dense training close?"""
+    arms = found["long"]
+    steps = [100, 400, 1000, 2000, 5000]
+    header = (
+        "arm",
+        *(f"nats at step {step:,}" for step in steps),
+        *(f"− dense at {step:,}" for step in steps[1:]),
+    )
+    rows = []
+    for name, arm in arms.items():
+        at = {step: over_seeds(arm, lambda e, step=step: _at(e, "step", step)) for step in steps}
+        of_dense = {
+            step: over_seeds(arms["dense"], lambda e, step=step: _at(e, "step", step)) for step in steps
+        }
+        gaps = ["" if name == "dense" else apart(at[step], of_dense[step]) for step in steps[1:]]
+        rows.append((name, *(cell(at[step]) for step in steps), *gaps))
+    return markdown(header, rows)
+
+
+def responsible(found: dict) -> str:
+    """Is a large gradient responsible? Rank correlations with what one step of the group alone gains."""
+    entries = [entry for _, entry in sorted(found["responsible"].items())]
+    header = ("step", "rank correlation of gradient norm and gain")
+    rows = [
+        (
+            str(entries[0]["rows"][i]["step"]),
+            cell([entry["rows"][i]["rank_correlation"] for entry in entries], signed=True),
+        )
+        for i in range(len(entries[0]["rows"]))
+    ]
+    return markdown(header, rows)
+
+
+def _seeds(arm: Mapping) -> str:
+    return f"{len(arm)} seeds."
