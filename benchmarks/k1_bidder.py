@@ -3,11 +3,11 @@
     python benchmarks/k1_bidder.py models --seeds 0-4,10-17
     python benchmarks/k1_bidder.py short | long [--seeds 0-4] [--arms NAME …] [--learnt NAME=FILE …]
 
-`models` makes models that learnt prose densely (scenario `k1-prose`): 10 to 14 are those that bidders are trained from,
-15 to 17 those that settings are chosen on, 0 to 4 those that are reported. `short` are worlds of `k1-train`, 60 steps of
-code, `long` 200 steps. Every arm of a seed begins with the same model and meets the same slices, of three streams that
-no training saw. The score is −(3·prose + code)/4, nats of a token of the test split at the end. A learnt arm runs with the
-learning rate, anchor and form of actions that its file was trained with. Arms that the file holds are not run again.
+`models` makes models that learnt prose densely (scenario `k1-prose`): bidders are trained from 10 to 14, settings are
+chosen on 15 to 17, and 0 to 4 are reported. `short` are worlds of `k1-train`, 60 steps of code, `long` 200 steps. Every
+arm of a seed begins with the same model and meets the same slices, of three streams that no training saw. The score is
+−(3·prose + code)/4, nats of a token of the test split at the end. A learnt arm runs with the learning rate, anchor and
+form of actions that its file was trained with. Arms that the file holds are not run again.
 """
 
 import argparse

@@ -44,7 +44,7 @@ MODULAR = {
     "width": 8,
     "heads": 2,
     "layers": 2,
-    "hidden": 16,
+    "feedforward": 16,
     "length": 8,
     "slice_size": 4,
     "exam_size": 4,
