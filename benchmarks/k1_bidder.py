@@ -4,7 +4,7 @@
     python benchmarks/k1_bidder.py short | long [--seeds 0-4] [--arms NAME …] [--learnt NAME=FILE …]
 
 `models` makes models that learnt prose densely (scenario `k1-prose`): bidders are trained from 10 to 14, settings are
-chosen on 15 to 17, and 0 to 4 are reported. `short` are worlds of `k1-train`, 60 steps of code, `long` 200 steps. Every
+chosen on 15 to 17, and 0 to 4 are reported. `short` are worlds of `k1-train`, 60 steps of code, `long` 150 steps. Every
 arm of a seed begins with the same model and meets the same slices, of three streams that no training saw. The score is
 −(3·prose + code)/4, nats of a token of the test split at the end. A learnt arm runs with the learning rate, anchor and
 form of actions that its file was trained with. Arms that the file holds are not run again.
@@ -26,7 +26,7 @@ from studyhall.policies import make_policy
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
-STEPS = {"short": 60, "long": 200}
+STEPS = {"short": 60, "long": 150}
 STREAMS = 3
 TRAINED_WITH = ("lr", "anchor", "anchor_strength", "actions", "k")
 """What a learnt arm's world takes over from the world of its training."""

@@ -118,7 +118,7 @@ QUICK = (
 
 
 def test_a_line_is_learnt(tmp_path):
-    found = train(es(updates=60, worlds=32, eval_every=20, assignments=["es.candidates=8"]), tmp_path / "run")
+    found = train(es(updates=40, worlds=16, eval_every=20, assignments=["es.candidates=8"]), tmp_path / "run")
     assert found.evaluations[0][1] < 2.6  # of 4
     assert found.best[1] > 3.6
     policy = make_policy(str(tmp_path / "run" / "best.zip"))

@@ -35,8 +35,9 @@ def begin(
 
     Args:
         scenario: The scenario.
-        algorithm: "backprop", "reinforce", "es", or of :data:`~studyhall.rollouts.training.algorithms.ALGORITHMS`; None takes
-            what a training that is resumed was begun with, else "backprop" in message worlds and "ppo" elsewhere.
+        algorithm: "backprop", "reinforce", "es", or one of
+            :data:`~studyhall.rollouts.training.algorithms.ALGORITHMS`; None takes what a training that is resumed was
+            begun with, else "backprop" in message worlds and "ppo" elsewhere.
         assignments: As given to ``--set``.
         out: The folder; None takes a free one.
         resume: Folder of a stopped training, which is taken up again.

@@ -262,7 +262,8 @@ class EvolutionTraining(Training):
         noise = rng.normal(rng.bits(key, "es/noise", (settings.candidates // 2, len(self.numbers))))
         noise = torch.cat([noise, -noise])  # [candidates, P]
         seeds = (rng.bits(key, "es/seeds", (episodes,)) >> 1) & (2**62 - 1)
-        self.tried.parameters = (self.numbers + settings.sigma * noise).repeat_interleave(episodes, dim=0)
+        candidates = self.numbers + settings.sigma * noise
+        self.tried.parameters = candidates.repeat_interleave(episodes, dim=0).to(self.config.device)
         found = returns(self.tried, self.world, seeds.repeat(settings.candidates).tolist(), show=show)
         assert found is not None
         fitness = found.view(settings.candidates, episodes).mean(-1)
