@@ -178,6 +178,15 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, t
     parts = json.loads(out)
     assert parts["evaluations"] == whole["evaluations"]
     assert [entry["timesteps"] for entry in whole["evaluations"]] == [0, 128, 256, 384]
+    curves = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("parts", "whole")
+    ]
+    for row in (*curves[0], *curves[1]):
+        del row["seconds"]
+    assert curves[0] == curves[1]
+    assert [row["updates"] for row in curves[0]] == [0, 2, 4, 6]
+    assert all(isinstance(row["train/return"], float) for row in curves[0][1:])
     for file in ("best.zip", "last.zip"):
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
