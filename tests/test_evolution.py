@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,6 +375,10 @@ def test_bidders_are_trained_and_ask_for_their_form(call):
     assert policy.world_kwargs == {"actions": "rate", "k": None}
     with pytest.raises(ConfigError, match="this policy needs actions='rate'"):
         policy.bind(make_world("modular-v0", **MODULAR))
+    on = EvolutionTraining(configure(registry["texts"], assignments=["policy=it/last.zip"]))
+    assert on.world.form == "rate"
+    on.save_weights(Path("on.zip"))
+    assert make_policy("on.zip").world_kwargs == {"actions": "rate", "k": None}
     code, out, err = call("run", "texts", "--set", "policy=it/last.zip", "--seeds", "0", "--json")
     assert code == 0, err
     assert json.loads(out)["seeds"] == [0]

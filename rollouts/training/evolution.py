@@ -222,8 +222,14 @@ class EvolutionTraining(Training):
 
     def _world(self, count: int) -> World:
         scenario, device = self.config.scenario, self.config.device
-        kwargs = {**self.tried.world_kwargs, **scenario.env_kwargs}
-        return make_world(scenario.env, num_worlds=count, device=device, autoreset=False, **kwargs)
+        return make_world(
+            scenario.env, num_worlds=count, device=device, autoreset=False, **self._world_kwargs
+        )
+
+    @property
+    def _world_kwargs(self) -> dict[str, Any]:
+        """What the policy needs, and what the scenario says."""
+        return {**self.tried.world_kwargs, **self.config.scenario.env_kwargs}
 
     @property
     def progress(self) -> float:
@@ -291,7 +297,7 @@ class EvolutionTraining(Training):
         policy.parameters = self.numbers.clone()
         said = {
             "env": scenario.env,
-            "env_kwargs": plain(scenario.env_kwargs),
+            "env_kwargs": plain(self._world_kwargs),
             "scenario": scenario.name,
             "algorithm": self.config.algorithm,
             "settings": dataclasses.asdict(self.config.settings),
