@@ -38,6 +38,7 @@ ARMS = {
     **{f"EWC {s:g}": Arm("dense", env=anchored(s)) for s in (3, 10)},
     **{f"vocabulary, EWC {s:g}": Arm("vocabulary", env=anchored(s)) for s in (1, 3, 10)},
     **{f"vocabulary, 2·lr, EWC {s:g}": Arm("vocabulary", env=anchored(s, lr=2 * LR)) for s in (1, 3, 10)},
+    **{f"vocabulary, {r}·lr, EWC 20": Arm("vocabulary", env=anchored(20, lr=r * LR)) for r in (3, 4)},
 }
 del ARMS["partition"]  # tells of several domains
 
