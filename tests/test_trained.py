@@ -65,10 +65,11 @@ def test_the_shipped_bidder_bids_better_than_confidence():
     assert scores[1] > scores[0] + 0.01
 
 
+@pytest.mark.parametrize("name", ["k1-bids", "k1-rates"])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_shipped_bids_fit_models_of_any_depth(layers):
+def test_the_shipped_bids_fit_models_of_any_depth(name, layers):
     """Of other texts than theirs, too; and some learn, not all."""
-    policy = make_policy("k1-bids")
+    policy = make_policy(name)
     assert policy.about["command"].startswith("studyhall train k1-train --algo es ")
     sizes = {"width": 8, "layers": layers, "feedforward": 16, "length": 16, "slice_size": 4}
     world = make_world(

@@ -23,6 +23,9 @@ class LinearBids(Bidding, Parametric):
     So it fits models of any number of layers and domains. Whoever is below 0 rests, and the rest bid in the order of
     θ·x; where ``actions`` are "rate", tanh θ·x is also the share of the learning rate. At first all bid alike: ``k``
     drawn groups learn. ``studyhall train k1-train --algo es --set policy=linear_bids`` trains it.
+
+    Two come with the package: ``k1-bids``, and ``k1-rates``, whose bids are shares of the rate, for worlds of
+    ``lr=0.008`` with ``anchor="ewc"`` and ``anchor_strength=20``.
     """
 
     names: ClassVar[tuple[str, ...]] = (*KINDS, *_GROUP, *_MODEL, *(f"elapsed, {kind}" for kind in KINDS))
