@@ -228,3 +228,21 @@ def responsible(found: dict) -> str:
 
 def _seeds(arm: Mapping) -> str:
     return f"{len(arm)} seeds."
+
+
+def selection(found: dict) -> str:
+    """Who learnt, by rule, from prose to code."""
+    kinds = ("embeddings", "attention", "feed-forward", "output")
+    header = ("arm", "share of the three busiest", "Gini", *(f"{kind} learnt" for kind in kinds))
+    rows = []
+    for name in ("largest norms", "largest per parameter", "cooldown", "UCB", "K-1", "random", "round-robin"):
+        arm = found["pareto"].get(name)
+        if arm:
+            figures = (over_seeds(arm, lambda e, f=f: e["figures"][f]) for f in ("busiest_three", "gini"))
+            places = ((0,), (1, 3, 5, 7), (2, 4, 6, 8), (9,))
+            shares = (
+                over_seeds(arm, lambda e, own=own: sum(e["learnt"][group] for group in own) / len(own))
+                for own in places
+            )
+            rows.append((name, *(cell(values) for values in (*figures, *shares))))
+    return markdown(header, rows)
