@@ -210,8 +210,8 @@ def responsible(options: argparse.Namespace) -> None:
     """Is a large gradient responsible? A group's gradient beside what one step of it alone gains on the exam.
 
     At steps 50, 100, … of dense training a fork of the world is made for each group, in which it alone takes a step at
-    the full rate from fresh moments, on the slice whose gradients were shown. Such a first step of AdamW is about as long
-    whatever the gradient's size: what is asked is whether its direction helps where it is large.
+    the full rate from fresh moments, on the slice whose gradients were shown. Such a first step of AdamW is about as
+    long whatever the gradient's size: what is asked is whether its direction helps where it is large.
     """
     file = File(options.out)
     env = {**SIZE, "corpora": {"prose": PROSE}, "horizon": 400, "measure": "all", "k": None, "exam_size": 256}
