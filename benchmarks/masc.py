@@ -12,22 +12,18 @@ file holds already is not run again.
 
 import argparse
 import dataclasses
-import fcntl
 import itertools
 import json
-import platform
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from record import RESULTS, File, provenance
 from rich.console import Console
 from rich.progress import Progress
 
-from studyhall.envs.files import whole_file
 from studyhall.policies.socialized import PRESETS
 from studyhall.rollouts import Rollout, interval
 from studyhall.rollouts.metrics.expertise import figures
@@ -35,7 +31,6 @@ from studyhall.rollouts.metrics.measure import kib
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 DATA = ("digits", "mnist", "cifar10", "cifar100")
 RATES = (0.003, 0.01, 0.03)
 SELECTION = {"digits": (100, 101, 102)}
@@ -129,42 +124,6 @@ def on_the_exam(done: Rollout, part: str) -> float:
     x = world.dataset.inputs("exam", torch.arange(len(exam)))
     said = done.policy.variants(x)[part]
     return float(figures(said, exam.y, world.privileged()["experts"], top=5)["average"].mean())
-
-
-def provenance() -> dict[str, Any]:
-    """What was run, of which commit, by which versions."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "command": " ".join(["python", "benchmarks/masc.py", *sys.argv[1:]]),
-        "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in ("studyhall", "torch", "numpy")},
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-class File:
-    """A file of results, written after every run; others may write other entries meanwhile."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> dict[str, Any]:
-        """What it holds now."""
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
-
-    def add(self, names: Sequence[str], entry: Any) -> None:
-        """Put an entry under names."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with (self.path.parent / f".{self.path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            held = self.read()
-            place = held
-            for name in names[:-1]:
-                place = place.setdefault(name, {})
-            place[names[-1]] = entry
-            with whole_file(self.path) as file:
-                file.write(json.dumps(held, indent=1).encode() + b"\n")
 
 
 def watched(done: Rollout, title: str) -> list[float]:

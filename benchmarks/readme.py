@@ -75,6 +75,7 @@ SECTIONS = {
     "masc_robustness": benchmark("masc", socialized.robustness, "robustness"),
     "bold": benchmark("bold", bold.bold),
     "k1_pareto": benchmark("k1", k1.pareto, "pareto", part="pareto"),
+    "k1_selection": benchmark("k1", k1.selection, "pareto", part="pareto"),
     "k1_sequence": benchmark("k1", k1.sequence, "sequence", part="sequence"),
     "k1_wikitext": benchmark("k1", k1.wikitext, "wikitext", part="wikitext"),
     "k1_long": benchmark("k1", k1.long, "long", part="long"),
@@ -104,6 +105,7 @@ SECTIONS = {
     "population": Section(
         "benchmarks/results/population.json", speed.population, "python benchmarks/population.py"
     ),
+    "transformer": benchmark("transformer", speed.transformer, "--rounds 15"),
     "convolutional": Section(
         "benchmarks/results/convolutional.json", speed.convolutional, "python benchmarks/convolutional.py"
     ),

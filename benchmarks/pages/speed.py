@@ -55,3 +55,45 @@ def hosted(found: dict) -> str:
     )
     title = f"{found['machine']}, 8 hosted learners a world, medians of {found['rounds']} rounds."
     return f"{title}\n\n{markdown(header, rows)}\n\nThe bridge to Stable-Baselines3. {bridges}."
+
+
+def transformer(found: dict) -> str:
+    """A step of a language model by group, beside what its multiply-adds say, and beside a plain module."""
+
+    def against(entry: dict, name: str) -> str:
+        ratios = entry.get(name)
+        return (
+            ""
+            if ratios is None
+            else f"{ratios['ratio']:.2f} ({ratios['ratio_low']:.2f}–{ratios['ratio_high']:.2f})"
+        )
+
+    def counted(entry: dict) -> str:
+        return f"{entry['counted']:.2f}" if "counted" in entry else ""
+
+    large = [
+        (
+            f"{entry['learns']}, dropout {entry['dropout']:g}",
+            f"{entry['ms']:.0f} ms",
+            *(against(entry, name) for name in ("to_dense",)),
+            counted(entry),
+            against(entry, "to_plain"),
+        )
+        for entry in found["documented"]
+    ]
+    small = [
+        (
+            f"{entry['worlds']} world{'s' if entry['worlds'] > 1 else ''}, {entry['learns']}",
+            f"{entry['ms']:.1f} ms",
+            against(entry, "to_dense"),
+            counted(entry),
+            against(entry, "to_plain"),
+        )
+        for entry in found["small"]
+    ]
+    header = ("contender", "a step, or a world's", "over all that learn", "counted", "over a plain module")
+    title = (
+        f"{found['machine']}, one thread, process time, medians (and quartiles) of {found['rounds']} rounds. First the "
+        "documented size, 16 windows of 64 tokens of 10,000 words; then V 512, width 32, 16 windows of 32."
+    )
+    return f"{title}\n\n{markdown(header, large)}\n\n{markdown(header, small)}"
