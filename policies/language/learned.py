@@ -24,8 +24,7 @@ class LinearBids(Bidding, Parametric):
     θ·x; where ``actions`` are "rate", tanh θ·x is also the share of the learning rate. At first all bid alike: ``k``
     drawn groups learn. ``studyhall train k1-train --algo es --set policy=linear_bids`` trains it.
 
-    Two come with the package: ``k1-bids``, and ``k1-rates``, whose bids are shares of the rate, for worlds of
-    ``lr=0.008`` with ``anchor="ewc"`` and ``anchor_strength=20``.
+    ``k1-bids`` comes with the package.
     """
 
     names: ClassVar[tuple[str, ...]] = (*KINDS, *_GROUP, *_MODEL, *(f"elapsed, {kind}" for kind in KINDS))
