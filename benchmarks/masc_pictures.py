@@ -43,6 +43,8 @@ def written(made, path: Path) -> None:
 def by_bytes(found: dict, path: Path) -> None:
     """Average in the end over what all agents sent, by what they send."""
     shown = [data for data in NAMES if any(name in found.get(data, {}) for name in CARRIERS)]
+    if not shown:
+        return
     made, panels = figure(len(shown))
     for axes, data in zip(panels, shown, strict=True):
         for name, (label, marker) in CARRIERS.items():
@@ -63,6 +65,8 @@ def by_bytes(found: dict, path: Path) -> None:
 def by_teachers(found: dict, path: Path) -> None:
     """Average of the students over how many teach, a point a subset."""
     shown = [data for data in NAMES if any(name.startswith("teachers") for name in found.get(data, {}))]
+    if not shown:
+        return
     made, panels = figure(len(shown))
     for axes, data in zip(panels, shown, strict=True):
         subsets = {name: entry for name, entry in found[data].items() if name.startswith("teachers")}
