@@ -141,7 +141,7 @@ class TreeTransformer(Transformer):
         return weights * self._followed(paths, weights.detach(), wandering)
 
     def leaf_weights(self, experts: Sequence[Tensor], paths: Paths, x: Tensor) -> Tensor:
-        """p of the leaves alone, 0 elsewhere, before any of them is left out: ``[K, M, S]``."""
+        """The p of the leaves alone, 0 elsewhere, before any of them is left out: ``[K, M, S]``."""
         return self._weighted(experts, paths, x)[0]
 
     def _weighted(self, experts: Sequence[Tensor], paths: Paths, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ class TreeTransformer(Transformer):
 
     def _followed(self, paths: Paths, weights: Tensor, wandering: Wandering | None) -> Tensor:
         """Who is on a path that hard routing takes, or routing by three: 1 or 0, ``[K, M, S]``."""
-        worlds, tokens, agents = weights.shape
+        agents = weights.shape[-1]
         index = paths.parent[:, None].expand_as(weights)
         share = weights / weights.gather(-1, index).clamp_min(1e-12)
         same = torch.arange(agents, device=weights.device)
@@ -190,8 +190,10 @@ class TreeTransformer(Transformer):
 
     def added(self, experts: Sequence[Tensor], x: Tensor, weights: Tensor) -> Tensor:
         """``Σ_s p_s f_s(x)``, ``[K, M, E]``: both layers of all agents in one product each."""
-        worlds, tokens, width = x.shape
-        wide, wide_bias, narrow, narrow_bias = (stack.view(worlds, -1, stack.shape[-1]) for stack in experts[:4])
+        worlds, tokens, _ = x.shape
+        wide, wide_bias, narrow, narrow_bias = (
+            stack.view(worlds, -1, stack.shape[-1]) for stack in experts[:4]
+        )
         wide_bias = wide_bias.reshape(worlds, 1, -1)
         hidden = torch.nn.functional.gelu(torch.baddbmm(wide_bias, x, wide.mT))
         hidden = hidden.view(worlds, tokens, self.agents, -1) * weights[..., None]
@@ -223,7 +225,9 @@ class TreeTransformer(Transformer):
         top = self._top(trunk, experts, paths, tokens)
         return sublayers.linear(top, *trunk[-2:]).view(*tokens.shape, self.vocabulary)
 
-    def _top(self, trunk: Sequence[Tensor], experts: Sequence[Tensor], paths: Paths, inputs: Tensor) -> Tensor:
+    def _top(
+        self, trunk: Sequence[Tensor], experts: Sequence[Tensor], paths: Paths, inputs: Tensor
+    ) -> Tensor:
         """What the output layer is given, ``[K, M, E]``."""
         h = self._run(trunk, inputs, None)[1].x
         x = _normal(h)

@@ -24,12 +24,12 @@ from studyhall.envs.language.tree import (
     above,
     best,
     broken,
-    children,
     depth,
     height,
     homes,
     leaves,
     legal,
+    mates,
     paths,
     plant,
     siblings,
@@ -84,7 +84,9 @@ def by_hand(colony, world, x):
     kind, parent = tree.kind[world].tolist(), tree.parent[world].tolist()
     routes = colony.live["expert.route"].view(-1, net.agents, net.width)[world]
     offset = colony.offsets[world].tolist()
-    below = {s: [c for c in range(net.agents) if kind[c] and c != s and parent[c] == s] for s in range(net.agents)}
+    below = {
+        s: [c for c in range(net.agents) if kind[c] and c != s and parent[c] == s] for s in range(net.agents)
+    }
 
     def strength(s):
         if below[s]:
@@ -139,7 +141,9 @@ def test_gradients_are_those_of_the_losses():
     names = [name for name, _ in module.named_parameters()]
     assert names == list(net.names)
 
-    h = torch.func.functional_call(_Below(module), dict(zip([f"of.{n}" for n in names], own, strict=True)), tokens[0, :, :-1])
+    h = torch.func.functional_call(
+        _Below(module), dict(zip([f"of.{n}" for n in names], own, strict=True)), tokens[0, :, :-1]
+    )
     x = torch.nn.functional.layer_norm(h, h.shape[-1:])
     weights = net.route(experts, paths_now, x.view(1, -1, net.width))
     said = net.answers(experts, x.view(1, -1, net.width))
@@ -189,7 +193,9 @@ def test_hard_routing_takes_the_best_child_of_each_node_and_stops_at_none_that_s
             on, s = set(), int((colony.tree.kind[world] == ROOT).nonzero())
             while True:
                 on.add(s)
-                below = [c for c in range(12) if c != s and parent[world, c] == s and colony.tree.kind[world, c]]
+                below = [
+                    c for c in range(12) if c != s and parent[world, c] == s and colony.tree.kind[world, c]
+                ]
                 if not below:
                     break
                 following = max(below, key=lambda c: soft[c].item())
@@ -315,8 +321,12 @@ def test_an_operation_changes_the_worlds_of_its_mask_alone_and_can_be_undone():
     for name in ("tree.kind", "tree.parent", "tree.gate"):
         assert torch.equal(colony.live[name][0], before[name][0])
     for s in (leaf, mate):
-        assert torch.equal(rows(colony, "expert.wide.weight", 0, s), before["expert.wide.weight"].view(2, 12, 5, 8)[0, s])
-    assert torch.equal(rows(colony, "expert.wide.weight", 0, bystander), learnt)  # what others learnt they keep
+        assert torch.equal(
+            rows(colony, "expert.wide.weight", 0, s), before["expert.wide.weight"].view(2, 12, 5, 8)[0, s]
+        )
+    assert torch.equal(
+        rows(colony, "expert.wide.weight", 0, bystander), learnt
+    )  # what others learnt they keep
 
 
 def test_rolling_back_goes_to_the_newest_copy_and_then_to_the_one_before():
@@ -346,20 +356,20 @@ def test_a_thousand_random_operations_leave_a_tree(seed):
     net = TreeTransformer(**SIZES, agents=agents, expert_hidden=2)
     experts = net.draw_experts(torch.arange(worlds))
     for _ in range(1000 // worlds + 1):
-        allowed = legal(tree, limits, protected=torch.zeros_like(tree.alive), busy=quiet, kept=torch.zeros(worlds))
+        allowed = legal(
+            tree, limits, protected=torch.zeros_like(tree.alive), busy=quiet, kept=torch.zeros(worlds)
+        )
         assert not allowed[..., 7].any()
         chance = torch.rand(allowed.shape, generator=generator) * allowed
         chance[..., 0] = 0
         pick = chance.flatten(1).argmax(-1)
         who, operation = pick // 8, pick % 8
         scores = torch.rand(worlds, agents, agents, generator=generator)
-        count = children(tree)
-        many = count[..., None] + count[:, None] <= limits.most
 
         def of(which, which_of=who):
             return which.gather(1, which_of[:, None])[:, 0]
 
-        mate = of(best(scores, siblings(tree) & many))
+        mate = of(best(scores, mates(tree, limits)))
         home = of(best(scores, homes(tree, limits)))
         own = (tree.parent == who[:, None]) & tree.alive & (tree.kind != ROOT)
         half = own & (own.cumsum(-1) <= own.sum(-1, keepdim=True) // 2)

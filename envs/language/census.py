@@ -27,7 +27,8 @@ def begin(worlds: int, agents: int, domains: int, device: torch.device) -> Tenso
 
 def anew(state: TensorDict, who: Tensor) -> TensorDict:
     """What is kept after agents, bool ``[W, S]``, came or went: nothing of these."""
-    fresh = begin(*state["routed"].shape, device=who.device)
+    worlds, agents, domains = state["routed"].shape
+    fresh = begin(worlds, agents, domains, who.device)
     found = {name: torch.where(who, fresh[name], state[name]) for name in (*_OF_AGENTS, "earlier")}
     found |= {name: state[name].masked_fill(who[..., None], 0.0) for name in _BY_DOMAIN}
     either = who[..., None] | who[:, None]
@@ -101,4 +102,6 @@ def information(counts: Tensor, who: Tensor) -> Tensor:
     joint = counts * who[..., None]
     joint = joint / joint.sum((1, 2), keepdim=True)
     apart = joint.sum(1, keepdim=True) * joint.sum(2, keepdim=True)
-    return torch.where(joint > 0, joint * (joint / apart.clamp_min(1e-30)).clamp_min(1e-30).log(), 0.0).sum((1, 2))
+    return torch.where(joint > 0, joint * (joint / apart.clamp_min(1e-30)).clamp_min(1e-30).log(), 0.0).sum(
+        (1, 2)
+    )

@@ -19,10 +19,13 @@ from ..errors import EpisodeEnded
 from ..validation import afford
 from .models import Learning
 from .operations import Change
-from .tree import Limits, Tree, paths, plant
+from .tree import EXPERT, Limits, Tree, paths, plant
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+SAID = ("narrow.weight", "narrow.bias")
+"""Parameters of agents without which they say nothing."""
 
 
 class Colony(Part):
@@ -109,14 +112,19 @@ class Colony(Part):
         found |= {"keys": keys, "steps": torch.zeros_like(keys)}
         for name, stack in zip(self.net.names, self.net.draw(keys), strict=True):
             found[f"trunk.{name}"] = stack
+        silent = (tree.kind != EXPERT).flatten()
         for name, stack in zip(self.net.expert_shapes, self.net.draw_experts(keys), strict=True):
+            if name in SAID:
+                stack.masked_fill_(_along(silent, stack), 0)
             found[f"expert.{name}"] = stack
         return found
 
     def _make(self, keys: Tensor) -> None:
         """The first models of all worlds."""
         width, hidden = self.net.width, self.net.expert_hidden
-        afford(len(keys), "agents, width or expert_hidden", agents=self.net.agents, width=width, hidden=hidden)
+        afford(
+            len(keys), "agents, width or expert_hidden", agents=self.net.agents, width=width, hidden=hidden
+        )
         afford(len(keys), "the size of the language model", weights=self.net.num_parameters)
         self._live = self._fresh(keys)
         make = make_optimiser(self.learning.optimiser, **self.learning.options)
@@ -175,8 +183,8 @@ class Colony(Part):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over a :meth:`state_dict`; see :meth:`Part.load_state_dict`."""
         check_saved("models", saved, self.state_dict())
-        kept = ((self.live, saved["live"]), (self._before, saved["before"]), *zip(self._ring, saved["ring"]))
-        for own, given in kept:
+        kept = [self.live, self._before, *self._ring]
+        for own, given in zip(kept, [saved["live"], saved["before"], *saved["ring"]], strict=True):
             for name, stack in own.items():
                 stack.copy_(given[name])
 
@@ -244,7 +252,7 @@ class Colony(Part):
         for name, stack in zip(self.net.expert_shapes, self.experts, strict=True):
             mean = (stack[source] + stack[mate]) / 2
             new = torch.where(_along(other, stack), mean, stack)
-            if name in ("narrow.weight", "narrow.bias", "offset"):
+            if name in (*SAID, "offset"):
                 new = new.masked_fill(_along(blank, stack), 0)
             if name == "route":
                 new = torch.where(aimed[:, None], routes.flatten(0, 1), new)

@@ -1,6 +1,141 @@
 """hierarchy-v0: experts in a tree share a trunk, learn by turns, and are hired, retired, merged and moved.
 
-PAGE
+## Description
+Each world has one language model: a causal transformer of few layers, the trunk, and between its layers and its output
+a tree of agents. Each agent is a small feed-forward network with a key; each token is routed to the agents whose keys
+are like its activation, and what these say is added to it. The root stands for the trunk, managers have agents below
+them, experts have none. A slice of text comes, agents bid who of them learns it, and may propose to change the tree:
+to retire, merge with a sibling, grow a twin, move, split, dissolve. Changes are on trial, and undone where the exam is
+worse for them. Domains of text come one after the other, and the score is the model's on an exam of *all* domains.
+
+The weight of a leaf for a token is `gate · exp(sharpness · cos(x, key) + Σ offset)` over that of all leaves, x being
+the token's activation (layer norm, no gain) and the offsets, which are learnt, its own and those of the agents above
+it. Another agent's weight is the sum of those below it; the root's is 1. So a model is a flat mixture of experts
+whatever its tree, until managers say something and offsets differ. Agents in free slots are not there: they have no
+weight, and wait to be grown.
+
+## Observation Space
+Flat `Dict`; agents are the slots, S of them, all of them always listed. D domains.
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `alive` | `1` float32 | {0, 1} | whether the slot has an agent |
+| `own_features` | `5` float32 | [0, 1] | one-hot: root, manager, expert; depth and children over the most |
+| `record` | `6` float32 | [0, 1] | how much one is used, and has learnt; see below |
+| `similarity` | `1` float32 | [−1, 1] | to the most similar sibling: half that of weights, half that of what both say |
+| `together` | `2` float32 | [−1, 1] | how often active with one's parent, and with the manager one could move to |
+| `links` | `2` float32 | [−1, S] | numbers of the parent and of the most similar sibling; −1: none |
+| `gap` | `2` float32 | [0, 1] | errors that fall to one: their share, and age of the oldest cluster, t / (t + 10) |
+| `trial` | `2` float32 | {0, 1} | whether one is touched by what is on trial; whether one is protected |
+| `verdicts` | `3` float32 | [0, ∞) | operations of this world tried, kept and undone so far |
+| `losses` | `3` float32 | ℝ | nats / ln V of the slice before it was learnt; their mean; how they change |
+| `cards` | `D` float32 | [0, ∞) | nats / ln V on the last exam, by domain, to 1/100 |
+| `current_domain` | `D` float32 | {0, 1} | which domain is on; zeros if `boundaries` are "hidden", or domains mixed |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
+| `operation_mask` | `8` int8 | {0, 1} | what one may propose (`action_mask`, `9`, with discrete `actions`) |
+
+`record` holds one's mean weight for the tokens of the last slice; its mean over 2 % of the episode; the share of steps
+learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
+even share of the leaves, likewise; and one's age / horizon. `together` is the cosine of two agents' weights over
+tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of their
+activations (mini-batch k-means), and a cluster is the leaf's that has the highest weight at its centre. All of it is of
+the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+
+## Action Space
+| `actions` | key | space | meaning |
+|---|---|---|---|
+| "bid" | `bid` | `Box(0, 1, (1,))` | the `k` highest above 0 learn, of equal ones who is drawn; the root beside them |
+| | `operation` | `Discrete(8)` | what one proposes; see below |
+| "discrete" | `choice` | `Discrete(9)` | 0 rests, 1 learns, then operations 1 to 7; of more than `k` some are drawn |
+
+The trunk learns where the root does. Of the proposals that are legal that of the highest bid is carried out, one in
+each world and step, before the slice is learnt; of equal bids one is drawn.
+
+| operation | who may | what becomes of it |
+|---|---|---|
+| 0 nothing | all | |
+| 1 retire | experts of a parent with more than `min_children` | one's weight goes to the others |
+| 2 merge | with a sibling of one's kind | means of both's parameters, sum of gates; the sibling goes, children stay |
+| 3 grow | experts, into a free slot | a twin, each with half of the gate ("halve"); or, "fresh", see below |
+| 4 move | all with a manager to go to | to the manager who is most often active with one, with all below one |
+| 5 split | of four children or more, into a free slot | a new manager takes half, those active with the busiest |
+| 6 dissolve | managers | one's children go to one's parent |
+| 7 roll back | the root, where there is a copy | trunk, tree, agents and optimisers as in the newest copy |
+
+By their form 3 to 6 change no output (to rounding; move and dissolve where managers say nothing yet: what they say
+goes). A twin differs by its optimiser, which begins anew. With `grow="fresh"` a copy of the parent is born beside one,
+its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within `trial` steps. Legality is of structure
+alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
+agents' own.
+
+An operation is on trial for `trial` steps and until the next exam. Where the exam's nats, the mean over domains by
+`domain_weights`, are then more than `tolerance` higher than those of the last exam before, the tree becomes what it
+was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. What is
+on trial when the episode ends stays. Copies are made on days of the exam when its nats are lower than the newest
+copy's and nothing is on trial; a roll back takes its copy away. It is on no trial.
+
+## Rewards
+`reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
+a token on the exam, the mean over domains by `domain_weights`. It changes on days of the exam.
+
+## Starting State
+A model as drawn, and a tree: "balanced" takes two thirds of the slots, A of them, ⌊√A⌋ − 1 as managers to whom the
+experts are dealt in turn; "flat" puts S − 1 experts under the root. The root and managers, those of later too, say
+nothing before they have learnt. An exam of `exam_size` windows of each domain, and the first slice.
+
+## Episode End
+Truncation at `horizon`. Termination when a model is no longer finite.
+
+## Channel
+Nothing is sent. All agents are computed in every step, whoever learns: `cost` is 1.
+
+## Assumptions
+A loss is the mean over all tokens of a slice, in nats. `routing="hard"` takes the best child of each node, and ends
+where it has less than .3 of the node's weight; in learning a token wanders with a chance of max(.05, .3·exp(−5 ·
+elapsed)). "three" follows three children of each node, and drops what has less than .01. In both, agents on the path
+keep their weight, and only "soft" keeps outputs where the shape of a tree changes. An agent who rests, and a free slot,
+keep every bit. `trial`, `protect` and the window of usage are .2 %, 2 % and 2 % of the horizon, as documented, at least
+10 steps, and five times as many in episodes of 3,000 steps and fewer. A world in a batch equals the same world alone to
+rounding; it compares the exam's nats to 1/10,000.
+
+## Metrics
+Per agent: `updates` (steps learnt since it came). Per world: `nats` of a token, mean over domains, and `perplexity`,
+its exponential; `score`; `slice_nats` (mean of slices before they were learnt); `cost`; `updated` (share of the agents
+but the root that learnt, mean over steps); `alive`, `experts`, `managers`, `depth`; operations `tried` and `undone`.
+Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfer` and `forward_transfer` as in
+`modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
+agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, by domain;
+`updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an earlier one;
+`domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add `test_nats`
+and `test_bits_per_byte/<domain>` of the test split.
+
+## Arguments
+| argument | default | meaning |
+|---|---|---|
+| `agents`, `tree` | 24, "balanced" | S, slots; the tree at first, or "flat" |
+| `layers`, `expert_hidden` | 1, 64 | of the trunk; width within agents |
+| `sharpness`, `routing` | 4, "soft" | of keys; or "hard", "three" |
+| `max_depth`, `max_children`, `min_children` | 6, 50, 3 | bounds of the tree |
+| `actions`, `k` | "bid", 5 | see Action Space; None: no limit |
+| `grow` | "halve" | or "fresh" |
+| `trial`, `protect`, `tolerance` | None, None, .05 | steps, None: see Assumptions; a share of the nats |
+| `snapshots` | 2 | copies at most, up to 5 |
+| `corpora`, `data_dir`, `length`, `slice_size` | "texts", None, 32, 16 | as in `modular-v0` |
+| `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | as in `modular-v0` |
+| `characters`, `stream_items`, `data_classes` | 500,000, None, None | as in `modular-v0` |
+| `order`, `tasks` | "class_incremental", None | as in `modular-v0` |
+| `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
+| `width`, `heads`, `feedforward`, `dropout`, `init` | 32, 2, 64, 0, "scaled" | of the trunk |
+| `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each agent and the trunk |
+| `fresh_optimiser` | False | it begins anew with each task |
+| `boundaries` | "told" | or "hidden" |
+| `domain_weights`, `reward_scale` | None, 1 | weights of domains in the score, None: all alike; see Rewards |
+| `horizon`, `exam_size`, `exam_every`, `exam_smoothing` | 400, 16, 20, 1 | `exam_size` windows of each domain |
+| `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+## Version History
+* v0: first release.
 """
 
 from __future__ import annotations
@@ -23,11 +158,11 @@ from ..engine.state import TensorDict
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
 from ..validation import afford, real, whole
-from . import census, gaps, operations
+from . import census, gaps, proposals, sight
 from . import tree as shape
 from .base import LanguageWorld
 from .colony import Colony
-from .tree import DISSOLVE, GROW, MERGE, MOVE, NOTHING, OPERATIONS, RETIRE, ROLL_BACK, SPLIT, Limits
+from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
 
 FORMS = ("bid", "discrete")
 _HEARD = 32  # tokens of a slice by which it is told who says the like
@@ -81,7 +216,7 @@ class Hierarchy(LanguageWorld):
         snapshots: int = 2,
         **others: Any,
     ) -> None:
-        self._of_agents = {
+        self._of_agents: dict[str, Any] = {
             "agents": whole("agents", agents, 2),
             "expert_hidden": whole("expert_hidden", expert_hidden, 1),
             "sharpness": sharpness,
@@ -199,14 +334,10 @@ class Hierarchy(LanguageWorld):
         """The trees, as the state keeps them for everyone to see."""
         return {f"tree/{name}": value.clone() for name, value in self.models.tree._asdict().items()}
 
-    def tree_of(self, state: TensorDict) -> shape.Tree:
-        """The trees in a state."""
-        return shape.Tree(state["tree/kind"], state["tree/parent"], state["tree/gate"])
-
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Change the tree, learn the slice, sit the exam, judge what is on trial, deal the next slice."""
         clock, made = state["clock"], self._clock + 1
-        alive = self.tree_of(state).alive
+        alive = proposals.tree_of(state).alive
         bids, proposed = self._read(actions)
         now = {**state, **self._operate(state, bids, proposed, draws)}
         learns = self._choose(now, bids, draws)
@@ -217,8 +348,8 @@ class Hierarchy(LanguageWorld):
         if bool((self.calendar.examined(made) & (made < self.horizon))[self._moving].any()):
             new |= self._judge(new, (self.calendar.examined(clock) & (clock < self.horizon)) & self.moving)
         new |= self._planted()
-        agents = learns & (self.tree_of(now).kind != shape.ROOT)
-        updated = agents.sum(-1) / (self.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
+        agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
+        updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
         new |= {
             "total/cost": state["total/cost"] + 1,
             "total/updated": state["total/updated"] + updated,
@@ -229,7 +360,7 @@ class Hierarchy(LanguageWorld):
             "slice_nats": losses,
             "nats": new["nats"].mean(-1),
             "updated": updated,
-            "alive": self.tree_of(new).alive.sum(-1).float(),
+            "alive": proposals.tree_of(new).alive.sum(-1).float(),
             "learnt": learns.float(),
         }
         return Outcome(new, progress[:, None] * alive, info)
@@ -246,91 +377,46 @@ class Hierarchy(LanguageWorld):
 
     def legal(self, state: TensorDict) -> Tensor:
         """Which operations agents may propose now, bool ``[W, S, 8]``."""
-        return shape.legal(
-            self.tree_of(state),
-            self.limits,
-            protected=state["protected"] > 0,
-            busy=state["trial/operation"] > 0,
-            kept=state["copies"].isfinite().sum(-1),
-        )
+        return proposals.legal(state, self.limits)
 
     def _operate(self, state: TensorDict, bids: Tensor, proposed: Tensor, draws: TensorDict) -> TensorDict:
         """Carry out the operation of the highest bid in each world that moves; equal ones are drawn."""
-        tree, models = self.tree_of(state), self.models
-        able = self.legal(state).gather(-1, proposed[..., None])[..., 0] & (proposed != NOTHING)
-        offered = torch.where(able, bids, -1.0)
-        highest = able & (offered == offered.amax(-1, keepdim=True))
-        place = rng.permutation(draws["ties"]).argsort(-1)
-        who = torch.where(highest, place, self.num_agents).argmin(-1)
-        due = able.any(-1) & self.moving
-        operation = torch.where(due, proposed.gather(1, who[:, None])[:, 0], NOTHING)
-
-        def of(scores: Tensor, allowed: Tensor) -> Tensor:
-            return shape.best(scores, allowed).gather(1, who[:, None])[:, 0]
-
-        mates = shape.siblings(tree) & ~(state["protected"] > 0)[:, None]
-        mates &= self._fit(tree)
-        mate = of(census.similarity(state), mates)
-        home = of(census.cosines(state["together"]), shape.homes(tree, self.limits))
-        gap = gaps.oldest(state, who)
-        change = operations.unchanged(tree)
-        change = operations.retire(change, operation == RETIRE, who)
-        change = operations.merge(change, operation == MERGE, who, mate)
-        if self.grow_form == "halve":
-            change = operations.grow(change, operation == GROW, who)
-        else:
-            change = operations.hire(change, operation == GROW, who, models.offsets)
-        change = operations.move(change, operation == MOVE, who, home, models.offsets, self.limits)
-        change = operations.split(change, operation == SPLIT, who, self._half(state, who))
-        change = operations.dissolve(change, operation == DISSOLVE, who, models.offsets)
-        changes = (operation != NOTHING) & (operation != ROLL_BACK)
-        models.apply(changes, change, self._routes(state, gap, who))
-        rolls = operation == ROLL_BACK
+        before, models = proposals.tree_of(state), self.models
+        luck = rng.permutation(draws["ties"]).argsort(-1)
+        decided = proposals.decide(self.legal(state), bids, proposed, luck, self.moving)
+        change = proposals.plan(state, self.limits, decided, models.offsets, fresh=self.grow_form == "fresh")
+        gap = gaps.oldest(state, decided.who) & (decided.operation == GROW)[:, None]
+        changes = (decided.operation != NOTHING) & (decided.operation != ROLL_BACK)
+        rolls = decided.operation == ROLL_BACK
+        models.apply(changes, change, self._routes(state, gap, decided.who))
         models.roll_back(rolls)
-        copies = torch.cat([state["copies"][:, 1:], torch.full_like(state["copies"][:, :1], torch.inf)], -1)
-        counts = torch.nn.functional.one_hot(operation, len(OPERATIONS)) * due[:, None]
-        grown = (operation == GROW)[:, None]
+        counts = torch.nn.functional.one_hot(decided.operation, len(OPERATIONS))
+        counts = counts * (decided.operation != NOTHING)[:, None]
+        fewer = torch.cat([state["copies"][:, 1:], torch.full_like(state["copies"][:, :1], torch.inf)], -1)
         new: TensorDict = {
             **self._planted(),
-            "trial/operation": torch.where(changes, operation, state["trial/operation"]),
+            "trial/operation": torch.where(changes, decided.operation, state["trial/operation"]),
             "trial/since": torch.where(changes, state["clock"], state["trial/since"]),
             "trial/nats": torch.where(changes, self._weighed(state["nats"]), state["trial/nats"]),
             "trial/touched": torch.where(changes[:, None], change.touched, state["trial/touched"]),
             "tried": state["tried"] + counts,
             "kept": state["kept"] + counts * rolls[:, None],
-            "copies": torch.where(rolls[:, None], copies, state["copies"]),
-            "gap/age": torch.where(gap & grown, 0.0, state["gap/age"]),
+            "copies": torch.where(rolls[:, None], fewer, state["copies"]),
+            "gap/age": torch.where(gap, 0.0, state["gap/age"]),
         }
-        new |= self._anew(tree, {**state, **new})
+        new |= self._anew(before, {**state, **new})
         if self.grow_form == "fresh":
-            opening = torch.where(change.aimed & grown, 1 / self.trial, new["opening"])
-            new |= {"opening": opening}
-            models.open(self.moving, opening)
+            new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.trial, new["opening"])
+            models.open(self.moving, new["opening"])
         return new | self._planted()
-
-    def _fit(self, tree: shape.Tree) -> Tensor:
-        """Whether two agents have no more children together than one may have, bool ``[W, S, S]``."""
-        count = shape.children(tree)
-        return count[..., None] + count[:, None] <= self.limits.most
 
     def _anew(self, before: shape.Tree, state: TensorDict) -> TensorDict:
         """What is kept of agents where some came or went since a tree."""
-        return census.anew(state, self.tree_of(state).alive != before.alive)
-
-    def _half(self, state: TensorDict, who: Tensor) -> Tensor:
-        """The children that a split takes from an agent: those most often active with its busiest, half of them."""
-        tree = self.tree_of(state)
-        own = shape.child_of(tree).gather(2, who[:, None, None].expand(-1, self.num_agents, 1))[..., 0]
-        busiest = torch.where(own, (state["usage"] * 10_000).round(), -1.0).argmax(-1)
-        with_it = census.cosines(state["together"])[torch.arange(len(who), device=who.device), busiest]
-        slots = torch.arange(self.num_agents, device=who.device)
-        score = torch.where(slots == busiest[:, None], 2_000.0, (with_it * 1000).round())
-        place = torch.where(own, score, -torch.inf).argsort(dim=-1, descending=True, stable=True).argsort(-1)
-        return own & (place < own.sum(-1, keepdim=True) // 2)
+        return census.anew(state, proposals.tree_of(state).alive != before.alive)
 
     def _routes(self, state: TensorDict, gap: Tensor, who: Tensor) -> Tensor:
-        """Routes of newborn agents, ``[W, S, E]``: to the gap, or as the leaf's beside which they are born."""
-        routes = self.models.experts[4].view(len(who), self.num_agents, -1)
+        """Routes of newborn agents, ``[W, S, E]``: to a gap, or as the leaf's beside which they are born."""
+        routes = self.models.live["expert.route"].view(len(who), self.num_agents, -1)
         own = routes[torch.arange(len(who), device=who.device), who]
         centre = (gaps.centres(state) * gap[..., None]).sum(1)
         to = torch.where(gap.any(-1, keepdim=True), centre, own)
@@ -342,14 +428,12 @@ class Hierarchy(LanguageWorld):
 
     def _choose(self, state: TensorDict, bids: Tensor, draws: TensorDict) -> Tensor:
         """Who learns, bool ``[W, S]``: the root by its own bid, of the others the highest."""
-        tree = self.tree_of(state)
+        tree = proposals.tree_of(state)
         root = tree.kind == shape.ROOT
         wants = (bids > 0) & tree.alive
         offered = torch.where(wants & ~root, bids, 0.0)
         by_luck = rng.permutation(draws["ties"])
-        order = by_luck.gather(
-            1, offered.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True)
-        )
+        order = by_luck.gather(1, offered.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
         place = order.argsort(-1)
         return wants & (root | (place < self.capacity))
 
@@ -357,7 +441,7 @@ class Hierarchy(LanguageWorld):
         """One step of those who learn, and of the trunk where the root does."""
         clock = state["clock"]
         rate = self.warmed(clock) * self.moving
-        root = (learns & (self.tree_of(state).kind == shape.ROOT)).any(-1)
+        root = (learns & (proposals.tree_of(state).kind == shape.ROOT)).any(-1)
         wandering = None
         if self.net.routing == "hard":
             often = max(0.05, 0.3 * math.exp(-float(self._clock.max()) / (0.2 * self.horizon)))
@@ -424,30 +508,18 @@ class Hierarchy(LanguageWorld):
     def observe(self, state: TensorDict) -> TensorDict:
         """The tables of this module's page, ``[W, S, …]``."""
         w, s = self.num_worlds, self.num_agents
-        tree = self.tree_of(state)
-        alive = tree.alive
+        legal = self.legal(state)
+        name = "operation_mask"
+        if self.form == "discrete":
+            name, alive = "action_mask", proposals.tree_of(state).alive
+            legal = torch.cat([torch.stack([torch.ones_like(alive), alive], -1), legal[..., 1:]], -1)
 
         def alike(x: Tensor) -> Tensor:
             return x[:, None].expand(w, s, x.shape[-1])
 
-        kinds = torch.stack([tree.kind == kind for kind in (shape.ROOT, shape.MANAGER, shape.EXPERT)], -1)
-        deep = shape.depth(tree, self.limits) / self.limits.depth
-        wide = shape.children(tree) / self.limits.most
-        legal = self.legal(state)
-        if self.form == "discrete":
-            learn = torch.stack([torch.ones_like(alive), alive], -1)
-            legal = torch.cat([learn, legal[..., 1:]], -1)
-        name = "action_mask" if self.form == "discrete" else "operation_mask"
-        counts = torch.stack([state[key].sum(-1) for key in ("tried", "kept", "undone")], -1)
-        busy = state["trial/touched"] & (state["trial/operation"] > 0)[:, None]
         return {
-            "alive": alive[..., None].float(),
-            "own_features": torch.cat([kinds.float(), deep[..., None], wide[..., None]], -1).clamp(0, 1),
-            "record": self._record(state) * alive[..., None],
-            **self._company(state, tree),
-            "gap": torch.stack([state["gap/share_of"], _aged(state["gap/age_of"])], -1).clamp(0, 1),
-            "trial": torch.stack([busy, state["protected"] > 0], -1).float(),
-            "verdicts": alike(counts),
+            **sight.own(state, self.limits, self.horizon),
+            "verdicts": alike(torch.stack([state[key].sum(-1) for key in ("tried", "kept", "undone")], -1)),
             "losses": alike(self.losses_seen(state)),
             "cards": alike(self.cards(state)),
             "current_domain": alike(self.domain_seen(state)),
@@ -455,40 +527,9 @@ class Hierarchy(LanguageWorld):
             name: legal.to(torch.int8),
         }
 
-    def _record(self, state: TensorDict) -> Tensor:
-        """``[W, S, 6]``; see the page."""
-        age = state["age"]
-        told = [
-            state["usage"],
-            state["usage/window"],
-            state["updates"] / age.clamp_min(1),
-            _aged(state["since"]),
-            _aged(state["idle"]),
-            age / self.horizon,
-        ]
-        return torch.stack(told, -1).clamp(0, 1)
-
-    def _company(self, state: TensorDict, tree: shape.Tree) -> TensorDict:
-        """Of the most similar sibling, the parent, and the manager who is most often active with an agent."""
-        alike, together = census.similarity(state), census.cosines(state["together"])
-        mate = shape.best(alike, shape.siblings(tree) & self._fit(tree))
-        home = shape.best(together, shape.homes(tree, self.limits))
-        below = tree.alive & (tree.kind != shape.ROOT)
-
-        def at(scores: Tensor, who: Tensor) -> Tensor:
-            found = scores.gather(2, who.clamp_min(0)[..., None])[..., 0]
-            return torch.where(who >= 0, found, 0.0).clamp(-1, 1)
-
-        parent = torch.where(below, tree.parent, -1)
-        return {
-            "similarity": at(alike, mate)[..., None],
-            "together": torch.stack([at(together, parent), at(together, home)], -1),
-            "links": torch.stack([parent, mate], -1).float(),
-        }
-
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
-        tree = self.tree_of(state)
+        tree = proposals.tree_of(state)
         return super().summary(state) | {
             "updates": state["updates"],
             "updated": state["total/updated"] / state["clock"].clamp_min(1),
@@ -502,7 +543,7 @@ class Hierarchy(LanguageWorld):
 
     def cases(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
-        tree = self.tree_of(state)
+        tree = proposals.tree_of(state)
         found = super().cases(state)
         for number, name in enumerate(OPERATIONS[1:], start=1):
             found |= {f"{key}/{name}": state[key][:, number] for key in ("tried", "kept", "undone")}
@@ -522,8 +563,3 @@ class Hierarchy(LanguageWorld):
 
     def leave(self, world: int, folder: Path) -> None:
         """Nothing."""
-
-
-def _aged(steps: Tensor) -> Tensor:
-    """T / (t + 10), 1 of infinity."""
-    return torch.where(steps.isfinite(), steps / (steps + 10), 1.0)

@@ -29,7 +29,7 @@ class Tree(NamedTuple):
 
     @property
     def alive(self) -> Tensor:
-        """bool ``[W, S]``."""
+        """Who lives, bool ``[W, S]``."""
         return self.kind > FREE
 
 
@@ -117,11 +117,16 @@ def paths(tree: Tree, limits: Limits) -> Paths:
 
 def siblings(tree: Tree) -> Tensor:
     """Whether two agents have one parent and are both leaves, or both not, bool ``[W, S, S]``."""
-    below = tree.alive & (tree.kind != ROOT)
-    leaf = leaves(tree)
+    below, leaf = tree.alive & (tree.kind != ROOT), leaves(tree)
     alike = (tree.parent[..., None] == tree.parent[:, None]) & (leaf[..., None] == leaf[:, None])
     apart = ~torch.eye(tree.kind.shape[1], dtype=torch.bool, device=tree.kind.device)
     return alike & apart & below[..., None] & below[:, None]
+
+
+def mates(tree: Tree, limits: Limits) -> Tensor:
+    """Whether two siblings have no more children together than one may have, bool ``[W, S, S]``."""
+    count = children(tree)
+    return siblings(tree) & (count[..., None] + count[:, None] <= limits.most)
 
 
 def homes(tree: Tree, limits: Limits) -> Tensor:
@@ -163,14 +168,13 @@ def legal(tree: Tree, limits: Limits, *, protected: Tensor, busy: Tensor, kept: 
     below = tree.alive & ~root
     of_parent = count.gather(1, tree.parent)
     space = (~tree.alive).any(-1, keepdim=True)
-    mates = siblings(tree) & ~protected[:, None]
-    many = count[..., None] + count[:, None] <= limits.most
+    spared = mates(tree, limits) & ~protected[:, None]
     down = depth(tree, limits) + height(tree, limits) + 1 <= limits.depth
     found = torch.stack(
         [
             tree.alive,
             below & leaf & (of_parent > limits.fewest),
-            below & (mates & many).any(-1),
+            below & spared.any(-1),
             below & leaf & space & (of_parent < limits.most),
             homes(tree, limits).any(-1),
             tree.alive & (count >= 4) & space & down,
@@ -180,7 +184,7 @@ def legal(tree: Tree, limits: Limits, *, protected: Tensor, busy: Tensor, kept: 
         dim=-1,
     )
     found &= ~busy[:, None, None]
-    found[..., : ROLL_BACK] &= ~protected[..., None]
+    found[..., :ROLL_BACK] &= ~protected[..., None]
     found[..., NOTHING] = True
     return found
 
