@@ -44,8 +44,8 @@ class Wandering(NamedTuple):
     """Of each token, ``[K, M]``."""
     which: Tensor
     """The child that it would take, ``[K, S]``."""
-    chance: float
-    """Of a token to wander."""
+    chance: Tensor
+    """Of a token to wander, ``[K]``."""
 
 
 class TreeStep(NamedTuple):
@@ -164,7 +164,7 @@ class TreeTransformer(Transformer):
         taken = share
         if wandering is not None:
             luck = wandering.which[:, None].expand_as(share)
-            taken = torch.where((wandering.whether < wandering.chance)[..., None], luck + 1, share)
+            taken = torch.where((wandering.whether < wandering.chance[:, None])[..., None], luck + 1, share)
         of_all = torch.where(child[:, None], taken[:, :, None], -1.0)  # [K, M, parent, child]
         count = 1 if self.routing == "hard" else min(3, agents)
         least = of_all.topk(count, dim=-1).values[..., -1].clamp_min(0.0)

@@ -1,14 +1,13 @@
 """hierarchy-v0: a tree of experts learns a stream of texts, and every change of it is on trial."""
 
 import io
-import itertools
 
 import numpy as np
 import pytest
 import torch
 
 from studyhall import make_env, make_sb3, make_world
-from studyhall.envs import ConfigError
+from studyhall.envs import StudyhallError
 from studyhall.envs.language.proposals import tree_of
 from studyhall.envs.language.tree import (
     DISSOLVE,
@@ -85,11 +84,10 @@ def agents_of(world):
 
 def test_it_learns():
     world = world_of(horizon=60, tasks=["left"], lr=0.01, k=None)
-    first = world.metrics()["nats"]
+    first = world.breakdown()["nats/left"]
     for _ in range(60):
-        step = world.step(acts(world))
-    assert (step.info["episode"]["nats/left"] if False else step.info["nats"] < first - 0.5).all()
-    assert (world.breakdown()["nats/left"] < 3.5).all()
+        world.step(acts(world))
+    assert (world.breakdown()["nats/left"] < first - 2).all()
 
 
 def test_the_highest_bidders_learn_and_the_trunk_with_the_root():
@@ -135,7 +133,7 @@ def test_every_operation_is_carried_out_once():
         world.step(acts(world, **{OPERATIONS[operation]: who}))
         after = tree(world)
         assert not broken(after, world.limits).any()
-        done.append(int((after.alive.sum() - before.alive.sum())))
+        done.append(int(after.alive.sum() - before.alive.sum()))
         if operation in (SPLIT, DISSOLVE):
             assert int((after.kind == MANAGER).sum() - (before.kind == MANAGER).sum()) == done[-1]
         if operation == MOVE:
@@ -360,6 +358,6 @@ def test_views():
     ],
 )
 def test_what_cannot_be_is_one_line(changed, says):
-    with pytest.raises(ConfigError, match=says) as caught:
+    with pytest.raises(StudyhallError, match=says) as caught:
         world_of(**changed)
     assert "\n" not in str(caught.value)

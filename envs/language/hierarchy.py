@@ -140,7 +140,6 @@ and `test_bits_per_byte/<domain>` of the test split.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -444,7 +443,7 @@ class Hierarchy(LanguageWorld):
         root = (learns & (proposals.tree_of(state).kind == shape.ROOT)).any(-1)
         wandering = None
         if self.net.routing == "hard":
-            often = max(0.05, 0.3 * math.exp(-float(self._clock.max()) / (0.2 * self.horizon)))
+            often = (0.3 * torch.exp((clock - 1) * (-5 / self.horizon))).clamp_min(0.05)
             wandering = Wandering(rng.uniform(draws["wander"]), rng.uniform(draws["wander/child"]), often)
         found: TreeStep = self.models.learn(
             self.tokens(state), learns * rate[:, None], root * rate, wandering
@@ -476,7 +475,7 @@ class Hierarchy(LanguageWorld):
     def _judge(self, state: TensorDict, today: Tensor) -> TensorDict:
         """End trials by the exam, where there is one today, bool ``[W]``; keep a copy of the best so far."""
         nats, operation = self._weighed(state["nats"]), state["trial/operation"]
-        due = today & (operation > 0) & (state["clock"] - state["trial/since"] >= self.trial)
+        due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.trial)
         worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
         before = self.models.tree
         before = shape.Tree(*(value.clone() for value in before))
