@@ -10,7 +10,7 @@ from torch import Tensor
 from ..engine.state import TensorDict
 
 _NEWEST = 0.05  # weight of the newest step in what agents have in common
-_OF_AGENTS = ("usage", "usage/window", "updates", "since", "idle", "age", "protected", "opening")
+_OF_AGENTS = ("norm", "usage", "usage/window", "updates", "since", "idle", "age", "protected", "opening")
 _BY_DOMAIN = ("routed", "taught")
 _IN_COMMON = ("together", "alike")
 

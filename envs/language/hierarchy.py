@@ -22,6 +22,7 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `alive` | `1` float32 | {0, 1} | whether the slot has an agent |
 | `own_features` | `5` float32 | [0, 1] | one-hot: root, manager, expert; depth and children over the most |
 | `record` | `6` float32 | [0, 1] | how much one is used, and has learnt; see below |
+| `gradient` | `1` float32 | ℝ | log₁₀ of the norm of one's gradient on the last slice, whether one learnt or not |
 | `similarity` | `1` float32 | [−1, 1] | to the most similar sibling: half that of weights, half that of what both say |
 | `together` | `2` float32 | [−1, 1] | how often active with one's parent, and with the manager one could move to |
 | `links` | `2` float32 | [−1, S] | numbers of the parent and of the most similar sibling; −1: none |
@@ -278,6 +279,7 @@ class Hierarchy(LanguageWorld):
                 "alive": spaces.Box(0, 1, (1,), np.float32),
                 "own_features": spaces.Box(0, 1, (5,), np.float32),
                 "record": spaces.Box(0, 1, (6,), np.float32),
+                "gradient": spaces.Box(*any_number, (1,), np.float32),
                 "similarity": spaces.Box(-1, 1, (1,), np.float32),
                 "together": spaces.Box(-1, 1, (2,), np.float32),
                 "links": spaces.Box(-1, s, (2,), np.float32),
@@ -464,7 +466,12 @@ class Hierarchy(LanguageWorld):
         now = {**state, "earlier": torch.where(begins[:, None], state["updates"], state["earlier"])}
         weights = seen.weights.unflatten(1, (rows, length))
         new = census.after(now, weights, said, known.float(), learns, self.window)
-        new |= {"earlier": now["earlier"], "protected": (state["protected"] - 1).clamp_min(0)}
+        squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in seen.experts]).sum(0)
+        new |= {
+            "earlier": now["earlier"],
+            "protected": (state["protected"] - 1).clamp_min(0),
+            "norm": squares.sqrt().view_as(learns),
+        }
         drawn = rng.integers(draws["errors"], rows * length)
         points = seen.x.gather(1, drawn[..., None].expand(-1, -1, self.net.width))
         errors = (seen.nats - seen.nats.mean(-1, keepdim=True)).gather(1, drawn).clamp_min(0)

@@ -22,6 +22,7 @@ def own(state: TensorDict, limits: Limits, horizon: int) -> TensorDict:
         "alive": alive[..., None].float(),
         "own_features": torch.cat([kinds.float(), places], -1).clamp(0, 1),
         "record": _record(state, horizon) * alive[..., None],
+        "gradient": (state["norm"].clamp_min(1e-12).log10() * alive)[..., None],
         **_company(state, limits),
         "gap": torch.stack([state["gap/share_of"], aged(state["gap/age_of"])], -1).clamp(0, 1),
         "trial": torch.stack([busy, state["protected"] > 0], -1).float(),
