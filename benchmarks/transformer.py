@@ -113,7 +113,7 @@ def documented(dropout: float, rounds: int) -> list[dict[str, Any]]:
 
 def small(rounds: int) -> list[dict[str, Any]]:
     """A small model in several worlds: all groups learn, or five random ones in each world."""
-    net = Transformer(512, width=32, heads=2, hidden=64, length=32)
+    net = Transformer(512, width=32, heads=2, feedforward=64, length=32)
     steps: dict[str, Step] = {}
     costs: dict[str, float] = {}
     generator = np.random.default_rng(0)

@@ -81,7 +81,7 @@ class Transformer:
         width: E.
         heads: Of attention; they must divide the width.
         layers: An attention and a feed-forward part each.
-        hidden: Width within the feed-forward parts.
+        feedforward: Width within the feed-forward parts.
         length: Tokens of the longest window.
         dropout: Probability with which embeddings, weights of attention, and numbers added to the residual stream are
             dropped in training.
@@ -98,13 +98,13 @@ class Transformer:
     width: int = 128
     heads: int = 4
     layers: int = 4
-    hidden: int = 256
+    feedforward: int = 256
     length: int = 64
     dropout: float = 0.1
     init: str = "scaled"
 
     def __post_init__(self) -> None:
-        sizes = ("vocabulary", "width", "heads", "layers", "hidden", "length")
+        sizes = ("vocabulary", "width", "heads", "layers", "feedforward", "length")
         keep(self, **{name: whole(name, getattr(self, name), 1) for name in sizes})
         if self.width % self.heads:
             raise ConfigError(f"heads must divide the width {self.width}, got {self.heads}")
@@ -115,7 +115,7 @@ class Transformer:
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name to shape of one model's parameters, as in :meth:`module`, in the order of the groups."""
-        width, hidden = self.width, self.hidden
+        width, wide = self.width, self.feedforward
         shapes: dict[str, tuple[int, ...]] = {
             "tokens.weight": (self.vocabulary, width),
             "positions.weight": (self.length, width),
@@ -128,9 +128,9 @@ class Transformer:
                 f"layers.{layer}.attention.out_proj.bias": (width,),
                 f"layers.{layer}.norm.weight": (width,),
                 f"layers.{layer}.norm.bias": (width,),
-                f"layers.{layer + 1}.wide.weight": (hidden, width),
-                f"layers.{layer + 1}.wide.bias": (hidden,),
-                f"layers.{layer + 1}.narrow.weight": (width, hidden),
+                f"layers.{layer + 1}.wide.weight": (wide, width),
+                f"layers.{layer + 1}.wide.bias": (wide,),
+                f"layers.{layer + 1}.narrow.weight": (width, wide),
                 f"layers.{layer + 1}.narrow.bias": (width,),
                 f"layers.{layer + 1}.norm.weight": (width,),
                 f"layers.{layer + 1}.norm.bias": (width,),
@@ -172,7 +172,8 @@ class Transformer:
     def module(self) -> LanguageModel:
         """The same model as an ordinary module, its parameters in the order of :attr:`shapes`."""
         return LanguageModel(
-            *(self.vocabulary, self.width, self.heads, self.layers, self.hidden, self.length), self.dropout
+            *(self.vocabulary, self.width, self.heads, self.layers, self.feedforward, self.length),
+            self.dropout,
         )
 
     def extract(self, parameters: Sequence[Tensor], k: int) -> LanguageModel:
@@ -307,7 +308,7 @@ class Transformer:
         """Multiply-adds of a learning step's matrix products, forward and backward, as they are executed.
 
         With M = B·T tokens, of the forward pass: ``4·M·E² + 2·M·T·E`` for attention (projections; scores and mixing,
-        over all T×T pairs, since the later ones are computed and masked), ``2·M·E·F`` for a feed-forward part of hidden
+        over all T×T pairs, since the later ones are computed and masked), ``2·M·E·F`` for a feed-forward part of
         width F, ``M·E·V`` for the output, nothing for the embeddings, which only sum. Of the backward pass, of every
         group from the output down to the lowest learner, where P is its forward cost without scores and mixing:
 
@@ -326,7 +327,7 @@ class Transformer:
         """
         learn = np.asarray(learn, dtype=bool)
         rows, width = windows * length, self.width
-        attention, fed = 4 * rows * width**2, 2 * rows * width * self.hidden
+        attention, fed = 4 * rows * width**2, 2 * rows * width * self.feedforward
         products = np.array([0, *(attention, fed) * self.layers, rows * width * self.vocabulary])
         pairs = 2 * rows * length * width * np.array([0, *(1, 0) * self.layers, 0])
         first = np.array([0, *(3 * rows * width**2, fed // 2) * self.layers, 0])

@@ -188,6 +188,11 @@ for _spec in (
         "studyhall.policies.language:Columns",
         "a model of each domain's own (an oracle)",
     ),
+    PolicySpec(
+        "linear_bids",
+        "studyhall.policies.language:LinearBids",
+        "bids are linear in what a group sees, to be trained by evolution strategies",
+    ),
     PolicySpec("joint", "studyhall.policies.language:Joint", "all learn from all domains at once"),
     PolicySpec(
         "fixed_tree",

@@ -13,12 +13,14 @@ from .files import POLICY, read
 from .listening import learned
 from .messages.policy import FORMAT as MESSAGES
 from .messages.policy import MessagePolicy
+from .parametric import FORMAT as PARAMETRIC
+from .parametric import Parametric
 from .registration import make_policy, policy_factory, registry
 
 
 def saved_policy(
     source: str,
-) -> learned.LearnedPolicy | bidders.LearnedBids | multi_input.LearnedMultiInput | MessagePolicy:
+) -> learned.LearnedPolicy | bidders.LearnedBids | multi_input.LearnedMultiInput | MessagePolicy | Parametric:
     """The policy in a file.
 
     Args:
@@ -27,7 +29,7 @@ def saved_policy(
     Raises:
         ConfigError: There is no such file or name, or the file is no policy of ours.
     """
-    about, weights = read(source, learned.FORMAT, bidders.FORMAT, multi_input.FORMAT, MESSAGES)
+    about, weights = read(source, learned.FORMAT, bidders.FORMAT, multi_input.FORMAT, MESSAGES, PARAMETRIC)
     if about["format"] == learned.FORMAT:
         return learned.LearnedPolicy(source)
     if about["format"] == bidders.FORMAT:
@@ -43,12 +45,16 @@ def saved_policy(
             f"yourself, and give it policy.weights={source}"
         )
     factory = policy_factory(name)
-    if not isinstance(factory, type) or not issubclass(factory, MessagePolicy) or "weights" in kwargs:
+    kind = MessagePolicy if about["format"] == MESSAGES else Parametric
+    if not isinstance(factory, type) or not issubclass(factory, kind) or "weights" in kwargs:
         raise damaged(source, POLICY)
     try:
         policy = make_policy(name, **kwargs)
     except (TypeError, ValueError, UnknownName) as fault:  # settings that cannot be
         raise damaged(source, POLICY) from fault
+    if isinstance(policy, Parametric):
+        policy.load(source)
+        return policy
     assert isinstance(policy, MessagePolicy)
     policy.about = dict(about)
     policy.world_kwargs = _spoken(about)

@@ -148,10 +148,7 @@ for _scenario in (
         policy="k1_as_published",
         env_kwargs={**_FULL, "horizon": 57_708},
         seeds=(0, 1, 2),
-        claims=(
-            Claim("updated", 0.5, _NOTES),
-            Claim("perplexity", 700.0, f"{_NOTES}: 600 to 800, two tokens ahead"),
-        ),
+        claims=(Claim("updated", 0.5, _NOTES),),
     ),
     Scenario(
         "k1-large",

@@ -87,7 +87,7 @@ def test_a_damaged_model_is_one_line(left, call, tmp_path):
     other = tmp_path / "other.zip"
     model = read_model(left)
     wide = dataclasses.asdict(model.net) | {"width": 18}
-    about = {"format": FORMAT, "net": wide, "tokeniser": model.tokeniser.to_json(), "domains": ["letters"]}
+    about = {"format": FORMAT, "net": wide, "tokeniser": model.tokeniser.to_json(), "learnt": ["letters"]}
     save(other, about, dict(zip(model.net.names, model.parameters, strict=True)))
     code, _, err = call("generate", str(other))
     assert code == 2

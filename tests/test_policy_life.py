@@ -18,6 +18,8 @@ from studyhall.testing.tools import leaves, same
 
 SMALL = {"slice_size": 4, "exam_size": 10, "horizon": 6}
 TALKS = {"slice_size": 3, "rounds": 3}
+TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
+LANGUAGE = {"corpora": TEXTS, "vocabulary": 260, "width": 8, "length": 8, "slice_size": 4, "exam_size": 10}
 WORLDS = [
     ("classroom-v0", SMALL),
     ("society-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
@@ -30,6 +32,7 @@ WORLDS = [
     ("collective-v0", {**SMALL, "learners": "mlp", "hidden": (4,)}),
     ("allocation-v0", SMALL),
     ("swarm-v0", {"horizon": 6}),
+    ("modular-v0", {**LANGUAGE, "horizon": 6}),
 ]
 NAMES = sorted({*registry, *trained()})
 

@@ -29,8 +29,8 @@ from studyhall.testing import check_policy
 TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
 QUICK = {
     **{"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)},
-    **{"corpora": TEXTS, "vocabulary": 260, "width": 8, "length": 8},
 }
+OF_TEXTS = {"corpora": TEXTS, "vocabulary": 260, "width": 8, "length": 8}
 PICTURES = torch.arange(300 * 3 * 32 * 32).view(300, 3, 32, 32).to(torch.uint8), torch.arange(300) % 10
 SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
 """Arguments of policies that are large without any."""
@@ -42,7 +42,8 @@ def worlds() -> list[tuple[str, dict]]:
     for name, entry in registry.items():
         for hosted in (False, True)[: 1 + bool(entry.hosted)]:
             known = entry.arguments(hosted=hosted)
-            kwargs = {key: value for key, value in QUICK.items() if known.get(key) is not None}
+            of_texts = OF_TEXTS if "corpora" in known else {}
+            kwargs = {key: value for key, value in QUICK.items() if known.get(key) is not None} | of_texts
             found.append((name, kwargs | ({"learners": "mlp"} if hosted else {})))
             if "public_labels" in known and not hosted:
                 found.append((name, kwargs | {"public_labels": 0.5}))

@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from studyhall import make_world
+from studyhall.envs import spec
 from studyhall.policies import make_policy
 from studyhall.policies.files import trained
 from studyhall.scenarios import registry as scenarios
 
+LISTENERS_AND_BIDDERS = sorted(
+    name for name in trained() if "agents" in spec(make_policy(name).about["env"]).arguments()
+)
 
-@pytest.mark.parametrize("name", sorted(trained()))
+
+@pytest.mark.parametrize("name", LISTENERS_AND_BIDDERS)
 @pytest.mark.parametrize("agents", [5, 8])
 def test_shipped_policies_act_with_any_number_of_sources(name, agents):
     policy = make_policy(name)
@@ -58,3 +63,23 @@ def test_the_shipped_bidder_bids_better_than_confidence():
             obs = world.step(policy.act(obs)).obs
         scores.append(world.metrics()["collective_accuracy"].mean())
     assert scores[1] > scores[0] + 0.01
+
+
+@pytest.mark.parametrize("name", ["k1-bids"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_shipped_bids_fit_models_of_any_depth(name, layers):
+    """Of other texts than theirs, too; and some learn, not all."""
+    policy = make_policy(name)
+    assert policy.about["command"].startswith("studyhall train k1-train --algo es ")
+    sizes = {"width": 8, "layers": layers, "feedforward": 16, "length": 16, "slice_size": 4}
+    world = make_world(
+        "modular-v0", num_worlds=2, tokeniser="bytes", horizon=6, **sizes, **policy.world_kwargs
+    )
+    policy.bind(world)
+    obs, learnt = world.reset(seed=0), []
+    policy.reset()
+    for _ in range(5):
+        step = world.step(policy.act(obs))
+        obs = step.obs
+        learnt.append(step.info["learnt"])
+    assert 0 < torch.stack(learnt).mean() < 1

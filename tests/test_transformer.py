@@ -15,8 +15,8 @@ from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.learners import GroupedPopulation, Transformer, sublayers, transformer
 
-SMALL = Transformer(30, width=8, heads=2, layers=2, hidden=12, length=7, dropout=0.0)
-DROPPING = Transformer(30, width=8, heads=2, layers=2, hidden=12, length=7, dropout=0.25)
+SMALL = Transformer(30, width=8, heads=2, layers=2, feedforward=12, length=7, dropout=0.0)
+DROPPING = Transformer(30, width=8, heads=2, layers=2, feedforward=12, length=7, dropout=0.25)
 N = 6
 MASKS = np.array(
     [
@@ -147,7 +147,7 @@ def test_gradients_are_those_of_autograd(length, only):
 
 
 def test_a_model_of_one_layer_and_head():
-    net = Transformer(5, width=4, heads=1, layers=1, hidden=3, length=2, dropout=0.0)
+    net = Transformer(5, width=4, heads=1, layers=1, feedforward=3, length=2, dropout=0.0)
     parameters, tokens = perturbed(net, 1), windows(1, 1, 3, words=5)
     losses, saved = net.forward(parameters, tokens, None, np.ones((1, 4), bool))
     module = net.extract(parameters, 0)
@@ -243,7 +243,7 @@ def counted(net, tokens, learn):
 
 @pytest.mark.parametrize("learn", MASKS)
 def test_the_cost_is_what_a_module_with_frozen_groups_takes(learn):
-    net = Transformer(300, width=32, heads=2, layers=2, hidden=48, length=16)
+    net = Transformer(300, width=32, heads=2, layers=2, feedforward=48, length=16)
     assert net.cost(learn, 4, 16) == pytest.approx(counted(net, windows(4, 17, words=300), learn), rel=1e-6)
 
 
@@ -351,7 +351,7 @@ def test_who_all_rest_keep_every_bit_and_are_still_scored():
 def test_targets_are_the_next_tokens():
     """A stream in which the present token says the next one is learnt to certainty."""
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    net = Transformer(12, width=16, heads=2, layers=1, hidden=16, length=8, dropout=0.0)
+    net = Transformer(12, width=16, heads=2, layers=1, feedforward=16, length=8, dropout=0.0)
     population = GroupedPopulation(net, keys(1), lr=1e-2)
     for turn in range(150):
         tokens = [windows(1, 8, seed=turn, words=12)]

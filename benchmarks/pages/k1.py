@@ -36,22 +36,26 @@ def three_quarters(dense: Mapping, new: str = "code") -> float:
     return news[0] - 0.75 * (news[0] - min(news))
 
 
-def over_seeds(arm: Mapping, value) -> list[float] | None:
+Values = dict[str, float]
+"""One a seed."""
+
+
+def over_seeds(arm: Mapping, value) -> Values | None:
     """A value of each seed's entry; None where some seed has none."""
-    found = [value(entry) for _, entry in sorted(arm.items())]
-    return None if None in found else found
+    found = {seed: value(entry) for seed, entry in arm.items()}
+    return None if None in found.values() else found
 
 
-def cell(values: Sequence[float] | None, digits: int = 2, *, signed: bool = False) -> str:
+def cell(values: Values | None, digits: int = 2, *, signed: bool = False) -> str:
     """Mean and interval, or a dash."""
-    return "–" if values is None else spread(values, digits, 1.0, signed=signed)
+    return "–" if not values else spread(list(values.values()), digits, 1.0, signed=signed)
 
 
-def apart(ours: Sequence[float] | None, others: Sequence[float] | None) -> str:
-    """The paired difference, or a dash."""
-    if ours is None or others is None or len(ours) != len(others):
+def apart(ours: Values | None, others: Values | None) -> str:
+    """The difference, seed by seed, of the seeds that both have; or a dash."""
+    if ours is None or others is None:
         return "–"
-    return cell([a - b for a, b in zip(ours, others, strict=True)], signed=True)
+    return cell({seed: ours[seed] - others[seed] for seed in ours if seed in others}, signed=True)
 
 
 def pareto(found: dict) -> str:
@@ -62,16 +66,20 @@ def pareto(found: dict) -> str:
     header = (
         *("arm", "parameters a step", "code at the end", "prose forgotten at the end"),
         *(f"at code {level:g}" for level in LEVELS),
-        *("at ¾ of dense's gain, − dense", "mean of both at the end", "− dense"),
+        *("at ¾ of dense's gain, − dense", "mean of both at the end, test split", "− dense"),
     )
     at_quarter = {
         name: over_seeds(
-            {seed: {"entry": entry, "level": quarter[seed]} for seed, entry in arm.items()},
+            {
+                seed: {"entry": entry, "level": quarter[seed]}
+                for seed, entry in arm.items()
+                if seed in quarter
+            },
             lambda one: forgotten_at(one["entry"], one["level"]),
         )
         for name, arm in arms.items()
     }
-    means = {name: over_seeds(arm, lambda e: e["figures"]["nats"]) for name, arm in arms.items()}
+    means = {name: over_seeds(arm, lambda e: e["figures"]["test_nats"]) for name, arm in arms.items()}
     rows = []
     for name, arm in arms.items():
         updated = over_seeds(arm, lambda e: e["figures"]["updated"])
@@ -152,7 +160,7 @@ def wikitext(found: dict) -> str:
         last = over_seeds(arm, lambda e: column(e, "prose")[-1])
         cells = [
             cell(
-                [behind(entry, seed, axis) for seed, entry in sorted(arm.items()) if seed in dense],
+                {seed: behind(entry, seed, axis) for seed, entry in arm.items() if seed in dense},
                 signed=True,
             )
             for axis in ("updated", "cost")
@@ -214,14 +222,12 @@ def long(found: dict) -> str:
 
 def responsible(found: dict) -> str:
     """Is a large gradient responsible? Rank correlations with what one step of the group alone gains."""
-    entries = [entry for _, entry in sorted(found["responsible"].items())]
+    entries = found["responsible"]
+    steps = [row["step"] for row in next(iter(entries.values()))["rows"]]
     header = ("step", "rank correlation of gradient norm and gain")
     rows = [
-        (
-            str(entries[0]["rows"][i]["step"]),
-            cell([entry["rows"][i]["rank_correlation"] for entry in entries], signed=True),
-        )
-        for i in range(len(entries[0]["rows"]))
+        (str(step), cell(over_seeds(entries, lambda e, i=i: e["rows"][i]["rank_correlation"]), signed=True))
+        for i, step in enumerate(steps)
     ]
     return markdown(header, rows)
 

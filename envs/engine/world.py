@@ -112,7 +112,7 @@ class World(Restorable):
     """Who is trained by reward in it: a name of ``TRAINEES`` (``rollouts/training/trainees.py``); empty: nobody."""
 
     tested: ClassVar[bool] = False
-    """Whether reports measure what its learners know, on the test split of its ``dataset``."""
+    """Whether reports measure the accuracy of its learners, on the test split of its ``dataset``; see :meth:`tests`."""
 
     headline: ClassVar[str] = "return"
     """The metric that curves, progress bars and comparisons show: one of :meth:`metrics`."""
@@ -475,7 +475,7 @@ class World(Restorable):
         return ()
 
     def leave(self, world: int, folder: Path) -> None:
-        """Write what is to be kept of one world's hosted learners now, to files in a folder that is there."""
+        """Write what is to be kept of one world's hosted learners now, to files in a folder that is made for it."""
 
     def sound(self) -> Tensor | None:
         """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""

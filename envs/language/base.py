@@ -26,9 +26,9 @@ from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import World
 from ..errors import ConfigError, one_of
 from ..validation import real
-from .files import SUFFIX, read_model, write_model
+from .files import SUFFIX, check_fits, read_models, write_model
 from .models import Learning, Models
-from .texts import REFUSED, Clock, Texts, drawn_windows
+from .texts import REFUSED, Calendar, Texts, drawn_windows
 
 TESTED = 256
 """Windows of each domain at most that are read of the test split."""
@@ -60,6 +60,7 @@ class LanguageWorld(World):
         dataset: The texts.
         net: Sizes of the model.
         models: The models, changed in place.
+        known: Numbers of the domains that all models of ``warm`` have learnt.
         tasks: Numbers of the domains in the order in which they are learnt.
     """
 
@@ -86,8 +87,8 @@ class LanguageWorld(World):
         refuse(type(self).__name__, others, self.refused_arguments)
         batch, texts, learning = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         self.texts, self.learning = Texts(**texts), Learning(**learning)
-        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "hidden": feedforward}
-        stored = _stored(warm)
+        sizes: dict[str, Any] = {"width": width, "heads": heads, "layers": layers, "feedforward": feedforward}
+        stored = read_models(warm)
         if stored and "tokeniser" not in texts:  # what they read by
             self.texts = Texts(**texts, tokeniser=stored[0].tokeniser)
         self.boundaries = one_of("boundaries", boundaries, ("told", "hidden"))
@@ -102,7 +103,7 @@ class LanguageWorld(World):
             **sizes,
         )
         for model in stored:
-            _check_warm(model, self.net, self.dataset.tokeniser)
+            check_fits(model, self.net, self.dataset.tokeniser)
         self.tasks = self.texts.order_of(self.dataset.classes)
         super().__init__(num_agents=self.count_agents(), horizon=horizon, **batch)
         self.models: Any = self.make_models([model.parameters for model in stored])
@@ -110,10 +111,12 @@ class LanguageWorld(World):
             self.dataset.stream, 1, self.horizon, **({"tasks": self.tasks} if self.incremental else {})
         )
         self.exam = self.texts.exam(self.dataset.exam, self.horizon)
-        self.calendar = Clock(self.horizon, len(self.tasks), self.texts.exam_every)
-        self.known = (
-            [d for d in range(self.domains) if d not in self.tasks] if stored and self.incremental else []
-        )
+        length = self.schedule.slices_per_pass if self.texts.order == "single_pass" else self.horizon
+        self.calendar = Calendar(min(length, self.horizon), len(self.tasks), self.texts.exam_every)
+        names = [set(model.learnt) for model in stored]
+        self.known = [
+            d for d, name in enumerate(self.dataset.classes) if names and all(name in n for n in names)
+        ]
         self._weights = torch.tensor(_weights(domain_weights, self.domains), device=self.device)
         self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
         self.step_draws = rng.Draws(self.schedule.step_draws())
@@ -164,7 +167,7 @@ class LanguageWorld(World):
         guess = torch.full_like(nothing, math.log(self.net.vocabulary))
         scores = torch.full((w, k + 1, d), torch.nan, device=self.device)
         scores[:, 0] = -nats
-        parts = torch.zeros(w, _PARTS, device=self.device)
+        parts = torch.zeros(w, self.parts_shown, device=self.device)
         return fresh | {
             "exam": exam,
             "nats": nats,
@@ -176,7 +179,8 @@ class LanguageWorld(World):
             "loss/slow": guess,
             "total/loss": nothing,
             "total/cost": nothing,
-            "curve/nats": parts[..., None].expand(w, _PARTS, d).clone(),
+            "curve/nats": parts[..., None].expand(w, self.parts_shown, d).clone(),
+            "card": self._card(nats),
         }
 
     def tokens(self, state: TensorDict) -> Tensor:
@@ -196,43 +200,56 @@ class LanguageWorld(World):
         """
         clock, made = state["clock"], self._clock + 1
         stream = self.schedule.step(under(state, "stream/"), draws, clock, state["key"], made)
-        losses = torch.where(losses.isfinite(), losses, state["loss"])
+        sound = losses.isfinite()
+        losses = torch.where(sound, losses, state["loss"])
         new = prefixed("stream/", stream) | {
             "loss": losses,
             "loss/fast": state["loss/fast"].lerp(losses, _FAST),
             "loss/slow": state["loss/slow"].lerp(losses, _SLOW),
             "total/loss": state["total/loss"] + losses,
         }
-        new |= self._sit(state, made)
-        ending = self.calendar.ends(made) & (made < self.horizon) & self._moving
+        marks, passed = self._sit(state, made)
+        new |= marks | {"sound": (sound & passed)[:, None]}
+        ending = self.calendar.ends(made) & (made < self.calendar.horizon) & self._moving
         if ending.any():  # the host knows
             self._end_tasks(state, made, ending)
-        part = self._part(clock)
+        part = self.part_of(clock)
         new["curve/nats"] = torch.where(part[..., None], new["nats"][:, None], state["curve/nats"])
         return new
 
-    def _part(self, clock: Tensor) -> Tensor:
-        """Which part of the episode a step is of, bool ``[W, parts]``."""
-        now = (clock - 1) * _PARTS // self.horizon
-        return torch.arange(_PARTS, device=clock.device) == now[:, None]
+    @property
+    def parts_shown(self) -> int:
+        """Parts of an episode that are told apart in its picture."""
+        return min(_PARTS, self.horizon)
 
-    def _sit(self, state: TensorDict, made: np.ndarray) -> TensorDict:
-        """The marks after this step: new ones where an exam follows it."""
-        names = ("nats", "best", "score", "scores")
+    def part_of(self, clock: Tensor) -> Tensor:
+        """Which part of the episode a step is of, bool ``[W, parts]``."""
+        now = (clock - 1) * self.parts_shown // self.horizon
+        return torch.arange(self.parts_shown, device=clock.device) == now[:, None]
+
+    def _sit(self, state: TensorDict, made: np.ndarray) -> tuple[TensorDict, Tensor]:
+        """The marks after this step, new ones where an exam follows it, and whether they are finite, bool ``[W]``."""
+        names = ("nats", "best", "score", "scores", "card")
         if not bool(self.calendar.examined(made)[self._moving].any()):  # the host knows
-            return {name: state[name] for name in names}
+            return {name: state[name] for name in names}, torch.ones_like(self.moving)
         clock = state["clock"]
         today, over = self.calendar.examined(clock), self.calendar.ends(clock)
-        nats = torch.where(today[:, None], self.examine(state["exam"]), state["nats"])
+        found = self.examine(state["exam"])
+        passed = found.isfinite().all(-1) | ~today
+        nats = torch.where(today[:, None] & found.isfinite(), found, state["nats"])
         score = self.exam.smooth(state["score"], -(nats * self._weights).sum(-1))
         rows = torch.arange(len(self.tasks) + 1, device=clock.device)
         row = over[:, None] & (rows == self.calendar.task(clock - 1)[:, None] + 1)
-        return {
+        marks = {
             "nats": nats,
             "best": torch.minimum(state["best"], nats),
             "score": torch.where(today, score, state["score"]),
             "scores": torch.where(row[..., None], -nats[:, None], state["scores"]),
+            "card": torch.where(
+                (clock % self.texts.exam_every == 0)[:, None], self._card(nats), state["card"]
+            ),
         }
+        return marks, passed
 
     def examine(self, windows: Tensor) -> Tensor:
         """Nats of a token by domain, ``[W, D]``, of windows of the exam ``[W, D, M]``.
@@ -258,18 +275,25 @@ class LanguageWorld(World):
 
         Args:
             where: bool ``[W]``.
-            domains: Numbers; slices are of each in turn.
+            domains: Numbers of the domains; as many slices of each, drawn from the stream.
             clock: int64 ``[W]``.
             key: Of the episodes, int64 ``[W]``.
             model: Of each world.
         """
-        count = self.learning.anchor_slices if self.learning.anchor == "ewc" else 0
-        bits = rng.bits(rng.fold(key, clock), "anchor", (count, self.schedule.rows))
-        windows = [
-            drawn_windows(self.dataset.stream, domains[i % len(domains)], bits[:, i]) for i in range(count)
-        ]
-        slices = self.dataset.inputs("stream", torch.stack(windows)) if windows else bits
-        self.models.fix(where, slices, model=model)
+        self.models.fix(where)
+        if self.learning.anchor != "ewc":
+            return
+        bits = rng.bits(rng.fold(key, clock), "anchor", (self.learning.anchor_slices, self.schedule.rows))
+        for number, domain in enumerate(domains):
+            windows = drawn_windows(self.dataset.stream, domain, rng.fold(bits, number))
+            self.models.inform(where, self.dataset.inputs("stream", windows.movedim(1, 0)), model=model)
+
+    def anchor_cost(self, clock: Tensor) -> Tensor:
+        """What the anchors of a step cost over a step in which all learn, ``[W]``."""
+        if self.learning.anchor != "ewc":
+            return torch.zeros_like(clock, dtype=torch.float32)
+        ends = self.calendar.ends(clock) & (clock < self.calendar.horizon)
+        return self.learning.anchor_slices * (ends + len(self.known) * (clock == 1)).float()
 
     def _end_tasks(self, state: TensorDict, made: np.ndarray, ending: np.ndarray) -> None:
         """What happens to models where a task ends: they are anchored, and their optimiser may begin anew."""
@@ -298,9 +322,12 @@ class LanguageWorld(World):
         seen = torch.stack([state["loss"], state["loss/slow"], trend], dim=-1)
         return seen / math.log(self.net.vocabulary)
 
-    def cards(self, state: TensorDict) -> Tensor:
-        """Nats of the last exam by domain, ``[W, D]``, in units of ln V, to 1/100."""
-        return (state["nats"] * (100 / math.log(self.net.vocabulary))).round() / 100
+    def _card(self, nats: Tensor) -> Tensor:
+        """Nats of an exam by domain, ``[W, D]``, in units of ln V, to 1/100.
+
+        Cards are new on the regular days of the exam alone: else they would tell where a task ends.
+        """
+        return (nats * (100 / math.log(self.net.vocabulary))).round() / 100
 
     def domain_seen(self, state: TensorDict) -> Tensor:
         """Which domain is on, one-hot ``[W, D]``; zeros where nobody is told, or domains are mixed."""
@@ -333,29 +360,39 @@ class LanguageWorld(World):
             found["forward_transfer"] = continual.forward_transfer(state["scores"], self.tasks)
         return found
 
+    def exhausted(self, clock: np.ndarray) -> np.ndarray:
+        """A single-pass stream has been dealt out."""
+        return self.schedule.exhausted(clock)
+
     @property
     def milestones(self) -> tuple[int, ...]:
-        """Steps with which a task ends."""
-        return tuple(step for step in range(1, self.horizon) if self.calendar.ends(np.int64(step)))
+        """Steps with which a task ends, but for the last."""
+        steps = np.arange(1, self.calendar.horizon)
+        return tuple((np.flatnonzero(self.calendar.ends(steps)) + 1).tolist())
 
     def leave(self, world: int, folder: Path) -> None:
-        """Write the model that a world has now: ``model.zip`` at the end, ``after_<domain>.zip`` where a task ends."""
-        made = int(self._clock[world])
-        if not made:
+        """Write the model of a world where a task ends: ``after_<domain>.zip``, and ``model.zip`` with the last."""
+        made = self._clock[world : world + 1]
+        if not (self.ended[world] or (made > 0 and self.calendar.ends(made))):
             return
-        domain = self.dataset.classes[self.tasks[self.calendar.task(np.int64(made - 1))]]
-        name = "model" if made == self.horizon else f"after_{domain}"
-        model = self.model_of(np.full(1, self.tasks[self.calendar.task(np.int64(made - 1))]))[0]
-        row = world * self.count_models() + int(model)
-        nats = dict(zip(self.dataset.classes, self._begun()["nats"][world].tolist(), strict=True))
+        task = int(self.calendar.task(made - 1)[0])
+        domain = self.tasks[task]
+        names = self.dataset.classes
+        dealt = (
+            [self.tasks[number] for number in range(task + 1)] if self.incremental else range(self.domains)
+        )
+        learnt = [names[d] for d in range(self.domains) if d in self.known or d in dealt]
+        row = world * self.count_models() + int(self.model_of(np.array([domain]))[0])
+        nats = dict(zip(names, self._begun()["nats"][world].tolist(), strict=True))
+        folder.mkdir(parents=True, exist_ok=True)
         write_model(
-            folder / f"{name}{SUFFIX}",
+            folder / f"{'model' if self.ended[world] else f'after_{names[domain]}'}{SUFFIX}",
             self.net,
             [stack[row] for stack in self.models.population.parameters],
             self.dataset.tokeniser,
-            self.dataset.classes,
+            learnt,
             nats=nats,
-            steps=made,
+            steps=int(made[0]),
         )
 
     def tested_windows(self) -> Tensor:
@@ -380,37 +417,11 @@ class LanguageWorld(World):
         return found
 
 
-def _stored(warm: Any) -> list[Any]:
-    """The models of files, one or several."""
-    if warm is None:
-        return []
-    paths = [warm] if not isinstance(warm, (list, tuple)) else list(warm)
-    if not paths:
-        raise ConfigError("warm names no model: give a file, or leave it out")
-    return [read_model(path) for path in paths]
-
-
-def _check_warm(model: Any, net: Transformer, tokeniser: Any) -> None:
-    """Raise where a file's model is of other sizes than the world's, or reads by another tokeniser."""
-    if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
-        names = {
-            "width": "width",
-            "heads": "heads",
-            "layers": "layers",
-            "feedforward": "hidden",
-            "length": "length",
-        }
-        told = ", ".join(f"{name}={getattr(model.net, of_it)}" for name, of_it in names.items())
-        raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")
-    if model.tokeniser.to_json() != tokeniser.to_json():
-        raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")
-
-
 def _weights(given: Sequence[float] | None, domains: int) -> list[float]:
     """Weights of domains that add to 1."""
     if given is None:
         return [1 / domains] * domains
-    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != domains:
+    if isinstance(given, str) or not isinstance(given, (Sequence, np.ndarray)) or len(given) != domains:
         raise ConfigError(f"domain_weights must be {domains} numbers, one for each domain, got {given!r}")
     weights = [real("each of domain_weights", weight, 0) for weight in given]
     if not sum(weights):

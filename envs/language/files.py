@@ -30,7 +30,7 @@ class StoredModel:
         net: Its sizes.
         parameters: In the order of ``net.shapes``, on the CPU.
         tokeniser: What it reads by.
-        domains: What it was examined on.
+        learnt: Domains that it has learnt.
         facts: What else is known of it, by name.
     """
 
@@ -38,7 +38,7 @@ class StoredModel:
     net: Transformer
     parameters: list[Tensor]
     tokeniser: Tokeniser
-    domains: tuple[str, ...]
+    learnt: tuple[str, ...]
     facts: Mapping[str, Any]
 
 
@@ -47,7 +47,7 @@ def write_model(
     net: Transformer,
     parameters: Sequence[Tensor],
     tokeniser: Tokeniser,
-    domains: Sequence[str],
+    learnt: Sequence[str],
     **facts: Any,
 ) -> None:
     """Write a model, whole or not at all.
@@ -57,7 +57,7 @@ def write_model(
         net: Its sizes.
         parameters: In the order of ``net.shapes``.
         tokeniser: What it reads by.
-        domains: What it was examined on.
+        learnt: Domains that it has learnt.
         **facts: Figures and names to be kept with it.
 
     Raises:
@@ -67,7 +67,7 @@ def write_model(
         "format": FORMAT,
         "net": asdict(net),
         "tokeniser": tokeniser.to_json(),
-        "domains": list(domains),
+        "learnt": list(learnt),
         "facts": facts,
     }
     save(path, about, dict(zip(net.names, parameters, strict=True)))
@@ -98,14 +98,42 @@ def _model(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor])
     """The model that a file tells of; raises whatever comes of it where that cannot be."""
     net = Transformer(**about["net"])
     tokeniser = tokeniser_from_json(about["tokeniser"])
-    domains, facts = about["domains"], about.get("facts", {})
+    learnt, facts = about["learnt"], about.get("facts", {})
     if (
         {name: tuple(value.shape) for name, value in weights.items()} != net.shapes
         or tokeniser.size != net.vocabulary
-        or not isinstance(domains, list)
-        or not all(isinstance(name, str) for name in domains)
+        or not isinstance(learnt, list)
+        or not all(isinstance(name, str) for name in learnt)
         or not isinstance(facts, dict)
     ):
         raise ValueError
     parameters = [weights[name].to(torch.float32) for name in net.names]
-    return StoredModel(source, net, parameters, tokeniser, tuple(domains), facts)
+    return StoredModel(source, net, parameters, tokeniser, tuple(learnt), facts)
+
+
+def read_models(paths: Any) -> list[StoredModel]:
+    """The models of one file or of several, none of None.
+
+    Raises:
+        ConfigError: A file cannot be read, or there is none in the list.
+    """
+    if paths is None:
+        return []
+    listed = list(paths) if isinstance(paths, (list, tuple)) else [paths]
+    if not listed:
+        raise ConfigError("warm names no model: give a file, or leave it out")
+    return [read_model(path) for path in listed]
+
+
+def check_fits(model: StoredModel, net: Transformer, tokeniser: Tokeniser) -> None:
+    """Raise where a file's model reads by another tokeniser than a world, or is of other sizes than the world's.
+
+    Raises:
+        ConfigError: Says what to make the world with.
+    """
+    if model.tokeniser.to_json() != tokeniser.to_json():
+        raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")
+    if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
+        sizes = ("width", "heads", "layers", "feedforward", "length")
+        told = ", ".join(f"{name}={getattr(model.net, name)}" for name in sizes)
+        raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")

@@ -193,11 +193,15 @@ class Models(Part):
     def look(self, tokens: Tensor, *, model: np.ndarray) -> Tensor:
         """Squared norms of the gradients of all groups on a slice that is learnt next, ``[W, N]``.
 
-        The gradients are kept for :meth:`learn_seen`. They are no part of the state: what is loaded, or begins anew,
-        makes them again.
+        The gradients are kept for :meth:`learn_seen`. They are no part of the state: whoever loads one, begins anew, or
+        calls :meth:`forget_looks`, makes them again.
         """
         self._seen = self.population.gradients(tokens, models=self._index(model))
         return self._seen.squares
+
+    def forget_looks(self) -> None:
+        """Keep no gradients that were looked at: the slice that is learnt next may be another one."""
+        self._seen = None
 
     def learn_seen(self, tokens: Tensor, rates: Tensor, *, model: np.ndarray) -> Tensor:
         """Learn the slice that was looked at; losses ``[W]`` as of :meth:`learn`, whose arguments these are."""
@@ -226,22 +230,23 @@ class Models(Part):
 
     # ---- anchors ------------------------------------------------------------------------------------
 
-    def fix(self, where: Tensor, slices: Tensor, *, model: np.ndarray) -> None:
-        """Anchor the worlds of a mask where their parameters are now.
+    def fix(self, where: Tensor) -> None:
+        """Anchor the worlds of a mask, bool ``[W]``, where their parameters are now."""
+        self._fix(where.repeat_interleave(self.each), anew=False)
 
-        With "ewc" the Fisher information of some slices is added to that of before. It is estimated by the squared
-        gradient of a slice's mean loss times the slice's tokens, the mean over slices (Kirkpatrick et al., "Overcoming
-        catastrophic forgetting in neural networks", PNAS 114, 2017; labels are those of the text).
+    def inform(self, where: Tensor, slices: Tensor, *, model: np.ndarray) -> None:
+        """Add the Fisher information of some slices to that of before, in the worlds of a mask; of anchors "ewc" alone.
+
+        After Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks" (PNAS 114, 2017), with the
+        last reference alone (Huszár, PNAS 115, 2018; Schwarz et al., "Progress & compress", ICML 2018, with γ = 1). It
+        is estimated by the squared gradient of a slice's mean loss times the slice's tokens, the mean over slices;
+        targets are those of the text, and dropout, if any, is the same for all slices.
 
         Args:
             where: bool ``[W]``.
-            slices: int64 ``[S, W, B, T + 1]``; none of them with other anchors.
+            slices: int64 ``[S, W, B, T + 1]``.
             model: Of each world.
         """
-        chosen = where.repeat_interleave(self.each)
-        self._fix(chosen, anew=False)
-        if self.learning.anchor != "ewc":
-            return
         index = self._index(model)
         rows = torch.as_tensor(index, device=where.device)
         for tokens in slices:

@@ -21,10 +21,11 @@ Flat `Dict`, the same for every agent; D domains.
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 The two shares are of the model's parameters, and of what their learning costs. `gradient` holds log₁₀ of the gradient's
-root mean square; that over the mean of all groups; log₁₀ of its norm over the parameters'; and the measurement's age,
-t / (t + 10): zeros and 1 before there is one. `record` holds the share of steps learnt; the steps since, t / (t + 10);
-the share of this task's steps; and log₁₀ of how far the parameters went since the last task ended, over their norm, as
-of the last exam.
+root mean square; that over the mean of all groups measured so far; log₁₀ of its norm over the parameters'; and the
+measurement's age, t / (t + 10): zeros and 1 before there is one. `record` holds the share of steps learnt; the steps
+since, t / (t + 10); the share of this task's steps; and log₁₀ of how far the parameters went since the last task ended,
+over their norm, as of the last exam. The last two of `record` are zeros if `boundaries` are "hidden", and `cards` are
+new in every `exam_every`-th step alone.
 
 `measure` says whose gradients are known: "learners": of those who learnt the last slice, the others show their last;
 "probe": likewise, and of all in every `probe_every`-th step; "all": of all, and of the slice to come. The last is as
@@ -37,40 +38,43 @@ documented, and saves nothing: to see a gradient it must be computed.
 | "rate" | `bid` | `Box(0, 1, (1,))` | likewise, and a bid is the share of `lr` that its group learns at |
 | "discrete" | `learn` | `Discrete(2)` | 0 rests, 1 learns; of more than `k` some are drawn |
 
-`share` limits parameters instead: the highest learn while their parameters together are at most so many of the whole.
+`parameter_share` is a second limit: the highest learn while their parameters together are at most so much of the whole
+(set `k=None` for it alone).
 
 ## Rewards
 `reward_scale · (score now − score before) − compute_price · cost of the step`, the same for all: they are one model.
 The score is minus the nats of a token on the exam, the mean over domains by `domain_weights`. It changes on days of the
-exam. The return is how much better the model is at *all* domains in the end.
+exam, whose nats are rounded to 1/10,000. The return is how much better the model is at *all* domains in the end.
 
 ## Starting State
 A model as drawn, or as in a file of `warm`; an exam of `exam_size` windows of each domain, and the first slice.
 
 ## Episode End
-Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite.
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite; an
+exam that it cannot sit counts as the last one did.
 
 ## Channel
-Nothing is sent. Costs are multiply-adds: `cost` of a step is what was computed over what it takes when all learn.
+Nothing is sent. Costs are multiply-adds: `cost` of a step is what was computed over what it takes when all learn, with
+what anchors take, and without exams.
 
 ## Assumptions
 A loss is the mean over all tokens of a slice, in nats. The gradients above are of it alone, without an anchor. Tasks
 are of equal length; `tasks` names their domains in order, and domains that it leaves out are examined, not dealt.
-`anchor="ewc"` (Kirkpatrick et al., PNAS 2017) adds λ/2·Σ F(θ − θ*)² to the loss, F being summed over tasks; models of
-`warm` are anchored at once for the domains that `tasks` leaves out. Anchors are told where tasks end. With `columns`
-there is a whole model for each domain, and agents for each group of each (N·D); the one whose domain is on learns, and
-domains are examined by their own: nothing can be forgotten, for D times the parameters and for being told.
-Which groups learn is read by the host once a step, to skip what nobody needs.
-A world in a batch equals the same world alone to rounding.
+`anchor="ewc"` adds λ/2·Σ F(θ − θ*)² to the loss, with θ* where the last task ended and F summed over tasks (Kirkpatrick
+et al., PNAS 2017, in the form of Huszár, PNAS 2018, and of Schwarz et al., ICML 2018); models of `warm` are anchored at
+once for what their files say they have learnt. Anchors are told where tasks end. With `columns` there is a whole model
+for each domain, and agents for each group of each (N·D); the one whose domain is on learns, and domains are examined by
+their own: nothing can be forgotten, for D times the parameters and for being told. Which groups learn is read by the
+host once a step, to skip what nobody needs. A world in a batch equals the same world alone to rounding.
 
 ## Metrics
 Per agent: `updates` (steps learnt). Per world: `nats` of a token, mean over domains, and `perplexity`, its exponential;
 `score`; `slice_nats` (mean of slices before they were learnt); `updated` (share of parameters that learnt, mean over
 steps); `cost`; `busiest_three` (their share of all updates) and `gini` of the updates. Besides, by domain:
 `nats/<domain>` and `forgetting/<domain>`, how much higher than the lowest so far, as a share of it; `backward_transfer`
-and `forward_transfer` in nats (`envs/continual.py`; below 0 is loss). Reports add `test_nats` and
-`test_bits_per_byte/<domain>` of the test split. Perplexities of different tokenisers cannot be compared, bits per byte
-can.
+and `forward_transfer` in nats (`envs/continual.py`; below 0 is loss; NaN if a task had no step). Reports add
+`test_nats` and `test_bits_per_byte/<domain>` of the test split. Perplexities of different tokenisers cannot be
+compared, bits per byte can.
 
 ## Arguments
 | argument | default | meaning |
@@ -90,7 +94,7 @@ can.
 | `fresh_optimiser` | False | it begins anew with each task |
 | `anchor`, `anchor_strength`, `anchor_slices` | "none", 3, 12 | "l2", "ewc"; λ; slices that F is of |
 | `columns` | False | a model for each domain |
-| `actions`, `k`, `share` | "bid", 5, None | see Action Space; None: no limit |
+| `actions`, `k`, `parameter_share` | "bid", 5, None | see Action Space; None: no limit |
 | `measure`, `probe_every` | "learners", 10 | see Observation Space |
 | `boundaries` | "told" | or "hidden" |
 | `domain_weights` | None | weights of domains in the score; None: all alike |
@@ -147,7 +151,7 @@ class Modular(LanguageWorld):
         *,
         actions: str = "bid",
         k: int | None = 5,
-        share: float | None = None,
+        parameter_share: float | None = None,
         measure: str = "learners",
         probe_every: int = 10,
         columns: bool = False,
@@ -159,13 +163,24 @@ class Modular(LanguageWorld):
         self.form = one_of("form of actions", actions, FORMS)
         self.k = None if k is None else whole("k (groups that learn)", k, 1)
         self.capacity = self.num_agents if self.k is None else min(self.k, self.num_agents)
-        self.share = 1.0 if share is None else real("share (of the parameters)", share, 0, 1)
+        self.parameter_share = (
+            1.0 if parameter_share is None else real("parameter_share", parameter_share, 0, 1)
+        )
         self.measure = one_of("measure", measure, MEASURES)
         self.probe_every = whole("probe_every", probe_every, 1)
         self.compute_price = real("compute_price", compute_price, 0)
-        if self.columns and not self.incremental:
-            raise ConfigError("columns need domains one after the other: use order 'class_incremental'")
+        if self.columns:
+            self._check_columns()
         self._declare()
+
+    def _check_columns(self) -> None:
+        """Raise where columns make no sense."""
+        if not self.incremental:
+            raise ConfigError("columns need domains one after the other: use order 'class_incremental'")
+        if self.boundaries == "hidden":
+            raise ConfigError("columns are told which domain is on: use boundaries 'told'")
+        if self.learning.anchor != "none":
+            raise ConfigError("each of the columns learns its own domain alone: leave anchor out")
 
     def count_models(self) -> int:
         """One for each domain, where there are columns."""
@@ -221,7 +236,9 @@ class Modular(LanguageWorld):
             "updates/task": nothing,
             "since": torch.full_like(nothing, torch.inf),
             "total/updated": nothing[:, 0],
-            "curve/learnt": torch.zeros(self.num_worlds, 100, self.num_agents, device=self.device),
+            "curve/learnt": torch.zeros(
+                self.num_worlds, self.parts_shown, self.num_agents, device=self.device
+            ),
         }
         fresh |= self._distances(np.zeros(self.num_worlds, dtype=np.int64))
         if self.measure == "all":
@@ -239,12 +256,15 @@ class Modular(LanguageWorld):
         learns, rates = self._choose(actions, draws, before)
         rates = rates * (self.warmed(clock) * self.moving)[:, None]
         losses, squares, cost = self._learn(self.tokens(state), self._own(rates, before), before)
+        cost = cost + self.anchor_cost(clock)
         new = {**state, **self.go_on(state, draws, losses)}
         new |= self._recorded(state, learns)
-        new |= {"total/cost": state["total/cost"] + cost, "sound": losses.isfinite()[:, None]}
+        new["total/cost"] = state["total/cost"] + cost
         if self.measure == "all":
             squares = self.models.look(self.tokens(new), model=self._model(before + 1))
             new |= self._measured(new, self._of_all(squares, before + 1))
+            if not self._moving.all():  # the others keep their slice, and this was of what would have come
+                self.models.forget_looks()
         else:
             new |= self._measured(new, self._of_all(squares, before))
         if bool(self.calendar.examined(before + 1)[self._moving].any()):
@@ -283,7 +303,7 @@ class Modular(LanguageWorld):
         by_luck = rng.permutation(draws["ties"])
         order = by_luck.gather(1, bids.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
         place = order.argsort(-1)
-        fits = (self.sizes[order].cumsum(-1) <= self.share * (1 + 1e-6)).gather(1, place)
+        fits = (self.sizes[order].cumsum(-1) <= self.parameter_share * (1 + 1e-6)).gather(1, place)
         learns = (bids > 0) & (place < self.capacity) & fits
         return learns, learns * (bids if self.form == "rate" else 1.0)
 
@@ -323,14 +343,13 @@ class Modular(LanguageWorld):
     def _recorded(self, state: TensorDict, learns: Tensor) -> TensorDict:
         """What is kept of who learnt."""
         clock, learnt = state["clock"], learns.float()
-        begins = (self.calendar.task(clock - 1) != self.calendar.task(clock - 2)) & (clock > 1)
-        task = torch.where(begins[:, None], 0.0, state["updates/task"])
-        part = self._part(clock)[..., None]
+        over = self.calendar.ends(clock)[:, None] & (clock < self.horizon)[:, None]
+        part = self.part_of(clock)[..., None]
         return {
             "updates": state["updates"] + learnt,
-            "updates/task": task + learnt,
+            "updates/task": torch.where(over, 0.0, state["updates/task"] + learnt),
             "since": torch.where(learns, 0.0, state["since"] + 1),
-            "curve/learnt": state["curve/learnt"] + part * learnt[:, None] * (100 / self.horizon),
+            "curve/learnt": state["curve/learnt"] + part * learnt[:, None],
         }
 
     def _measured(self, state: TensorDict, squares: Tensor) -> TensorDict:
@@ -364,7 +383,7 @@ class Modular(LanguageWorld):
             "gradient": self._gradient(state),
             "record": self._record(state),
             "losses": alike(self.losses_seen(state)),
-            "cards": alike(self.cards(state)),
+            "cards": alike(state["card"].clone()),
             "current_domain": alike(self.domain_seen(state)),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
         }
@@ -387,7 +406,10 @@ class Modular(LanguageWorld):
         in_task = state["updates/task"] / (steps - first).clamp_min(1)
         way = _log(state["ways"] / state["norms"].clamp_min(1e-12))
         share = state["updates"] / steps.clamp_min(1)
-        return torch.stack([share, _aged(state["since"]), in_task.clamp(0, 1), way], dim=-1)
+        of_the_task = torch.stack([in_task.clamp(0, 1), way], dim=-1)
+        if self.boundaries == "hidden":
+            of_the_task = torch.zeros_like(of_the_task)
+        return torch.cat([torch.stack([share, _aged(state["since"])], dim=-1), of_the_task], dim=-1)
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""

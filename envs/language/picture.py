@@ -40,12 +40,14 @@ def as_text(world: ModularView, state: TensorDict, w: int) -> str:
     )
     steps = max(1, int(state["clock"][w]))
     lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]
-    curve = state["curve/learnt"][w].cpu()  # [100, N]
+    shares = _shares(world, state, w)
     often = state["updates"][w] / steps
     names = names_of(world)
     width = max(map(len, names))
     for i, name in enumerate(names):
-        bars = "".join(" ░▒▓█"[min(4, round(4 * float(share)))] for share in curve[:, i].view(50, 2).mean(-1))
+        bars = "".join(
+            " ░▒▓█"[round(4 * float(share))] for share in shares[i, :: max(1, len(shares[i]) // 50)]
+        )
         lines.append(f"{name:<{width}} {bars} {float(often[i]):4.0%}")
     return "\n".join(lines)
 
@@ -55,8 +57,14 @@ def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
     figure = new_figure(9, 6)
     who, what = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     names, steps = names_of(world), int(state["clock"][w])
-    learnt = state["curve/learnt"][w].cpu().numpy().T
-    who.imshow(learnt, aspect="auto", vmin=0, vmax=1, cmap="Blues", extent=(0, world.horizon, len(names), 0))
+    who.imshow(
+        _shares(world, state, w),
+        aspect="auto",
+        vmin=0,
+        vmax=1,
+        cmap="Blues",
+        extent=(0, world.horizon, len(names), 0),
+    )
     who.set(yticks=np.arange(len(names)) + 0.5, yticklabels=names, title="who learnt")
     parts = state["curve/nats"].shape[1]
     at = (np.arange(parts) + 1) * world.horizon / parts
@@ -70,3 +78,11 @@ def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
     what.set(xlim=(0, world.horizon), xlabel="step", ylabel="nats of a token", title="exam")
     what.legend(loc="upper right")
     return as_pixels(figure)
+
+
+def _shares(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
+    """In which share of the steps of each part of the episode each agent learnt, ``[N, parts]``; 0 of those to come."""
+    learnt = state["curve/learnt"][w].cpu().numpy().T
+    parts = learnt.shape[1]
+    made = np.arange(int(state["clock"][w])) * parts // world.horizon
+    return learnt / np.maximum(np.bincount(made, minlength=parts), 1)

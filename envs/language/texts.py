@@ -110,11 +110,11 @@ class Texts(Study):
 
 
 @dataclass(frozen=True)
-class Clock:
+class Calendar:
     """When tasks end and exams are held; of counts of steps, on the host or on the device alike.
 
     Args:
-        horizon: Steps of an episode.
+        horizon: Steps of an episode, or as many as its stream lasts.
         tasks: K, of equal shares of it.
         every: Steps between exams; one is held at each end of a task, too.
     """

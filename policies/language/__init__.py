@@ -1,6 +1,7 @@
 """Who learns a slice of text: rules by which groups of a language model's parameters bid, and fixed choices."""
 
 from .k1 import K1, AsPublished
+from .learned import LinearBids
 from .rules import UCB, Cooldown, LargestGradients, RandomGroups, RoundRobin
 from .sets import Columns, Dense, Elastic, FixedGroups, Joint, Partition, Vocabulary
 
@@ -15,6 +16,7 @@ __all__ = [
     "FixedGroups",
     "Joint",
     "LargestGradients",
+    "LinearBids",
     "Partition",
     "RandomGroups",
     "RoundRobin",

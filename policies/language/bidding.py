@@ -38,7 +38,8 @@ class Bidding(Policy):
             )
         if world.form == "discrete":
             raise ConfigError("the world takes choices, and rules bid: make it with actions='bid' or 'rate'")
-        self.require(measure=world.measure, k=world.k)
+        made = {"measure": world.measure, "k": world.k, "actions": world.form}
+        self.require(**made, order=world.texts.order, boundaries=world.boundaries)
 
     @abstractmethod
     def scores(self, obs: TensorDict) -> Tensor:
@@ -47,8 +48,7 @@ class Bidding(Policy):
     def act(self, obs: TensorDict) -> TensorDict:
         """Bids of the order of the scores, equal where these are."""
         scores = self.scores(obs)
-        below = (scores[..., None] > scores[..., None, :]).sum(-1)
-        bids = (below + 1.0) / self.world.num_agents
+        bids = (ranks(scores) + 1.0) / self.world.num_agents
         return {"bid": torch.where(scores > -torch.inf, bids, 0.0)[..., None]}
 
 
@@ -85,7 +85,11 @@ def just_learnt(obs: TensorDict) -> Tensor:
     return (obs["record"][..., 1] == 0) & (obs["elapsed"][..., 0] > 0)
 
 
+def ranks(scores: Tensor) -> Tensor:
+    """How many of its world each score is above, int64 ``[W, N]``; equal ones have the same."""
+    return (scores[..., None] > scores[..., None, :]).sum(-1)
+
+
 def places(scores: Tensor) -> Tensor:
-    """The place of each score among those of its world, 0 the lowest and 1 the highest, ``[W, N]``."""
-    below = (scores[..., None] > scores[..., None, :]).sum(-1)
-    return below / max(1, scores.shape[-1] - 1)
+    """The same from 0, the lowest, to 1, the highest, ``[W, N]``."""
+    return ranks(scores) / max(1, scores.shape[-1] - 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...envs.engine import TensorDict, rng
 from ...envs.errors import one_of
 from ...envs.validation import flag, real
-from .bidding import Remembering, just_learnt, places
+from .bidding import Remembering, just_learnt, places, ranks
 from .rules import SIZES, LargestGradients, sizes_of
 
 
@@ -72,7 +72,7 @@ class K1(Remembering):
         """Scores of which the k highest are the k − 1 highest that were, and one of the others, drawn."""
         key = rng.fold(self.world.keys, self.world.steps)
         luck = rng.uniform(rng.bits(key, "policy/slot", (self.world.num_agents,)))
-        kept = places(scores) * (self.world.num_agents - 1) >= self.world.num_agents - (k - 1)
+        kept = ranks(scores) >= self.world.num_agents - (k - 1)
         return torch.where(kept, 2.0, luck)
 
 

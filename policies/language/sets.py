@@ -78,7 +78,7 @@ class Vocabulary(Members):
 class Partition(Bidding):
     """Groups are dealt to the domains beforehand, in turn, and learn their own alone: an oracle, told the domain."""
 
-    world_kwargs: Mapping[str, Any] = {"k": None}
+    world_kwargs: Mapping[str, Any] = {"k": None, "order": "class_incremental", "boundaries": "told"}
 
     def scores(self, obs: TensorDict) -> Tensor:
         """0 of those whose domain is on."""
@@ -101,6 +101,11 @@ class Columns(Dense):
 
 
 class Joint(Dense):
-    """All learn from all domains at once: what a sequence of them can at best come to."""
+    """All learn from all domains in turn, one drawn for each slice, all alike: a reference without an order."""
 
-    world_kwargs: Mapping[str, Any] = {**Dense.world_kwargs, "order": "iid"}
+    world_kwargs: Mapping[str, Any] = {
+        **Dense.world_kwargs,
+        "order": "topical",
+        "topic_classes": 1,
+        "topic_steps": 1,
+    }

@@ -19,8 +19,8 @@ def train(
     algo: Annotated[
         str | None,
         typer.Option(
-            help="ppo or a2c, by reward; in message worlds also backprop through the channel, the default, or "
-            "reinforce."
+            help="ppo or a2c, by reward; es, evolution strategies, for policies of few numbers (linear_bids); in "
+            "message worlds also backprop through the channel, the default, or reinforce."
         ),
     ] = None,
     timesteps: Annotated[
@@ -33,7 +33,10 @@ def train(
     ] = None,
     updates: Annotated[
         int | None,
-        typer.Option(min=1, help="Of backprop and reinforce: steps of Adam; the scenario's, or 2,000."),
+        typer.Option(
+            min=1,
+            help="Of backprop and reinforce: steps of Adam; the scenario's, or 2,000. Of es: generations, 100.",
+        ),
     ] = None,
     cpu_seconds: Annotated[
         float | None,
@@ -44,7 +47,7 @@ def train(
         typer.Option(
             min=1,
             help="Worlds side by side; 64 by default, 512 in message worlds, of backprop 1, of reinforce 128, of "
-            "bidders, swarms and other worlds 32.",
+            "bidders, swarms and other worlds 32; of es candidates × episodes, 64.",
         ),
     ] = None,
     seed: Annotated[
@@ -56,14 +59,15 @@ def train(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Of backprop: auto, cpu, cuda, …; cpu by default.")
+        str | None, typer.Option(help="Of backprop and es: auto, cpu, cuda, …; cpu by default.")
     ] = None,
     threads: Threads = None,
     eval_every: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Agent-steps between two evaluations, 200,000 by default, of bidders 64,000; of backprop 200 updates.",
+            help="Agent-steps between two evaluations, 200,000 by default, of bidders 64,000; of backprop 200 updates, "
+            "of es 5.",
         ),
     ] = None,
     eval_worlds: Annotated[
@@ -76,8 +80,8 @@ def train(
             "--set",
             metavar="KEY=VALUE",
             help="KEY=VALUE sets an argument of the world (agents=8), ppo.KEY=VALUE or backprop.KEY=VALUE one of the "
-            "algorithm (ppo.learning_rate=0.0003), policy.KEY=VALUE one of the policy, where it is trained by "
-            "backprop. May be given several times.",
+            "algorithm (ppo.learning_rate=0.0003, es.sigma=0.2), policy.KEY=VALUE one of the policy, where it is "
+            "trained by backprop or es. May be given several times.",
         ),
     ] = None,
     out: Annotated[

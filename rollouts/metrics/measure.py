@@ -27,7 +27,7 @@ def findings(world: World, policy: Policy) -> Measured:
     """What is measured at a step: what a class knows; unless the exam says it all, the rest too."""
     known = (measure(world, policy) or {}) if world.tested else {}
     if world.headline == EXAM:
-        return known
+        return known | world.tests()
     named = {name if v.dim() > 1 else f"{name}_accuracy": v for name, v in known.items()}
     return named | world.tests() | account(world) | language(world, policy)
 

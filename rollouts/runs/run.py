@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...envs import make_world
-from ...envs.engine import TensorDict, World
+from ...envs.engine import TensorDict
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
 from ...envs.validation import LAST_SEED, whole
@@ -303,9 +303,7 @@ class Rollout:
         configuration = {name: getattr(self.scenario, name) for name in _OF_A_SEED}
         for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
             origin = origin_of(configuration, seed)
-            if type(self.world).leave is not World.leave:
-                (folder / f"seed_{seed}").mkdir(parents=True, exist_ok=True)
-                self.world.leave(row, folder / f"seed_{seed}")
+            self.world.leave(row, folder / f"seed_{seed}")
             for name, network in self.policy.modules(row).items():
                 path = folder / f"seed_{seed}" / f"{name}{SUFFIX}"
                 if path in self._left:

@@ -1,4 +1,4 @@
-"""Training policies, by reward or through the channel, and keeping the best.
+"""Training policies, by reward, through the channel or by evolution, and keeping the best.
 
 =================  =====================================================================================
 ``config.json``    everything needed to train it again
@@ -10,8 +10,8 @@
 ``tensorboard/``   the same, and more points between, as TensorBoard's events
 =================  =====================================================================================
 
-`config.py` says what is trained, `loop.py` is the loop of every training, `by_reward.py` and `through_channel.py` are
-what an update is and what is kept of it.
+`config.py` says what is trained, `loop.py` is the loop of every training, `by_reward.py`, `through_channel.py` and
+`evolution.py` are what an update is and what is kept of it.
 """
 
 from .begin import begin, scenario_of

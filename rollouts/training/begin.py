@@ -1,4 +1,7 @@
-"""Which training a scenario gets: through the channel where gradients pass through it, else by reward."""
+"""Which training a scenario gets: through the channel where gradients pass through it, else by reward.
+
+Evolution strategies train where they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,9 @@ from ..storage.folders import ANEW, read_config
 from .trained import Trained
 
 THROUGH_CHANNEL = ("backprop", "reinforce")
-"""Algorithms that learn through the channel; all others learn by reward."""
-
-_BY_REWARD_ALONE = ("timesteps",)
-_THROUGH_CHANNEL_ALONE = ("updates", "cpu_seconds", "device")
+"""Algorithms that learn through the channel."""
+EVOLUTION = ("es",)
+"""Algorithms that try variants in whole episodes; all others learn by reward."""
 
 
 def begin(
@@ -33,8 +35,9 @@ def begin(
 
     Args:
         scenario: The scenario.
-        algorithm: "backprop", "reinforce", or one of :data:`~studyhall.rollouts.training.algorithms.ALGORITHMS`; None
-            takes what a training that is resumed was begun with, else "backprop" in message worlds and "ppo" elsewhere.
+        algorithm: "backprop", "reinforce", "es", or one of
+            :data:`~studyhall.rollouts.training.algorithms.ALGORITHMS`; None takes what a training that is resumed was
+            begun with, else "backprop" in message worlds and "ppo" elsewhere.
         assignments: As given to ``--set``.
         out: The folder; None takes a free one.
         resume: Folder of a stopped training, which is taken up again.
@@ -48,14 +51,16 @@ def begin(
     own_policy = None if resume is None else own_policy_of(assignments)
     usual = "backprop" if spec(scenario.env).load().differentiable else "ppo"
     chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
-    through_channel = chosen in THROUGH_CHANNEL
-    for name in _BY_REWARD_ALONE if through_channel else _THROUGH_CHANNEL_ALONE:
-        if options.pop(name, None) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
-    if through_channel:
+    if chosen in THROUGH_CHANNEL:
         from . import through_channel as training
+    elif chosen in EVOLUTION:
+        from . import evolution as training  # type: ignore[no-redef]
     else:
         from . import by_reward as training  # type: ignore[no-redef]
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in options:
+        if name not in training.OPTIONS:
+            raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
     if resume is None:
         config = training.configure(scenario, algorithm=chosen, assignments=assignments, **options)
         return training.train(config, out)

@@ -155,6 +155,7 @@ def configure(
 
 
 resumed = RewardConfig.resumed
+OPTIONS = RewardConfig.options
 
 
 def train(config: RewardConfig, out: Path | None = None, *, resume: bool = False) -> Trained:

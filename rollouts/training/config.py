@@ -211,6 +211,15 @@ class TrainingConfig(ABC):
         return self.changed
 
     @property
+    def changed_policy(self) -> list[str]:
+        """``KEY=VALUE`` for the scenario's policy and its arguments, where they are not the registered ones."""
+        found = registry.get(self.scenario.name)
+        own = found is not None and found.policy == self.scenario.policy
+        usual = found.policy_kwargs if own and found is not None else {}
+        policy = [] if own else [f"policy={self.scenario.policy}"]
+        return [*policy, *differing(self.scenario.policy_kwargs, usual, "policy.")]
+
+    @property
     def changed(self) -> list[str]:
         """``KEY=VALUE`` for every argument of the scenario's world that is not the registered one."""
         name = self.scenario.name

@@ -31,12 +31,12 @@ from ...policies.files import is_path, trained
 from ...policies.messages.policy import FORMAT, MessagePolicy
 from ...policies.messages.speech import Sampled
 from ...policies.registration import is_own
-from ...scenarios import Scenario, registry
+from ...scenarios import Scenario
 from ..settings.customise import customise
 from ..settings.parse import parse_assignments
 from ..storage.checkpoints import check_optimiser
 from . import loop
-from .config import TrainingConfig, differing, plain
+from .config import TrainingConfig, plain
 from .loop import EVAL_SEED, MovingAverage, Training
 from .trained import Trained
 
@@ -166,11 +166,7 @@ class ChannelConfig(TrainingConfig):
     @property
     def trained_with(self) -> list[str]:
         """The policy and its arguments too."""
-        found = registry.get(self.scenario.name)
-        own = found is not None and found.policy == self.scenario.policy
-        usual = found.policy_kwargs if own and found is not None else {}
-        policy = [] if own else [f"policy={self.scenario.policy}"]
-        return [*self.changed, *policy, *differing(self.scenario.policy_kwargs, usual, "policy.")]
+        return [*self.changed, *self.changed_policy]
 
 
 def _with_drawn_symbols(scenario: Scenario) -> Scenario:
@@ -202,6 +198,7 @@ def configure(
 
 
 resumed = ChannelConfig.resumed
+OPTIONS = ChannelConfig.options
 
 
 def train(config: ChannelConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
