@@ -30,7 +30,7 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `trial` | `2` float32 | {0, 1} | whether one is touched by what is on trial; whether one is protected |
 | `verdicts` | `3` float32 | [0, ∞) | operations of this world tried, kept and undone so far |
 | `losses` | `3` float32 | ℝ | nats / ln V of the slice before it was learnt; their mean; how they change |
-| `cards` | `D` float32 | [0, ∞) | nats / ln V on the last exam, by domain, to 1/100 |
+| `cards` | `D` float32 | [0, ∞) | nats / ln V on the last regular exam, by domain, to 1/100 |
 | `current_domain` | `D` float32 | {0, 1} | which domain is on; zeros if `boundaries` are "hidden", or domains mixed |
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 | `operation_mask` | `8` int8 | {0, 1} | what one may propose (`action_mask`, `9`, with discrete `actions`) |
@@ -69,7 +69,7 @@ its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within
 alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
 agents' own.
 
-An operation is on trial for `trial` steps and until the next exam. Where the exam's nats, the mean over domains by
+An operation is on trial for `trial` steps and until the next regular exam. Where the exam's nats, the mean over domains by
 `domain_weights`, are then more than `tolerance` higher than those of the last exam before, the tree becomes what it
 was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. What is
 on trial when the episode ends stays. Copies are made on days of the exam when its nats are lower than the newest
@@ -85,7 +85,7 @@ experts are dealt in turn; "flat" puts S − 1 experts under the root. The root 
 nothing before they have learnt. An exam of `exam_size` windows of each domain, and the first slice.
 
 ## Episode End
-Truncation at `horizon`. Termination when a model is no longer finite.
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite.
 
 ## Channel
 Nothing is sent. All agents are computed in every step, whoever learns: `cost` is 1.
@@ -346,15 +346,14 @@ class Hierarchy(LanguageWorld):
         losses = seen.nats.mean(-1)
         now |= self._kept(now, seen, learns, draws)
         new = {**now, **self.go_on(now, draws, losses)}
-        if bool((self.calendar.examined(made) & (made < self.horizon))[self._moving].any()):
-            new |= self._judge(new, (self.calendar.examined(clock) & (clock < self.horizon)) & self.moving)
+        if bool(self._regular(made)[self._moving].any()):  # the host knows
+            new |= self._judge(new, self._regular(clock) & self.moving)
         new |= self._planted()
         agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
         updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
         new |= {
             "total/cost": state["total/cost"] + 1,
             "total/updated": state["total/updated"] + updated,
-            "sound": losses.isfinite()[:, None],
         }
         progress = (new["score"] - state["score"]) * self.reward_scale
         info = {
@@ -365,6 +364,10 @@ class Hierarchy(LanguageWorld):
             "learnt": learns.float(),
         }
         return Outcome(new, progress[:, None] * alive, info)
+
+    def _regular(self, steps: Any) -> Any:
+        """Whether a regular exam follows the last of so many steps, and the episode goes on."""
+        return (steps % self.texts.exam_every == 0) & (steps < self.calendar.horizon)
 
     def _read(self, actions: TensorDict) -> tuple[Tensor, Tensor]:
         """Bids ``[W, S]`` and proposed operations int64 ``[W, S]``."""
@@ -527,7 +530,7 @@ class Hierarchy(LanguageWorld):
             **sight.own(state, self.limits, self.horizon),
             "verdicts": alike(torch.stack([state[key].sum(-1) for key in ("tried", "kept", "undone")], -1)),
             "losses": alike(self.losses_seen(state)),
-            "cards": alike(self.cards(state)),
+            "cards": alike(state["card"].clone()),
             "current_domain": alike(self.domain_seen(state)),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
             name: legal.to(torch.int8),
