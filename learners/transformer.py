@@ -34,6 +34,7 @@ _LOGITS = {
     "cpu": 256 * 10_000
 }  # held at a time: of 16 to 1,024 rows of 10,000 words, 128 to 256 are the fastest
 _LOGITS_ELSEWHERE = 1 << 27
+_MOST_LAYERS = 1024
 _ROWS_AT_ONCE = 1 << 13  # tokens, times worlds, evaluated at a time: bounds the memory of the activations
 
 Learners = npt.NDArray[np.bool_]
@@ -106,6 +107,7 @@ class Transformer:
     def __post_init__(self) -> None:
         sizes = ("vocabulary", "width", "heads", "layers", "feedforward", "length")
         keep(self, **{name: whole(name, getattr(self, name), 1) for name in sizes})
+        keep(self, layers=whole("layers", self.layers, 1, _MOST_LAYERS))
         if self.width % self.heads:
             raise ConfigError(f"heads must divide the width {self.width}, got {self.heads}")
         keep(self, dropout=real("dropout", self.dropout, 0, 1), init=one_of("init", self.init, _INITS))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...learners import make_optimiser
 from ...learners.groups import Gradients, GroupedPopulation, Learnt
+from ...learners.optimisers import OPTIMISERS
 from ...learners.transformer import Transformer
 from ..engine import rng
 from ..engine.fits import check_saved
@@ -57,6 +58,7 @@ class Learning:
     def __post_init__(self) -> None:
         keep(
             self,
+            optimiser=one_of("optimiser", self.optimiser, OPTIMISERS),
             lr=rate("lr", self.lr),
             weight_decay=real("weight_decay", self.weight_decay, 0),
             warmup=whole("warmup (steps)", self.warmup, 0),
