@@ -37,7 +37,15 @@ from studyhall.envs.language.tree import (
 from studyhall.learners.tree_model import STOP, TreeTransformer
 
 LIMITS = Limits()
-SIZES = {"vocabulary": 20, "width": 8, "heads": 2, "layers": 1, "feedforward": 16, "length": 6, "dropout": 0.0}
+SIZES = {
+    "vocabulary": 20,
+    "width": 8,
+    "heads": 2,
+    "layers": 1,
+    "feedforward": 16,
+    "length": 6,
+    "dropout": 0.0,
+}
 
 
 def colony_of(agents=12, worlds=2, form="balanced", **changed):

@@ -69,11 +69,11 @@ its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within
 alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
 agents' own.
 
-An operation is on trial for `trial` steps and until the next regular exam. Where the exam's nats, the mean over domains by
-`domain_weights`, are then more than `tolerance` higher than those of the last exam before, the tree becomes what it
-was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. What is
-on trial when the episode ends stays. Copies are made on days of the exam when its nats are lower than the newest
-copy's and nothing is on trial; a roll back takes its copy away. It is on no trial.
+An operation is on trial for `trial` steps and until the next regular exam, of those every `exam_every` steps. Where
+the exam's nats, the mean over domains by `domain_weights`, are then more than `tolerance` higher than those of the last
+exam before, the tree becomes what it was, and so do the agents it touched, which are protected for `protect` steps; the
+others keep what they learnt. What is on trial when the episode ends stays. Copies are made at regular exams whose nats
+are lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial.
 
 ## Rewards
 `reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
