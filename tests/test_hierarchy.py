@@ -331,7 +331,7 @@ def test_observations_follow_the_tree():
     ],
 )
 def test_it_keeps_the_contract(changed):
-    check_engine("hierarchy-v0", **{**SMALL, "agents": 8, "horizon": 6, "min_children": 1, **changed})
+    check_engine("hierarchy-v0", **{**SMALL, "agents": 8, "horizon": 3, "min_children": 1, **changed})
 
 
 def test_views():

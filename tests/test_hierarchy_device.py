@@ -12,7 +12,7 @@ from studyhall.policies import make_policy
 
 texts = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
 small = {"corpora": texts, "tokeniser": "bytes", "width": 8, "expert_hidden": 4, "length": 8, "slice_size": 4,
-         "exam_size": 4, "horizon": 8, "exam_every": 2, "dropout": 0.1, "agents": 8, "trial": 2}
+         "exam_size": 4, "horizon": 6, "exam_every": 2, "dropout": 0.1, "agents": 8, "trial": 2}
 for name, others in POLICIES:
     policy = make_policy(name)
     world = make_world("hierarchy-v0", num_worlds=3, autoreset=False, **{**small, **policy.world_kwargs, **others})
@@ -29,7 +29,7 @@ for name, others in POLICIES:
         obs = moved(dict(obs))
         read_back(found)
         torch.tensor, torch.from_numpy, torch.as_tensor = map(of_the_host, made)
-        for step in range(1, 8):
+        for step in range(1, 6):
             done = world.step(policy.act(obs))
             obs = done.obs
             assert done.reward.device == DEVICE
@@ -39,7 +39,7 @@ for name, others in POLICIES:
 """
 
 POLICIES = [
-    ("random", {}),
+    ("k1_hierarchy", {}),
     ("random", {"routing": "hard", "grow": "fresh", "fresh_optimiser": True}),
 ]
 

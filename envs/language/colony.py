@@ -236,7 +236,7 @@ class Colony(Part):
             change: What becomes of trees and agents.
             routes: Of those who get one, ``[W, S, E]``.
         """
-        if _none(where):
+        if nothing(where):
             return
         for name, stack in self._of_agents():
             _put(self._before[name], where, stack)
@@ -268,7 +268,7 @@ class Colony(Part):
             where: bool ``[W]``.
             touched: bool ``[W, S]``.
         """
-        if _none(where):
+        if nothing(where):
             return
         agents = (where[:, None] & touched).flatten()
         for name, stack in self._of_agents():
@@ -285,7 +285,7 @@ class Colony(Part):
 
     def take_snapshot(self, where: Tensor) -> None:
         """Keep a copy of all in the worlds of a mask, bool ``[W]``; of too many the oldest goes."""
-        if _none(where):
+        if nothing(where):
             return
         for newer, older in zip(self._ring[-2::-1], self._ring[:0:-1], strict=True):
             for name, stack in older.items():
@@ -295,7 +295,7 @@ class Colony(Part):
 
     def roll_back(self, where: Tensor) -> None:
         """Go on from the newest copy in the worlds of a mask, bool ``[W]``; it is a copy no more."""
-        if _none(where):
+        if nothing(where):
             return
         for name, stack in self.live.items():
             if name not in ("keys", "steps"):  # what dropout drops goes on
@@ -305,8 +305,8 @@ class Colony(Part):
                 _put(stack, where, older[name])
 
 
-def _none(where: Tensor) -> bool:
-    """Whether nothing is to be done, where looking is free."""
+def nothing(where: Tensor) -> bool:
+    """Whether a mask is empty, where looking is free: on the CPU. Elsewhere what is masked is done to nobody."""
     return where.device.type == "cpu" and not bool(where.any())
 
 

@@ -161,7 +161,7 @@ from ..validation import afford, real, whole
 from . import census, gaps, proposals, sight
 from . import tree as shape
 from .base import LanguageWorld
-from .colony import Colony
+from .colony import Colony, nothing
 from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
 
 FORMS = ("bid", "discrete")
@@ -341,6 +341,8 @@ class Hierarchy(LanguageWorld):
         alive = proposals.tree_of(state).alive
         bids, proposed = self._read(actions)
         now = {**state, **self._operate(state, bids, proposed, draws)}
+        if self.grow_form == "fresh":
+            self.models.open(self.moving, now["opening"])
         learns = self._choose(now, bids, draws)
         seen = self._learn(now, learns, draws)
         losses = seen.nats.mean(-1)
@@ -385,6 +387,8 @@ class Hierarchy(LanguageWorld):
 
     def _operate(self, state: TensorDict, bids: Tensor, proposed: Tensor, draws: TensorDict) -> TensorDict:
         """Carry out the operation of the highest bid in each world that moves; equal ones are drawn."""
+        if nothing(proposed != NOTHING):
+            return {}
         before, models = proposals.tree_of(state), self.models
         luck = rng.permutation(draws["ties"]).argsort(-1)
         decided = proposals.decide(self.legal(state), bids, proposed, luck, self.moving)
@@ -411,8 +415,7 @@ class Hierarchy(LanguageWorld):
         new |= self._anew(before, {**state, **new})
         if self.grow_form == "fresh":
             new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.trial, new["opening"])
-            models.open(self.moving, new["opening"])
-        return new | self._planted()
+        return new
 
     def _anew(self, before: shape.Tree, state: TensorDict) -> TensorDict:
         """What is kept of agents where some came or went since a tree."""

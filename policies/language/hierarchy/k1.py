@@ -178,7 +178,9 @@ class K1Hierarchy(Remembering):
         key = rng.fold(self.world.keys, self.world.steps)
         luck = rng.uniform(rng.bits(key, "policy/slot", (scores.shape[1] + 1,)))
         lucky = ~second | (luck[:, -1:] < memory["exploration"])
-        above = (scores[..., None, :] > scores[..., None]).sum(-1)
+        ahead = scores[..., None, :] > scores[..., None]
+        equal = scores[..., None, :] == scores[..., None]
+        above = (ahead | (equal & (luck[:, None, :-1] > luck[:, :-1, None]))).sum(-1)
         sure = others & (above < k - lucky.float())
         rest = torch.where(others & ~sure, luck[:, :-1], -1.0)
         drawn = (rest == rest.amax(-1, keepdim=True)) & (rest >= 0) & lucky
