@@ -17,8 +17,9 @@ from ..envs.errors import one_of
 from ..envs.validation import keep, real, whole
 from . import sublayers
 from .sublayers import EPS, Wanted
-from .transformer import _ROWS_AT_ONCE, Saved, Transformer
+from .transformer import Saved, Transformer
 
+_NUMBERS_AT_ONCE = 1 << 23  # of what is within all agents: bounds the memory of an evaluation
 ROUTINGS = ("soft", "hard", "three")
 STOP = 0.3
 """Hard routing ends at a node whose best child has less than this share of it."""
@@ -209,7 +210,8 @@ class TreeTransformer(Transformer):
             ValueError: Tokens of another shape, or longer than the model.
         """
         self._windows(tokens)
-        at_once = max(1, _ROWS_AT_ONCE // (len(tokens) * tokens.shape[2]))
+        each = len(tokens) * tokens.shape[2] * self.agents * self.expert_hidden
+        at_once = max(1, _NUMBERS_AT_ONCE // each)
         found = []
         for some in tokens.split(at_once, 1):
             inputs, targets = self._windows(some)

@@ -317,6 +317,22 @@ def test_observations_follow_the_tree():
     assert torch.equal(obs["alive"][..., 0].bool(), now.alive)
 
 
+def test_a_picture_shows_every_agent_below_its_parent():
+    world = world_of(num_worlds=1)
+    for _ in range(6):
+        world.step(acts(world))
+    lines = world.render("ansi").splitlines()
+    now = tree(world)
+    assert "nats: left" in lines[0]
+    order = [int(line.split()[1].rstrip(":")) for line in lines[1:]]
+    assert sorted(order) == now.alive[0].nonzero().flatten().tolist()
+    indent = {s: len(line) - len(line.lstrip()) for s, line in zip(order, lines[1:], strict=True)}
+    for place, s in enumerate(order[1:], start=1):
+        above = next(t for t in reversed(order[:place]) if indent[t] < indent[s])
+        assert above == now.parent[0, s]
+    assert world.render("rgb_array").dtype == np.uint8
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -73,7 +73,8 @@ An operation is on trial for `trial` steps and until the next regular exam, of t
 the exam's nats, the mean over domains by `domain_weights`, are then more than `tolerance` higher than those of the last
 exam before, the tree becomes what it was, and so do the agents it touched, which are protected for `protect` steps; the
 others keep what they learnt. What is on trial when the episode ends stays. Copies are made at regular exams whose nats
-are lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial.
+are lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial. As a
+trial is learnt in, too, a `tolerance` of .05 undoes next to nothing while nats fall: .01 and less is strict.
 
 ## Rewards
 `reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
@@ -244,7 +245,7 @@ class Hierarchy(LanguageWorld):
             slice_size=self.schedule.rows,
             length=self.texts.length,
             agents=agents,
-            hidden=self.net.expert_hidden,
+            hidden=self.net.expert_hidden if routing == "soft" else max(self.net.expert_hidden, agents),
         )
         widest = int(shape.children(shape.plant(agents, tree, 1, torch.device("cpu"))).max())
         if widest > self.limits.most:
@@ -567,6 +568,12 @@ class Hierarchy(LanguageWorld):
             "updates_on_earlier": state["fell/earlier"] / state["fell/all"],
             "domain_information": census.information(state["routed"], under.any(-1)),
         }
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """The tree, and what its agents are used for."""
+        from .picture_tree import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
 
     @property
     def milestones(self) -> tuple[int, ...]:
