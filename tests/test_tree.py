@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from studyhall.envs.language import operations
+from studyhall.envs.language import census, gaps, operations
 from studyhall.envs.language.colony import Colony
 from studyhall.envs.language.models import Learning
 from studyhall.envs.language.tree import (
@@ -412,3 +412,39 @@ def test_what_is_no_tree_is_seen():
     kind[5, experts[0]] = MANAGER  # of nobody
     assert broken(Tree(kind, parent, tree.gate), LIMITS).tolist() == [False, True, True, True, True, True]
     assert (above(tree, LIMITS).sum(-1) == depth(tree, LIMITS) + tree.alive).all()
+
+
+def test_specialisation_and_information_of_counts():
+    counts = torch.tensor([[[4.0, 0.0], [1.0, 1.0], [0.0, 0.0], [9.0, 1.0]]])
+    alive = torch.tensor([[True, True, True, False]])
+    assert census.specialisation(counts, alive).item() == pytest.approx(0.5)  # of 1 and 0; one has no count
+    assert census.specialisation(counts, torch.zeros_like(alive)).isnan().all()
+    assert census.specialisation(counts[..., :1], alive).isnan().all()  # of one domain nothing can be told
+    apart = torch.tensor([[[5.0, 0.0], [0.0, 5.0], [3.0, 9.0]]])
+    first = torch.tensor([[True, True, False]])
+    assert census.information(apart, first).item() == pytest.approx(math.log(2))
+    assert census.information(torch.ones(1, 3, 2), first).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_errors_fall_into_clusters_that_a_leaf_serves():
+    """Of errors at two places only, each is some clusters', and the leaf routed there is theirs."""
+    state = gaps.begin(1, 2, 3, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    places_of = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
+    for _ in range(60):
+        which = torch.randint(2, (1, gaps.CLUSTERS), generator=generator)
+        points = places_of[which] + 0.1 * torch.randn(1, gaps.CLUSTERS, 2, generator=generator)
+        state |= gaps.after(state, points, 1.0 + 2.0 * which)
+    near = torch.cdist(gaps.centres(state), places_of[None])
+    assert (near.min(-1).values[state["gap/weight"] > 1] < 0.3).all()
+    weights = torch.softmax(gaps.centres(state) @ torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]]), -1)
+    state |= gaps.served(state, weights)
+    share = state["gap/share_of"][0]
+    assert share.sum().item() == pytest.approx(1.0)
+    assert share[1].item() == pytest.approx(0.75, abs=0.08)
+    assert share[2] == 0
+    assert 60 >= state["gap/age_of"][0, 1] > 50
+    oldest = gaps.oldest(state, torch.tensor([1]))
+    assert oldest.sum() == 1
+    assert state["gap/server"][oldest] == 1
+    assert not gaps.oldest(state, torch.tensor([2])).any()

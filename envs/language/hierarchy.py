@@ -63,7 +63,7 @@ each world and step, before the slice is learnt; of equal bids one is drawn.
 | 6 dissolve | managers | one's children go to one's parent |
 | 7 roll back | the root, where there is a copy | trunk, tree, agents and optimisers as in the newest copy |
 
-By their form 3 to 6 change no output (to rounding; move and dissolve where managers say nothing yet: what they say
+By their form 3 to 6 change no output (to rounding; 4 and 6 where the managers concerned say nothing yet: what they say
 goes). A twin differs by its optimiser, which begins anew. With `grow="fresh"` a copy of the parent is born beside one,
 its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within `trial` steps. Legality is of structure
 alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
@@ -491,8 +491,7 @@ class Hierarchy(LanguageWorld):
         nats, operation = self._weighed(state["nats"]), state["trial/operation"]
         due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.trial)
         worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
-        before = self.models.tree
-        before = shape.Tree(*(value.clone() for value in before))
+        before = shape.Tree(*(value.clone() for value in self.models.tree))
         self.models.undo(worse, state["trial/touched"])
         counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))
         new: TensorDict = {
