@@ -108,6 +108,8 @@ def test_trusted_siblings_that_are_alike_merge():
 def test_others_of_the_structure():
     obs = seen()
     obs["gap"][0, :2, 1] = 0.9  # 90 steps
+    assert named(structure.grow(obs, torch.full((1, 4), 0.1), persisting=50)) == []  # no slot is free
+    obs["alive"][0, 3] = 0
     assert named(structure.grow(obs, torch.tensor([[0.4, 0.6, 0.1, 0.1]]), persisting=50)) == [0]
     assert named(structure.grow(obs, torch.full((1, 4), 0.1), persisting=100)) == []
     obs["together"][0, 2] = torch.tensor([0.5, 0.6])

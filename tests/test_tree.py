@@ -448,3 +448,16 @@ def test_errors_fall_into_clusters_that_a_leaf_serves():
     assert oldest.sum() == 1
     assert state["gap/server"][oldest] == 1
     assert not gaps.oldest(state, torch.tensor([2])).any()
+
+
+def test_an_agent_is_held_against_its_siblings_alone():
+    weights = torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(0))
+    with_parent = torch.cat([weights.sum(-1, keepdim=True), weights], -1)  # the parent, then its children
+    products = with_parent.mT @ with_parent / 50
+    found = census.beside(products, torch.tensor([[0, 0, 0, 0]]))
+    for child in range(3):
+        others = weights[0].sum(-1) - weights[0, :, child]
+        expected = torch.cosine_similarity(weights[0, :, child], others, dim=0)
+        assert found[0, 1 + child].item() == pytest.approx(expected.item(), abs=1e-5)
+    alone = with_parent[..., :1].expand(1, 50, 2)
+    assert census.beside(alone.mT @ alone, torch.tensor([[0, 0]]))[0, 1] == 0

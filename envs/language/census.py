@@ -79,6 +79,20 @@ def cosines(products: Tensor) -> Tensor:
     return products / (norms[..., None] * norms[:, None]).clamp_min(1e-12)
 
 
+def beside(products: Tensor, parent: Tensor) -> Tensor:
+    """Cosines of agents' weights and those of their parents without them, ``[W, S]``; 0 where nothing is left.
+
+    Args:
+        products: Scalar products of weights, ``[W, S, S]``.
+        parent: int64 ``[W, S]``.
+    """
+    own = products.diagonal(dim1=1, dim2=2)
+    both = products.gather(2, parent[..., None])[..., 0]
+    left = (own.gather(1, parent) - 2 * both + own).clamp_min(0)
+    cosine = (both - own) / (own * left).clamp_min(1e-24).sqrt()
+    return torch.where(left > 1e-6 * own.gather(1, parent), cosine, 0.0)
+
+
 def similarity(state: TensorDict) -> Tensor:
     """Half the cosine of the weights that agents get, half that of what they say, ``[W, S, S]``."""
     return (cosines(state["together"]) + cosines(state["alike"])) / 2

@@ -24,7 +24,7 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `record` | `6` float32 | [0, 1] | how much one is used, and has learnt; see below |
 | `gradient` | `1` float32 | ℝ | log₁₀ of the norm of one's gradient on the last slice, whether one learnt or not |
 | `similarity` | `1` float32 | [−1, 1] | to the most similar sibling: half that of weights, half that of what both say |
-| `together` | `2` float32 | [−1, 1] | how often active with one's parent, and with the manager one could move to |
+| `together` | `2` float32 | [−1, 1] | how often active with others below one's parent, and with where one could move |
 | `links` | `2` float32 | [−1, S] | numbers of the parent and of the most similar sibling; −1: none |
 | `gap` | `2` float32 | [0, 1] | errors that fall to one: their share, and age of the oldest cluster, t / (t + 10) |
 | `trial` | `2` float32 | {0, 1} | whether one is touched by what is on trial; whether one is protected |
@@ -106,8 +106,9 @@ its exponential; `score`; `slice_nats` (mean of slices before they were learnt);
 but the root that learnt, mean over steps); `alive`, `experts`, `managers`, `depth`; operations `tried` and `undone`.
 Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfer` and `forward_transfer` as in
 `modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
-agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, by domain;
-`updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an earlier one;
+agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, of the D
+domains that are dealt; `updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an
+earlier one;
 `domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add `test_nats`
 and `test_bits_per_byte/<domain>` of the test split.
 
@@ -561,9 +562,10 @@ class Hierarchy(LanguageWorld):
             found |= {f"{key}/{name}": state[key][:, number] for key in ("tried", "kept", "undone")}
         under = shape.child_of(tree) & (tree.kind == shape.ROOT)[:, None]
         below = tree.alive & (tree.kind != shape.ROOT)
+        dealt = list(self.tasks if self.incremental else range(self.domains))
         return found | {
-            "specialisation/routed": census.specialisation(state["routed"], below),
-            "specialisation/updates": census.specialisation(state["taught"], below),
+            "specialisation/routed": census.specialisation(state["routed"][..., dealt], below),
+            "specialisation/updates": census.specialisation(state["taught"][..., dealt], below),
             "updates_on_earlier": state["fell/earlier"] / state["fell/all"],
             "domain_information": census.information(state["routed"], under.any(-1)),
         }

@@ -49,7 +49,9 @@ def _company(state: TensorDict, limits: Limits) -> TensorDict:
     alike, together = census.similarity(state), census.cosines(state["together"])
     mate = shape.best(alike, proposals.mates(state, limits))
     home = shape.best(together, shape.homes(tree, limits))
-    parent = torch.where(tree.alive & (tree.kind != shape.ROOT), tree.parent, -1)
+    below = tree.alive & (tree.kind != shape.ROOT)
+    parent = torch.where(below, tree.parent, -1)
+    beside = torch.where(below, census.beside(state["together"], tree.parent), 0.0)
 
     def at(scores: Tensor, who: Tensor) -> Tensor:
         found = scores.gather(2, who.clamp_min(0)[..., None])[..., 0]
@@ -57,7 +59,7 @@ def _company(state: TensorDict, limits: Limits) -> TensorDict:
 
     return {
         "similarity": at(alike, mate)[..., None],
-        "together": torch.stack([at(together, parent), at(together, home)], -1),
+        "together": torch.stack([beside.clamp(-1, 1), at(together, home)], -1),
         "links": torch.stack([parent, mate], -1).float(),
     }
 

@@ -1,7 +1,8 @@
 """When a tree is changed (K-1): each rule scores the agents that should propose an operation, −∞ of all others.
 
 Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of weights
-instead of counts of activations, cosines instead of correlations. Bridges between managers, which the documents name
+instead of counts of activations, cosines instead of correlations. Where the documents let gaps grow larger before a
+crowded tree grows, nobody is grown there. Bridges between managers, which the documents name
 and do not define, are left out.
 """
 
@@ -20,6 +21,8 @@ CLOSED, OPEN = 0.2, 0.05
 """Share of its errors by which a gap must shrink for a newborn to be trusted, and to stay."""
 CROWDED = 0.6
 """Children of an agent, of the most there may be, from which on it is split: 30 of 50."""
+FULL = 0.9
+"""Share of the slots with agents above which nobody is grown."""
 
 
 def _of(wanted: Tensor, scores: Tensor) -> Tensor:
@@ -58,7 +61,8 @@ def merge(obs: TensorDict, trust: Tensor, threshold: float) -> Tensor:
 def grow(obs: TensorDict, trust: Tensor, persisting: int) -> Tensor:
     """Beside whom somebody should be grown: leaves of little trust to whom a cluster of errors has long fallen."""
     age = steps_of(obs["gap"][..., 1])
-    return _of((age > persisting) & (trust < DOUBTED), age)
+    space = obs["alive"][..., 0].mean(-1, keepdim=True) <= FULL
+    return _of((age > persisting) & (trust < DOUBTED) & space, age)
 
 
 def move(obs: TensorDict) -> Tensor:
