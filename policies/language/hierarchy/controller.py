@@ -30,7 +30,7 @@ class Measured(NamedTuple):
     stale: Tensor
     """Steps since then."""
     at_work: Tensor
-    """Operations tried in the window, over its steps."""
+    """Operations tried in the window so far, over all its steps."""
 
 
 def start() -> dict[str, float]:

@@ -136,14 +136,13 @@ class K1Hierarchy(Remembering):
         memory, alive = self.memory, obs["alive"][..., 0] > 0
         tried, _, undone = obs["verdicts"][:, :1].unbind(-1)
         distrusted = (alive & (memory["trust"] < 0.15)).sum(-1, keepdim=True) / alive.sum(-1, keepdim=True)
-        in_window = (steps % self.window).clamp_min(1)
         found = Measured(
             undone - memory["undone"],
             distrusted,
             memory["mean"],
             memory["best"],
             memory["stale"],
-            (tried - memory["tried"]) / in_window,
+            (tried - memory["tried"]) / self.window,
         )
         due = (steps >= self.first) & (steps % self.every["grow"] == 0) & (steps > 0)
         memory = {**memory, **controller.tuned(memory, found, due, 2 * self.window)}
