@@ -26,6 +26,16 @@ HOST = {**LEARN, "learners": "mlp", "hidden": (4,)}
 FAULTS = {"drop": 0.2, "noise": 0.5, "bits": 3, "liars": 2, "liar_kinds": LIAR_KINDS, "wake": 1, "churn": 0.2}
 TALK = {"slice_size": 4, "rounds": 2}
 OF_NUMBERS = {**TALK, "vocabulary": None, "width": 3}
+TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
+READ = {
+    "corpora": TEXTS,
+    "vocabulary": 260,
+    "width": 8,
+    "length": 8,
+    "slice_size": 4,
+    "exam_size": 4,
+    "horizon": 4,
+}
 FORMS = {
     "classroom-v0": [
         LEARN,
@@ -66,6 +76,12 @@ FORMS = {
         {**TALK, "choices": True},
         {**OF_NUMBERS, "noise": 1.0},
         {**OF_NUMBERS, "bits": 31, "bound": 1e-18},
+    ],
+    "modular-v0": [
+        READ,
+        {**READ, "actions": "rate", "anchor": "ewc", "measure": "all"},
+        {**READ, "columns": True, "k": None, "measure": "probe"},
+        {**READ, "actions": "discrete", "order": "iid"},
     ],
     "swarm-v0": [
         {"horizon": 4},

@@ -24,8 +24,8 @@ from ..engine.batch import Batch
 from ..engine.parts import Part
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import World
-from ..errors import ConfigError, one_of
-from ..validation import real
+from ..errors import ConfigError, one_of, short
+from ..validation import afford, real
 from .files import SUFFIX, check_fits, read_models, write_model
 from .models import Learning, Models
 from .texts import REFUSED, Calendar, Texts, drawn_windows
@@ -111,6 +111,7 @@ class LanguageWorld(World):
             self.dataset.stream, 1, self.horizon, **({"tasks": self.tasks} if self.incremental else {})
         )
         self.exam = self.texts.exam(self.dataset.exam, self.horizon)
+        self._afford()
         length = self.schedule.slices_per_pass if self.texts.order == "single_pass" else self.horizon
         self.calendar = Calendar(min(length, self.horizon), len(self.tasks), self.texts.exam_every)
         names = [set(model.learnt) for model in stored]
@@ -120,6 +121,17 @@ class LanguageWorld(World):
         self._weights = torch.tensor(_weights(domain_weights, self.domains), device=self.device)
         self.reset_draws = rng.Draws(self.schedule.reset_draws() | self.exam.draws(self.dataset.exam))
         self.step_draws = rng.Draws(self.schedule.step_draws())
+
+    def _afford(self) -> None:
+        """Refuse slices, exams and anchors that take memory out of all proportion."""
+        rows, length, width = self.schedule.rows, self.texts.length, self.net.width
+        worlds, heads = self.num_worlds, self.net.heads
+        afford(worlds, "slice_size or length", slice_size=rows, length=length, width=width)
+        afford(worlds, "slice_size or length", slice_size=rows, heads=heads, length=length, tokens=length)
+        afford(worlds, "exam_size", exam_size=self.exam.size, length=length)
+        if self.learning.anchor == "ewc":
+            slices = self.learning.anchor_slices
+            afford(worlds, "anchor_slices", anchor_slices=slices, slice_size=rows, length=length)
 
     @abstractmethod
     def count_agents(self) -> int:
@@ -421,9 +433,12 @@ def _weights(given: Sequence[float] | None, domains: int) -> list[float]:
     """Weights of domains that add to 1."""
     if given is None:
         return [1 / domains] * domains
-    if isinstance(given, str) or not isinstance(given, (Sequence, np.ndarray)) or len(given) != domains:
-        raise ConfigError(f"domain_weights must be {domains} numbers, one for each domain, got {given!r}")
-    weights = [real("each of domain_weights", weight, 0) for weight in given]
+    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence) or len(listed) != domains:
+        raise ConfigError(
+            f"domain_weights must be {domains} numbers, one for each domain, got {short(given)}"
+        )
+    weights = [real("each of domain_weights", weight, 0) for weight in listed]
     if not sum(weights):
         raise ConfigError("domain_weights are all 0: give one above 0")
     return [weight / sum(weights) for weight in weights]

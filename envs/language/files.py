@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...learners.transformer import Transformer
 from ..archive import Kind, damaged, save, unpack
-from ..errors import ConfigError, StudyhallError
+from ..errors import ConfigError, StudyhallError, short
 from ..files import as_path, read_file
 from ..streams.tokenisers import Tokeniser, tokeniser_from_json
 
@@ -79,13 +79,14 @@ def read_model(path: str | Path) -> StoredModel:
     Raises:
         ConfigError: It is not there, no such file, or damaged.
     """
-    source = str(path)
+    found = as_path("a language model (warm)", path)
+    source = str(found)
     try:
-        content = read_file(as_path("a model's path", path))
+        content = read_file(found)
     except (OSError, ValueError) as fault:
         why = getattr(fault, "strerror", None) or "cannot be read"
         raise ConfigError(
-            f"no language model {source!r} ({why}): give a file that studyhall run left in models/"
+            f"no language model {short(source)} ({why}): give a file that studyhall run left in models/"
         ) from fault
     about, weights = unpack(source, content, _MODEL, FORMAT)
     try:

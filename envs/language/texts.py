@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ..engine import rng
-from ..errors import ConfigError, one_of
+from ..errors import ConfigError, one_of, short
 from ..exam import Exam
 from ..streams import Split
-from ..streams.schedule import Schedule
+from ..streams.labels import few
+from ..streams.schedule import ORDERS, Schedule
 from ..streams.tokens import TokenDataset, load_corpora
 from ..study import Study
 from ..validation import keep, whole
@@ -60,6 +61,7 @@ class Texts(Study):
     def __post_init__(self) -> None:
         keep(
             self,
+            order=one_of("order", self.order, ORDERS),
             length=whole("length (tokens)", self.length, 1, 65_536),
             exam_size=whole("exam_size (windows of each domain)", self.exam_size, 1),
         )
@@ -89,9 +91,9 @@ class Texts(Study):
             return (0,)
         if self.tasks is None:
             return tuple(range(len(domains)))
-        if isinstance(self.tasks, str) or not isinstance(self.tasks, Sequence) or not self.tasks:
+        if isinstance(self.tasks, (str, bytes)) or not isinstance(self.tasks, Sequence) or not self.tasks:
             raise ConfigError(
-                f"tasks must be a list of domains, got {self.tasks!r}: give some of {', '.join(domains)}"
+                f"tasks must be a list of domains, got {short(self.tasks)}: give some of {few(domains)}"
             )
         found = tuple(domains.index(one_of("domain in tasks", name, domains)) for name in self.tasks)
         if len(set(found)) < len(found):

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, DataError, one_of, short
+from ..files import as_path
 from ..validation import whole
 from . import cache
 from .corpora import CORPORA, TEXTS, Corpus, open_corpus
@@ -150,6 +151,8 @@ def load_corpora(
         DataError: The texts cannot be had or used; the message says what to do.
     """
     domains = _domains(corpora)
+    if data_dir is not None:
+        as_path("data_dir", data_dir)  # whether it is used or not
     length = whole("length", length, 1, _MOST_LENGTH)
     stride = length if stride is None else whole("stride", stride, 1, length)
     most = None if most is None else whole("most", most, 1)
