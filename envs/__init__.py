@@ -81,6 +81,13 @@ register(
         "the groups of a language model's parameters bid for who learns a slice of text, and who rests",
     )
 )
+register(
+    EnvSpec(
+        "hierarchy-v0",
+        "studyhall.envs.language:Hierarchy",
+        "experts in a tree share a trunk, learn by turns, and are hired, retired, merged and moved",
+    )
+)
 
 __all__ = [
     "ActionError",

@@ -194,6 +194,26 @@ for _spec in (
         "bids are linear in what a group sees, to be trained by evolution strategies",
     ),
     PolicySpec("joint", "studyhall.policies.language:Joint", "all learn from all domains at once"),
+    PolicySpec(
+        "fixed_tree",
+        "studyhall.policies.language.hierarchy:FixedTree",
+        "all experts of a tree learn every slice, and the tree stays as it is",
+    ),
+    PolicySpec(
+        "flat_mixture",
+        "studyhall.policies.language.hierarchy:FlatMixture",
+        "all experts of a flat mixture learn every slice",
+    ),
+    PolicySpec(
+        "random_operations",
+        "studyhall.policies.language.hierarchy:RandomOperations",
+        "all experts learn, and the tree is changed at random",
+    ),
+    PolicySpec(
+        "k1_hierarchy",
+        "studyhall.policies.language.hierarchy:K1Hierarchy",
+        "experts earn trust, are pruned, merged, grown and moved: the documented hierarchy of K-1",
+    ),
     *RULES,
 ):
     register_policy(_spec)

@@ -25,6 +25,7 @@ def test_worlds_say_which_actions_are_weights():
         "collective-v0": {"soft_targets", "answers"},
         "consensus-v0": {"answer"},
         "halves-v0": set(),
+        "hierarchy-v0": set(),
         "modular-v0": set(),
         "referential-v0": {"answer"},
         "society-v0": {"soft_targets", "answers"},

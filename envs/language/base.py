@@ -21,6 +21,7 @@ from .. import continual
 from ..arguments import find_device, refuse, share_out
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.parts import Part
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import World
 from ..errors import ConfigError, one_of, short
@@ -94,19 +95,18 @@ class LanguageWorld(World):
         self.reward_scale = real("reward_scale", reward_scale, 0)
         device = find_device(batch.get("device", "cpu"))
         self.dataset = self.texts.dataset(device)
-        self.net = Transformer(
-            self.dataset.tokeniser.size, length=self.texts.length, dropout=dropout, init=init, **sizes
+        self.net = self.make_net(
+            vocabulary=self.dataset.tokeniser.size,
+            length=self.texts.length,
+            dropout=dropout,
+            init=init,
+            **sizes,
         )
         for model in stored:
             check_fits(model, self.net, self.dataset.tokeniser)
         self.tasks = self.texts.order_of(self.dataset.classes)
         super().__init__(num_agents=self.count_agents(), horizon=horizon, **batch)
-        self.models = Models(
-            self.net,
-            each=self.count_models(),
-            learning=self.learning,
-            warm=[model.parameters for model in stored],
-        )
+        self.models: Any = self.make_models([model.parameters for model in stored])
         self.schedule = self.texts.schedule(
             self.dataset.stream, 1, self.horizon, **({"tasks": self.tasks} if self.incremental else {})
         )
@@ -140,6 +140,18 @@ class LanguageWorld(World):
     def count_models(self) -> int:
         """Models of a world."""
         return 1
+
+    def make_net(self, **sizes: Any) -> Transformer:
+        """What models are like."""
+        return Transformer(**sizes)
+
+    def make_models(self, warm: Sequence[Sequence[Tensor]]) -> Part:
+        """The part that learns; it knows ``losses`` and ``forget_moments`` as :class:`Models` do.
+
+        Args:
+            warm: Parameters that models begin with; see :class:`Models`.
+        """
+        return Models(self.net, each=self.count_models(), learning=self.learning, warm=warm)
 
     @property
     def domains(self) -> int:

@@ -1,0 +1,585 @@
+"""hierarchy-v0: experts in a tree share a trunk, learn by turns, and are hired, retired, merged and moved.
+
+## Description
+Each world has one language model: a causal transformer of few layers, the trunk, and between its layers and its output
+a tree of agents. Each agent is a small feed-forward network with a key; each token is routed to the agents whose keys
+are like its activation, and what these say is added to it. The root stands for the trunk, managers have agents below
+them, experts have none. A slice of text comes, agents bid who of them learns it, and may propose to change the tree:
+to retire, merge with a sibling, grow a twin, move, split, dissolve. Changes are on trial, and undone where the exam is
+worse for them. Domains of text come one after the other, and the score is the model's on an exam of *all* domains.
+
+The weight of a leaf for a token is `gate · exp(sharpness · cos(x, key) + Σ offset)` over that of all leaves, x being
+the token's activation (layer norm, no gain) and the offsets, which are learnt, its own and those of the agents above
+it. Another agent's weight is the sum of those below it; the root's is 1. So a model is a flat mixture of experts
+whatever its tree, until managers say something and offsets differ. Agents in free slots are not there: they have no
+weight, and wait to be grown.
+
+## Observation Space
+Flat `Dict`; agents are the slots, S of them, all of them always listed. D domains.
+
+| key | shape | range | meaning |
+|---|---|---|---|
+| `alive` | `1` float32 | {0, 1} | whether the slot has an agent |
+| `own_features` | `5` float32 | [0, 1] | one-hot: root, manager, expert; depth and children over the most |
+| `record` | `6` float32 | [0, 1] | how much one is used, and has learnt; see below |
+| `gradient` | `1` float32 | ℝ | log₁₀ of the norm of one's gradient on the last slice, whether one learnt or not |
+| `similarity` | `1` float32 | [−1, 1] | to the most similar sibling: half that of weights, half that of what both say |
+| `together` | `2` float32 | [−1, 1] | how often active with others below one's parent, and with where one could move |
+| `links` | `2` float32 | [−1, S] | numbers of the parent and of the most similar sibling; −1: none |
+| `gap` | `2` float32 | [0, 1] | errors that fall to one: their share, and age of the oldest cluster, t / (t + 10) |
+| `trial` | `2` float32 | {0, 1} | whether one is touched by what is on trial; whether one is protected |
+| `verdicts` | `3` float32 | [0, ∞) | operations of this world tried, kept and undone so far |
+| `losses` | `3` float32 | ℝ | nats / ln V of the slice before it was learnt; their mean; how they change |
+| `cards` | `D` float32 | [0, ∞) | nats / ln V on the last regular exam, by domain, to 1/100 |
+| `current_domain` | `D` float32 | {0, 1} | which domain is on; zeros if `boundaries` are "hidden", or domains mixed |
+| `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
+| `operation_mask` | `8` int8 | {0, 1} | what one may propose (`action_mask`, `9`, with discrete `actions`) |
+
+`record` holds one's mean weight for the tokens of the last slice; its mean over 2 % of the episode; the share of steps
+learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
+even share of the leaves, likewise; and one's age / horizon. `together` is the cosine of two agents' weights over
+tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of their
+activations (mini-batch k-means), and a cluster is the leaf's that has the highest weight at its centre. All of it is of
+the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+
+## Action Space
+| `actions` | key | space | meaning |
+|---|---|---|---|
+| "bid" | `bid` | `Box(0, 1, (1,))` | the `k` highest above 0 learn, of equal ones who is drawn; the root beside them |
+| | `operation` | `Discrete(8)` | what one proposes; see below |
+| "discrete" | `choice` | `Discrete(9)` | 0 rests, 1 learns, then operations 1 to 7; of more than `k` some are drawn |
+
+The trunk learns where the root does. Of the proposals that are legal that of the highest bid is carried out, one in
+each world and step, before the slice is learnt; of equal bids one is drawn.
+
+| operation | who may | what becomes of it |
+|---|---|---|
+| 0 nothing | all | |
+| 1 retire | experts of a parent with more than `min_children` | one's weight goes to the others |
+| 2 merge | with a sibling of one's kind | means of both's parameters, sum of gates; the sibling goes, children stay |
+| 3 grow | experts, into a free slot | a twin, each with half of the gate ("halve"); or, "fresh", see below |
+| 4 move | all with a manager to go to | to the manager who is most often active with one, with all below one |
+| 5 split | of four children or more, into a free slot | a new manager takes half, those active with the busiest |
+| 6 dissolve | managers | one's children go to one's parent |
+| 7 roll back | the root, where there is a copy | trunk, tree, agents and optimisers as in the newest copy |
+
+By their form 3 to 6 change no output (to rounding; 4 and 6 where the managers concerned say nothing yet: what they say
+goes). A twin differs by its optimiser, which begins anew. With `grow="fresh"` a copy of the parent is born beside one,
+its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within `trial` steps. Legality is of structure
+alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
+agents' own.
+
+An operation is on trial for `trial` steps and until the next regular exam, of those every `exam_every` steps. Where
+the exam's nats, the mean over domains by `domain_weights`, are then more than `tolerance` higher than those of the last
+exam before, the tree becomes what it was, and so do the agents it touched, which are protected for `protect` steps; the
+others keep what they learnt. What is on trial when the episode ends stays. Copies are made at regular exams whose nats
+are lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial. As a
+trial is learnt in, too, a `tolerance` of .05 undoes next to nothing while nats fall: .01 and less is strict.
+
+## Rewards
+`reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
+a token on the exam, the mean over domains by `domain_weights`. It changes on days of the exam.
+
+## Starting State
+A model as drawn, and a tree: "balanced" takes two thirds of the slots, A of them, ⌊√A⌋ − 1 as managers to whom the
+experts are dealt in turn; "flat" puts S − 1 experts under the root. The root and managers, those of later too, say
+nothing before they have learnt. An exam of `exam_size` windows of each domain, and the first slice.
+
+## Episode End
+Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite.
+
+## Channel
+Nothing is sent. All agents are computed in every step, whoever learns: `cost` is 1.
+
+## Assumptions
+A loss is the mean over all tokens of a slice, in nats. `routing="hard"` takes the best child of each node, and ends
+where it has less than .3 of the node's weight; in learning a token wanders with a chance of max(.05, .3·exp(−5 ·
+elapsed)). "three" follows three children of each node, and drops what has less than .01. In both, agents on the path
+keep their weight, and only "soft" keeps outputs where the shape of a tree changes. An agent who rests, and a free slot,
+keep every bit. `trial`, `protect` and the window of usage are .2 %, 2 % and 2 % of the horizon, as documented, at least
+10 steps, and five times as many in episodes of 3,000 steps and fewer. A world in a batch equals the same world alone to
+rounding; it compares the exam's nats to 1/10,000.
+
+## Metrics
+Per agent: `updates` (steps learnt since it came). Per world: `nats` of a token, mean over domains, and `perplexity`,
+its exponential; `score`; `slice_nats` (mean of slices before they were learnt); `cost`; `updated` (share of the agents
+but the root that learnt, mean over steps); `alive`, `experts`, `managers`, `depth`; operations `tried` and `undone`.
+Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfer` and `forward_transfer` as in
+`modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
+agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, of the D
+domains that are dealt; `updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an
+earlier one;
+`domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add `test_nats`
+and `test_bits_per_byte/<domain>` of the test split.
+
+## Arguments
+| argument | default | meaning |
+|---|---|---|
+| `agents`, `tree` | 24, "balanced" | S, slots; the tree at first, or "flat" |
+| `layers`, `expert_hidden` | 1, 64 | of the trunk; width within agents |
+| `sharpness`, `routing` | 4, "soft" | of keys; or "hard", "three" |
+| `max_depth`, `max_children`, `min_children` | 6, 50, 3 | bounds of the tree |
+| `actions`, `k` | "bid", 5 | see Action Space; None: no limit |
+| `grow` | "halve" | or "fresh" |
+| `trial`, `protect`, `tolerance` | None, None, .05 | steps, None: see Assumptions; a share of the nats |
+| `snapshots` | 2 | copies at most, up to 5 |
+| `corpora`, `data_dir`, `length`, `slice_size` | "texts", None, 32, 16 | as in `modular-v0` |
+| `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | as in `modular-v0` |
+| `characters`, `stream_items`, `data_classes` | 500,000, None, None | as in `modular-v0` |
+| `order`, `tasks` | "class_incremental", None | as in `modular-v0` |
+| `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
+| `width`, `heads`, `feedforward`, `dropout`, `init` | 32, 2, 64, 0, "scaled" | of the trunk |
+| `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each agent and the trunk |
+| `fresh_optimiser` | False | it begins anew with each task |
+| `boundaries` | "told" | or "hidden" |
+| `domain_weights`, `reward_scale` | None, 1 | weights of domains in the score, None: all alike; see Rewards |
+| `horizon`, `exam_size`, `exam_every`, `exam_smoothing` | 400, 16, 20, 1 | `exam_size` windows of each domain |
+| `autoreset` | True | of `make_world`: the step that ends an episode begins the next; see `info["episode"]` |
+| `validate` | False | of `make_world`: check the values of actions too; views always do |
+
+## Version History
+* v0: first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ...learners.transformer import Transformer
+from ...learners.tree_model import TreeStep, TreeTransformer, Wandering
+from ..engine import rng
+from ..engine.parts import Part
+from ..engine.state import TensorDict
+from ..engine.world import Outcome
+from ..errors import ConfigError, one_of
+from ..validation import afford, real, whole
+from . import census, gaps, proposals, sight
+from . import tree as shape
+from .base import LanguageWorld
+from .colony import Colony, nothing
+from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
+
+FORMS = ("bid", "discrete")
+_HEARD = 32  # tokens of a slice by which it is told who says the like
+_MANY = 3_000  # steps up to which an episode counts as short
+
+
+def span(share: float, horizon: int) -> int:
+    """Steps that are a share of an episode, at least 10; of one of 3,000 steps or fewer five times as many."""
+    return max(10, round(share * horizon * (5 if horizon <= _MANY else 1)))
+
+
+class Hierarchy(LanguageWorld):
+    """The batched world behind ``hierarchy-v0``; this module's page documents every argument.
+
+    Attributes:
+        form: Of actions.
+        capacity: Agents at most, beside the root, that learn a slice.
+        limits: Of the trees.
+        trial: Steps that an operation is on trial at least.
+        protect: Steps that agents are protected after one that was undone.
+        window: Steps that the usage shown is of.
+    """
+
+    net: TreeTransformer
+    refused_arguments: ClassVar[Mapping[str, str]] = {
+        **LanguageWorld.refused_arguments,
+        "warm": "its models have a tree, and files hold transformers",
+        "anchor": "its agents are protected by resting",
+        "anchor_strength": "there is no anchor",
+        "anchor_slices": "there is no anchor",
+    }
+
+    def __init__(
+        self,
+        *,
+        agents: int = 24,
+        layers: int = 1,
+        expert_hidden: int = 64,
+        sharpness: float = 4.0,
+        routing: str = "soft",
+        tree: str = "balanced",
+        max_depth: int = 6,
+        max_children: int = 50,
+        min_children: int = 3,
+        actions: str = "bid",
+        k: int | None = 5,
+        grow: str = "halve",
+        trial: int | None = None,
+        protect: int | None = None,
+        tolerance: float = 0.05,
+        snapshots: int = 2,
+        **others: Any,
+    ) -> None:
+        self._of_agents: dict[str, Any] = {
+            "agents": whole("agents", agents, 2),
+            "expert_hidden": whole("expert_hidden", expert_hidden, 1),
+            "sharpness": sharpness,
+            "routing": routing,
+        }
+        self.tree_form = one_of("tree", tree, ("balanced", "flat"))
+        self.limits = Limits(
+            depth=whole("max_depth", max_depth, 1, 32),
+            most=whole("max_children", max_children, 1),
+            fewest=whole("min_children", min_children, 1),
+        )
+        self.snapshots = whole("snapshots", snapshots, 1, 5)
+        self.form = one_of("form of actions", actions, FORMS)
+        self.k = None if k is None else whole("k (agents that learn)", k, 1)
+        self.capacity = agents if self.k is None else self.k
+        self.grow_form = one_of("grow", grow, ("halve", "fresh"))
+        self.tolerance = real("tolerance", tolerance, 0)
+        super().__init__(layers=layers, **others)
+        self.trial = span(0.002, self.horizon) if trial is None else whole("trial (steps)", trial, 1)
+        self.protect = span(0.02, self.horizon) if protect is None else whole("protect (steps)", protect, 0)
+        self.window = span(0.02, self.horizon)
+        afford(
+            self.num_worlds,
+            "slice_size, length, agents or expert_hidden",
+            slice_size=self.schedule.rows,
+            length=self.texts.length,
+            agents=agents,
+            hidden=self.net.expert_hidden if routing == "soft" else max(self.net.expert_hidden, agents),
+        )
+        widest = int(shape.children(shape.plant(agents, tree, 1, torch.device("cpu"))).max())
+        if widest > self.limits.most:
+            raise ConfigError(f"an agent has {widest} children at first: raise max_children, or lower agents")
+        self._declare()
+
+    def make_net(self, **sizes: Any) -> Transformer:
+        """A transformer with a tree."""
+        return TreeTransformer(**sizes, **self._of_agents)
+
+    def make_models(self, warm: Sequence[Sequence[Tensor]]) -> Part:
+        """Trunk, agents and trees."""
+        return Colony(
+            self.net,
+            learning=self.learning,
+            form=self.tree_form,
+            limits=self.limits,
+            snapshots=self.snapshots,
+        )
+
+    def count_agents(self) -> int:
+        """S."""
+        return self.net.agents
+
+    def _declare(self) -> None:
+        """Spaces and draws."""
+        d, s, any_number = self.domains, self.num_agents, (-np.inf, np.inf)
+        choices = len(OPERATIONS) + (self.form == "discrete")
+        name = "action_mask" if self.form == "discrete" else "operation_mask"
+        self.observation_space = spaces.Dict(
+            {
+                "alive": spaces.Box(0, 1, (1,), np.float32),
+                "own_features": spaces.Box(0, 1, (5,), np.float32),
+                "record": spaces.Box(0, 1, (6,), np.float32),
+                "gradient": spaces.Box(*any_number, (1,), np.float32),
+                "similarity": spaces.Box(-1, 1, (1,), np.float32),
+                "together": spaces.Box(-1, 1, (2,), np.float32),
+                "links": spaces.Box(-1, s, (2,), np.float32),
+                "gap": spaces.Box(0, 1, (2,), np.float32),
+                "trial": spaces.Box(0, 1, (2,), np.float32),
+                "verdicts": spaces.Box(0, np.inf, (3,), np.float32),
+                "losses": spaces.Box(*any_number, (3,), np.float32),
+                "cards": spaces.Box(0, np.inf, (d,), np.float32),
+                "current_domain": spaces.Box(0, 1, (d,), np.float32),
+                "elapsed": spaces.Box(0, 1, (1,), np.float32),
+                name: spaces.Box(0, 1, (choices,), np.int8),
+            }
+        )
+        self.action_space = spaces.Dict(
+            {"choice": spaces.Discrete(choices)}
+            if self.form == "discrete"
+            else {
+                "bid": spaces.Box(0, 1, (1,), np.float32),
+                "operation": spaces.Discrete(choices),
+            }
+        )
+        tokens = self.schedule.rows * self.texts.length
+        wanders = {"wander": (tokens,), "wander/child": (s,)} if self.net.routing == "hard" else {}
+        self.step_draws = rng.Draws(
+            self.step_draws.shapes | {"ties": (s,), "errors": (gaps.CLUSTERS,)} | wanders
+        )
+
+    # ---- how it moves -------------------------------------------------------------------------------
+
+    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+        """Trees as they were planted, of whom nothing is known."""
+        fresh = self.begin(draws, state)
+        w, s = self.num_worlds, self.num_agents
+        fresh |= census.begin(w, s, self.domains, self.device)
+        fresh |= gaps.begin(w, self.net.width, s, self.device)
+        none = torch.zeros(w, dtype=torch.int64, device=self.device)
+        counts = torch.zeros(w, len(OPERATIONS), device=self.device)
+        copies = torch.full((w, self.snapshots), torch.inf, device=self.device)
+        return fresh | {
+            **self._planted(),
+            "trial/operation": none,
+            "trial/since": none,
+            "trial/nats": copies[:, 0],
+            "trial/touched": torch.zeros(w, s, dtype=torch.bool, device=self.device),
+            "tried": counts,
+            "kept": counts,
+            "undone": counts,
+            "copies": copies,
+            "total/updated": counts[:, 0],
+        }
+
+    def _planted(self) -> TensorDict:
+        """The trees, as the state keeps them for everyone to see."""
+        return {f"tree/{name}": value.clone() for name, value in self.models.tree._asdict().items()}
+
+    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+        """Change the tree, learn the slice, sit the exam, judge what is on trial, deal the next slice."""
+        clock, made = state["clock"], self._clock + 1
+        alive = proposals.tree_of(state).alive
+        bids, proposed = self._read(actions)
+        now = {**state, **self._operate(state, bids, proposed, draws)}
+        if self.grow_form == "fresh":
+            self.models.open(self.moving, now["opening"])
+        learns = self._choose(now, bids, draws)
+        seen = self._learn(now, learns, draws)
+        losses = seen.nats.mean(-1)
+        now |= self._kept(now, seen, learns, draws)
+        new = {**now, **self.go_on(now, draws, losses)}
+        if bool(self._regular(made)[self._moving].any()):  # the host knows
+            new |= self._judge(new, self._regular(clock) & self.moving)
+        new |= self._planted()
+        agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
+        updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
+        new |= {
+            "total/cost": state["total/cost"] + 1,
+            "total/updated": state["total/updated"] + updated,
+        }
+        progress = (new["score"] - state["score"]) * self.reward_scale
+        info = {
+            "slice_nats": losses,
+            "nats": new["nats"].mean(-1),
+            "updated": updated,
+            "alive": proposals.tree_of(new).alive.sum(-1).float(),
+            "learnt": learns.float(),
+        }
+        return Outcome(new, progress[:, None] * alive, info)
+
+    def _regular(self, steps: Any) -> Any:
+        """Whether a regular exam follows the last of so many steps, and the episode goes on."""
+        return (steps % self.texts.exam_every == 0) & (steps < self.calendar.horizon)
+
+    def _read(self, actions: TensorDict) -> tuple[Tensor, Tensor]:
+        """Bids ``[W, S]`` and proposed operations int64 ``[W, S]``."""
+        if self.form == "discrete":
+            choice = actions["choice"]
+            proposed = torch.where((choice > 1) & (choice <= len(OPERATIONS)), choice - 1, NOTHING)
+            return (choice == 1).float(), proposed
+        bids, proposed = actions["bid"][..., 0].detach(), actions["operation"]
+        known = (proposed >= 0) & (proposed < len(OPERATIONS))
+        return torch.where(bids.isfinite(), bids.clamp(0, 1), 0.0), torch.where(known, proposed, NOTHING)
+
+    def legal(self, state: TensorDict) -> Tensor:
+        """Which operations agents may propose now, bool ``[W, S, 8]``."""
+        return proposals.legal(state, self.limits)
+
+    def _operate(self, state: TensorDict, bids: Tensor, proposed: Tensor, draws: TensorDict) -> TensorDict:
+        """Carry out the operation of the highest bid in each world that moves; equal ones are drawn."""
+        if nothing(proposed != NOTHING):
+            return {}
+        before, models = proposals.tree_of(state), self.models
+        luck = rng.permutation(draws["ties"]).argsort(-1)
+        decided = proposals.decide(self.legal(state), bids, proposed, luck, self.moving)
+        change = proposals.plan(state, self.limits, decided, models.offsets, fresh=self.grow_form == "fresh")
+        gap = gaps.oldest(state, decided.who) & (decided.operation == GROW)[:, None]
+        changes = (decided.operation != NOTHING) & (decided.operation != ROLL_BACK)
+        rolls = decided.operation == ROLL_BACK
+        models.apply(changes, change, self._routes(state, gap, decided.who))
+        models.roll_back(rolls)
+        counts = torch.nn.functional.one_hot(decided.operation, len(OPERATIONS))
+        counts = counts * (decided.operation != NOTHING)[:, None]
+        fewer = torch.cat([state["copies"][:, 1:], torch.full_like(state["copies"][:, :1], torch.inf)], -1)
+        new: TensorDict = {
+            **self._planted(),
+            "trial/operation": torch.where(changes, decided.operation, state["trial/operation"]),
+            "trial/since": torch.where(changes, state["clock"], state["trial/since"]),
+            "trial/nats": torch.where(changes, self._weighed(state["nats"]), state["trial/nats"]),
+            "trial/touched": torch.where(changes[:, None], change.touched, state["trial/touched"]),
+            "tried": state["tried"] + counts,
+            "kept": state["kept"] + counts * rolls[:, None],
+            "copies": torch.where(rolls[:, None], fewer, state["copies"]),
+            "gap/age": torch.where(gap, 0.0, state["gap/age"]),
+        }
+        new |= self._anew(before, {**state, **new})
+        if self.grow_form == "fresh":
+            new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.trial, new["opening"])
+        return new
+
+    def _anew(self, before: shape.Tree, state: TensorDict) -> TensorDict:
+        """What is kept of agents where some came or went since a tree."""
+        return census.anew(state, proposals.tree_of(state).alive != before.alive)
+
+    def _routes(self, state: TensorDict, gap: Tensor, who: Tensor) -> Tensor:
+        """Routes of newborn agents, ``[W, S, E]``: to a gap, or as the leaf's beside which they are born."""
+        routes = self.models.live["expert.route"].view(len(who), self.num_agents, -1)
+        own = routes[torch.arange(len(who), device=who.device), who]
+        centre = (gaps.centres(state) * gap[..., None]).sum(1)
+        to = torch.where(gap.any(-1, keepdim=True), centre, own)
+        return to[:, None].expand_as(routes)
+
+    def _weighed(self, nats: Tensor) -> Tensor:
+        """The mean over domains by their weights, ``[W]``, to 1/10,000."""
+        return ((nats * self._weights).sum(-1) * 10_000).round() / 10_000
+
+    def _choose(self, state: TensorDict, bids: Tensor, draws: TensorDict) -> Tensor:
+        """Who learns, bool ``[W, S]``: the root by its own bid, of the others the highest."""
+        tree = proposals.tree_of(state)
+        root = tree.kind == shape.ROOT
+        wants = (bids > 0) & tree.alive
+        offered = torch.where(wants & ~root, bids, 0.0)
+        by_luck = rng.permutation(draws["ties"])
+        order = by_luck.gather(1, offered.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
+        place = order.argsort(-1)
+        return wants & (root | (place < self.capacity))
+
+    def _learn(self, state: TensorDict, learns: Tensor, draws: TensorDict) -> TreeStep:
+        """One step of those who learn, and of the trunk where the root does."""
+        clock = state["clock"]
+        rate = self.warmed(clock) * self.moving
+        root = (learns & (proposals.tree_of(state).kind == shape.ROOT)).any(-1)
+        wandering = None
+        if self.net.routing == "hard":
+            often = (0.3 * torch.exp((clock - 1) * (-5 / self.horizon))).clamp_min(0.05)
+            wandering = Wandering(rng.uniform(draws["wander"]), rng.uniform(draws["wander/child"]), often)
+        found: TreeStep = self.models.learn(
+            self.tokens(state), learns * rate[:, None], root * rate, wandering
+        )
+        return found
+
+    def _kept(self, state: TensorDict, seen: TreeStep, learns: Tensor, draws: TensorDict) -> TensorDict:
+        """What is kept of agents and of errors after a slice was learnt."""
+        models, rows, length = self.models, self.schedule.rows, self.texts.length
+        paths, experts = models.paths(), models.experts
+        domains = self.dataset.dealt_labels(state["stream/slice"][:, 0])  # [W, B]
+        known = domains[..., None] == torch.arange(self.domains, device=self.device)
+        heard = torch.linspace(0, rows * length - 1, min(_HEARD, rows * length), device=self.device).long()
+        said = self.net.answers(experts, seen.x[:, heard])
+        begins = (self.calendar.task(state["clock"] - 1) != self.calendar.task(state["clock"] - 2)) & (
+            state["clock"] > 1
+        )
+        now = {**state, "earlier": torch.where(begins[:, None], state["updates"], state["earlier"])}
+        weights = seen.weights.unflatten(1, (rows, length))
+        new = census.after(now, weights, said, known.float(), learns, self.window)
+        squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in seen.experts]).sum(0)
+        new |= {
+            "earlier": now["earlier"],
+            "protected": (state["protected"] - 1).clamp_min(0),
+            "norm": squares.sqrt().view_as(learns),
+        }
+        drawn = rng.integers(draws["errors"], rows * length)
+        points = seen.x.gather(1, drawn[..., None].expand(-1, -1, self.net.width))
+        errors = (seen.nats - seen.nats.mean(-1, keepdim=True)).gather(1, drawn).clamp_min(0)
+        new |= gaps.after(state, points, errors)
+        at_gaps = self.net.leaf_weights(experts, paths, gaps.centres(new))
+        return new | gaps.served(new, at_gaps)
+
+    def _judge(self, state: TensorDict, today: Tensor) -> TensorDict:
+        """End trials by the exam, where there is one today, bool ``[W]``; keep a copy of the best so far."""
+        nats, operation = self._weighed(state["nats"]), state["trial/operation"]
+        due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.trial)
+        worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
+        before = shape.Tree(*(value.clone() for value in self.models.tree))
+        self.models.undo(worse, state["trial/touched"])
+        counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))
+        new: TensorDict = {
+            **self._planted(),
+            "kept": state["kept"] + counts * (due & ~worse)[:, None],
+            "undone": state["undone"] + counts * worse[:, None],
+            "trial/operation": torch.where(due, NOTHING, operation),
+            "opening": torch.where(due[:, None], 0.0, state["opening"]),
+        }
+        new |= self._anew(before, {**state, **new})
+        guarded = worse[:, None] & state["trial/touched"]
+        new["protected"] = torch.where(guarded, float(self.protect), new["protected"])
+        quiet = today & (new["trial/operation"] == NOTHING) & ~worse
+        better = quiet & (nats < state["copies"][:, 0])
+        self.models.take_snapshot(better)
+        copies = torch.cat([nats[:, None], state["copies"][:, :-1]], -1)
+        return new | {"copies": torch.where(better[:, None], copies, state["copies"])}
+
+    def _end_tasks(self, state: TensorDict, made: np.ndarray, ending: np.ndarray) -> None:
+        """Optimisers may begin anew."""
+        if self.learning.fresh_optimiser:
+            self.models.forget_moments(torch.from_numpy(ending).to(self.device))
+
+    # ---- what is seen -------------------------------------------------------------------------------
+
+    def observe(self, state: TensorDict) -> TensorDict:
+        """The tables of this module's page, ``[W, S, …]``."""
+        w, s = self.num_worlds, self.num_agents
+        legal = self.legal(state)
+        name = "operation_mask"
+        if self.form == "discrete":
+            name, alive = "action_mask", proposals.tree_of(state).alive
+            legal = torch.cat([torch.stack([torch.ones_like(alive), alive], -1), legal[..., 1:]], -1)
+
+        def alike(x: Tensor) -> Tensor:
+            return x[:, None].expand(w, s, x.shape[-1])
+
+        return {
+            **sight.own(state, self.limits, self.horizon),
+            "verdicts": alike(torch.stack([state[key].sum(-1) for key in ("tried", "kept", "undone")], -1)),
+            "losses": alike(self.losses_seen(state)),
+            "cards": alike(state["card"].clone()),
+            "current_domain": alike(self.domain_seen(state)),
+            "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
+            name: legal.to(torch.int8),
+        }
+
+    def summary(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        tree = proposals.tree_of(state)
+        return super().summary(state) | {
+            "updates": state["updates"],
+            "updated": state["total/updated"] / state["clock"].clamp_min(1),
+            "alive": tree.alive.sum(-1),
+            "experts": (tree.kind == shape.EXPERT).sum(-1),
+            "managers": (tree.kind == shape.MANAGER).sum(-1),
+            "depth": shape.depth(tree, self.limits).amax(-1),
+            "tried": state["tried"].sum(-1),
+            "undone": state["undone"].sum(-1),
+        }
+
+    def cases(self, state: TensorDict) -> TensorDict:
+        """See Metrics."""
+        tree = proposals.tree_of(state)
+        found = super().cases(state)
+        for number, name in enumerate(OPERATIONS[1:], start=1):
+            found |= {f"{key}/{name}": state[key][:, number] for key in ("tried", "kept", "undone")}
+        under = shape.child_of(tree) & (tree.kind == shape.ROOT)[:, None]
+        below = tree.alive & (tree.kind != shape.ROOT)
+        dealt = list(self.tasks if self.incremental else range(self.domains))
+        return found | {
+            "specialisation/routed": census.specialisation(state["routed"][..., dealt], below),
+            "specialisation/updates": census.specialisation(state["taught"][..., dealt], below),
+            "updates_on_earlier": state["fell/earlier"] / state["fell/all"],
+            "domain_information": census.information(state["routed"], under.any(-1)),
+        }
+
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """The tree, and what its agents are used for."""
+        from .picture_tree import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """None: nothing is left in files."""
+        return ()
+
+    def leave(self, world: int, folder: Path) -> None:
+        """Nothing."""

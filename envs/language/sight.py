@@ -1,0 +1,69 @@
+"""What each agent of a tree sees of itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..engine.state import TensorDict
+from . import census, proposals
+from . import tree as shape
+from .tree import Limits
+
+
+def own(state: TensorDict, limits: Limits, horizon: int) -> TensorDict:
+    """Tables ``[W, S, …]`` that are each agent's own, as the page of ``hierarchy-v0`` describes them."""
+    tree = proposals.tree_of(state)
+    alive = tree.alive
+    kinds = torch.stack([tree.kind == kind for kind in (shape.ROOT, shape.MANAGER, shape.EXPERT)], -1)
+    places = torch.stack([shape.depth(tree, limits) / limits.depth, shape.children(tree) / limits.most], -1)
+    busy = state["trial/touched"] & (state["trial/operation"] != shape.NOTHING)[:, None]
+    return {
+        "alive": alive[..., None].float(),
+        "own_features": torch.cat([kinds.float(), places], -1).clamp(0, 1),
+        "record": _record(state, horizon) * alive[..., None],
+        "gradient": (state["norm"].clamp_min(1e-12).log10() * alive)[..., None],
+        **_company(state, limits),
+        "gap": torch.stack([state["gap/share_of"], aged(state["gap/age_of"])], -1).clamp(0, 1),
+        "trial": torch.stack([busy, state["protected"] > 0], -1).float(),
+    }
+
+
+def _record(state: TensorDict, horizon: int) -> Tensor:
+    """``[W, S, 6]``."""
+    age = state["age"]
+    told = [
+        state["usage"],
+        state["usage/window"],
+        state["updates"] / age.clamp_min(1),
+        aged(state["since"]),
+        aged(state["idle"]),
+        age / horizon,
+    ]
+    return torch.stack(told, -1).clamp(0, 1)
+
+
+def _company(state: TensorDict, limits: Limits) -> TensorDict:
+    """Of the most similar sibling, the parent, and the manager who is most often active with an agent."""
+    tree = proposals.tree_of(state)
+    alike, together = census.similarity(state), census.cosines(state["together"])
+    mate = shape.best(alike, proposals.mates(state, limits))
+    home = shape.best(together, shape.homes(tree, limits))
+    below = tree.alive & (tree.kind != shape.ROOT)
+    parent = torch.where(below, tree.parent, -1)
+    beside = torch.where(below, census.beside(state["together"], tree.parent), 0.0)
+
+    def at(scores: Tensor, who: Tensor) -> Tensor:
+        found = scores.gather(2, who.clamp_min(0)[..., None])[..., 0]
+        return torch.where(who >= 0, found, 0.0).clamp(-1, 1)
+
+    return {
+        "similarity": at(alike, mate)[..., None],
+        "together": torch.stack([beside.clamp(-1, 1), at(together, home)], -1),
+        "links": torch.stack([parent, mate], -1).float(),
+    }
+
+
+def aged(steps: Tensor) -> Tensor:
+    """T / (t + 10), 1 of infinity."""
+    return torch.where(steps.isfinite(), steps / (steps + 10), 1.0)

@@ -1,0 +1,6 @@
+"""Who learns and what becomes of a tree of experts: the documented K-1 hierarchy, and what it is held against."""
+
+from .fixed import FixedTree, FlatMixture, RandomOperations
+from .k1 import K1Hierarchy
+
+__all__ = ["FixedTree", "FlatMixture", "K1Hierarchy", "RandomOperations"]
