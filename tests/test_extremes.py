@@ -77,6 +77,7 @@ FORMS = {
         {**OF_NUMBERS, "noise": 1.0},
         {**OF_NUMBERS, "bits": 31, "bound": 1e-18},
     ],
+    "hierarchy-v0": [READ, {**READ, "actions": "discrete"}],
     "modular-v0": [
         READ,
         {**READ, "actions": "rate", "anchor": "ewc", "measure": "all"},

@@ -333,6 +333,7 @@ def test_a_picture_shows_every_agent_below_its_parent():
     assert world.render("rgb_array").dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PRETENDED = """
 from pretended import DEVICE, MODE, moved, of_the_host, read_back
 import torch
@@ -44,6 +46,7 @@ POLICIES = [
 ]
 
 
+@pytest.mark.slow
 def test_it_steps_on_a_pretended_device():
     here = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": False}
     script = PRETENDED.replace("POLICIES", repr(POLICIES))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PRETENDED = """
 from pretended import DEVICE, MODE, moved, of_the_host, read_back
 import torch
@@ -40,6 +42,7 @@ for name in ("k1", "dense", "partition", "columns"):
 """
 
 
+@pytest.mark.slow
 def test_it_steps_on_a_pretended_device():
     here = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([sys.executable, "-c", PRETENDED], **here)

@@ -33,6 +33,7 @@ WORLDS = [
     ("allocation-v0", SMALL),
     ("swarm-v0", {"horizon": 6}),
     ("modular-v0", {**LANGUAGE, "horizon": 6}),
+    ("hierarchy-v0", {**LANGUAGE, "horizon": 6}),
 ]
 NAMES = sorted({*registry, *trained()})
 

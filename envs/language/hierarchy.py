@@ -189,6 +189,7 @@ class Hierarchy(LanguageWorld):
     """
 
     net: TreeTransformer
+    few_actions = "actions='discrete'"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         **LanguageWorld.refused_arguments,
         "warm": "its models have a tree, and files hold transformers",

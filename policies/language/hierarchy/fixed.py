@@ -19,8 +19,10 @@ class FixedTree(Gardening):
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Bids of 1, no proposals."""
-        alive = obs["alive"]
-        return {"bid": alive, "operation": torch.zeros_like(alive[..., 0], dtype=torch.int64)}
+        nothing = torch.zeros(
+            self.world.num_worlds, self.world.num_agents, dtype=torch.int64, device=self.world.device
+        )
+        return {"bid": obs["alive"], "operation": nothing}
 
 
 class FlatMixture(FixedTree):
