@@ -45,6 +45,9 @@ def test_sb3_trains_on_the_joint_choices():
     ).learn(8)
 
 
+SMALL_MODEL = {"layers": 1, "width": 8, "feedforward": 8, "length": 6, "slice_size": 4, "exam_size": 2}
+
+
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("id", sorted(registry))
 def test_torchrl_takes_every_world(id, flat):

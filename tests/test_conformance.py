@@ -66,13 +66,15 @@ CONFIGURATIONS = {
 
 
 TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
-QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10, "corpora": TEXTS, "vocabulary": 260, "layers": 2}
+QUICK = {"agents": 3, "slice_size": 4, "exam_size": 10}
+OF_TEXTS = {"corpora": TEXTS, "tokeniser": "bytes", "layers": 1, "width": 8, "feedforward": 8, "length": 6}
 
 
 def quick(id, **kwargs):
     """Arguments of a small world of this kind, of those that it takes."""
     taken = registry[id].arguments()
-    return {name: size for name, size in QUICK.items() if taken.get(name) is not None} | kwargs
+    known = QUICK | {"exam_size": 2} | OF_TEXTS if "corpora" in taken else QUICK
+    return {name: size for name, size in known.items() if taken.get(name) is not None} | kwargs
 
 
 @pytest.mark.parametrize("id", sorted(registry))

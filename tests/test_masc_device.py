@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PRETENDED = """
 from pretended import DEVICE, MODE, moved, of_the_host
 import torch
@@ -37,6 +39,7 @@ print("stepped", list(names))
 """
 
 
+@pytest.mark.slow
 def test_all_stages_step_on_a_pretended_device():
     here = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([sys.executable, "-c", PRETENDED], **here)

@@ -472,6 +472,7 @@ def test_what_bids_cannot_do_the_world_does():
             make_policy("fixed_groups", groups=wrong).bind(world_of(k=1))
 
 
+@pytest.mark.slow
 def test_the_contract_where_everything_is_on():
     on = {"measure": "all", "anchor": "ewc", "anchor_slices": 2, "fresh_optimiser": True, "dropout": 0.1}
     check_engine("modular-v0", **{**SMALL, **on, "horizon": 4})

@@ -30,7 +30,7 @@ TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "oth
 QUICK = {
     **{"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)},
 }
-OF_TEXTS = {"corpora": TEXTS, "vocabulary": 260, "width": 8, "length": 8}
+OF_TEXTS = {"corpora": TEXTS, "vocabulary": 260, "layers": 2, "width": 8, "feedforward": 8, "length": 8}
 PICTURES = torch.arange(300 * 3 * 32 * 32).view(300, 3, 32, 32).to(torch.uint8), torch.arange(300) % 10
 SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
 """Arguments of policies that are large without any."""
