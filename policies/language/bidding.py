@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from torch import Tensor
 from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ...envs.language import Modular
-from ..policy import MadeInReset, Policy
+from ..policy import Policy
 
 
 class Bidding(Policy):
@@ -50,34 +48,6 @@ class Bidding(Policy):
         scores = self.scores(obs)
         bids = (ranks(scores) + 1.0) / self.world.num_agents
         return {"bid": torch.where(scores > -torch.inf, bids, 0.0)[..., None]}
-
-
-class Remembering(Bidding):
-    """A rule that keeps numbers of each group, ``memory`` of tensors ``[W, N]`` by name."""
-
-    memory = MadeInReset[TensorDict]()
-
-    @abstractmethod
-    def start(self) -> Mapping[str, float]:
-        """What each number is at first."""
-
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Remember nothing in the worlds of a mask."""
-        world = self.world
-        shape = (world.num_worlds, world.num_agents)
-        fresh = {name: torch.full(shape, value, device=world.device) for name, value in self.start().items()}
-        if mask is not None:
-            fresh = {k: torch.where(mask[:, None], v, self.memory[k]) for k, v in fresh.items()}
-        self.memory = fresh
-
-    def state_dict(self) -> dict[str, Any]:
-        """The memory."""
-        return {name: value.clone() for name, value in self.memory.items()}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """As :meth:`Policy.load_state_dict`."""
-        super().load_state_dict(saved)
-        self.memory = {name: value.to(self.world.device).clone() for name, value in saved.items()}
 
 
 def just_learnt(obs: TensorDict) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor
 from ...envs.engine import TensorDict, rng
 from ...envs.errors import one_of
 from ...envs.validation import flag, real
-from .bidding import Remembering, just_learnt, places, ranks
+from .bidding import Bidding, just_learnt, places, ranks
+from .remembering import Remembering
 from .rules import SIZES, LargestGradients, sizes_of
 
 
-class K1(Remembering):
+class K1(Remembering, Bidding):
     """Gradients, trust and recency, in two phases.
 
     Trust begins at .3. Where the loss of a slice is lower than that of the slice before, those who learnt the latter

@@ -12,7 +12,8 @@ from torch import Tensor
 from ...envs.engine import TensorDict, rng
 from ...envs.errors import one_of
 from ...envs.validation import real
-from .bidding import Bidding, Remembering, just_learnt, places
+from .bidding import Bidding, just_learnt, places
+from .remembering import Remembering
 
 SIZES = ("norm", "rms", "relative")
 """A gradient's norm; per parameter; over the norm of its parameters."""
@@ -44,7 +45,7 @@ class LargestGradients(Bidding):
         return sizes_of(self, obs, self.by)
 
 
-class Cooldown(Remembering):
+class Cooldown(Remembering, Bidding):
     """Who has learnt much sits out: the largest gradients per parameter among the others.
 
     Trust rises by .1 with a step learnt and shrinks by ``decay`` in every step; from .7 on a group rests.

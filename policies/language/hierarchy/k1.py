@@ -13,9 +13,10 @@ from ....envs.engine import TensorDict, World, rng
 from ....envs.language import tree
 from ....envs.language.hierarchy import span
 from ....envs.validation import flag, real
+from ..remembering import Remembering
 from . import controller, diagnostic, structure
 from .controller import Measured
-from .gardening import Remembering
+from .gardening import Gardening
 from .stopping import PROGRESS, stopped
 from .trust import FIRST, judged, just_learnt, places
 
@@ -24,7 +25,7 @@ _FALL = 0.15  # share by which the exam may be worse than at its best before all
 _MOVED = 0.1  # share of the agents that are moved when the tree is reorganised
 
 
-class K1Hierarchy(Remembering):
+class K1Hierarchy(Remembering, Gardening):
     """The documented policy, fed with measurements.
 
     Of the agents but the root, which learns always, k learn a slice. In phase 1 a score is gradient · (1 + trust), and
