@@ -78,6 +78,7 @@ SECTIONS = {
     "k1_selection": benchmark("k1", k1.selection, "pareto", part="pareto"),
     "k1_sequence": benchmark("k1", k1.sequence, "sequence", part="sequence"),
     "k1_wikitext": benchmark("k1", k1.wikitext, "wikitext", part="wikitext"),
+    "k1_bidder": benchmark("k1_bidder", k1.bidder, "short"),
     "k1_long": benchmark("k1", k1.long, "long", part="long"),
     "k1_responsible": benchmark("k1", k1.responsible, "responsible", part="responsible"),
     "budget": benchmark("budget", classroom.budget),

@@ -252,3 +252,20 @@ def selection(found: dict) -> str:
             )
             rows.append((name, *(cell(values) for values in (*figures, *shares))))
     return markdown(header, rows)
+
+
+def bidder(found: dict) -> str:
+    """Learned bids beside everything else, by the score that they were trained for."""
+    header = ("arm", "60 steps", "learned − it", "150 steps", "learned − it")
+    scores = {
+        part: {name: over_seeds(arm, lambda e: e["score"]) for name, arm in found.get(part, {}).items()}
+        for part in ("short", "long")
+    }
+    rows = []
+    for name in sorted(scores["short"], key=lambda n: -sum((scores["short"][n] or {}).values())):
+        cells = []
+        for part in ("short", "long"):
+            values, ours = scores[part].get(name), scores[part].get("learnt")
+            cells += [cell(values, 3), "" if name == "learnt" else apart(ours, values)]
+        rows.append(("learned (`k1-bids`)" if name == "learnt" else name, *cells))
+    return markdown(header, rows)
