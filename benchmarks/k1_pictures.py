@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from pages.k1 import column
+from pictures import figure, written
 
 from studyhall.envs.engine.drawing import plain_style
-from studyhall.envs.files import whole_file
 
 SHOWN = {
     "dense": "black",
@@ -24,23 +24,6 @@ SHOWN = {
     "vocabulary": "tab:blue",
     "vocabulary, EWC 3": "tab:green",
 }
-
-
-def written(made, path: Path) -> None:
-    """Write a picture, whole or not at all."""
-    with whole_file(path) as file:
-        made.savefig(file, format="png")
-    print(path)
-
-
-def figure(width: float, height: float):
-    """An empty picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(made)
-    return made
 
 
 def forgetting(found: dict, path: Path) -> None:

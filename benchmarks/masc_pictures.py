@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 from pages.socialized import NAMES
+from pictures import figure, written
 
 from studyhall.envs.engine.drawing import plain_style
-from studyhall.envs.files import whole_file
 from studyhall.rollouts import interval
 
 CARRIERS = {
@@ -23,21 +23,10 @@ CARRIERS = {
 PARTS = {"fedavg": "averaged", "mutual, gated": "peer"}
 
 
-def figure(columns: int):
+def row(columns: int):
     """A row of pictures."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(4 * columns, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(made)
+    made = figure(4 * columns, 3.6)
     return made, made.subplots(1, columns, squeeze=False)[0]
-
-
-def written(made, path: Path) -> None:
-    """Write a picture, whole or not at all."""
-    with whole_file(path) as file:
-        made.savefig(file, format="png")
-    print(path)
 
 
 def by_bytes(found: dict, path: Path) -> None:
@@ -45,7 +34,7 @@ def by_bytes(found: dict, path: Path) -> None:
     shown = [data for data in NAMES if any(name in found.get(data, {}) for name in CARRIERS)]
     if not shown:
         return
-    made, panels = figure(len(shown))
+    made, panels = row(len(shown))
     for axes, data in zip(panels, shown, strict=True):
         for name, (label, marker) in CARRIERS.items():
             if name in found[data]:
@@ -67,7 +56,7 @@ def by_teachers(found: dict, path: Path) -> None:
     shown = [data for data in NAMES if any(name.startswith("teachers") for name in found.get(data, {}))]
     if not shown:
         return
-    made, panels = figure(len(shown))
+    made, panels = row(len(shown))
     for axes, data in zip(panels, shown, strict=True):
         subsets = {name: entry for name, entry in found[data].items() if name.startswith("teachers")}
         for name, entry in subsets.items():

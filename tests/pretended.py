@@ -67,3 +67,19 @@ def read_back(found):
         return np.ones(tuple(self.shape), dtype=kinds.get(self.dtype, np.float32))
 
     FakeTensor.numpy = numpy
+
+
+def stepped(world, policy, obs, steps):
+    """Move a world and its policy there, and make so many steps; names of the functions that read something back."""
+    found, made = set(), (torch.tensor, torch.from_numpy, torch.as_tensor)
+    with MODE:
+        moved([world, policy])
+        obs = moved(dict(obs))
+        read_back(found)
+        torch.tensor, torch.from_numpy, torch.as_tensor = map(of_the_host, made)
+        for _ in range(steps):
+            done = world.step(policy.act(obs))
+            obs = done.obs
+            assert done.reward.device == DEVICE
+    torch.tensor, torch.from_numpy, torch.as_tensor = made
+    return found

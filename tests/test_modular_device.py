@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 PRETENDED = """
-from pretended import DEVICE, MODE, moved, of_the_host, read_back
-import torch
+from pretended import stepped
 from studyhall import make_world
 from studyhall.policies import make_policy
 
@@ -23,20 +22,9 @@ for name in ("k1", "dense", "partition", "columns"):
     obs = world.reset(seed=0)
     policy.reset()
     obs = world.step(policy.act(obs)).obs  # what is made when it is first wanted is made now
-    found = set()
-    made = torch.tensor, torch.from_numpy, torch.as_tensor
-    with MODE:
-        moved([world, policy])
-        for optimiser in world.models.population._optimisers:
-            optimiser.fused = False  # chosen by the device when it was made
-        obs = moved(dict(obs))
-        read_back(found)
-        torch.tensor, torch.from_numpy, torch.as_tensor = map(of_the_host, made)
-        for step in range(1, 8):
-            done = world.step(policy.act(obs))
-            obs = done.obs
-            assert done.reward.device == DEVICE
-    torch.tensor, torch.from_numpy, torch.as_tensor = made
+    for optimiser in world.models.population._optimisers:
+        optimiser.fused = False  # chosen by the device when it was made
+    found = stepped(world, policy, obs, 7)
     assert found == {"learners.groups._learners"}, (name, found)
     print("stepped", name)
 """

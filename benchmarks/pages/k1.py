@@ -233,7 +233,7 @@ def responsible(found: dict) -> str:
 
 
 def _seeds(arm: Mapping) -> str:
-    return f"{len(arm)} seeds."
+    return f"{len(arm)} seed{'s' if len(arm) > 1 else ''}."
 
 
 def selection(found: dict) -> str:

@@ -28,15 +28,16 @@ from ...envs.validation import keep, rate, whole
 from ...policies import Policy, make_policy, registry
 from ...policies.files import is_path, trained
 from ...policies.parametric import Parametric, save_parametric
-from ...policies.registration import is_own, policy_factory
+from ...policies.registration import policy_factory
 from ...scenarios import Scenario
 from ..reports.figures import figure
 from ..settings.customise import customise
 from ..settings.parse import parse_assignments
 from ..storage.checkpoints import check_optimiser
 from . import loop
+from .by_updates import UpdateTraining
 from .config import TrainingConfig, plain
-from .loop import EVAL_SEED, MovingAverage, Training
+from .loop import EVAL_SEED, MovingAverage
 from .trained import Trained
 
 
@@ -181,7 +182,7 @@ def train(config: EvolutionConfig, out: Path | None = None, *, resume: bool = Fa
     return loop.train(EvolutionTraining, config, out, resume=resume)
 
 
-class EvolutionTraining(Training):
+class EvolutionTraining(UpdateTraining):
     """Generations of candidates, and what the numbers they vary are worth on held-out worlds.
 
     Everything drawn is a function of the seed and the generation's number, so nothing but the numbers, Adam's moments
@@ -235,26 +236,6 @@ class EvolutionTraining(Training):
     def progress(self) -> float:
         """Share of the generations."""
         return self._done / self.config.updates
-
-    @property
-    def timesteps(self) -> int:
-        """Agent-steps made."""
-        return self._done * self.per_update
-
-    @property
-    def done(self) -> int:
-        """Generations made."""
-        return self._done
-
-    @property
-    def per_update(self) -> int:
-        """Agent-steps of a generation."""
-        return self.world.num_worlds * self.world.num_agents * self.world.horizon
-
-    @property
-    def own_policy(self) -> str | None:
-        """``"module:Class"`` of a policy of a user's own."""
-        return self.config.scenario.policy if is_own(self.config.scenario.policy) else None
 
     @property
     def live(self) -> str:

@@ -30,14 +30,14 @@ from ...policies import make_policy
 from ...policies.files import is_path, trained
 from ...policies.messages.policy import FORMAT, MessagePolicy
 from ...policies.messages.speech import Sampled
-from ...policies.registration import is_own
 from ...scenarios import Scenario
 from ..settings.customise import customise
 from ..settings.parse import parse_assignments
 from ..storage.checkpoints import check_optimiser
 from . import loop
+from .by_updates import UpdateTraining
 from .config import TrainingConfig, plain
-from .loop import EVAL_SEED, MovingAverage, Training
+from .loop import EVAL_SEED, MovingAverage
 from .trained import Trained
 
 ANSWERS = ("last", "all")
@@ -206,7 +206,7 @@ def train(config: ChannelConfig, out: Path | None = None, *, resume: bool = Fals
     return loop.train(ChannelTraining, config, out, resume=resume)
 
 
-class ChannelTraining(Training):
+class ChannelTraining(UpdateTraining):
     """Steps of Adam on the losses of fresh slices, and what they are worth on held-out ones.
 
     Args:
@@ -274,26 +274,6 @@ class ChannelTraining(Training):
         config = self.config
         share = self.done / config.updates
         return share if config.cpu_seconds is None else max(share, self.spent / config.cpu_seconds)
-
-    @property
-    def timesteps(self) -> int:
-        """Agent-steps made."""
-        return self._done * self.per_update
-
-    @property
-    def done(self) -> int:
-        """Updates made."""
-        return self._done
-
-    @property
-    def per_update(self) -> int:
-        """Agent-steps of an update."""
-        return self.world.num_worlds * self.world.num_agents * self.world.horizon
-
-    @property
-    def own_policy(self) -> str | None:
-        """``"module:Class"`` of a policy of a user's own."""
-        return self.config.scenario.policy if is_own(self.config.scenario.policy) else None
 
     @property
     def live(self) -> str:
