@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from record import provenance
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -177,18 +177,11 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = 3 if arguments.quick else arguments.rounds
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
     report = {
         "benchmark": "transformer",
-        "command": f"python benchmarks/transformer.py --rounds {rounds}",
-        "commit": commit.stdout.strip() or None,
+        **provenance(),
         "seed": 0,
         "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
         "documented": [*documented(0.1, rounds), *documented(0.0, rounds)],
         "small": small(3 * rounds),

@@ -26,8 +26,8 @@ _CACHED_TOKENS = 1 << 13
 Models = npt.NDArray[np.int64]
 
 Adjust = Callable[[int, Models, list[Tensor], list[Tensor]], Sequence[Tensor]]
-"""From a group, the models in which it learns ``[L]``, its parameters there and their gradients, both stacks
-``[L, …]``, to the gradients that the optimiser is to take."""
+"""From a group, the models in which its gradient was computed ``[L]``, its parameters there and their gradients,
+both stacks ``[L, …]``, to the gradients that the optimiser is to take."""
 
 
 class Learnt(NamedTuple):
@@ -124,7 +124,7 @@ class GroupedPopulation:
             measured: Groups whose gradient is computed although they rest, bool ``[W, N]``; None: none.
             models: Which of the P learn.
             adjust: Changes gradients before the step, or only looks at them: for losses on the parameters themselves.
-                It is called once for each group and each few worlds in which it learns.
+                It is called once for each group and each few worlds in which its gradient is computed.
 
         Raises:
             ValueError: A wrong shape of ``tokens`` or ``rate``, or a model twice.

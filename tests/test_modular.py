@@ -145,6 +145,7 @@ def test_the_return_is_what_the_model_became_better_by():
         total += world.step({"bid": torch.ones(2, 6, 1)}).reward
     assert torch.allclose(total, (world.metrics()["score"] - first)[:, None].expand(-1, 6), atol=1e-5)
     assert (world.metrics()["nats"] < math.log(256)).all()
+    assert torch.allclose(world.breakdown()["final_nats"], world.metrics()["nats"])
 
 
 def test_compute_has_its_price():

@@ -368,6 +368,7 @@ class LanguageWorld(World):
         for d, name in enumerate(self.dataset.classes):
             found |= {f"nats/{name}": state["nats"][:, d], f"forgetting/{name}": lost[:, d]}
         if self.incremental:
+            found["final_nats"] = -continual.average(state["scores"])
             found["backward_transfer"] = continual.backward_transfer(state["scores"], self.tasks)
             found["forward_transfer"] = continual.forward_transfer(state["scores"], self.tasks)
         return found

@@ -71,10 +71,10 @@ host once a step, to skip what nobody needs. A world in a batch equals the same 
 Per agent: `updates` (steps learnt). Per world: `nats` of a token, mean over domains, and `perplexity`, its exponential;
 `score`; `slice_nats` (mean of slices before they were learnt); `updated` (share of parameters that learnt, mean over
 steps); `cost`; `busiest_three` (their share of all updates) and `gini` of the updates. Besides, by domain:
-`nats/<domain>` and `forgetting/<domain>`, how much higher than the lowest so far, as a share of it; `backward_transfer`
-and `forward_transfer` in nats (`envs/continual.py`; below 0 is loss; NaN if a task had no step). Reports add
-`test_nats` and `test_bits_per_byte/<domain>` of the test split. Perplexities of different tokenisers cannot be
-compared, bits per byte can.
+`final_nats`, their mean after the last task; `nats/<domain>` and `forgetting/<domain>`, how much higher than the lowest
+so far, as a share of it; `backward_transfer` and `forward_transfer` in nats (`envs/continual.py`; below 0 is loss; NaN
+if a task had no step). Reports add `test_nats` and `test_bits_per_byte/<domain>` of the test split. Perplexities of
+different tokenisers cannot be compared, bits per byte can.
 
 ## Arguments
 | argument | default | meaning |
