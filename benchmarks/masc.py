@@ -229,15 +229,23 @@ def stages_of(data: str, *lengths: float) -> tuple[int, tuple[float, float]]:
     return round(sum(parts)), (parts[0] / sum(parts), parts[1] / sum(parts))
 
 
+FOUR = {"agents": 4, "data_classes": 8}
+"""A world of four agents with two classes each, where the scenario has five."""
+
+
 def subsets(options: argparse.Namespace) -> None:
-    """Who teaches: every subset of the agents. Students alone are looked at, so nobody grows."""
+    """Who teaches: every subset of five agents, and of four. Students alone are looked at, so nobody grows."""
     for data in options.data:
         steps, shares = stages_of(data, 1, 1, 0)
-        agents = range(get_scenario(f"masc-{data}").env_kwargs["agents"])
-        for count in range(1, len(agents) + 1):
-            for teachers in itertools.combinations(agents, count):
-                run = mended(data, teachers=list(teachers), shares=shares)
-                measured((data, f"teachers {list(teachers)}"), data, run, options, steps)
+        count = get_scenario(f"masc-{data}").env_kwargs["agents"]
+        for env in ({}, FOUR) if count > FOUR["agents"] else ({},):
+            agents = range(env.get("agents", count))
+            for taught in itertools.chain.from_iterable(
+                itertools.combinations(agents, n + 1) for n in agents
+            ):
+                run = mended(data, teachers=list(taught), shares=shares)
+                names = (data, f"teachers {list(taught)} of {len(agents)}")
+                measured(names, data, run, options, steps, **env)
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

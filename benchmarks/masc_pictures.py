@@ -53,17 +53,21 @@ def by_bytes(found: dict, path: Path) -> None:
 
 def by_teachers(found: dict, path: Path) -> None:
     """Average of the students over how many teach, a point a subset."""
-    shown = [data for data in NAMES if any(name.startswith("teachers") for name in found.get(data, {}))]
+    shown = {}
+    for data in NAMES:
+        for name, entry in found.get(data, {}).items():
+            if name.startswith("teachers "):
+                teachers, agents = name.removeprefix("teachers ").split(" of ")
+                mean = 100 * interval(entry["metrics"]["student_average"]).mean
+                shown.setdefault((data, agents), []).append((len(json.loads(teachers)), mean))
     if not shown:
         return
     made, panels = row(len(shown))
-    for axes, data in zip(panels, shown, strict=True):
-        subsets = {name: entry for name, entry in found[data].items() if name.startswith("teachers")}
-        for name, entry in subsets.items():
-            teachers = json.loads(name.removeprefix("teachers "))
-            mean = 100 * interval(entry["metrics"]["student_average"]).mean
-            axes.plot(len(teachers), mean, marker="o", color="#1f77b4", alpha=0.6)
-        axes.set(xlabel="agents who teach", title=f"{NAMES[data]}: {len(subsets)} subsets")
+    for axes, ((data, agents), points) in zip(panels, shown.items(), strict=True):
+        axes.plot(*zip(*points, strict=True), marker="o", linestyle="", color="#1f77b4", alpha=0.6)
+        kind = NAMES[data].partition(",")[0]
+        axes.set(xlabel="agents who teach", title=f"{kind}, {agents} agents: {len(points)} subsets")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel("students' Average, %")
     written(made, path)
 
