@@ -7,9 +7,19 @@ import importlib
 import pkgutil
 
 from .scenario import Claim, Scenario, get_scenario, register_scenario, registry
+from .source import Source, get_source, sources
 
 for _module in pkgutil.iter_modules(__path__):
     if _module.name.isidentifier():  # an editor's "copy of classroom.py" is none of ours
         importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Claim", "Scenario", "get_scenario", "register_scenario", "registry"]
+__all__ = [
+    "Claim",
+    "Scenario",
+    "Source",
+    "get_scenario",
+    "get_source",
+    "register_scenario",
+    "registry",
+    "sources",
+]

@@ -8,8 +8,23 @@ from __future__ import annotations
 
 from .scenario import Claim, Scenario, register_scenario
 
-_README = "published README"
-_RERUN = "re-run of the original on MNIST, two seeds"
+_README = "classroom-readme"
+_RERUN = "classroom-rerun"
+_OURS = "ours, before measuring; no reason recorded"
+# What was changed after a figure had been seen.
+_MORE_SEEDS = (
+    "With three seeds, as first declared, the title holder of `classroom-mnist-as-published` was at 96.32 ± 1.13 and "
+    "missed its tolerance of 0.8; the scenario was then given eight seeds, no other with it (6c579d2).",
+)
+_NO_ROW = (
+    'The "+1.88 by collaboration" is the difference of the two published figures, vote − title holder. It had no row '
+    "and no test until the levels had been measured; no tolerance was chosen for it.",
+)
+_WITHDRAWN = (
+    "`classroom-mnist-single-pass` was declared with a tolerance of 0.5 and missed it by 0.4; the tolerance was then "
+    "taken away, since it is not documented how the pass was cut into slices (6c579d2). It stands again as it was "
+    "declared, and the claim as failed.",
+)
 
 _MNIST = {"data": "mnist", "agents": 8, "slice_size": 64, "horizon": 5000, "order": "passes"}
 # The original chooses its title holder every 200 steps by 500 fixed validation images.
@@ -54,8 +69,8 @@ register_scenario(
         seeds=(0, 1, 2),
         measure_at=(1000,),
         claims=(
-            Claim("title_dropout@1000", 0.9471, _RERUN, 0.008),
-            Claim("hard_vote_dropout@1000", 0.9596, _RERUN, 0.006),
+            Claim("title_dropout@1000", 0.9471, _RERUN, 0.008, _OURS),
+            Claim("hard_vote_dropout@1000", 0.9596, _RERUN, 0.006, _OURS),
             Claim("title_dropout", 0.9223, _RERUN),
             Claim("hard_vote_dropout", 0.9250, _RERUN),
             Claim("title", 0.9288, _RERUN),
@@ -76,10 +91,11 @@ register_scenario(
         policy_kwargs={"preset": "as_published"},
         seeds=tuple(range(8)),  # the title holder differs by a point from seed to seed
         claims=(
-            Claim("hard_vote_dropout", 0.9733, _README, 0.006),
-            Claim("title_dropout", 0.9545, _README, 0.008),
-            Claim("hard_vote", 0.9744, _RERUN, 0.006),
-            Claim("title", 0.9708, _RERUN, 0.008),
+            Claim("hard_vote_dropout", 0.9733, _README, 0.006, _OURS),
+            Claim("title_dropout", 0.9545, _README, 0.008, _OURS, history=_MORE_SEEDS),
+            Claim("hard_vote_dropout", 0.0188, _README, minus="title_dropout", history=_NO_ROW),
+            Claim("hard_vote", 0.9744, _RERUN, 0.006, _OURS),
+            Claim("title", 0.9708, _RERUN, 0.008, _OURS),
         ),
         system="classroom",
     )
@@ -92,7 +108,7 @@ register_scenario(
         policy="stop_at_budget",
         env_kwargs=_MNIST | _VALIDATION | _BUDGET,
         seeds=(0, 1, 2, 3, 4),
-        claims=(Claim("hard_vote", 0.962, _RERUN, 0.006),),
+        claims=(Claim("hard_vote", 0.962, _RERUN, 0.006, _OURS),),
         system="classroom",
     )
 )
@@ -118,8 +134,7 @@ register_scenario(
         env_kwargs=_MNIST
         | {"order": "single_pass", "horizon": 1000, "teacher_budget": None, "exam_items": 1000},
         seeds=(0, 1, 2),
-        # How that pass was sliced is not documented, so it is shown beside ours and not expected to hold.
-        claims=(Claim("soft_vote", 0.968, "documented: one pass over 60,000"),),
+        claims=(Claim("soft_vote", 0.968, "classroom-single-pass", 0.005, _OURS, history=_WITHDRAWN),),
         system="classroom",
     )
 )

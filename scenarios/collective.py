@@ -10,8 +10,14 @@ from typing import Any
 
 from .scenario import Claim, Scenario, register_scenario
 
-_YARDSTICK = "yardstick of the documented system"
+_YARDSTICK = "collective-yardstick"
+_OURS = "ours, before measuring; no reason recorded"
 _SEEDS = tuple(range(5))
+# What was changed after a figure had been seen.
+_MIDDLES = (
+    "Vote and best member are documented as ranges, 96.7 to 96.8 and 96.1 to 96.2; the claims are of their middles. "
+    "That the vote is 0.6 ahead had no row until both had been measured; no tolerance was chosen for it.",
+)
 
 _DIGITS: dict[str, Any] = {"data": "digits", "agents": 8, "slice_size": 32, "horizon": 400}
 _SMALL: dict[str, Any] = {"hidden": (64,), "lr": 3e-3}
@@ -85,8 +91,9 @@ register_scenario(
         policy_kwargs={"hidden": (128, 64), "lr": 1e-3},
         seeds=_SEEDS,
         claims=(
-            Claim("soft_vote_accuracy", 0.9675, _YARDSTICK, 0.005),
-            Claim("best_accuracy", 0.9615, _YARDSTICK, 0.005),
+            Claim("soft_vote_accuracy", 0.9675, _YARDSTICK, 0.005, _OURS),
+            Claim("best_accuracy", 0.9615, _YARDSTICK, 0.005, _OURS),
+            Claim("soft_vote_accuracy", 0.006, _YARDSTICK, minus="best_accuracy", history=_MIDDLES),
         ),
         system="collective",
     )
@@ -101,7 +108,7 @@ register_scenario(
         | {"order": "single_pass", "agents": 10, "weighting": "top_k", "k": 4, "exam_size": 100},
         policy_kwargs={"k": 4, "hidden": (128,), "lr": 1e-3},
         seeds=_SEEDS[:3],
-        claims=(Claim("together_accuracy", 0.39, _YARDSTICK, 0.03),),
+        claims=(Claim("together_accuracy", 0.39, _YARDSTICK, 0.03, _OURS),),
         system="collective",
     )
 )

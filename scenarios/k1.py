@@ -10,7 +10,7 @@ from typing import Any
 
 from .scenario import Claim, Scenario, register_scenario
 
-_NOTES = "third-party reading notes of K-1"
+_NOTES = "k1-notes"
 _SYSTEM = "k1"
 _SMALL: dict[str, Any] = {
     "vocabulary": 512,

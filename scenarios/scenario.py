@@ -8,23 +8,51 @@ from typing import Any
 
 from ..envs.errors import ConfigError, one_of
 from ..envs.registration import add_to_registry, spec
+from ..envs.validation import real
+from .source import get_source
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A documented figure and the metric that measures the same thing.
+    """A documented figure and how the same thing is measured.
 
     Args:
-        metric: Name in a run's report, e.g. ``"hard_vote_dropout"``; ``"…@1000"`` is its value at step 1000.
+        metric: Name in a run's report, e.g. ``"hard_vote_dropout"``; ``"…@1000"`` is its value at step 1000,
+            ``"mute/…"`` that of a control.
         documented: The figure, as a fraction where the metric is one.
-        source: Where it was documented.
-        tolerance: How near is a reproduction; None where the figure is not expected to hold.
+        source: Key of :data:`~studyhall.scenarios.sources`.
+        tolerance: How far off counts as the same. Without one a figure can be refuted, but never holds.
+        tolerance_why: Who chose the tolerance, when and why.
+        minus: The claim is of a difference: the metric that is taken from the first, seed by seed.
+        half: Half-width of the documented figure's own 95 % interval; None where none was documented.
+        history: What was changed after a figure had been seen, in sentences for the page.
     """
 
     metric: str
     documented: float
     source: str
     tolerance: float | None = None
+    tolerance_why: str = ""
+    minus: str | None = None
+    half: float | None = None
+    history: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Check that it says where its figure comes from, and why its tolerance is what it is.
+
+        Raises:
+            UnknownName: There is no such source.
+            ConfigError: The tolerance is no distance, or nobody answers for it.
+        """
+        get_source(self.source)
+        if self.tolerance is None:
+            return
+        real("the tolerance of a claim", self.tolerance, low=0)
+        if not self.tolerance_why:
+            raise ConfigError(
+                f"the claim of {self.metric} has a tolerance of {self.tolerance:g}: say in tolerance_why who chose "
+                "it, and why"
+            )
 
 
 @dataclass(frozen=True)
@@ -116,7 +144,9 @@ class Scenario:
         entries = dict(found)
         for name in ("seeds", "controls", "measure_at"):
             entries[name] = tuple(entries[name])
-        entries["claims"] = tuple(Claim(**claim) for claim in entries["claims"])
+        entries["claims"] = tuple(
+            Claim(**{**claim, "history": tuple(claim.get("history", ()))}) for claim in entries["claims"]
+        )
         return cls(**entries)
 
 
@@ -128,10 +158,14 @@ def register_scenario(scenario: Scenario) -> None:
     """Add a scenario.
 
     Raises:
-        ConfigError: Its name stands for another one (to register the same again does nothing), or it is no scenario.
+        UnknownName: A claim names a source that there is not.
+        ConfigError: Its name stands for another one (to register the same again does nothing), it is no scenario, or
+            nobody answers for a claim's tolerance.
     """
     if not isinstance(scenario, Scenario):
         raise ConfigError(f"a Scenario is what can be registered as one, got {scenario!r}")
+    for claim in scenario.claims:
+        claim.check()
     refusal = f"scenario {scenario.name!r} is registered already: choose another name"
     add_to_registry(registry, scenario.name, scenario, refusal)
 

@@ -3,8 +3,6 @@
 Public rows are unlabelled, and the policy is what was mended. With ``-labelled`` behind the name everybody is told all
 labels of public rows, and the policy is what was documented; students of the mute control, where nobody is heard, then
 train on labels alone.
-
-CIFAR-100 is divided at random here, 50,000 and 10,000 images; figures of others are of its own test part.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Any
 
 from .scenario import Claim, Scenario, register_scenario
 
-_NOTES = "third-party reading notes of Yao et al. (ICML 2024), mean of four agents"
+_NOTES = "masc-notes"
 _ROOM: dict[str, Any] = {"deal": "sorted", "public_order": "iid", "slice_size": 32, "liars": 0}
 _SYSTEM = "masc"
 

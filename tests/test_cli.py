@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from pyarrow import parquet
 from studyhall import __version__ as studyhall_version
 from studyhall.rollouts import cli
 from studyhall.rollouts.settings import parse_assignments, parse_seeds
-from studyhall.scenarios import Claim, Scenario, registry
+from studyhall.scenarios import Claim, Scenario, Source, registry, sources
 
 SMALL = ("--set", "agents=3", "--set", "policy.hidden=[16]")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -582,12 +583,14 @@ def test_a_scenarios_settings_stay_with_its_policy(call):
 
 @pytest.fixture
 def tiny_system(monkeypatch):
-    """A system of one scenario: one claim that holds, one that does not, one without a tolerance."""
+    """A system of one scenario, with a claim of every verdict."""
+    monkeypatch.setitem(sources, "a-note", Source("a class", author="Somebody", ran_on="a napkin"))
     kwargs = {"agents": 3, "horizon": 12, "exam_size": 20}
     claims = (
-        Claim("soft_vote", 0.5, "a guess", 0.5),
-        Claim("hard_vote", 0.0, "a bad guess", 0.001),
-        Claim("mean_dropout@6", 0.3, "a note"),
+        Claim("soft_vote", 0.5, "a-note", 0.7, "a tester's, wide"),
+        Claim("hard_vote", 0.0, "a-note", 0.001, "a tester's, narrow", history=("It was wider.",)),
+        Claim("soft_vote", 0.0, "a-note", minus="mute/soft_vote@6"),
+        Claim("mean@3", 0.3, "a-note"),
     )
     scenario = Scenario(
         "tiny",
@@ -607,11 +610,13 @@ def tiny_system(monkeypatch):
 
 def test_reproduce(call, tiny_system):
     code, out, err = call("reproduce", "tiny", "--out", "docs/tiny.json")
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")  # a claim does not hold
     for words in (
-        "✓ (± 50.0)",
-        "✗ (± 0.1)",
-        "mean of students, dropout on, step 6",
+        "± 0.1 (a tester's, narrow)",
+        "soft vote − soft vote, step 6 (mute)",
+        "Changed after a figure had been seen: It was wider.",
+        "Somebody",
+        "not recorded",
         "tiny, mute",
         "at step 6",
     ):
@@ -619,8 +624,12 @@ def test_reproduce(call, tiny_system):
     assert "not comparable" not in out
     found = json.loads(Path("docs/tiny.json").read_text())
     (entry,) = found["scenarios"]
-    assert [claim["within"] for claim in entry["claims"]] == [True, False, None]
-    assert entry["claims"][2]["measured"]["n"] == 3
+    verdicts = ["holds", "does not hold", "not resolved", "not measured"]
+    assert [claim["verdict"] for claim in entry["claims"]] == verdicts
+    assert all(verdict in out for verdict in verdicts)
+    metrics = entry["metrics"]
+    apart = [a - b for a, b in zip(metrics["open"]["soft_vote"], metrics["mute"]["soft_vote@6"], strict=True)]
+    assert entry["claims"][2]["measured"]["mean"] == pytest.approx(statistics.fmean(apart))
     assert list(entry["summary"]) == ["open", "mute"]
 
 
@@ -631,7 +640,7 @@ def test_reproduce_quickly(call, tiny_system):
     assert entry["seeds"] == [0, 1]
     assert entry["steps"] == 6
     assert not entry["comparable"]
-    assert [claim["within"] for claim in entry["claims"]] == [None, None, None]
+    assert {claim["verdict"] for claim in entry["claims"]} == {"not measured"}
     assert "not comparable" in call("reproduce", "tiny", "--steps", "3")[1]
 
 
@@ -652,12 +661,15 @@ def test_reproduce_goes_on_where_data_are_missing(call, tiny_system, monkeypatch
     found = json.loads(written)
     assert [entry["name"] for entry in found["scenarios"]] == ["tiny", "more"]
     says = "its data, cifar10, are not at hand or cannot be used: see `studyhall run lost`"
-    assert found["unmeasured"] == [{"name": "lost", "unmeasured": says}]
+    (missing,) = found["unmeasured"]
+    assert (missing["name"], missing["unmeasured"]) == ("lost", says)
+    assert {claim["verdict"] for claim in missing["claims"]} == {"not measured"}
     assert says in err
     assert "nowhere" not in written  # folders of a machine are no result
     assert "'nowhere'" in call("run", "lost")[2]
     code, out, _ = call("reproduce", "lost", "--out", "found.json")
-    assert (code, out) == (2, "")
+    assert code == 2
+    assert "not measured" in out
     assert Path("found.json").read_text() == written  # nothing came of it, so nothing is lost
     assert not Path("found.json.part").exists()
     code, _, err = call("reproduce", "more", "--steps", "3")  # by its own name
@@ -673,7 +685,7 @@ def test_reproduce_says_when_the_budget_is_never_spent(call, tiny_system, monkey
     monkeypatch.setitem(registry, "tiny", budgeted)
     for steps, warned in (("4", True), ("5", False), ("12", False)):
         code, _, err = call("reproduce", "tiny", "--seeds", "0", "--steps", steps, "--json")
-        assert code == 0
+        assert code == 0  # of one seed nothing is resolved
         assert ("the peer phase does not begin: tiny (4 calls)\n" in err) == warned
         assert err.count("\n") == warned
 

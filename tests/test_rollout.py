@@ -26,13 +26,14 @@ from studyhall.rollouts.cli.catalogue import catalogue
 from studyhall.rollouts.cli.tables import listing
 from studyhall.rollouts.metrics.measure import measure
 from studyhall.rollouts.reports.cells import TRANSDUCTIVE
-from studyhall.rollouts.reports.comparisons import claims, comparison
+from studyhall.rollouts.reports.claims import claims_table, judged, judged_anew
+from studyhall.rollouts.reports.comparisons import comparison
 from studyhall.rollouts.reports.figures import as_interval
 from studyhall.rollouts.reports.report import GAINS
 from studyhall.rollouts.reports.tables import result
 from studyhall.rollouts.settings import customise
 from studyhall.rollouts.storage.text import as_json
-from studyhall.scenarios import Scenario
+from studyhall.scenarios import Claim, Scenario
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
@@ -413,7 +414,8 @@ def test_the_legend_explains_the_rows_that_are_there():
 
 def test_committed_results_can_be_shown():
     entries = json.loads((RESULTS / "classroom.json").read_text(encoding="utf-8"))["scenarios"]
-    text = printed(claims(entries), comparison(entries), width=200)
+    entries = [judged_anew(entry) for entry in entries]
+    text = printed(claims_table(entries), comparison(entries), width=200)
     for entry in entries:
         assert entry["name"] in text
         mean = entry["summary"]["open"]["mean"]
@@ -455,18 +457,18 @@ def test_a_transductive_policy_is_marked_wherever_it_is_shown(peeking):
 
 
 def test_entries_of_a_transductive_policy_are_marked():
-    claim = {"metric": "mean", "documented": 0.9, "source": "p. 3", "tolerance": 0.1, "within": True}
+    claim = judged(Claim("mean", 0.9, "masc-notes"), {})
     summary = {"open": {"mean": interval([0.9])._asdict()}, "mute": {}}
     blind, peeking = (
         {
             "name": name,
-            "claims": [{**claim, "measured": None}],
+            "claims": [claim],
             "summary": summary,
             "transductive": name == "b",
         }
         for name in "ab"
     )
-    for table in (claims, comparison):
+    for table in (claims_table, comparison):
         text = printed(table([blind, peeking]))
         assert "b†" in text
         assert "a†" not in text

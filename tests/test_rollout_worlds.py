@@ -27,10 +27,9 @@ from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.rollouts import Report, Rollout, Stopped, cli, interval, rollout, spread
 from studyhall.rollouts.metrics.names import human, is_fraction
+from studyhall.rollouts.reports.claims import claim_cells, claims_table, judged
 from studyhall.rollouts.reports.comparisons import (
     COMPARED_OTHERS,
-    claim_cells,
-    claims,
     comparison,
     other_rows,
 )
@@ -155,7 +154,7 @@ DESCENT = Scenario(
 TALK = Scenario(
     "talk", "what is heard", "talk-v0", "halve",
     env_kwargs={"rounds": 3}, seeds=(0, 1, 2), controls=("mute",),
-    claims=(Claim("score", 0.9, "a guess", 1.0), Claim("message_bytes", 1500.0, "wrong", 1.0)),
+    claims=(Claim("score", 0.9, "masc-notes", 1.0, "ours"), Claim("message_bytes", 1500.0, "k1-notes", 1.0, "ours")),
     system="talking",
 )  # fmt: skip
 
@@ -458,13 +457,13 @@ def test_mistakes_are_one_line(call, arguments, words):
 
 def test_reproduce(call):
     code, out, err = call("reproduce", "talking", "--out", "found.json")
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")
     (entry,) = json.loads(Path("found.json").read_text(encoding="utf-8"))["scenarios"]
     assert entry["headline"] == "score"
-    assert [claim["within"] for claim in entry["claims"]] == [True, False]
-    assert row(out.partition("headline")[0], "talk")[:4] == ["talk", "score", "0.9", "a guess"]
-    assert row(out, "bytes per message")[:4] == ["bytes per message", "1,500", "wrong", "1.5 ± 0"]
-    assert "✗ (± 1)" in out
+    assert [claim["verdict"] for claim in entry["claims"]] == ["holds", "does not hold"]
+    assert row(out.partition("sources")[0], "talk")[:4] == ["talk", "score", "0.9", "masc-notes"]
+    assert row(out, "bytes per message")[:4] == ["bytes per message", "1,500", "k1-notes", "1.5 ± 0"]
+    assert "± 1 (ours)" in out
     assert "talk, mute" in out
     assert "exam" not in out
     code, out, _ = call("reproduce", "talking", "--quick", "--json")
@@ -522,13 +521,14 @@ def test_comparisons_keep_classes_and_other_worlds_apart():
     assert opened[3:5] == ("1.5 ± 0", "9 ± 0")
     end, step = other_rows(descent)
     assert (end[3], step[0]) == ("–", "  at step 4")
-    assert "documented beside measured; accuracies in %" in printed(claims([talk, early]), width=200)
+    assert "documented beside measured; accuracies in %" in printed(claims_table([talk, early]), width=200)
 
 
 def test_claims_are_written_in_the_metrics_unit():
-    claim = {"metric": "best@4", "documented": 1e-41, "source": "p. 3", "tolerance": 2e-42, "within": True}
-    cells = claim_cells({**claim, "measured": interval([2e-41])._asdict()}, "best")
-    assert cells == ("best, step 4", "1e-41", "p. 3", "2e-41", "✓ (± 2e-42)")
+    claim = Claim("best@4", 1e-41, "masc-notes", 2e-42, "ours", half=3e-42)
+    cells = claim_cells(judged(claim, {"open": {"best@4": [2e-41, 2e-41, 2e-41]}}), "best")
+    measured = ("masc-notes", "2e-41 ± 0", "does not hold", "± 2e-42 (ours)")
+    assert cells == ("best, step 4", "1e-41 ± 3e-42", *measured)
 
 
 def test_a_mode_and_no_channel_say_so_without_the_command_line():

@@ -35,9 +35,16 @@ def reproduce(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Hold documented figures beside measured ones."""
+    """Hold documented figures beside measured ones.
+
+    A claim holds where all of the 95 % interval of measured − documented is within its tolerance, does not hold where
+    none of it is, and is not resolved otherwise.
+
+    Exits with 1 where a claim does not hold, and with 2 where something could not run.
+    """
     import torch
 
+    from ..reports.claims import FAILS
     from ..runs.progress import LiveProgress
     from ..runs.reproduce import reproduce as entries_of
     from ..runs.reproduce import scenarios_of, too_short
@@ -82,20 +89,35 @@ def reproduce(
         file.finish(found)
     if as_json:
         output.print_json(found)
-    elif found["scenarios"]:
-        from ..reports.comparisons import claims, comparison
-
-        console = output.console()
-        if not all(entry["comparable"] for entry in found["scenarios"]):
-            console.print(
-                "Shortened runs: these figures are not comparable with the documented ones.", style="yellow"
-            )
-        console.print(claims(found["scenarios"]))
-        console.print(comparison(found["scenarios"]))
+    else:
+        _show(found)
     for entry in found["unmeasured"]:
         print(f"studyhall: {entry['name']} is not measured: {entry['unmeasured']}", file=sys.stderr)
     if found["unmeasured"]:
         raise typer.Exit(2)
+    if any(claim["verdict"] == FAILS for entry in found["scenarios"] for claim in entry["claims"]):
+        raise typer.Exit(1)
+
+
+def _show(found: dict[str, Any]) -> None:
+    """Claims, where they come from and what was changed about them, and the scenarios beside each other."""
+    from ..reports.claims import cited, claims_table, history, sources_table
+    from ..reports.comparisons import comparison
+    from ..terminal import output
+
+    console, measured = output.console(), found["scenarios"]
+    entries = [*measured, *found["unmeasured"]]
+    if not all(entry["comparable"] for entry in measured):
+        console.print(
+            "Shortened runs: these figures are not comparable with the documented ones.", style="yellow"
+        )
+    if keys := cited(entries):
+        console.print(claims_table(entries))
+        for text in history(entries):
+            console.print(f"Changed after a figure had been seen: {text}")
+        console.print(sources_table(keys))
+    if measured:
+        console.print(comparison(measured))
 
 
 def _reproduction(system: str | None, device: str) -> dict[str, Any]:

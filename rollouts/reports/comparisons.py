@@ -1,4 +1,4 @@
-"""Tables of what a reproduction found: documented beside measured, and scenarios beside each other."""
+"""Tables of what a reproduction found: scenarios beside each other."""
 
 from __future__ import annotations
 
@@ -14,43 +14,7 @@ from .cells import marked, note, style
 from .figures import as_interval, figure, spread
 
 Entry = Mapping[str, Any]
-"""What :func:`studyhall.rollouts.reproduce.entry` makes of a run, perhaps read from JSON."""
-
-
-def claims(entries: list[dict[str, Any]]) -> Table:
-    """Documented beside measured."""
-    unit = ", %" if all(_headline(entry) == EXAM for entry in entries) else "; accuracies in %"
-    table = Table(title=f"documented beside measured{unit}", box=SIMPLE_HEAD, title_justify="left")
-    for name in ("scenario", "metric", "documented", "source", "measured", "within tolerance"):
-        table.add_column(name, justify="right" if name in ("documented", "measured") else "left")
-    for entry in entries:
-        previous = ""
-        for claim in entry["claims"]:
-            name = _label(entry) if entry["name"] != previous else ""
-            previous = entry["name"]
-            table.add_row(name, *claim_cells(claim, _headline(entry)))
-        if entry["claims"]:
-            table.add_section()
-    note(table, (_sign(entry) for entry in entries if entry["claims"]))
-    return table
-
-
-def claim_cells(claim: Mapping[str, Any], headline: str = EXAM) -> tuple[str, str, str, str, str]:
-    """Metric, documented, source, measured, verdict."""
-    found = None if claim["measured"] is None else as_interval(claim["measured"])
-    percent = is_fraction(claim["metric"], headline)
-    exact = headline != EXAM and not percent  # in the world's own unit, whatever its size
-    scale, digits = 100 if percent else 1, None if exact else 2
-    verdict = {True: "✓", False: "✗", None: "–"}[claim["within"]]
-    if claim["tolerance"] is not None:
-        verdict += f" (± {figure(scale * claim['tolerance'], None if exact else 1)})"
-    return (
-        human(claim["metric"], headline),
-        figure(scale * claim["documented"], digits),
-        claim["source"],
-        spread(found, percent=percent, digits=digits),
-        verdict,
-    )
+"""What :func:`studyhall.rollouts.runs.reproduce.entry` makes of a run, perhaps read from JSON."""
 
 
 def comparison(entries: list[dict[str, Any]]) -> Group:

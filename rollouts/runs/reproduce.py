@@ -10,7 +10,8 @@ from typing import Any
 
 from ...envs.errors import DataError, unknown
 from ...envs.streams import DATASETS
-from ...scenarios import Claim, Scenario, registry
+from ...scenarios import Scenario, registry
+from ..reports.claims import judged
 from ..reports.report import Report
 from ..settings.customise import customise
 from .run import Live, Rollout
@@ -47,8 +48,8 @@ def reproduce(
 ) -> Iterator[dict[str, Any]]:
     """Run scenarios one after the other; yields what :func:`entry` makes of each. Those that say how are trained first.
 
-    Of a scenario whose data are not there it yields ``name`` and ``unmeasured``, why, and goes on. Of one that is
-    trained an entry holds ``trained_by`` too, the command that trains the same.
+    Of a scenario whose data are not there it yields ``name``, ``claims`` and ``unmeasured``, why, and goes on. Of one
+    that is trained an entry holds ``trained_by`` too, the command that trains the same.
 
     Args:
         scenarios: What to run.
@@ -68,7 +69,8 @@ def reproduce(
                 ready, how = _trained(scenario, quick, Path(folder) / "training")
                 run = Rollout(customise(ready, steps=length), seeds=chosen, device=device)
         except DataError:
-            yield {"name": scenario.name, "unmeasured": _unmeasured(scenario)}
+            claims = [judged(claim, {}) for claim in scenario.claims]
+            yield {"name": scenario.name, "unmeasured": _unmeasured(scenario), "claims": claims}
             continue
         report = run.run(on_step=watch(run))
         whole = length in (None, _horizon(scenario)) and not (quick and scenario.training)
@@ -132,7 +134,7 @@ def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
 
     Args:
         report: Of a run with the scenario's own arguments.
-        comparable: Whether it ran for as long as the claims suppose; otherwise no verdict is passed.
+        comparable: Whether it ran for as long as the claims suppose; otherwise they are not measured.
     """
     found = report.as_json()
     return {
@@ -144,7 +146,7 @@ def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
         "headline": report.headline,
         "steps": report.steps[-1],
         "seeds": found["seeds"],
-        "claims": [_claim(report, claim, comparable) for claim in report.scenario.claims],
+        "claims": [judged(claim, report.metrics, comparable=comparable) for claim in report.scenario.claims],
         "summary": found["summary"],
         "students": found["students"],
         "metrics": found["metrics"],
@@ -152,16 +154,4 @@ def entry(report: Report, *, comparable: bool = True) -> dict[str, Any]:
         "budget_spent_at": report.budget_spent_at,
         "scenario": found["scenario"],
         "seconds": report.seconds,
-    }
-
-
-def _claim(report: Report, claim: Claim, comparable: bool) -> dict[str, Any]:
-    found = report.interval("open", claim.metric)
-    within = None
-    if comparable and found is not None and claim.tolerance is not None:
-        within = abs(found.mean - claim.documented) <= claim.tolerance
-    return {
-        **dataclasses.asdict(claim),
-        "measured": None if found is None else found._asdict(),
-        "within": within,
     }
