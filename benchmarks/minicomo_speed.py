@@ -25,10 +25,9 @@ from torch import Tensor, nn
 
 from studyhall.envs.streams import load_dataset
 from studyhall.policies.messages.minicomo import MESSENGERS, MiniCoMo
+from studyhall.scenarios import get_source
 
 AGENTS, SOURCES, PIXELS, MESSAGE, BATCH = 2, 1, 14 * 28, 128, 128
-DOCUMENTED = {"attention": 0.66, "simple": 1.4}
-"""Steps per second of the published training step, one thread of the machine of the documentation."""
 
 
 def batches(count: int) -> list[Tensor]:
@@ -84,7 +83,6 @@ def measure(messenger: str, views: list[Tensor], steps: int) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in stacked.parameters()),
         "steps_per_second": {name: summary(values[1:]) for name, values in speeds.items()},
         "ratio": summary(ratios),
-        "documented_steps_per_second": DOCUMENTED[messenger],
         "first_loss": {name: values[0] for name, values in losses.items()},
         "last_loss": {name: values[-1] for name, values in losses.items()},
         "greatest_relative_difference_of_losses": max(gaps),
@@ -109,7 +107,7 @@ def show(report: dict[str, Any]) -> None:
             for entry in (*result["steps_per_second"].values(), result["ratio"])
         )
         losses = " / ".join(f"{loss:.6f}" for loss in result["last_loss"].values())
-        documented = f"{result['documented_steps_per_second']}"
+        documented = f"{get_source('minicomo-speed').figures[result['messenger']]:g}"
         table.add_row(result["messenger"], ours, plain, ratio, documented, losses)
     Console(width=110).print(table)
 

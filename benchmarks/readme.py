@@ -1,7 +1,8 @@
 """Fill the pages' results from committed JSON: ``python benchmarks/readme.py``.
 
 Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of the section of that name below, or,
-where its JSON is not there yet, the command that measures it.
+where its JSON is not there yet, the command that measures it. Figures in sentences stand before a comment each, which
+says where they come from (``pages/sentences.py``).
 """
 
 import argparse
@@ -12,7 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import allocation, bold, classroom, collective, k1, messages, socialized, society, speed, swarm
+from history import HISTORY
+from pages import (
+    allocation,
+    bold,
+    classroom,
+    collective,
+    k1,
+    messages,
+    sentences,
+    socialized,
+    society,
+    speed,
+    swarm,
+)
+from pages.cells import changed, markdown
+
+from studyhall.rollouts.reports.claims import SOURCE_COLUMNS, source_rows
+from studyhall.scenarios import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -49,6 +67,14 @@ class Section(NamedTuple):
         return "\n\n".join(parts)
 
 
+class Sources:
+    """The table of where other people's figures come from, between two marks."""
+
+    def text(self) -> str:
+        """The table."""
+        return markdown(SOURCE_COLUMNS, source_rows(sources))
+
+
 def benchmark(
     name: str, render: Callable[[dict], str], *options: str, part: str | None = None, plot: str | None = None
 ) -> Section:
@@ -57,7 +83,7 @@ def benchmark(
     return Section(f"docs/results/{name}.json", render, command, part, plot)
 
 
-SECTIONS = {
+SECTIONS: dict[str, Section | Sources] = {
     "classroom": Section(
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
@@ -115,12 +141,18 @@ SECTIONS = {
         speed.scenario,
         "python benchmarks/classroom.py --steps 500 --rounds 3",
     ),
+    "sources": Sources(),
 }
 
 
 def filled(text: str) -> str:
-    """A page with its results."""
-    return MARKED.sub(lambda marks: f"{marks[1]}{SECTIONS[marks[2]].text()}\n{marks[3]}", text)
+    """A page with its results: tables, what was changed about them, and figures in sentences."""
+
+    def section(marks: re.Match[str]) -> str:
+        text = "\n\n".join([SECTIONS[marks[2]].text(), *changed(HISTORY.get(marks[2], ()))])
+        return f"{marks[1]}{text}\n{marks[3]}"
+
+    return sentences.filled(MARKED.sub(section, text))
 
 
 def main() -> None:

@@ -58,33 +58,6 @@ UPDATES = {"gumbel": 500, "reinforce": 800}
 LONGER = {("reconstruction", "reinforce"): 3}
 """Where more updates are needed, how many times more."""
 
-PUBLISHED = {
-    "colours-and-shapes": [
-        {
-            "figure": {"training_accuracy": 0.9215, "topographic_similarity": 0.4137},
-            "source": (
-                "logs of a run of the published code of Li & Bowling 2019 (NeurIPS), Ease-of-Teaching and Language "
-                "Structure from Emergent Communication, one listener, never reset: "
-                "github.com/superkaiba/Ease-of-teaching-and-language-structure, commit fafd5a1, "
-                "code/logs/noreset50, trainAcc.npy (mean of the last 10,000 of 300,000 updates) and dTopo.npy (last)"
-            ),
-            "differs": (
-                "one run by others than the authors; accuracy with symbols and choices drawn at random, ours with "
-                "the likeliest; LSTM of width 100 instead of an MLP; the listener learns by REINFORCE from a reward "
-                "of 0 or 1, ours from the cross entropy; 300,000 updates of 100 samples, ours 500 and 800"
-            ),
-        },
-        {
-            "figure": {"training_accuracy": 0.9319, "topographic_similarity": 0.4816},
-            "source": (
-                "the same, code/logs/reset50: a new listener every 6,000 updates; trainAcc.npy (mean of the last "
-                "1,000) and dTopo.npy (last)"
-            ),
-            "differs": "as above, and our listener is never replaced",
-        },
-    ],
-}
-"""Figures that were read in their source, with what is not alike."""
 
 SITUATIONS = 200
 _SEED = 20_000
@@ -201,17 +174,6 @@ def table(found: dict) -> Table:
                     continue
                 texts.append(known(figures[name], 1) if "/" in name else known(figures[name], 2, 1))
             shown.add_row(game, estimator, *texts)
-    for game, entries in found["published"].items():
-        for entry in entries:
-            figure = entry["figure"]
-            shown.add_row(
-                game,
-                "published code",
-                f"{100 * figure['training_accuracy']:.1f}",
-                *["–"] * 3,
-                f"{figure['topographic_similarity']:.2f}",
-                *["–"] * 5,
-            )
     return shown
 
 
@@ -226,7 +188,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = json.loads(options.out.read_text()) if options.out and options.out.exists() else {"games": {}}
-    found["published"] = PUBLISHED
     for game in options.games:
         found["games"][game] = {}
         for estimator in ESTIMATORS:

@@ -72,14 +72,14 @@ def yardsticks(quick):
     swarms, runs, iterations = (20, 3, 100) if quick else (100, 20, 1000)
     found = {}
     cases = (
-        ("sphere", 10, 2, "≤ 1e-41"),
-        ("rastrigin", 10, 2, "0"),
-        ("sphere", 40, 30, "1e-5"),
-        ("ackley", 40, 30, "4.1"),
+        ("sphere", 10, 2),
+        ("rastrigin", 10, 2),
+        ("sphere", 40, 30),
+        ("ackley", 40, 30),
     )
-    for name, particles, dimensions, documented in cases:
+    for name, particles, dimensions in cases:
         formula, radius = FUNCTIONS[name].formula, FUNCTIONS[name].radius
-        entry = {"documented": documented}
+        entry = {}
         shape = (swarms, particles, dimensions)
         generator = torch.Generator().manual_seed(0)
         for start in ("unit", "box"):

@@ -10,15 +10,16 @@ from .scenario import Claim, Scenario, register_scenario
 
 _README = "classroom-readme"
 _RERUN = "classroom-rerun"
-_OURS = "ours, before measuring; no reason recorded"
+_OURS = "ours, as first declared; no reason recorded"
 # What was changed after a figure had been seen.
 _MORE_SEEDS = (
     "With three seeds, as first declared, the title holder of `classroom-mnist-as-published` was at 96.32 ± 1.13 and "
     "missed its tolerance of 0.8; the scenario was then given eight seeds, no other with it (6c579d2).",
 )
 _NO_ROW = (
-    'The "+1.88 by collaboration" is the difference of the two published figures, vote − title holder. It had no row '
-    "and no test until the levels had been measured; no tolerance was chosen for it.",
+    'The "+1.88 by collaboration" is the difference of the two published figures, vote − title holder; that of the '
+    "re-run, dropout off, is +0.36. Neither had a row or a test until the levels had been measured; no tolerance was "
+    "chosen for them.",
 )
 _WITHDRAWN = (
     "`classroom-mnist-single-pass` was declared with a tolerance of 0.5 and missed it by 0.4; the tolerance was then "
@@ -96,6 +97,7 @@ register_scenario(
             Claim("hard_vote_dropout", 0.0188, _README, minus="title_dropout", history=_NO_ROW),
             Claim("hard_vote", 0.9744, _RERUN, 0.006, _OURS),
             Claim("title", 0.9708, _RERUN, 0.008, _OURS),
+            Claim("hard_vote", 0.0036, _RERUN, minus="title", history=_NO_ROW),
         ),
         system="classroom",
     )

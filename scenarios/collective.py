@@ -11,7 +11,7 @@ from typing import Any
 from .scenario import Claim, Scenario, register_scenario
 
 _YARDSTICK = "collective-yardstick"
-_OURS = "ours, before measuring; no reason recorded"
+_OURS = "ours, as first declared; no reason recorded"
 _SEEDS = tuple(range(5))
 # What was changed after a figure had been seen.
 _MIDDLES = (

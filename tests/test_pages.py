@@ -32,9 +32,105 @@ def test_a_page_names_what_was_not_measured(benchmark):
     found = results("collective")
     whole = page(found | {"unmeasured": []})
     assert "Not measured" not in whole
-    missing = [{"name": "lost", "unmeasured": "no data"}, {"name": "gone", "unmeasured": "none either"}]
+    missing = [
+        {"name": "moe-cifar10-pixels", "unmeasured": "no data"},
+        {"name": "swarm-sphere", "unmeasured": "none"},
+    ]
     told = page(found | {"unmeasured": missing})
-    assert told.replace("\n\nNot measured: lost (no data); gone (none either).", "") == whole != told
+    assert "\n\nNot measured: moe-cifar10-pixels (no data); swarm-sphere (none)." in told
+    row = next(line for line in told.splitlines() if line.startswith("| moe-cifar10-pixels"))
+    assert "| 39.00 |" in row  # what is claimed of it stays in the table
+    assert "| not measured |" in row
+
+
+def test_a_claim_that_fails_stays_on_the_page_as_that(benchmark):
+    told = benchmark("pages.classroom").reproduction(results("classroom"))
+    rows = [line.split(" | ") for line in told.splitlines() if "| does not hold |" in line]
+    assert [(row[1], row[2]) for row in rows] == [
+        ("hard vote, dropout on − title holder, dropout on", "+1.88"),
+        ("soft vote", "96.80"),
+    ]
+
+
+FOUND = {
+    "kinds": {"sharp": [0.5, 0.7], "roll": [0.7, 0.9]},
+    "runs": [{"name": "ours", "values": [0.3, 0.4]}, {"name": "theirs", "values": [0.1, 0.2]}],
+    "best: of all": {
+        "mean": 0.25,
+        "half": 0.01,
+        "n": 3,
+        "low": 0,
+        "high": 0,
+        "min": 0,
+        "max": 0,
+        "missing": 0,
+    },
+    "error": 1.66e-13,
+    "steps": 12_700,
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [
+        ("percent.1 found:kinds:sharp", "60.0"),
+        ("percent.1 found:kinds", "70.0"),  # of lists by case the mean, seed by seed
+        ("points found:runs:{ours − theirs}:values", "+20.00 ± 0.00"),  # paired
+        ("value.1 found:runs:*:values:0", "0.2"),
+        ("value.1 found:runs:{0 / 1}:values:1", "2.0"),
+        ("percent found:best: of all", "25.0 ± 1.0"),
+        ("value.2g found:error", "1.7e-13"),
+        ("count found:kinds", "2"),
+        ("count found:steps", "12,700"),
+        ("seconds found:steps", "12,700"),
+        ("points.2 claims:classroom-mnist-as-published:hard_vote_dropout − title_dropout", "+1.88"),
+        ("value.4 sources:minicomo-rerun:simple", "0.0337"),
+    ],
+)
+def test_a_figure_in_a_sentence_is_that_of_its_place(benchmark, monkeypatch, tmp_path, recipe, text):
+    sentences = benchmark("pages.sentences")
+    monkeypatch.setattr(sentences, "FOLDERS", (tmp_path,))
+    (tmp_path / "found.json").write_text(json.dumps(FOUND), encoding="utf-8")
+    comment = f"<!--= {recipe} -->"
+    page = "of {}, no more than {}."
+    for before in ("", "made up −99.9 ± 0.1", "–"):  # a first time, a stale one, one that had no figure
+        figure = before.removeprefix("made up ")
+        after = sentences.filled(page.format(figure + comment, 5))
+        assert after == page.format(text + comment, 5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("percent classroom:scenarios:none", "there is nothing at none"),
+        ("percent lost:mean", "there is nothing at lost"),
+        ("percents classroom:steps", "the format is one of percent, points"),
+    ],
+)
+def test_a_figure_that_is_not_there_is_an_error(benchmark, recipe, words):
+    with pytest.raises(LookupError, match=words):
+        benchmark("pages.sentences").written(recipe)
+
+
+BARE = re.compile(r"(?<![\w.\-/])[+−±]?\d")
+NO_SENTENCE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code, and where links lead
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_sentences_with_results_have_no_figure_typed_by_hand(benchmark, page):
+    """Wherever one figure of a paragraph is filled in, all are; settings stand in code, or in words."""
+    figure = benchmark("pages.sentences").FIGURE
+    text = re.sub(
+        r"<!-- results:.*?<!-- /results -->", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    results = [part for part in text.split("\n\n") if figure.search(part)]
+    assert len(results) > 0
+    typed = {
+        found[0]: part
+        for part in results
+        for found in BARE.finditer(NO_SENTENCE.sub("", figure.sub("", part)))
+    }
+    assert not typed
 
 
 def test_rivals_may_have_any_name(benchmark):

@@ -11,7 +11,14 @@ TEXTS = {
     "scenario",
     "metric",
     "source",
-    "within tolerance",
+    "verdict",
+    "tolerance",
+    "system",
+    "author",
+    "where",
+    "commit",
+    "run by",
+    "on what",
     "rule",
     "policy",
     "variant",
@@ -69,3 +76,10 @@ def ratio(found: Mapping) -> str:
 def best_first(policies: dict) -> list[tuple[str, dict]]:
     """Policies and what was measured of them, by their means, the highest first."""
     return sorted(policies.items(), key=lambda item: -item[1]["mean"]["mean"])
+
+
+def changed(history: Sequence[str]) -> list[str]:
+    """Paragraphs on what was changed after a figure had been seen; none where nothing was."""
+    if not history:
+        return []
+    return ["Changed after a figure had been seen:\n\n" + "\n".join(f"* {text}" for text in history)]

@@ -1,17 +1,19 @@
 """The documented classroom, and a teacher on a budget."""
 
 from studyhall.rollouts.metrics.names import EXAM
-from studyhall.rollouts.reports.comparisons import COMPARED, claim_cells, comparison_rows
+from studyhall.rollouts.reports.claims import COLUMNS, claim_cells, history, judged_anew
+from studyhall.rollouts.reports.comparisons import COMPARED, comparison_rows
 
-from .cells import best_first, gain, known, markdown, spread
+from .cells import best_first, changed, gain, known, markdown, spread
 
 
 def reproduction(found: dict) -> str:
-    """The results of one reproduction."""
-    entries = found["scenarios"]
+    """The results of one reproduction, its claims as scenarios hold them now: those that fail stay in the table."""
+    entries, missing = found["scenarios"], found.get("unmeasured", [])
+    judged = [judged_anew(entry) for entry in (*entries, *missing)]
     documented = [
         (entry["name"], *claim_cells(claim, entry.get("headline", EXAM)))
-        for entry in entries
+        for entry in judged
         for claim in entry["claims"]
     ]
     classes = [entry for entry in entries if entry.get("headline", EXAM) == EXAM]
@@ -25,13 +27,16 @@ def reproduction(found: dict) -> str:
     ]
     if not all(entry["comparable"] for entry in entries):
         parts.append("**Shortened runs: these figures are not comparable with the documented ones.**")
-    parts.append("Documented beside measured:")
     parts.append(
-        markdown(("scenario", "metric", "documented", "source", "measured", "within tolerance"), documented)
+        "Documented beside measured. A claim holds where all of the interval of measured − documented is within its "
+        "tolerance, and does not hold where none of it is; where no tolerance was chosen it can only fail. Who "
+        "documented what is told [below](#sources)."
     )
-    missing = [f"{entry['name']} ({entry['unmeasured']})" for entry in found.get("unmeasured", ())]
+    parts.append(markdown(COLUMNS, documented))
+    parts += changed(history(judged))
     if missing:
-        parts.append(f"Not measured: {'; '.join(missing)}.")
+        names = (f"{entry['name']} ({entry['unmeasured']})" for entry in missing)
+        parts.append(f"Not measured: {'; '.join(names)}.")
     if compared:
         parts.append("Test accuracy, first line with dropout off at evaluation, second line with dropout on:")
         parts.append(markdown(COMPARED, compared))

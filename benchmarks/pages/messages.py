@@ -1,17 +1,9 @@
 """Messages: MiniCoMo and its speed, consensus, reward beside gradient, languages."""
 
 from studyhall.rollouts import interval
+from studyhall.scenarios import get_source
 
 from .cells import gain, known, markdown, ratio, spread
-
-MINICOMO = {
-    "all black": (0.2279, None),
-    "mean image": (0.1349, None),
-    "attention, as published": (0.0886, None),
-    "attention, mended": (0.0589, 0.1282),
-    "simple": (0.0337, 0.1794),
-}
-"""Documented summed MSE of upright, unswapped MNIST, open and shuffled: a re-run of the original, 120 CPU-seconds."""
 
 _DOCUMENTED_AS = {
     "simple": "simple",
@@ -22,9 +14,13 @@ _DOCUMENTED_AS = {
 
 def halves(found: dict) -> str:
     """Summed MSE of every variant, by case and mode."""
-    rows = []
+    rows, figures = [], get_source("minicomo-rerun").figures
+
+    def documented(name: str) -> str:
+        return f"{figures[name]:.4f}" if name in figures else "–"
+
     for name in ("all black", "mean image"):
-        rows.append((f"{name}, documented", "–", "–", f"{MINICOMO[name][0]:.4f}", *["–"] * 7))
+        rows.append((f"{name}, documented", "–", "–", documented(name), *["–"] * 7))
     for name, runs in found["rows"].items():
         first = "open" if "open" in runs[0]["test"] else "mute"  # what was trained mute has no other mode
 
@@ -37,16 +33,16 @@ def halves(found: dict) -> str:
         times = "–"
         if first == "open":
             times = f"{interval([mse['shuffled'] / mse['open'] for mse in upright]).mean:.1f}×"
-        documented = MINICOMO.get(_DOCUMENTED_AS.get(name, ""), (None, None))
+        theirs = _DOCUMENTED_AS.get(name, "")
         rows.append(
             (
                 name,
                 "–" if first == "mute" else f"{runs[0]['test'][first]['message_bytes']:g}",
                 f"{sum(run['updates'] for run in runs) / len(runs):,.0f}",
-                "–" if documented[0] is None else f"{documented[0]:.4f}",
+                documented(theirs),
                 *(of(mode) for mode in (first, "mute" if first == "open" else "–", "shuffled")),
                 times,
-                "–" if documented[1] is None else f"{documented[1]:.4f}",
+                documented(f"{theirs}, shuffled"),
                 *(of(first, case) for case in ("summed_turned", "summed_swapped")),
             )
         )
@@ -82,7 +78,7 @@ def minicomo_speed(found: dict) -> str:
             (
                 entry["messenger"],
                 f"{entry['parameters'] / 1e6:.1f} M",
-                f"{entry['documented_steps_per_second']:g}",
+                f"{get_source('minicomo-speed').figures[entry['messenger']]:g}",
                 *speeds,
                 ratio(entry["ratio"]),
                 f"{losses['stacked']:.4f} / {losses['plain']:.4f}",
@@ -184,6 +180,9 @@ _LANGUAGE = {
     "influence, bits": "causal_influence_bits",
 }
 
+_PUBLISHED = {"colours-and-shapes": ("li-bowling", "li-bowling-reset")}
+"""Game to sources."""
+
 
 def referential(found: dict) -> str:
     """Right answers in referential games, and the languages, beside those of published code."""
@@ -198,11 +197,11 @@ def referential(found: dict) -> str:
             language = (known(at[name], 2, 1) for name in _LANGUAGE.values())
             size = f"{at['bytes_per_message']['mean']:g}"
             rows.append((game, estimator, size, f"{cell['updates']:,}", *shares, *language))
-        for entry in found["published"].get(game, ()):
-            at = entry["figure"]
-            shares = (f"{100 * at['training_accuracy']:.1f}", "–", "–", "–")
-            language = (f"{at['topographic_similarity']:.2f}", *["–"] * (len(_LANGUAGE) - 1))
-            rows.append((game, "published code, one run", "–", "–", *shares, *language))
+        for key in _PUBLISHED.get(game, ()):
+            at = get_source(key).figures
+            shares = (f"{100 * at['training accuracy']:.1f}", "–", "–", "–")
+            language = (f"{at['topographic similarity']:.2f}", *["–"] * (len(_LANGUAGE) - 1))
+            rows.append((game, f"published code ({key})", "–", "–", *shares, *language))
     header = (
         "game",
         "estimator",
@@ -218,8 +217,4 @@ def referential(found: dict) -> str:
         cell["figures"]["seen/open"]["n"] for game in found["games"].values() for cell in game.values()
     )
     title = f"Right answers in per cent, on objects seen and unseen in training, {seeds} trainings."
-    sources = [
-        f"{entry['source']}; {entry['differs']}" for game in found["published"].values() for entry in game
-    ]
-    notes = "\n".join(f"* Published: {text}." for text in sources)
-    return f"{title}\n\n{markdown(header, rows)}\n\n{notes}"
+    return f"{title} What is not alike in the published code is told [below](#sources).\n\n{markdown(header, rows)}"

@@ -1,5 +1,7 @@
 """Particle swarms."""
 
+from studyhall.scenarios import get_source
+
 from .cells import both, known, markdown
 
 
@@ -11,6 +13,11 @@ def _middle(found: dict | None) -> str:
     return f"{found['median']:.2g} ({low:.2g} … {high:.2g})"
 
 
+def _documented(figure: float | tuple[float, float]) -> str:
+    """A value, or a range from 0."""
+    return f"≤ {figure[1]:g}" if isinstance(figure, tuple) else f"{figure:g}"
+
+
 def yardsticks(found: dict) -> str:
     """Best values after 1,000 iterations, beside documented ones and pyswarms'."""
     columns = {
@@ -20,8 +27,9 @@ def yardsticks(found: dict) -> str:
         "ours (box)": "ours, from the box",
         "ours, w .7 c 1.5 1.5 (box)": "ours, from the box, w .7, c 1.5, 1.5",
     }
+    theirs = get_source("pyswarms-yardstick").figures
     rows = [
-        (case, entry["documented"], *(_middle(entry.get(key)) for key in columns))
+        (case, _documented(theirs[case]), *(_middle(entry.get(key)) for key in columns))
         for case, entry in found["yardsticks"].items()
     ]
     entry = next(iter(found["yardsticks"].values()))
@@ -33,10 +41,6 @@ def yardsticks(found: dict) -> str:
     return f"{title}\n\n{markdown(('function', 'documented', *columns.values()), rows)}"
 
 
-DOCUMENTED_SPEED = {"10 x 2-D": 7435, "40 x 30-D": 3709}
-"""Iterations per second of pyswarms on one thread of the machine of the documentation."""
-
-
 def speed(found: dict) -> str:
     """Swarm-iterations per second beside pyswarms."""
     cases = found["speed"]
@@ -44,9 +48,9 @@ def speed(found: dict) -> str:
     for case in cases:
         named = case.replace(" x ", " × ")
         header += [f"{named}, per second", "against pyswarms", "with its progress bar"]
-    rows = [["pyswarms, documented"]]
+    rows, theirs = [["pyswarms, documented"]], get_source("pyswarms-yardstick").figures
     for case in cases:
-        rows[0] += [f"{DOCUMENTED_SPEED[case]:,}", "–", "–"]
+        rows[0] += [f"{theirs[f'{case}, per second']:,}", "–", "–"]
     for label in next(iter(cases.values())):
         row = [label]
         for entries in cases.values():
