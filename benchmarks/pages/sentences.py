@@ -82,12 +82,13 @@ def _inside(found: Any, keys: list[str]) -> Any:
     key, *rest = keys
     if key == "*":
         return [_inside(item, rest) for item in (found.values() if isinstance(found, Mapping) else found)]
-    if isinstance(found, list) and not key.isdigit():
+    in_order = isinstance(found, list | tuple)
+    if in_order and not key.isdigit():
         named = [item for item in found if key in item.values()]
         if len(named) != 1:
             raise LookupError(key)
         return _inside(named[0], rest)
-    return _inside(found[int(key) if isinstance(found, list) else key], rest)
+    return _inside(found[int(key) if in_order else key], rest)
 
 
 def _file(name: str) -> Any:
