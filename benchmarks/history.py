@@ -25,7 +25,7 @@ HISTORY: dict[str, tuple[str, ...]] = {
         "The learning rate was chosen without a diversity term and is used with all of them.",
     ),
     "swarm_hybrid": (
-        "Constants of PSO are the best of a grid by the mean of log₁₀ errors on 8 training worlds, which one lucky "
+        "Constants of PSO are the best of a grid by the mean of log₁₀ errors on 8 training worlds, which a single "
         "world can decide; the table shows medians. Moved and turned, those chosen are worse than the untuned ones.",
         "The grid was first judged at a quarter of the evaluations and chose w 0.8 c 2 1, which finds the bottom of "
         "the unmoved function in every world (8.9e-15 in the median, lower than the hybrid). At full length another "

@@ -43,7 +43,7 @@ _EASE = {
     "author": "F. Li, M. Bowling",
     "url": "https://github.com/superkaiba/Ease-of-teaching-and-language-structure",
     "commit": "fafd5a1",
-    "run_by": "the owner of that repository, not the authors",
+    "run_by": "others than the authors",
 }
 _EASE_DIFFERS = (
     "accuracy with symbols and choices drawn at random, ours with the likeliest; LSTM of width 100 instead of an MLP; "
