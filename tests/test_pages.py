@@ -99,6 +99,13 @@ def test_a_figure_in_a_sentence_is_that_of_its_place(benchmark, monkeypatch, tmp
         assert after == page.format(text + comment, 5)
 
 
+def test_figures_in_sentences_are_those_of_the_tables(benchmark):
+    written, page = benchmark("pages.sentences").written, benchmark("pages.socialized")
+    place = "masc:digits:{mended:metrics:masc_average − joint:metrics:student_average}"
+    row = next(line for line in page.amounts(results("masc")).splitlines() if line.startswith("| digits"))
+    assert row.split(" | ")[-1].strip(" |") == written(f"points {place}")
+
+
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [

@@ -73,7 +73,7 @@ def _found(place: str) -> Any:
         values = [_values(_found(f"{before}{key}{behind}")) for key in (one, other)]
         return [_OPERATORS[sign](a, b) for a, b in zip(*values, strict=True)]
     root, *keys = re.split(r":(?! )", place)
-    return _inside(_ROOTS[root]() if root in _ROOTS else _file(root), keys)
+    return _inside(ROOTS[root]() if root in ROOTS else _file(root), keys)
 
 
 def _inside(found: Any, keys: list[str]) -> Any:
@@ -84,7 +84,7 @@ def _inside(found: Any, keys: list[str]) -> Any:
         return [_inside(item, rest) for item in (found.values() if isinstance(found, Mapping) else found)]
     in_order = isinstance(found, list | tuple)
     if in_order and not key.isdigit():
-        named = [item for item in found if key in item.values()]
+        named = [item for item in found if isinstance(item, Mapping) and key in item.values()]
         if len(named) != 1:
             raise LookupError(key)
         return _inside(named[0], rest)
@@ -109,10 +109,11 @@ def _documented() -> dict[str, dict[str, float]]:
     }
 
 
-_ROOTS: dict[str, Callable[[], Any]] = {
+ROOTS: dict[str, Callable[[], Any]] = {
     "claims": _documented,
     "sources": lambda: {key: source.figures for key, source in sources.items()},
 }
+"""What a place may begin with beside a file; what a page works out before it shows it can be given a name here."""
 
 
 def _values(found: Any) -> list[float]:
