@@ -34,6 +34,7 @@ def claim(documented: float, tolerance: float | None = None, **kwargs) -> Claim:
         (claim(0.91, 0.05), [0.91], "not resolved"),  # one seed has no interval
         (claim(0.91, 0.05), [0.91, 0.91], "not resolved"),
         (claim(0.91, 0.05), [0.91, 0.91, 0.91], "holds"),
+        (claim(0.7), [0.7 + 2e-8] * 3, "holds"),  # but for rounding
         (claim(0.91, 0.05), [float("nan")], "not measured"),
     ],
 )
@@ -49,6 +50,8 @@ def test_a_difference_is_paired_by_seed():
     assert found["measured"]["mean"] == pytest.approx(0.02)
     assert claim_cells(found)[:2] == ("mean of students − mean of students, step 5 (mute)", "+2.00")
     assert judged(held, {"open": metrics["open"]})["verdict"] == "not measured"
+    of_a_domain = judged(Claim("nats/prose", 4.0, "k1-notes"), {"open": {"nats/prose": [4.0, 4.1, 3.8]}})
+    assert of_a_domain["verdict"] == "not resolved"  # its line names no control
     assert judged(held, metrics, comparable=False)["verdict"] == "not measured"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ...envs.channel import MODES
 from ...scenarios import Claim, Source, get_scenario, get_source
 from ..metrics.names import EXAM, human, is_fraction
 from .cells import marked, note
@@ -18,6 +19,9 @@ from .stats import Interval, interval
 
 HOLDS, FAILS, OPEN, UNMEASURED = "holds", "does not hold", "not resolved", "not measured"
 """All verdicts on a claim. One that does not hold stays in its table as that."""
+
+ROUNDING = 1e-6
+"""Share of a documented figure that float32 may be off by, whatever the tolerance."""
 
 COLUMNS = ("scenario", "metric", "documented", "source", "measured", "verdict", "tolerance")
 """Of a table of claims; :func:`claim_cells` gives all but the first."""
@@ -68,7 +72,7 @@ def verdict_on(claim: Claim, found: Interval | None) -> str:
     if found.n < 2 or (found.half == 0 and found.n < 3):
         return OPEN
     gap, half = abs(found.mean - claim.documented), math.hypot(found.half, claim.half or 0)
-    tolerance = claim.tolerance or 0
+    tolerance = max(claim.tolerance or 0, ROUNDING * abs(claim.documented))
     if gap + half <= tolerance:
         return HOLDS
     return FAILS if gap - half > tolerance else OPEN
@@ -83,9 +87,15 @@ def _values(claim: Claim, metrics: Metrics) -> list[float] | None:
     return None if second is None else [a - b for a, b in zip(first, second, strict=True)]
 
 
+def _mode_and_metric(name: str) -> tuple[str, str]:
+    """``("mute", "mean@6")`` of ``"mute/mean@6"``; what names no mode is of the open one (``"nats/prose"``)."""
+    mode, _, metric = name.partition("/")
+    return (mode, metric) if mode in MODES else ("open", name)
+
+
 def _metric(metrics: Metrics, name: str) -> list[float] | None:
-    mode, _, metric = name.rpartition("/")
-    values = metrics.get(mode or "open", {}).get(metric)
+    mode, metric = _mode_and_metric(name)
+    values = metrics.get(mode, {}).get(metric)
     return None if values is None else [math.nan if value is None else value for value in values]
 
 
@@ -109,7 +119,7 @@ def claims_table(entries: Iterable[Mapping[str, Any]]) -> Table:
 def claim_cells(claim: Mapping[str, Any], headline: str = EXAM) -> tuple[str, ...]:
     """Metric, documented, source, measured, verdict, and the tolerance with who chose it."""
     found = None if claim["measured"] is None else as_interval(claim["measured"])
-    percent = is_fraction(claim["metric"].rpartition("/")[2], headline)
+    percent = is_fraction(_mode_and_metric(claim["metric"])[1], headline)
     exact = headline != EXAM and not percent  # in the world's own unit, whatever its size
     scale, digits = 100 if percent else 1, None if exact else 2
     signed = claim["minus"] is not None
@@ -131,8 +141,8 @@ def claim_cells(claim: Mapping[str, Any], headline: str = EXAM) -> tuple[str, ..
 
 
 def _named(metric: str, headline: str) -> str:
-    mode, _, name = metric.rpartition("/")
-    return human(name, headline) + (f" ({mode})" if mode else "")
+    mode, name = _mode_and_metric(metric)
+    return human(name, headline) + (f" ({mode})" if mode != "open" else "")
 
 
 def history(entries: Iterable[Mapping[str, Any]]) -> list[str]:
