@@ -1,6 +1,7 @@
 """What was changed after a figure had been seen, by section of the pages: printed under its tables.
 
-Claims of scenarios hold theirs themselves (``Claim.history``). In brackets stands the commit.
+Claims of scenarios hold theirs themselves (``Claim.history``). In brackets stands the commit; figures of today are
+filled in as in any sentence (``pages/sentences.py``).
 """
 
 HISTORY: dict[str, tuple[str, ...]] = {
@@ -10,13 +11,14 @@ HISTORY: dict[str, tuple[str, ...]] = {
     "society": (
         "The width of PPO's first exploration (`log_std_init`) was raised from −0.7 to 0 after an ablation on the "
         "evaluation worlds of seeds 0 to 9, which are half of those shown here (08d81a3). `ppo gated` was then trained "
-        "anew: it had been at 73.56, 0.34 below `composite`, and is now 0.33 above it.",
+        "anew: it had been at 73.56, 0.34 below `composite`, and is now "
+        "<!--= percent society:base:policies:{ppo gated − composite}:values --> above it.",
         "`ppo listen` was not trained anew and keeps −0.7, so that its distance to `ppo gated` is that of the gate and "
         "of the exploration together.",
     ),
     "transfer": (
         "With the exploration that `ppo gated` had before it was trained anew it was at 76.6 on the unseen kind, level "
-        "with `composite`; now it is at 74.5 (08d81a3).",
+        "with `composite`; now it is at <!--= percent.1 society:unseen kind:policies:ppo gated:mean --> (08d81a3).",
     ),
     "ablation": (
         "A first form of this table decided the width of PPO's exploration (08d81a3), on the worlds that it shows.",

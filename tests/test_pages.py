@@ -119,7 +119,7 @@ def test_a_figure_that_is_not_there_is_an_error(benchmark, recipe, words):
         benchmark("pages.sentences").written(recipe)
 
 
-BARE = re.compile(r"(?<![\w.\-/])[+−±]?\d")
+BARE = re.compile(r"(?<![\w.,\-/])[+−±]?\.?\d[\d.,]*")  # not the end of a name: CIFAR-10, ackley-30D
 NO_SENTENCE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code, and where links lead
 
 

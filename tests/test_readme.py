@@ -94,6 +94,7 @@ def test_links_to_results_lead_to_a_heading():
 def test_every_section_is_on_a_page(readme):
     marks = re.findall(r"<!-- results:([\w-]+) -->", README + RESULTS)
     assert sorted(marks) == sorted(readme.SECTIONS)
+    assert set(readme.HISTORY) <= set(readme.SECTIONS)
 
 
 def test_results_are_those_of_the_json():
