@@ -59,6 +59,7 @@ class Restorable(ABC):
             "seeds": None if self.seeds is None else torch.from_numpy(self.seeds.copy()),
             "domain": self.domain,
             "horizon": self.horizon,
+            "data": self.data_digest(),
             "clock": torch.from_numpy(self._clock.copy()),
             "terminated": torch.from_numpy(self._terminated.copy()),
             "truncated": torch.from_numpy(self._truncated.copy()),
@@ -94,12 +95,18 @@ class Restorable(ABC):
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """Refuse a state of another kind of world."""
+        if isinstance(saved, Mapping) and "data" in saved and saved["data"] != self.data_digest():
+            raise ConfigError("the saved world dealt other data: give those, as they were")
         check_saved("world", saved, {**self.state_dict(), "domain": ...})
         one_of("seed domain", saved["domain"], rng.DOMAINS)
         if saved["horizon"] != self.horizon:
             raise ConfigError(
                 f"the saved world has a horizon of {saved['horizon']}, this one of {self.horizon}: make it alike"
             )
+
+    def data_digest(self) -> str | None:
+        """A digest of the data that the world deals, its ``dataset``; None where there is none that tells."""
+        return getattr(getattr(self, "dataset", None), "fingerprint", None)
 
     def fork(self) -> Self:
         """A copy that goes its own way from here; the two share only what neither ever writes to."""

@@ -189,6 +189,9 @@ class TextDataset(Dataset):
         """T words of P numbers."""
         return (self.stream.x.shape[1], self.vectors.shape[1])
 
+    def _told(self) -> list[Any]:
+        return [*super()._told(), self.words]
+
     def texts(self, split: SplitName, index: Tensor) -> list[list[str]]:
         """The T words of the items at ``index`` ``[n]``, each; empty ones at the end of short texts."""
         numbers = self._raw(split, index).tolist()

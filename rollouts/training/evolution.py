@@ -296,6 +296,7 @@ class EvolutionTraining(UpdateTraining):
             "optimiser": self.optimiser.state_dict(),
             "done": self._done,
             "return": self._return.state,
+            "data": self.world.data_digest(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
