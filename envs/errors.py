@@ -55,19 +55,21 @@ def short(value: Any) -> str:
     return said if len(said) <= _ECHOED else f"{said[:_ECHOED]}…"
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown(kind: str, name: str, known: Iterable[str], besides: str = "") -> UnknownName:
     """The exception for a name that is not among the known ones.
 
     Args:
         kind: What the name stands for, e.g. ``"data set"``.
         name: The name asked for.
         known: The names there are.
+        besides: What else was looked for in vain.
 
     Returns:
         An :class:`UnknownName` (to be raised by the caller) that lists the near names, or all of them where
         none is near.
     """
-    return UnknownName(f"unknown {kind} {short(name)}: {_known(name, known)}")
+    said = f"{short(name)}, {besides}" if besides else short(name)
+    return UnknownName(f"unknown {kind} {said}: {_known(name, known)}")
 
 
 def one_of(kind: str, name: Any, known: Iterable[str]) -> str:

@@ -113,6 +113,11 @@ def test_a_share_of_the_parameters_limits_who_learns():
     assert info["learnt"].sum() == fits
 
 
+def test_a_share_that_nobody_fits_into_is_refused():
+    with pytest.raises(ConfigError, match="lets nobody learn: the smallest group holds"):
+        world_of(k=None, parameter_share=0.001)
+
+
 def test_rates_scale_the_step():
     full, half = (
         world_of(actions="rate", k=None, optimiser="sgd"),
@@ -172,6 +177,37 @@ def test_domains_come_as_tasks_say_and_the_others_are_examined_only():
     assert set(only.breakdown()) >= {"nats/left", "nats/right", "forgetting/left"}
     hidden = world_of(boundaries="hidden")
     assert not hidden.reset(seed=0)["current_domain"].any()
+
+
+def test_what_tasks_did_is_told_domain_by_domain():
+    world = world_of(tasks=["right", "left"], k=None)
+    world.reset(seed=0)
+    while not world.ended.all():
+        world.step({"bid": torch.ones(2, 6, 1)})
+    told = world.breakdown()
+    rows = ("nats_before", "nats_after_right", "nats")
+    matrix = torch.stack([torch.stack([told[f"{row}/{d}"] for d in CORPORA], -1) for row in rows], 1)
+    assert torch.equal(matrix, -world.privileged()["scores"])
+    assert (matrix[:, 1, 1] < matrix[:, 0, 1]).all()
+
+
+def test_windows_may_overlap_in_the_stream_alone():
+    one, other = world_of(), world_of(stride=6)
+    for split in ("exam", "test"):
+        assert torch.equal(one.dataset.split(split).x, other.dataset.split(split).x)
+    assert torch.equal(other.dataset.stream.x[:20:2], one.dataset.stream.x[:10])
+    with pytest.raises(ConfigError, match="stride must be a whole number between 1 and 12"):
+        world_of(stride=13)
+
+
+def test_a_state_goes_on_with_its_own_texts_alone():
+    world, shorter = world_of(), world_of(corpora={"left": CORPORA["left"][:-1], "right": CORPORA["right"]})
+    for one in (world, shorter):
+        one.reset(seed=0)
+    before = parameters(shorter)
+    with pytest.raises(ConfigError, match="dealt other data"):
+        shorter.load_state_dict(world.state_dict())
+    assert all(map(torch.equal, parameters(shorter), before))
 
 
 def test_one_domain_is_enough():
@@ -269,6 +305,16 @@ def test_models_are_left_and_begun_with(tmp_path):
     assert report.metrics["open"]["test_nats"][0] == pytest.approx(run.world.tests()["test_nats"][0].item())
     with pytest.raises(ConfigError, match="width=8"):
         world_of(warm=str(tmp_path / "seed_1" / "model.zip"), width=16)
+    with pytest.raises(ConfigError, match="give a file that studyhall run left in stages/seed_S/"):
+        world_of(warm=str(tmp_path))
+
+
+def test_a_column_says_that_it_has_learnt_its_own_domain(tmp_path):
+    scenario = Scenario("own", "", "modular-v0", "columns", env_kwargs={**SMALL, "horizon": 2}, seeds=(0,))
+    Rollout(scenario).run(networks=tmp_path)
+    for name, domain in (("after_left", "left"), ("model", "right")):
+        model = read_model(tmp_path / "seed_0" / f"{name}.zip")
+        assert (model.learnt, list(model.facts["nats"])) == ((domain,), [domain])
 
 
 def test_several_warm_models_are_drawn(tmp_path):

@@ -169,8 +169,8 @@ def test_windows_are_the_stream_cut_at_its_stride(size, length, data):
     tenth = size // 10
     blocks = {"stream": text[: -2 * tenth], "exam": text[-2 * tenth : -tenth], "test": text[-tenth:]}
     for split, block in blocks.items():
-        ids = [*block.encode(), 0]
-        expected = [ids[i : i + length + 1] for i in range(0, len(ids) - length - 1, stride)]
+        ids, step = [*block.encode(), 0], stride if split == "stream" else length
+        expected = [ids[i : i + length + 1] for i in range(0, len(ids) - length - 1, step)]
         got = held.inputs(split, torch.arange(len(held.split(split))))
         assert got.dtype == torch.int64
         assert got.tolist() == expected
@@ -269,6 +269,18 @@ def test_no_document_is_in_two_splits(tmp_path):
         assert not found[one] & found[other]
     assert set(documents(data, "test")) >= set(TEXTS[35:49])  # given parts are kept
     assert max(Counter(documents(data, "stream")).values()) == 2
+
+
+def test_two_documents_are_cut_into_blocks_each():
+    """As one is: there is none for every split."""
+    one, other = "ab" * 100, "cd" * 50
+    data = load_corpora({"own": [one, other, one]}, length=4, tokeniser="bytes")
+    found = {split: data.tokeniser.decode(tokens_of(data, split)) for split in SPLITS}
+    end = data.tokeniser.decode([data.tokeniser.end])
+    for split, kept in {"stream": (160, 80), "exam": (20, 10), "test": (20, 10)}.items():
+        expected = one[: kept[0]] + end + other[: kept[1]] + end
+        assert expected.startswith(found[split])
+        assert len(expected) - len(found[split]) < 5
 
 
 def test_most_is_of_the_stream_alone():
@@ -404,8 +416,9 @@ def test_an_unreachable_hub_is_one_line(tmp_path, monkeypatch):
 
 
 def test_faults_are_one_line_each(tmp_path, local):
-    fault("unknown corpus 'wikitxt2': did you mean 'wikitext2'", "wikitxt2", UnknownName)
-    fault(f"unknown corpus 'zzz': known are {', '.join(sorted(CORPORA))}", {"a": "zzz"}, UnknownName)
+    nor = "nor is there such a file or folder here"
+    fault(f"unknown corpus 'wikitxt2', {nor}: did you mean 'wikitext2'", "wikitxt2", UnknownName)
+    fault(f"unknown corpus 'zzz', {nor}: known are {', '.join(sorted(CORPORA))}", {"a": "zzz"}, UnknownName)
     fault("unknown corpus ''", "", UnknownName)
     fault("there is no file or folder '.*nothing.txt'", {"a": str(tmp_path / "nothing.txt")})
     fault("domain 'a' is empty: a list of strings holds no text", {"a": ["", " \n"]})
@@ -414,10 +427,9 @@ def test_faults_are_one_line_each(tmp_path, local):
     fault("a corpus is 3: give a known name, a path, or a list", {"a": 3})
     fault("half a surrogate pair", {"a": ["x\ud800"]})
     fault("exam split of domain 'a' has 13 tokens, and 34 make", {"a": ["x" * 120]}, tokeniser="bytes")
-    fault("the stream split of domain 'a' has 0 tokens", {"a": TEXTS[:2]})
     for names in ({}, [TEXTS], 3, None):
         fault("corpora is .*give 'texts', a known name", names, ConfigError)
-    for name in ("", "a/b", " a", "a\nb", 3):
+    for name in ("", "a/b", "a:b", " a", "a\nb", "a" * 101, 3):
         fault("a domain is called", {name: TEXTS}, ConfigError)
     fault("two domains are called 'a'", {"a": TEXTS, "A": TEXTS}, ConfigError)
     fault("vocabulary must be at least 257 for a tokeniser of bpe", {"a": TEXTS}, ConfigError, vocabulary=256)

@@ -46,6 +46,10 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
     Raises:
         ActionError: It is no array of numbers, cannot be cast without loss, or has another shape.
     """
+    if isinstance(value, Mapping):
+        raise ActionError(
+            f"{what} is a dict: give the numbers themselves, which are all that is decided here"
+        )
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError):

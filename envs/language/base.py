@@ -368,6 +368,10 @@ class LanguageWorld(World):
         for d, name in enumerate(self.dataset.classes):
             found |= {f"nats/{name}": state["nats"][:, d], f"forgetting/{name}": lost[:, d]}
         if self.incremental:
+            rows = ["before", *(f"after_{self.dataset.classes[domain]}" for domain in self.tasks[:-1])]
+            for row, when in enumerate(rows):
+                for d, name in enumerate(self.dataset.classes):
+                    found[f"nats_{when}/{name}"] = -state["scores"][:, row, d]
             found["final_nats"] = -continual.average(state["scores"])
             found["backward_transfer"] = continual.backward_transfer(state["scores"], self.tasks)
             found["forward_transfer"] = continual.forward_transfer(state["scores"], self.tasks)
@@ -391,12 +395,12 @@ class LanguageWorld(World):
         task = int(self.calendar.task(made - 1)[0])
         domain = self.tasks[task]
         names = self.dataset.classes
-        dealt = (
-            [self.tasks[number] for number in range(task + 1)] if self.incremental else range(self.domains)
-        )
-        learnt = [names[d] for d in range(self.domains) if d in self.known or d in dealt]
+        every = range(self.domains)
+        examined = [domain] if self.count_models() > 1 else every
+        dealt = self.tasks[: task + 1] if self.incremental else every
+        learnt = [names[d] for d in every if d in self.known or (d in dealt and d in examined)]
         row = world * self.count_models() + int(self.model_of(np.array([domain]))[0])
-        nats = dict(zip(names, self._begun()["nats"][world].tolist(), strict=True))
+        found = self._begun()["nats"][world].tolist()
         folder.mkdir(parents=True, exist_ok=True)
         write_model(
             folder / f"{'model' if self.ended[world] else f'after_{names[domain]}'}{SUFFIX}",
@@ -404,7 +408,7 @@ class LanguageWorld(World):
             [stack[row] for stack in self.models.population.parameters],
             self.dataset.tokeniser,
             learnt,
-            nats=nats,
+            nats={names[d]: found[d] for d in examined},
             steps=int(made[0]),
         )
 

@@ -18,7 +18,7 @@ from ..streams.tokenisers import Tokeniser, tokeniser_from_json
 
 FORMAT = "studyhall language model 1"
 SUFFIX = ".zip"
-_MODEL = Kind("language model", "studyhall run leaves such files in models/", "take another", 1 << 31)
+_MODEL = Kind("language model", "studyhall run leaves such files in stages/seed_S/", "take another", 1 << 31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def read_model(path: str | Path) -> StoredModel:
     except (OSError, ValueError) as fault:
         why = getattr(fault, "strerror", None) or "cannot be read"
         raise ConfigError(
-            f"no language model {short(source)} ({why}): give a file that studyhall run left in models/"
+            f"no language model {short(source)} ({why}): give a file that studyhall run left in stages/seed_S/"
         ) from fault
     about, weights = unpack(source, content, _MODEL, FORMAT)
     try:

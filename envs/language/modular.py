@@ -39,7 +39,7 @@ documented, and saves nothing: to see a gradient it must be computed.
 | "discrete" | `learn` | `Discrete(2)` | 0 rests, 1 learns; of more than `k` some are drawn |
 
 `parameter_share` is a second limit: the highest learn while their parameters together are at most so much of the whole
-(set `k=None` for it alone).
+(set `k=None` for it alone). Whoever is too large keeps those below from learning, too.
 
 ## Rewards
 `reward_scale · (score now − score before) − compute_price · cost of the step`, the same for all: they are one model.
@@ -72,9 +72,11 @@ Per agent: `updates` (steps learnt). Per world: `nats` of a token, mean over dom
 `score`; `slice_nats` (mean of slices before they were learnt); `updated` (share of parameters that learnt, mean over
 steps); `cost`; `busiest_three` (their share of all updates) and `gini` of the updates. Besides, by domain:
 `final_nats`, their mean after the last task; `nats/<domain>` and `forgetting/<domain>`, how much higher than the lowest
-so far, as a share of it; `backward_transfer` and `forward_transfer` in nats (`envs/continual.py`; below 0 is loss; NaN
-if a task had no step). Reports add `test_nats` and `test_bits_per_byte/<domain>` of the test split. Perplexities of
-different tokenisers cannot be compared, bits per byte can.
+so far, as a share of it; the matrix R of `envs/continual.py`, negated, as `nats_before/<domain>` (any task) and
+`nats_after_<task>/<domain>` of every task but the last, whose row is `nats/<domain>`; and what is read off R in nats,
+`backward_transfer` and `forward_transfer` (below 0 is loss). All are NaN where a task had no step. Reports add
+`test_nats` and `test_bits_per_byte/<domain>` of the test split. Perplexities of different tokenisers cannot be
+compared, bits per byte can.
 
 ## Arguments
 | argument | default | meaning |
@@ -82,6 +84,7 @@ different tokenisers cannot be compared, bits per byte can.
 | `corpora` | "texts" | domains, of what is installed; or a name, or `{domain: name, path or strings}` |
 | `data_dir` | None | as in `classroom-v0` |
 | `length`, `slice_size` | 32, 16 | tokens of a window, windows of a slice |
+| `stride` | None | tokens from one window of the stream to the next; None: `length`; published: half of it |
 | `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | V at most; or "bytes", "words"; of whose stream |
 | `characters` | 500,000 | at most so many of each domain are dealt; None: all |
 | `stream_items`, `data_classes` | None, None | so many windows in all; the first so many domains |
@@ -89,7 +92,7 @@ different tokenisers cannot be compared, bits per byte can.
 | `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
 | `width`, `heads`, `layers`, `feedforward`, `dropout` | 32, 2, 4, 64, 0 | of the model; N = 2·layers + 2 |
 | `init` | "scaled" | or "xavier", as published, which keeps to a unigram plateau |
-| `warm` | None | a file that a run left in `models/`, or several |
+| `warm` | None | a file that a run left in `stages/seed_S/`, or several, of which each episode draws one |
 | `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each group |
 | `fresh_optimiser` | False | it begins anew with each task |
 | `anchor`, `anchor_strength`, `anchor_slices` | "none", 3, 12 | "l2", "ewc"; λ; slices that F is of |
@@ -221,6 +224,11 @@ class Modular(LanguageWorld):
         depth = torch.linspace(0, 1, groups)[:, None]
         features = torch.cat([kinds, depth, self.sizes[:groups, None].cpu(), own[:, None]], dim=-1)
         self._features = features.to(self.device).repeat(self.count_models(), 1)  # [N, 7]
+        if self.parameter_share < (least := float(self.sizes.min())):
+            raise ConfigError(
+                f"parameter_share {self.parameter_share:g} lets nobody learn: the smallest group holds {least:.3g} of "
+                "the parameters"
+            )
         self._dense = float(self.net.cost(np.ones((1, groups), dtype=bool), rows, self.texts.length)[0])
 
     # ---- how it moves -------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ class Texts(Study):
     Args:
         corpora: As of :func:`~studyhall.envs.streams.tokens.load_corpora`.
         length: T, tokens that are read at once.
+        stride: Tokens from the beginning of a window of the stream to that of the next; None: ``length``, so that none
+            is dealt twice in a pass. As published: ``length // 2``.
         vocabulary: V, the most tokens that a tokeniser may have.
         tokeniser: "bpe", "bytes" or "words", or one that was trained before.
         tokeniser_from: "all" or a domain: on whose stream it is trained.
@@ -45,6 +47,7 @@ class Texts(Study):
 
     corpora: Any = "texts"
     length: int = 32
+    stride: int | None = None
     vocabulary: int = 512
     tokeniser: Any = "bpe"
     tokeniser_from: str = "all"
@@ -64,6 +67,7 @@ class Texts(Study):
             order=one_of("order", self.order, ORDERS),
             length=whole("length (tokens)", self.length, 1, 65_536),
             exam_size=whole("exam_size (windows of each domain)", self.exam_size, 1),
+            characters=None if self.characters is None else whole("characters", self.characters, 1),
         )
         if self.tasks is not None and self.order != "class_incremental":
             raise ConfigError(f"tasks come in order 'class_incremental', not {self.order!r}: leave tasks out")
@@ -74,6 +78,7 @@ class Texts(Study):
             self.corpora,
             data_dir=self.data_dir,
             length=self.length,
+            stride=self.stride,
             vocabulary=self.vocabulary,
             tokeniser=self.tokeniser,
             tokeniser_from=self.tokeniser_from,

@@ -165,7 +165,7 @@ def open_corpus(source: Any, data_dir: str | os.PathLike[str] | None = None) -> 
     if isinstance(source, (str, os.PathLike)):
         path = as_path("a corpus", source)
         if isinstance(source, str) and _is_name(source, path):
-            raise unknown("corpus", source, CORPORA)
+            raise unknown("corpus", source, CORPORA, "nor is there such a file or folder here")
         if path.is_dir():
             files = folder_files(path)
             digest = cache.fingerprint(files, text="folder")

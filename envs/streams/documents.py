@@ -26,8 +26,8 @@ def divide_documents(domains: Mapping[str, Parts], most: int | None) -> dict[str
 
     An exam or test that is given is kept. One that is not takes a tenth of the distinct documents of the training
     part, one at least, in the order of a hash of their text (BLAKE2b): the same on every machine, whatever the files
-    are called. A training part of a single document is cut into blocks instead: its beginning is the stream, its end
-    the test, with the exam before it.
+    are called. Where there are not so many documents that each split has one, each is cut into blocks instead: its
+    beginning is the stream, its end the test, with the exam before it.
 
     No document is in two splits, of whatever domain: test goes before exam, and exam before stream.
 
@@ -39,7 +39,7 @@ def divide_documents(domains: Mapping[str, Parts], most: int | None) -> dict[str
         Documents by split and domain, in the order they came in.
     """
     cut = {domain: _cut(parts) for domain, parts in domains.items()}
-    whole = [domain for domain, parts in domains.items() if not _is_one(parts)]
+    whole = [domain for domain, parts in domains.items() if not _are_few(parts)]
     divided: dict[str, dict[str, list[str]]] = {}
     elsewhere: set[bytes] = set()
     for split in ("test", "exam", "stream"):
@@ -57,9 +57,9 @@ def text_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-def _is_one(parts: Parts) -> bool:
-    """Whether a split must be cut from a training part of a single document."""
-    return not {"exam", "test"} <= parts.keys() and len(set(parts["train"])) == 1
+def _are_few(parts: Parts) -> bool:
+    """Whether the training part has too few documents to give one to each split that it must give one to."""
+    return len(set(parts["train"])) <= len({"exam", "test"} - parts.keys())
 
 
 def _cut(parts: Parts) -> Parts:
@@ -67,13 +67,13 @@ def _cut(parts: Parts) -> Parts:
     wanted = [split for split in ("test", "exam") if split not in parts]
     found: Parts = {split: parts[split] for split in ("exam", "test") if split in parts}
     train = _others(parts["train"], {text_hash(document) for held in found.values() for document in held})
-    if _is_one(parts):
-        rest = train[0] if train else ""
-        size = len(rest) // _SHARE
+    if _are_few(parts):
+        rests = list(dict.fromkeys(train))
+        sizes = [len(rest) // _SHARE for rest in rests]
         for split in wanted:
-            rest, block = rest[: len(rest) - size], rest[len(rest) - size :]
-            found[split] = [block]
-        return {**found, "stream": [rest]}
+            found[split] = [rest[len(rest) - size :] for rest, size in zip(rests, sizes, strict=True)]
+            rests = [rest[: len(rest) - size] for rest, size in zip(rests, sizes, strict=True)]
+        return {**found, "stream": rests}
     ranked = sorted({text_hash(document) for document in train})
     size = max(1, len(ranked) // _SHARE)
     for split in wanted:

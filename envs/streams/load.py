@@ -121,7 +121,7 @@ def load_dataset(
     elif isinstance(data, str) and data in HUB_SETS:
         source = load_hub_set(data, data_dir, words)
     elif isinstance(data, str) and _is_name(data):
-        raise unknown("data set", data, DATASETS)
+        raise unknown("data set", data, DATASETS, "nor is there such a file or folder here")
     else:
         source = load_own(data, picture_size, words)
     return divide(source, **sizes)

@@ -8,13 +8,11 @@ With the stride s = T the last token of a window is the first of the next, and n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -42,7 +40,9 @@ if TYPE_CHECKING:
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 _MOST_LENGTH = 2**16
-_FORMAT = 1  # of what is kept in the cache: raise it when tokens change
+_MOST_NAME = 100  # bytes of a domain's name
+_NO_NAME = frozenset('<>:"/\\|?*')  # what no file's name may hold on one system or another
+_FORMAT = 2  # of what is kept in the cache: raise it when tokens change
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -85,16 +85,8 @@ class TokenDataset(Dataset):
         """The windows at ``index`` ``[n]`` as text."""
         return [self.tokeniser.decode(row) for row in self._raw(split, index).tolist()]
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """A digest of domains, tokeniser and tokens, so that a run can say which data it had: 16 characters."""
-        said = json.dumps([self.classes, self.shape, self.tokeniser.to_json()])
-        digest = hashlib.blake2b(said.encode(), digest_size=8)
-        for name in SPLITS:
-            split = self.split(name)
-            digest.update(np.ascontiguousarray(split.counts.cpu().numpy()).data)
-            digest.update(np.ascontiguousarray(split.x.cpu().numpy()).data)
-        return digest.hexdigest()
+    def _told(self) -> list[Any]:
+        return [*super()._told(), self.tokeniser.to_json()]
 
     def reduced(self, classes: int | None, stream_items: int | None) -> Self:
         """As :meth:`Dataset.reduced`: the first domains, and windows from the beginning of each."""
@@ -122,8 +114,8 @@ def load_corpora(
 
     Parts that a corpus comes in are kept (train is the stream, validation the exam, test the test). What is missing
     is cut from its training part by *document*, a tenth each, in the order of a hash of the text: the same on every
-    machine. A single document, such as the user's own text file, is cut into contiguous blocks instead, 8:1:1. No
-    document lands in two splits. See :func:`~studyhall.envs.streams.documents.divide_documents`.
+    machine. One document or two, such as the user's own text file, are cut into contiguous blocks instead, 8:1:1. No
+    other lands in two splits. See :func:`~studyhall.envs.streams.documents.divide_documents`.
 
     Tokens are kept in the cache by the contents of the corpora, so that they are made once.
 
@@ -139,7 +131,8 @@ def load_corpora(
             ``tokeniser_from`` then mean nothing.
         tokeniser_from: The domain whose stream it is trained on, or ``"all"``: of all domains, which assumes that the
             vocabulary of those to come is known.
-        stride: Tokens from the beginning of a window to that of the next; None: T. T // 2 is as published.
+        stride: Tokens from the beginning of a window of the stream to that of the next; None: T. T // 2 is as
+            published. Windows of exam and test follow each other.
         most: Characters at most of each domain's stream, from its beginning; None: all.
 
     Returns:
@@ -159,7 +152,8 @@ def load_corpora(
     recipe = _recipe(tokeniser, vocabulary, tokeniser_from, list(domains))
     opened = {domain: open_corpus(source, data_dir) for domain, source in domains.items()}
     tokens = _tokens(opened, recipe, most)
-    stream, exam, test = (_split(tokens, split, list(domains), length, stride) for split in SPLITS)
+    strides = {"stream": stride, "exam": length, "test": length}
+    stream, exam, test = (_split(tokens, s, list(domains), length, strides[s]) for s in SPLITS)
     counts = [[len(tokens.of(split, number)) for number in range(len(domains))] for split in SPLITS]
     return TokenDataset(
         name=corpora if isinstance(corpora, str) and corpora == "texts" else "+".join(domains),
@@ -188,10 +182,10 @@ def _domains(corpora: Any) -> dict[str, Any]:
         )
     for domain in corpora:
         good = isinstance(domain, str) and domain == domain.strip() and domain.isprintable()
-        if not good or not domain or "/" in domain:
+        if not good or not 0 < len(domain.encode()) <= _MOST_NAME or not _NO_NAME.isdisjoint(domain):
             raise ConfigError(
-                f"a domain is called {short(domain)}: give a name without '/' or spaces around it, such as 'prose', "
-                "since metrics are named by it"
+                f"a domain is called {short(domain)}: give a short name without {' '.join(sorted(_NO_NAME))} or spaces "
+                "around it, such as 'prose', since metrics and files are named by it"
             )
     alike = Counter(domain.casefold() for domain in corpora)
     for domain in corpora:
