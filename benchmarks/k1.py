@@ -184,7 +184,7 @@ def wikitext(options: argparse.Namespace) -> None:
     """One domain, a larger model, from nothing: the size of `k1-wikitext2`."""
     env = dict(get_scenario("k1-wikitext2").env_kwargs)
     arms = {name: ARMS[name] for name in ("dense", "K-1", "largest norms", "vocabulary", "random")}
-    arms["as published"] = Arm("k1_as_published")
+    arms["as published"] = Arm("k1_as_published", env={"stride": env["length"] // 2})
     run_arms("wikitext", options, arms, False, **env)
 
 

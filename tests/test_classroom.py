@@ -245,6 +245,20 @@ def test_a_state_of_another_kind_of_world_is_refused_and_nothing_is_lost():
     assert all(torch.equal(before[k], v) for k, v in env.state_dict()["state"].items())
 
 
+def test_a_state_goes_on_with_its_own_data_alone():
+    """Items are kept as numbers, which would mean others."""
+    x, y = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32), np.arange(300) % 3
+    one, same, other = (
+        make_world("classroom-v0", data=(values, y), agents=2, horizon=5, exam_size=6)
+        for values in (x, x.copy(), np.where(x == x[7], x + 1, x))
+    )
+    for env in (one, same, other):
+        env.reset(seed=0)
+    same.load_state_dict(one.state_dict())
+    with pytest.raises(ConfigError, match="dealt other data: give those, as they were"):
+        other.load_state_dict(one.state_dict())
+
+
 def test_looking_before_the_first_reset_says_what_to_do():
     env = make_world("classroom-v0", **SMALL)
     for look in (lambda: env.obs, lambda: env.keys, env.metrics, env.state, env.render):

@@ -133,7 +133,10 @@ def check_fits(model: StoredModel, net: Transformer, tokeniser: Tokeniser) -> No
         ConfigError: Says what to make the world with.
     """
     if model.tokeniser.to_json() != tokeniser.to_json():
-        raise ConfigError(f"{model.source} reads by another tokeniser: leave tokeniser out")
+        raise ConfigError(
+            f"{model.source} reads by another tokeniser than the world: leave tokeniser out, and give warm files of one "
+            "tokeniser"
+        )
     if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
         sizes = ("width", "heads", "layers", "feedforward", "length")
         told = ", ".join(f"{name}={getattr(model.net, name)}" for name in sizes)

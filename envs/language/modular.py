@@ -7,6 +7,11 @@ output. The groups are the agents. A slice of text comes, they bid, and the high
 move by a bit. Domains of text come one after the other, and what was learnt of one is lost to the next unless those who
 learn are well chosen. The score is the model's on an exam of *all* domains.
 
+A run leaves its models in `stages/seed_S/`: `after_<domain>.zip` where a task ends, `model.zip` at the end (of `columns`
+the one that learnt last). `studyhall generate RUN` lets one go on with texts, as documented: with five prompts, by 50
+tokens (`--tokens`) drawn from the whole vocabulary at temperature .8 (`--temperature`; 0 takes the likeliest), or up to
+the end of a document. `--prompt TEXT` may be given again, `--seed S` names the model, `--draw N` another text of it.
+
 ## Observation Space
 Flat `Dict`, the same for every agent; D domains.
 
@@ -47,7 +52,8 @@ The score is minus the nats of a token on the exam, the mean over domains by `do
 exam, whose nats are rounded to 1/10,000. The return is how much better the model is at *all* domains in the end.
 
 ## Starting State
-A model as drawn, or as in a file of `warm`; an exam of `exam_size` windows of each domain, and the first slice.
+A model as drawn, or as in a file of `warm`, whose tokeniser then reads all texts, whatever `vocabulary`; an exam of
+`exam_size` windows of each domain, and the first slice.
 
 ## Episode End
 Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite; an
