@@ -158,7 +158,7 @@ def small(scenario):
     if "corpora" in known:
         domains = env.get("tasks") or ["one"]
         texts = {name: TEXTS["one"] for name in dict.fromkeys([*env.get("corpora", []), *domains])}
-        env |= {"corpora": texts, "width": 8, "length": 8}
+        env |= {"corpora": texts, "width": 8, "length": 8, "stride": None}
     elif not embedded(scenario):
         large = scenario.policy_kwargs.get("learners") == "vgg"
         env |= {"data": PICTURES if large else "digits"}

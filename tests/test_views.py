@@ -722,7 +722,7 @@ def test_a_single_action_is_shown_and_taken_bare():
     assert rewards == {"agent_0": 0.0, "agent_1": 3.0}
     for bad, message in (
         (3, "'door' of agent_1 .* outside 0…2"),
-        ({"door": 1}, "'door' of agent_1 must hold integers"),
+        ({"door": 1}, "'door' of agent_1 is a dict: give the bare value"),
         ([1], r"'door' of agent_1 must have shape \(\)"),
     ):
         with pytest.raises(ActionError, match=message) as caught:

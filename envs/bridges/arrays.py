@@ -48,7 +48,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
     """
     if isinstance(value, Mapping):
         raise ActionError(
-            f"{what} is a dict: give the numbers themselves, which are all that is decided here"
+            f"{what} is a dict: give the bare value"
         )
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
