@@ -18,6 +18,7 @@ import torch
 from pyarrow import parquet
 
 from studyhall import __version__ as studyhall_version
+from studyhall.envs.errors import ConfigError
 from studyhall.rollouts import cli
 from studyhall.rollouts.settings import parse_assignments, parse_seeds
 from studyhall.scenarios import Claim, Scenario, Source, registry, sources
@@ -93,6 +94,19 @@ def test_worlds_are_listed_by_that_name_too(call):
 )
 def test_values_may_be_spelt_as_python_does(text, value):
     assert parse_assignments([f"key={text}"]) == {"key": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[code]", "begins as JSON and is none"),  # what a shell makes of ["code"]
+        ('{"a": "b"', "begins as JSON and is none"),
+        ('{"a": 1, "b": {"c": 2, "c": 3}}', "'c' is named twice"),
+    ],
+)
+def test_values_that_begin_as_json_are_json(text, says):
+    with pytest.raises(ConfigError, match=says):
+        parse_assignments([f"key={text}"])
 
 
 def test_a_matrix_of_0_and_1_is_a_topology(call):

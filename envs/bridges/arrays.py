@@ -47,9 +47,7 @@ def to_array(value: Any, space: spaces.Space, lead: tuple[int, ...], what: str) 
         ActionError: It is no array of numbers, cannot be cast without loss, or has another shape.
     """
     if isinstance(value, Mapping):
-        raise ActionError(
-            f"{what} is a dict: give the bare value"
-        )
+        raise ActionError(f"{what} is a dict: give the bare value")
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...envs.arguments import find_device
-from ...envs.errors import ConfigError, unknown
+from ...envs.errors import ConfigError, short, unknown
 
 MODES = ("mute", "shuffled", "isolated")
 """Channel modes that may run as controls beside the open worlds."""
@@ -115,10 +115,31 @@ _PYTHON = {"True": True, "False": False, "None": None}
 
 
 def _value(text: str) -> Any:
-    """What ``VALUE`` stands for."""
+    """What ``VALUE`` stands for.
+
+    Raises:
+        ConfigError: It begins as a list or object of JSON and is none, or names something twice.
+    """
     if text.strip() in _PYTHON:
         return _PYTHON[text.strip()]
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, or beyond what is read of it
+        return json.loads(text, object_pairs_hook=_named_once)
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as fault:  # no JSON, or beyond what is read of it
+        if text.lstrip().startswith(("[", "{")):
+            raise ConfigError(
+                f"{short(text)} begins as JSON and is none: put names in double quotes, and all of it in single ones "
+                """for the shell, as in --set 'tasks=["code"]'"""
+            ) from fault
         return text
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which Python would keep the last of equal names."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"{short(twice)} is named twice: give each name once")
+    return found
