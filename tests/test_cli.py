@@ -68,6 +68,7 @@ def test_list(call):
     ):
         assert name in out
     code, out, _ = call("list", "data")
+    assert "corpus: prose" in out
     assert "mnist" in out
     assert "classroom-v0" not in out
 

@@ -134,8 +134,7 @@ def check_fits(model: StoredModel, net: Transformer, tokeniser: Tokeniser) -> No
     """
     if model.tokeniser.to_json() != tokeniser.to_json():
         raise ConfigError(
-            f"{model.source} reads by another tokeniser than the world: leave tokeniser out, and give warm files of one "
-            "tokeniser"
+            f"{model.source} reads by another tokeniser than the world: leave tokeniser out, or take files of one"
         )
     if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
         sizes = ("width", "heads", "layers", "feedforward", "length")

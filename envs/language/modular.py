@@ -7,10 +7,10 @@ output. The groups are the agents. A slice of text comes, they bid, and the high
 move by a bit. Domains of text come one after the other, and what was learnt of one is lost to the next unless those who
 learn are well chosen. The score is the model's on an exam of *all* domains.
 
-A run leaves its models in `stages/seed_S/`: `after_<domain>.zip` where a task ends, `model.zip` at the end (of `columns`
-the one that learnt last). `studyhall generate RUN` lets one go on with texts, as documented: with five prompts, by 50
-tokens (`--tokens`) drawn from the whole vocabulary at temperature .8 (`--temperature`; 0 takes the likeliest), or up to
-the end of a document. `--prompt TEXT` may be given again, `--seed S` names the model, `--draw N` another text of it.
+A run leaves models in `stages/seed_S/`: `after_<domain>.zip` where a task ends, and `model.zip` (of `columns` the one
+that learnt last). `studyhall generate RUN` lets one go on with five prompts, or `--prompt TEXT` …, by 50 `--tokens`
+drawn from the whole vocabulary at `--temperature` .8, as documented, or up to the end of a document; 0 takes the
+likeliest. `--seed S` names the model, `--draw N` another text of it.
 
 ## Observation Space
 Flat `Dict`, the same for every agent; D domains.
@@ -64,6 +64,10 @@ Nothing is sent. Costs are multiply-adds: `cost` of a step is what was computed 
 what anchors take, and without exams.
 
 ## Assumptions
+Texts of one's own are a folder of text files in UTF-8, such a file, a table (.parquet, .jsonl, .csv) with a column
+`text`, or a list of strings; a tenth of the documents is for the exam and a tenth for the test, of one or two documents
+a tenth of each. `studyhall list data` has the names of others.
+
 A loss is the mean over all tokens of a slice, in nats. The gradients above are of it alone, without an anchor. Tasks
 are of equal length; `tasks` names their domains in order, and domains that it leaves out are examined, not dealt.
 `anchor="ewc"` adds λ/2·Σ F(θ − θ*)² to the loss, with θ* where the last task ended and F summed over tasks (Kirkpatrick

@@ -111,6 +111,8 @@ def _scenarios() -> Rows:
 
 
 def _data() -> Rows:
-    from ...envs.streams import DATASETS
+    """Data of worlds that take ``data``, then texts of those that take ``corpora``."""
+    from ...envs.streams import CORPORA, DATASETS
 
-    return [{"id": name, "summary": summary} for name, summary in DATASETS.items()]
+    texts = {name: f"corpus: {summary}" for name, summary in CORPORA.items()}
+    return [{"id": name, "summary": summary} for name, summary in {**DATASETS, **texts}.items()]
