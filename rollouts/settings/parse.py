@@ -3,7 +3,7 @@
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
 ``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
 JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``True``, ``False`` and ``None`` as Python spells them; whatever is
-neither is text.
+neither is text, unless it begins with ``[`` or ``{``.
 """
 
 from __future__ import annotations
