@@ -149,6 +149,11 @@ class Transformer:
         """Of the parameters."""
         return tuple(self.shapes)
 
+    @property
+    def stored(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape of all tensors that one model is made of: its parameters."""
+        return self.shapes
+
     @functools.cached_property
     def groups(self) -> tuple[slice, ...]:
         """Of each of the N groups its range of the parameters."""

@@ -116,6 +116,15 @@ class TreeTransformer(Transformer):
             "offset": (1,),
         }
 
+    @functools.cached_property
+    def stored(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape of all tensors that one model is made of: trunk, agents, and the tree that they are in."""
+        return {
+            **{f"trunk.{name}": shape for name, shape in self.shapes.items()},
+            **{f"expert.{name}": (self.agents, *shape) for name, shape in self.expert_shapes.items()},
+            **{f"tree.{name}": (self.agents,) for name in ("kind", "parent", "gate")},
+        }
+
     def draw_experts(self, keys: Tensor) -> list[Tensor]:
         """Initial stacks ``[K·S, …]`` of agents by keys ``[K]`` of their worlds: Xavier-uniform, routes N(0, 1)."""
         own = rng.fold(
@@ -215,26 +224,31 @@ class TreeTransformer(Transformer):
         found = []
         for some in tokens.split(at_once, 1):
             inputs, targets = self._windows(some)
-            top = self._top(trunk, experts, paths, inputs)
+            top, _ = self._top(trunk, experts, paths, inputs)
             found.append(self._score(trunk, top, targets).nats.view(inputs.shape).mean(2))
         return torch.cat(found, 1)
 
     def tree_logits(
         self, trunk: Sequence[Tensor], experts: Sequence[Tensor], paths: Paths, tokens: Tensor
-    ) -> Tensor:
-        """Logits ``[K, B, T, V]`` of the tokens behind each of ``[K, B, T]``, in evaluation mode."""
+    ) -> tuple[Tensor, Tensor]:
+        """What follows each of the tokens ``[K, B, T]``, in evaluation mode, and who says so.
+
+        Returns:
+            Logits ``[K, B, T, V]``, and the weights p of agents ``[K, B, T, S]``.
+        """
         self._check(tokens, 0)
-        top = self._top(trunk, experts, paths, tokens)
-        return sublayers.linear(top, *trunk[-2:]).view(*tokens.shape, self.vocabulary)
+        top, weights = self._top(trunk, experts, paths, tokens)
+        logits = sublayers.linear(top, *trunk[-2:]).view(*tokens.shape, self.vocabulary)
+        return logits, weights.view(*tokens.shape, self.agents)
 
     def _top(
         self, trunk: Sequence[Tensor], experts: Sequence[Tensor], paths: Paths, inputs: Tensor
-    ) -> Tensor:
-        """What the output layer is given, ``[K, M, E]``."""
+    ) -> tuple[Tensor, Tensor]:
+        """What the output layer is given, ``[K, M, E]``, and the weights of agents ``[K, M, S]``."""
         h = self._run(trunk, inputs, None)[1].x
         x = _normal(h)
-        y = h + self.added(experts, x, self.route(experts, paths, x))
-        return sublayers.normalise(y, *trunk[-4:-2])[0]
+        weights = self.route(experts, paths, x)
+        return sublayers.normalise(h + self.added(experts, x, weights), *trunk[-4:-2])[0], weights
 
     def gradients(
         self,

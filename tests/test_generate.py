@@ -6,7 +6,8 @@ import json
 import pytest
 
 from studyhall.envs.archive import save
-from studyhall.envs.language.files import FORMAT, read_model
+from studyhall.envs.language.files import read_model
+from studyhall.envs.language.stored import StoredModel
 from studyhall.rollouts import Rollout
 from studyhall.rollouts.runs.generation import PROMPTS, generate
 from studyhall.scenarios import Scenario
@@ -87,7 +88,7 @@ def test_a_damaged_model_is_one_line(left, call, tmp_path):
     other = tmp_path / "other.zip"
     model = read_model(left)
     wide = dataclasses.asdict(model.net) | {"width": 18}
-    about = {"format": FORMAT, "net": wide, "tokeniser": model.tokeniser.to_json(), "learnt": ["letters"]}
+    about = {"format": StoredModel.format, "net": wide, "tokeniser": model.tokeniser.to_json(), "learnt": ["letters"]}
     save(other, about, dict(zip(model.net.names, model.parameters, strict=True)))
     code, _, err = call("generate", str(other))
     assert code == 2

@@ -28,6 +28,7 @@ from ..errors import ConfigError, one_of, short
 from ..validation import afford, real
 from .files import SUFFIX, check_fits, read_models, write_model
 from .models import Learning, Models
+from .stored import StoredModel
 from .texts import REFUSED, Calendar, Texts, drawn_windows
 
 TESTED = 256
@@ -103,7 +104,7 @@ class LanguageWorld(World):
             **sizes,
         )
         for model in stored:
-            check_fits(model, self.net, self.dataset.tokeniser)
+            self.check_warm(model)
         self.tasks = self.texts.order_of(self.dataset.classes)
         super().__init__(num_agents=self.count_agents(), horizon=horizon, **batch)
         self.models: Any = self.make_models([model.parameters for model in stored])
@@ -145,8 +146,16 @@ class LanguageWorld(World):
         """What models are like."""
         return Transformer(**sizes)
 
+    def check_warm(self, model: StoredModel) -> None:
+        """Raise where this world's models cannot begin as one of a file.
+
+        Raises:
+            ConfigError: Says what to make the world with.
+        """
+        check_fits(model, self.net, self.dataset.tokeniser)
+
     def make_models(self, warm: Sequence[Sequence[Tensor]]) -> Part:
-        """The part that learns; it knows ``losses`` and ``forget_moments`` as :class:`Models` do.
+        """The part that learns; it knows ``losses``, ``forget_moments`` and ``extract`` as :class:`Models` do.
 
         Args:
             warm: Parameters that models begin with; see :class:`Models`.
@@ -399,13 +408,13 @@ class LanguageWorld(World):
         examined = [domain] if self.count_models() > 1 else every
         dealt = self.tasks[: task + 1] if self.incremental else every
         learnt = [names[d] for d in every if d in self.known or (d in dealt and d in examined)]
-        row = world * self.count_models() + int(self.model_of(np.array([domain]))[0])
+        model = int(self.model_of(np.array([domain]))[0])
         found = self._begun()["nats"][world].tolist()
         folder.mkdir(parents=True, exist_ok=True)
         write_model(
             folder / f"{'model' if self.ended[world] else f'after_{names[domain]}'}{SUFFIX}",
             self.net,
-            [stack[row] for stack in self.models.population.parameters],
+            self.models.extract(world, model),
             self.dataset.tokeniser,
             learnt,
             nats={names[d]: found[d] for d in examined},

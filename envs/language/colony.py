@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +17,7 @@ from ..engine.fits import check_saved
 from ..engine.parts import Part
 from ..errors import EpisodeEnded
 from ..validation import afford
-from .models import Learning
+from .models import Learning, drawn_files
 from .operations import Change
 from .tree import EXPERT, Limits, Tree, paths, plant
 
@@ -41,13 +41,23 @@ class Colony(Part):
         form: Of the trees at first: "balanced" or "flat".
         limits: Of the trees.
         snapshots: Copies at most.
+        warm: Models to begin with, in the order of ``net.stored``: one of several, drawn for each episode. None: fresh
+            ones.
     """
 
     def __init__(
-        self, net: TreeTransformer, *, learning: Learning, form: str, limits: Limits, snapshots: int
+        self,
+        net: TreeTransformer,
+        *,
+        learning: Learning,
+        form: str,
+        limits: Limits,
+        snapshots: int,
+        warm: Sequence[Sequence[Tensor]] = (),
     ) -> None:
         self.net, self.learning, self.form, self.limits = net, learning, form, limits
         self.snapshots = snapshots
+        self.warm = [torch.stack(list(stacks)) for stacks in zip(*warm, strict=True)]
         self._live: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
         self._ring: list[dict[str, Tensor]] = []
@@ -91,7 +101,7 @@ class Colony(Part):
     # ---- as a part ----------------------------------------------------------------------------------
 
     def reset(self, keys: Tensor, moving: Tensor) -> None:
-        """Draw fresh models from their worlds' keys, with trees as they begin."""
+        """Draw fresh models from their worlds' keys, with trees as they begin, or which of the given they begin with."""
         own = keys ^ rng.purpose_id("models")
         with torch.inference_mode(False), torch.no_grad():
             if not self._live:
@@ -117,6 +127,10 @@ class Colony(Part):
             if name in SAID:
                 stack.masked_fill_(_along(silent, stack), 0)
             found[f"expert.{name}"] = stack
+        if self.warm:
+            drawn = drawn_files(keys, len(self.warm[0]))
+            for name, stacks in zip(self.net.stored, self.warm, strict=True):
+                found[name].copy_(stacks.to(keys.device)[drawn].view_as(found[name]))
         return found
 
     def _make(self, keys: Tensor) -> None:
@@ -160,6 +174,11 @@ class Colony(Part):
         }
         twin._before, twin._ring, twin._optimisers = {}, [], {}
         return twin
+
+    def extract(self, world: int, model: int = 0) -> list[Tensor]:
+        """The model of a world, in the order of ``net.stored``."""
+        count = len(self.live["keys"])
+        return [self.live[name].view(count, *shape)[world] for name, shape in self.net.stored.items()]
 
     def fork(self) -> Self:
         """A copy that goes its own way, also where it was made under ``inference_mode``."""
@@ -219,7 +238,7 @@ class Colony(Part):
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:
         """Logits ``[W, B, T, V]`` of what follows each of ``[W, B, T]``."""
-        return self.net.tree_logits(self.trunk, self.experts, self.paths(), tokens)
+        return self.net.tree_logits(self.trunk, self.experts, self.paths(), tokens)[0]
 
     def forget_moments(self, where: Tensor) -> None:
         """Begin the optimisers anew in some worlds, bool ``[W]``."""

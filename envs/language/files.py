@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,11 @@ from ..archive import Kind, damaged, save, unpack
 from ..errors import ConfigError, StudyhallError, short
 from ..files import as_path, read_file
 from ..streams.tokenisers import Tokeniser, tokeniser_from_json
+from .stored import StoredModel, StoredTree
 
-FORMAT = "studyhall language model 1"
 SUFFIX = ".zip"
 _MODEL = Kind("language model", "studyhall run leaves such files in stages/seed_S/", "take another", 1 << 31)
-
-
-@dataclass(frozen=True, eq=False)
-class StoredModel:
-    """A language model by itself.
-
-    Attributes:
-        source: Where it was read.
-        net: Its sizes.
-        parameters: In the order of ``net.shapes``, on the CPU.
-        tokeniser: What it reads by.
-        learnt: Domains that it has learnt.
-        facts: What else is known of it, by name.
-    """
-
-    source: str
-    net: Transformer
-    parameters: list[Tensor]
-    tokeniser: Tokeniser
-    learnt: tuple[str, ...]
-    facts: Mapping[str, Any]
+_STORED: tuple[type[StoredModel], ...] = (StoredModel, StoredTree)
 
 
 def write_model(
@@ -55,7 +35,7 @@ def write_model(
     Args:
         path: Of the file.
         net: Its sizes.
-        parameters: In the order of ``net.shapes``.
+        parameters: In the order of ``net.stored``.
         tokeniser: What it reads by.
         learnt: Domains that it has learnt.
         **facts: Figures and names to be kept with it.
@@ -64,13 +44,16 @@ def write_model(
         ConfigError: It cannot be written.
     """
     about = {
-        "format": FORMAT,
+        "format": _stored_as(net).format,
         "net": asdict(net),
         "tokeniser": tokeniser.to_json(),
         "learnt": list(learnt),
         "facts": facts,
     }
-    save(path, about, dict(zip(net.names, parameters, strict=True)))
+    weights = {
+        name: value.to(torch.float32) for name, value in zip(net.stored, parameters, strict=True)
+    }
+    save(path, about, weights)
 
 
 def read_model(path: str | Path) -> StoredModel:
@@ -88,7 +71,7 @@ def read_model(path: str | Path) -> StoredModel:
         raise ConfigError(
             f"no language model {short(source)} ({why}): give a file that studyhall run left in stages/seed_S/"
         ) from fault
-    about, weights = unpack(source, content, _MODEL, FORMAT)
+    about, weights = unpack(source, content, _MODEL, *(stored.format for stored in _STORED))
     try:
         return _model(source, about, weights)
     except (StudyhallError, LookupError, TypeError, ValueError, OverflowError) as fault:
@@ -97,19 +80,24 @@ def read_model(path: str | Path) -> StoredModel:
 
 def _model(source: str, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> StoredModel:
     """The model that a file tells of; raises whatever comes of it where that cannot be."""
-    net = Transformer(**about["net"])
-    tokeniser = tokeniser_from_json(about["tokeniser"])
+    (stored,) = (stored for stored in _STORED if stored.format == about["format"])
+    net = stored.kind(**about["net"])
     learnt, facts = about["learnt"], about.get("facts", {})
     if (
-        {name: tuple(value.shape) for name, value in weights.items()} != net.shapes
-        or tokeniser.size != net.vocabulary
+        weights.keys() != net.stored.keys()
         or not isinstance(learnt, list)
         or not all(isinstance(name, str) for name in learnt)
         or not isinstance(facts, dict)
     ):
         raise ValueError
-    parameters = [weights[name].to(torch.float32) for name in net.names]
-    return StoredModel(source, net, parameters, tokeniser, tuple(learnt), facts)
+    parameters = [weights[name].to(torch.float32) for name in net.stored]
+    return stored(source, net, parameters, tokeniser_from_json(about["tokeniser"]), tuple(learnt), facts)
+
+
+def _stored_as(net: Transformer) -> type[StoredModel]:
+    """What a model of such sizes is as a file."""
+    (stored,) = (stored for stored in _STORED if stored.kind is type(net))
+    return stored
 
 
 def read_models(paths: Any) -> list[StoredModel]:
@@ -127,16 +115,20 @@ def read_models(paths: Any) -> list[StoredModel]:
 
 
 def check_fits(model: StoredModel, net: Transformer, tokeniser: Tokeniser) -> None:
-    """Raise where a file's model reads by another tokeniser than a world, or is of other sizes than the world's.
+    """Raise where a file's model is of another world, reads by another tokeniser, or is of other sizes.
 
     Raises:
         ConfigError: Says what to make the world with.
     """
+    here = _stored_as(net)
+    if model.world != here.world:
+        raise ConfigError(
+            f"{model.source} is a model of {model.world}: give a file that a run of {here.world} left"
+        )
     if model.tokeniser.to_json() != tokeniser.to_json():
         raise ConfigError(
             f"{model.source} reads by another tokeniser than the world: leave tokeniser out, or take files of one"
         )
-    if (model.net.shapes, model.net.heads, model.net.length) != (net.shapes, net.heads, net.length):
-        sizes = ("width", "heads", "layers", "feedforward", "length")
-        told = ", ".join(f"{name}={getattr(model.net, name)}" for name in sizes)
+    if any(getattr(net, name) != value for name, value in model.sizes.items()):
+        told = ", ".join(f"{name}={value!r}" for name, value in model.sizes.items())
         raise ConfigError(f"{model.source} is of other sizes: make the world with {told}")

@@ -47,6 +47,7 @@ the stream, fades by 2 to 5 % a step, and begins anew with the agent.
 |---|---|---|---|
 | "bid" | `bid` | `Box(0, 1, (1,))` | the `k` highest above 0 learn, of equal ones who is drawn; the root beside them |
 | | `operation` | `Discrete(8)` | what one proposes; see below |
+| "rate" | the same | the same | likewise, and a bid is the share of `lr` that its agent learns at |
 | "discrete" | `choice` | `Discrete(9)` | 0 rests, 1 learns, then operations 1 to 7; of more than `k` some are drawn |
 
 The trunk learns where the root does. Of the proposals that are legal that of the highest bid is carried out, one in
@@ -83,7 +84,8 @@ a token on the exam, the mean over domains by `domain_weights`. It changes on da
 ## Starting State
 A model as drawn, and a tree: "balanced" takes two thirds of the slots, A of them, ⌊√A⌋ − 1 as managers to whom the
 experts are dealt in turn; "flat" puts S − 1 experts under the root. The root and managers, those of later too, say
-nothing before they have learnt. An exam of `exam_size` windows of each domain, and the first slice.
+nothing before they have learnt. Or model and tree as in a file of `warm`, with fresh optimisers. An exam of `exam_size`
+windows of each domain, and the first slice.
 
 ## Episode End
 Truncation at `horizon`. Termination when a single-pass stream has been dealt out, or a model is no longer finite.
@@ -131,6 +133,7 @@ and `test_bits_per_byte/<domain>` of the test split.
 | `width`, `heads`, `feedforward`, `dropout`, `init` | 32, 2, 64, 0, "scaled" | of the trunk |
 | `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each agent and the trunk |
 | `fresh_optimiser` | False | it begins anew with each task |
+| `warm` | None | a file that a run of this world left in `stages/`, or several |
 | `boundaries` | "told" | or "hidden" |
 | `domain_weights`, `reward_scale` | None, 1 | weights of domains in the score, None: all alike; see Rewards |
 | `horizon`, `exam_size`, `exam_every`, `exam_smoothing` | 400, 16, 20, 1 | `exam_size` windows of each domain |
@@ -144,7 +147,6 @@ and `test_bits_per_byte/<domain>` of the test split.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -164,9 +166,10 @@ from . import census, gaps, proposals, sight
 from . import tree as shape
 from .base import LanguageWorld
 from .colony import Colony, nothing
-from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
+from .stored import StoredModel, StoredTree
+from .tree import DEEPEST, GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
 
-FORMS = ("bid", "discrete")
+FORMS = ("bid", "rate", "discrete")
 _HEARD = 32  # tokens of a slice by which it is told who says the like
 _MANY = 3_000  # steps up to which an episode counts as short
 
@@ -192,7 +195,6 @@ class Hierarchy(LanguageWorld):
     few_actions = "actions='discrete'"
     refused_arguments: ClassVar[Mapping[str, str]] = {
         **LanguageWorld.refused_arguments,
-        "warm": "its models have a tree, and files hold transformers",
         "anchor": "its agents are protected by resting",
         "anchor_strength": "there is no anchor",
         "anchor_slices": "there is no anchor",
@@ -227,7 +229,7 @@ class Hierarchy(LanguageWorld):
         }
         self.tree_form = one_of("tree", tree, ("balanced", "flat"))
         self.limits = Limits(
-            depth=whole("max_depth", max_depth, 1, 32),
+            depth=whole("max_depth", max_depth, 1, DEEPEST),
             most=whole("max_children", max_children, 1),
             fewest=whole("min_children", min_children, 1),
         )
@@ -266,7 +268,22 @@ class Hierarchy(LanguageWorld):
             form=self.tree_form,
             limits=self.limits,
             snapshots=self.snapshots,
+            warm=warm,
         )
+
+    def check_warm(self, model: StoredModel) -> None:
+        """Raise where a file's tree is beyond this world's limits, too, or not flat where it is to be."""
+        super().check_warm(model)
+        assert isinstance(model, StoredTree)
+        if self.tree_form == "flat" and (model.tree.kind == shape.MANAGER).any():
+            raise ConfigError(f"{model.source} holds a tree with managers: leave tree='flat' out")
+        if shape.broken(model.tree, self.limits).any():
+            most = int(shape.children(model.tree).max())
+            depth = int(shape.depth(model.tree, Limits(depth=DEEPEST)).max())
+            raise ConfigError(
+                f"{model.source} holds a tree of depth {depth}, with {most} children of an agent: raise max_depth or "
+                "max_children"
+            )
 
     def count_agents(self) -> int:
         """S."""
@@ -347,7 +364,7 @@ class Hierarchy(LanguageWorld):
         if self.grow_form == "fresh":
             self.models.open(self.moving, now["opening"])
         learns = self._choose(now, bids, draws)
-        seen = self._learn(now, learns, draws)
+        seen = self._learn(now, learns * bids if self.form == "rate" else learns.float(), draws)
         losses = seen.nats.mean(-1)
         now |= self._kept(now, seen, learns, draws)
         new = {**now, **self.go_on(now, draws, losses)}
@@ -447,18 +464,16 @@ class Hierarchy(LanguageWorld):
         place = order.argsort(-1)
         return wants & (root | (place < self.capacity))
 
-    def _learn(self, state: TensorDict, learns: Tensor, draws: TensorDict) -> TreeStep:
-        """One step of those who learn, and of the trunk where the root does."""
+    def _learn(self, state: TensorDict, rates: Tensor, draws: TensorDict) -> TreeStep:
+        """One step of agents at shares ``[W, S]`` of the rate, and of the trunk at the root's."""
         clock = state["clock"]
-        rate = self.warmed(clock) * self.moving
-        root = (learns & (proposals.tree_of(state).kind == shape.ROOT)).any(-1)
+        rates = rates * (self.warmed(clock) * self.moving)[:, None]
+        root = (rates * (proposals.tree_of(state).kind == shape.ROOT)).sum(-1)
         wandering = None
         if self.net.routing == "hard":
             often = (0.3 * torch.exp((clock - 1) * (-5 / self.horizon))).clamp_min(0.05)
             wandering = Wandering(rng.uniform(draws["wander"]), rng.uniform(draws["wander/child"]), often)
-        found: TreeStep = self.models.learn(
-            self.tokens(state), learns * rate[:, None], root * rate, wandering
-        )
+        found: TreeStep = self.models.learn(self.tokens(state), rates, root, wandering)
         return found
 
     def _kept(self, state: TensorDict, seen: TreeStep, learns: Tensor, draws: TensorDict) -> TensorDict:
@@ -576,11 +591,3 @@ class Hierarchy(LanguageWorld):
         from .picture_tree import as_image, as_text
 
         return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
-
-    @property
-    def milestones(self) -> tuple[int, ...]:
-        """None: nothing is left in files."""
-        return ()
-
-    def leave(self, world: int, folder: Path) -> None:
-        """Nothing."""

@@ -133,10 +133,13 @@ class Models(Part):
         else:
             self._population.reset(moving, own)
         if self.warm:
-            drawn = rng.integers(rng.bits(keys, "models/warm", ()), len(self.warm[0]))
-            drawn = drawn.repeat_interleave(self.each)
+            drawn = drawn_files(keys, len(self.warm[0])).repeat_interleave(self.each)
             self._population.load(moving, [stack.to(keys.device)[drawn] for stack in self.warm])
         self._fix(moving, anew=True)
+
+    def extract(self, world: int, model: int = 0) -> list[Tensor]:
+        """One model of a world, in the order of ``net.stored``."""
+        return [stack[world * self.each + model] for stack in self.population.parameters]
 
     def at(self, worlds: Tensor) -> Self:
         """Copies of the models of some worlds."""
@@ -303,6 +306,11 @@ class Models(Part):
     def _index(self, model: np.ndarray) -> np.ndarray:
         """Which of all models, int64 ``[W]``."""
         return np.arange(len(model)) * self.each + model
+
+
+def drawn_files(keys: Tensor, count: int) -> Tensor:
+    """Which of so many files the models of episodes begin with, int64 ``[W]``."""
+    return rng.integers(rng.bits(keys, "models/warm", ()), count)
 
 
 def _along(values: Tensor, stack: Tensor) -> Tensor:

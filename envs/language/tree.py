@@ -16,6 +16,9 @@ FREE, ROOT, MANAGER, EXPERT = range(4)
 OPERATIONS = ("nothing", "retire", "merge", "grow", "move", "split", "dissolve", "roll_back")
 NOTHING, RETIRE, MERGE, GROW, MOVE, SPLIT, DISSOLVE, ROLL_BACK = range(8)
 
+DEEPEST = 32
+"""Agents above another at most, whatever the limits."""
+
 
 class Tree(NamedTuple):
     """The shapes of W trees."""
