@@ -4,7 +4,9 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
+from studyhall.envs import ConfigError
 from studyhall.envs.archive import save
 from studyhall.envs.language.files import read_model
 from studyhall.envs.language.stored import StoredModel
@@ -35,6 +37,28 @@ def left(tmp_path_factory):
     return folder / "seed_0" / "model.zip"
 
 
+TREE = {
+    **SMALL,
+    "agents": 12,
+    "expert_hidden": 8,
+    "layers": 1,
+    "horizon": 60,
+    "exam_every": 5,
+    "trial": 1,
+    "tolerance": 1e6,
+    "min_children": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A model with a tree that was changed at random."""
+    folder = tmp_path_factory.mktemp("grown")
+    chance = {"policy_kwargs": {"chance": 1.0}, "env_kwargs": TREE}
+    Rollout(Scenario("letters", "", "hierarchy-v0", "random_operations", **chance)).run(networks=folder)
+    return folder / "seed_0" / "model.zip"
+
+
 def test_it_goes_on_as_it_has_learnt(left, call):
     code, out, err = call(
         "generate", str(left), "--prompt", "abcdefghijab", "--temperature", "0", "--tokens", "8"
@@ -61,6 +85,47 @@ def test_the_documented_temperature_draws_from_the_whole_vocabulary(left):
     cold, hot = (generate(model, ["abc"], temperature=t, tokens=40)[0].text for t in (0.01, 50.0))
     assert set(cold) <= set("abcdefghij 0123456789")
     assert not set(hot) <= set("abcdefghij 0123456789")
+
+
+def test_who_wrote_each_token_of_a_tree(grown, call):
+    asked = ("generate", str(grown), "--prompt", "abcdefghijabc", "--tokens", "6")
+    code, out, _ = call(*asked, "--explain", "--json")
+    assert code == 0
+    (found,) = json.loads(out)["texts"]
+    assert call(*asked)[1].strip() == (found["prompt"] + found["text"]).strip()  # explaining changes no text
+    assert "".join(one["token"] for one in found["tokens"]) == found["text"]
+    agents = {one["path"][-1]: one for one in found["agents"]}
+    assert agents[found["agents"][0]["path"][0]]["weight"] == pytest.approx(1)  # the root's
+    leaves = [a for a, one in agents.items() if not any(a in other["path"][:-1] for other in agents.values())]
+    assert sum(agents[leaf]["weight"] for leaf in leaves) == pytest.approx(1, abs=1e-5)
+    for one in found["tokens"]:
+        weights = [asked["weight"] for asked in one["by"]]
+        assert weights == sorted(weights, reverse=True)
+        assert all(asked["path"] == agents[asked["path"][-1]]["path"] for asked in one["by"])
+        assert all(asked["path"][-1] in leaves for asked in one["by"])
+    model = read_model(grown)
+    ids = list((found["prompt"] + found["text"]).encode())
+    last = model.weights(torch.tensor(ids[-13:-1]))[-1]  # what the last was written after
+    best = found["tokens"][-1]["by"][0]
+    assert last[leaves].max() == pytest.approx(best["weight"])
+
+
+def test_who_wrote_it_lines_up_for_people(grown, call):
+    code, out, err = call("generate", str(grown), "--prompt", "abc", "--tokens", "4", "--explain")
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out  # no colours in a pipe
+    rows = [line for line in out.splitlines() if " › " in line]
+    assert len(rows) == 4
+    assert len({line.index("0 › ") for line in rows}) == 1
+    assert "root 0" in out
+    assert "of the text, %" in out
+
+
+def test_groups_of_one_path_explain_nothing(left, call):
+    code, out, err = call("generate", str(left), "--explain")
+    assert (code, out) == (2, "")
+    assert "all of them write every token; leave --explain out" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -93,6 +158,21 @@ def test_a_damaged_model_is_one_line(left, call, tmp_path):
     code, _, err = call("generate", str(other))
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_a_file_that_holds_no_tree_is_damaged(grown, tmp_path):
+    model = read_model(grown)
+    about = {"format": model.format, "net": dataclasses.asdict(model.net), "learnt": ["letters"]}
+    about["tokeniser"] = model.tokeniser.to_json()
+    weights = dict(zip(model.net.stored, model.parameters, strict=True))
+    save(tmp_path / "whole.zip", about, weights)
+    assert read_model(tmp_path / "whole.zip").net == model.net
+    loop = weights["tree.parent"].clone()
+    loop[1], loop[2] = 2, 1
+    for name, value in (("tree.parent", loop), ("tree.kind", weights["tree.kind"] * 0), ("tree.gate", loop * 0)):
+        save(tmp_path / "other.zip", about, {**weights, name: value})
+        with pytest.raises(ConfigError, match="damaged"):
+            read_model(tmp_path / "other.zip")
 
 
 def test_a_run_is_asked_by_its_folder(call, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from studyhall import make_env, make_sb3, make_world
-from studyhall.envs import StudyhallError
+from studyhall.envs import ConfigError, StudyhallError
+from studyhall.envs.language.files import read_model
 from studyhall.envs.language.proposals import tree_of
 from studyhall.envs.language.tree import (
     DISSOLVE,
@@ -333,6 +334,58 @@ def test_a_picture_shows_every_agent_below_its_parent():
     assert world.render("rgb_array").dtype == np.uint8
 
 
+def test_rates_scale_the_step_of_each_agent_and_of_the_trunk():
+    full, half = (world_of(actions="rate", k=None, optimiser="sgd") for _ in range(2))
+    before, trunk = agents_of(full), [stack.clone() for stack in full.models.trunk]
+    full.step(acts(full, bid=1.0))
+    half.step(acts(half, bid=0.5))
+    one, other = agents_of(full), agents_of(half)
+    for name, start in before.items():
+        torch.testing.assert_close(one[name] - start, 2 * (other[name] - start), atol=1e-6, rtol=1e-3)
+    for start, whole, part in zip(trunk, full.models.trunk, half.models.trunk, strict=True):
+        torch.testing.assert_close(whole - start, 2 * (part - start), atol=1e-6, rtol=1e-3)
+
+
+def test_a_full_rate_is_a_bid():
+    rate, bid = world_of(actions="rate", k=None), world_of(k=None)
+    for _ in range(3):
+        rate.step(acts(rate, bid=1.0))
+        bid.step(acts(bid))
+    assert all(torch.equal(value, agents_of(bid)[name]) for name, value in agents_of(rate).items())
+
+
+def test_models_are_left_and_begun_with(tmp_path):
+    world = world_of(num_worlds=2, min_children=1, trial=1)
+    for t in range(40):
+        world.step(acts(world, **({"grow": able(world, GROW)} if t % 6 == 1 else {})))
+        world.leave(1, tmp_path)
+    assert world.milestones == (20,)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["after_left.zip", "model.zip"]
+    assert not torch.equal(tree(world).kind, tree(world_of()).kind)  # it has grown
+    stored = read_model(tmp_path / "model.zip")
+    assert stored.learnt == ("left", "right")
+    own = world.models.extract(1)
+    assert all(torch.equal(a, b) for a, b in zip(stored.parameters, own, strict=True))
+    tokens = torch.randint(256, (12,), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(stored.logits(tokens), world.models.logits(tokens.expand(2, 1, 12))[1, 0])
+    warm = world_of(num_worlds=1, warm=str(tmp_path / "model.zip"), tasks=["left"])
+    assert all(torch.equal(a, b) for a, b in zip(warm.models.extract(0), own, strict=True))
+    assert torch.equal(tree(warm).parent[0], tree(world).parent[1])
+    for _ in range(3):
+        warm.step(acts(warm))
+    warm.reset(seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(warm.models.extract(0), own, strict=True))
+    for changed, says in (
+        ({"agents": 12}, "agents=16"),
+        ({"tree": "flat"}, "leave tree='flat' out"),
+        ({"max_children": 5}, "raise max_depth or max_children"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            world_of(warm=str(tmp_path / "model.zip"), **changed)
+    with pytest.raises(ConfigError, match="a run of modular-v0"):
+        make_world("modular-v0", warm=str(tmp_path / "model.zip"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
@@ -367,10 +420,10 @@ def test_views():
         ({"tree": "tall"}, "tree"),
         ({"routing": "loose"}, "routing"),
         ({"grow": "never"}, "grow"),
-        ({"actions": "rate"}, "form of actions"),
+        ({"actions": "vote"}, "form of actions"),
         ({"snapshots": 0}, "snapshots"),
         ({"tree": "flat", "max_children": 3}, "raise max_children"),
-        ({"warm": "model.zip"}, "warm"),
+        ({"warm": "model.zip"}, "no language model"),
         ({"anchor": "ewc"}, "anchor"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from ..engine.drawing import Drawn, as_pixels, new_figure
 from ..engine.state import TensorDict
 from ..streams.tokens import TokenDataset
-
-KINDS = ("", "root", "manager", "expert")
+from .proposals import tree_of
+from .tree import KINDS, walk
 
 
 class TreeView(Drawn, Protocol):
@@ -20,46 +19,37 @@ class TreeView(Drawn, Protocol):
     dataset: TokenDataset
 
 
-def ordered(state: TensorDict, w: int) -> Iterator[tuple[int, int]]:
-    """Agents from the root down, each before those below it, and how deep they are."""
-    kind, parent = state["tree/kind"][w].tolist(), state["tree/parent"][w].tolist()
-    left = [(kind.index(1), 0)]
-    while left:
-        agent, depth = left.pop()
-        yield agent, depth
-        below = [s for s, k in enumerate(kind) if k > 1 and parent[s] == agent]
-        left += [(s, depth + 1) for s in reversed(below)]
-
-
 def as_text(world: TreeView, state: TensorDict, w: int) -> str:
     """Nats by domain, and the tree: of each agent its mean weight, steps learnt, and its main domain."""
     names = world.dataset.classes
     nats = " ".join(f"{d} {float(value):.3f}" for d, value in zip(names, state["nats"][w], strict=True))
     lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]
     kind, routed = state["tree/kind"][w].tolist(), state["routed"][w]
-    for agent, depth in ordered(state, w):
+    for path in walk(tree_of(state), w):
+        agent = path[-1]
         total = float(routed[agent].sum())
         main = int(routed[agent].argmax())
         mostly = f"  {names[main]} {float(routed[agent][main]) / total:.0%}" if total else ""
         used, learnt = float(state["usage"][w, agent]), int(state["updates"][w, agent])
-        lines.append(f"{'  ' * depth}{KINDS[kind[agent]]} {agent}: used {used:.3f}, learnt {learnt}{mostly}")
+        lines.append(f"{'  ' * (len(path) - 1)}{KINDS[kind[agent]]} {agent}: used {used:.3f}, learnt {learnt}{mostly}")
     return "\n".join(lines)
 
 
 def as_image(world: TreeView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: the weight that domains gave to each agent, from the root down, beside its updates."""
-    agents = list(ordered(state, w))
+    paths = list(walk(tree_of(state), w))
+    agents = [path[-1] for path in paths]
     kind, routed = state["tree/kind"][w].tolist(), state["routed"][w].cpu().numpy()
     places = np.arange(len(agents))
-    labels = [f"{'   ' * depth}{KINDS[kind[s]]} {s}" for s, depth in agents]
+    labels = [f"{'   ' * (len(path) - 1)}{KINDS[kind[path[-1]]]} {path[-1]}" for path in paths]
     figure = new_figure(9, 6)
     used, learnt = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     left = np.zeros(len(agents))
     for d, name in enumerate(world.dataset.classes):
-        part = np.array([routed[s, d] for s, _ in agents])
+        part = np.array([routed[s, d] for s in agents])
         used.barh(places, part, left=left, label=name)
         left += part
-    learnt.barh(places, [float(state["updates"][w, s]) for s, _ in agents], color="grey")
+    learnt.barh(places, [float(state["updates"][w, s]) for s in agents], color="grey")
     used.set_yticks(places, labels, ha="left")
     used.tick_params(axis="y", pad=90)
     used.invert_yaxis()

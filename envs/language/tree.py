@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from ...learners.tree_model import Paths
 
 FREE, ROOT, MANAGER, EXPERT = range(4)
 """Kinds of agents; a free slot holds none."""
+KINDS = ("free", "root", "manager", "expert")
+"""Their names."""
 
 OPERATIONS = ("nothing", "retire", "merge", "grow", "move", "split", "dissolve", "roll_back")
 NOTHING, RETIRE, MERGE, GROW, MOVE, SPLIT, DISSOLVE, ROLL_BACK = range(8)
@@ -116,6 +119,17 @@ def height(tree: Tree, limits: Limits) -> Tensor:
 def paths(tree: Tree, limits: Limits) -> Paths:
     """The trees as their models read them."""
     return Paths(tree.gate * leaves(tree), above(tree, limits), tree.parent)
+
+
+def walk(tree: Tree, world: int) -> Iterator[list[int]]:
+    """The way from the root to each agent of a world, each before those to agents below it."""
+    kind, parent = tree.kind[world].tolist(), tree.parent[world].tolist()
+    left = [[kind.index(ROOT)]]
+    while left:
+        path = left.pop()
+        yield path
+        below = [s for s, k in enumerate(kind) if k > ROOT and parent[s] == path[-1]]
+        left += [[*path, s] for s in reversed(below)]
 
 
 def siblings(tree: Tree) -> Tensor:

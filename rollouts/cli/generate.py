@@ -19,6 +19,9 @@ def generate(
     tokens: Annotated[int, typer.Option(min=1, help="How many to add.")] = 50,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
     draw: Annotated[int, typer.Option(min=0, help="Another number, another text.")] = 0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell which agents wrote each token (of hierarchy-v0).")
+    ] = False,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -26,18 +29,28 @@ def generate(
     """Let a language model that a run left go on with a text."""
     import torch
 
-    from ..runs import generation
+    from ..runs import explanation, generation
     from ..terminal import output
 
     torch.set_num_threads(threads or 1)
     stored = generation.find_model(model, seed)
+    tree = explanation.check_explains(stored) if explain else None
     found = generation.generate(
         stored, prompt or generation.PROMPTS, tokens=tokens, temperature=temperature, seed=draw
     )
+    told = [None if tree is None else explanation.explain(tree, one) for one in found]
     if as_json:
-        output.print_json({"model": stored.source, "texts": [one._asdict() for one in found]})
+        texts = [
+            {"prompt": one.prompt, "text": one.text, **({} if why is None else why.as_json())}
+            for one, why in zip(found, told, strict=True)
+        ]
+        output.print_json({"model": stored.source, "texts": texts})
         return
     from rich.text import Text
 
-    for one in found:
+    from ..reports.explanations import explanation_table
+
+    for one, why in zip(found, told, strict=True):
         output.console().print(Text.assemble((one.prompt, "bold"), one.text), soft_wrap=True, end="\n\n")
+        if why is not None:
+            output.console().print(explanation_table(why))

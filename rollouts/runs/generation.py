@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...envs.engine import rng
 from ...envs.errors import ConfigError
-from ...envs.language.files import SUFFIX, StoredModel, read_model
+from ...envs.language.files import SUFFIX, read_model
+from ...envs.language.stored import StoredModel
 from ...envs.validation import real, whole
 from .run_folder import RunFolder
 
@@ -31,6 +32,10 @@ class Generated(NamedTuple):
     prompt: str
     text: str
     """What it went on with."""
+    given: list[int]
+    """Tokens of the prompt."""
+    made: list[int]
+    """Tokens of the text."""
 
 
 def find_model(source: Path, seed: int | None) -> StoredModel:
@@ -55,7 +60,8 @@ def find_model(source: Path, seed: int | None) -> StoredModel:
     path = folder.stages / f"seed_{chosen}" / f"model{SUFFIX}"
     if not path.exists():
         raise ConfigError(
-            f"{source} left no model in {path}: generate takes runs of modular-v0 that have ended"
+            f"{source} left no model in {path}: generate takes runs of modular-v0 and hierarchy-v0 that have "
+            "ended"
         )
     return read_model(path)
 
@@ -82,7 +88,6 @@ def generate(
     """
     tokens = whole("tokens", tokens, 1, 100_000)
     temperature = real("temperature", temperature, 0, 100)
-    parameters = [value[None] for value in model.parameters]
     key = torch.tensor(whole("seed", seed, 0))
     found = []
     for number, prompt in enumerate(prompts):
@@ -91,17 +96,20 @@ def generate(
             raise ConfigError(f"prompt {prompt!r} has no token: give some text")
         made: list[int] = []
         for step in range(tokens):
-            seen = torch.tensor([*ids, *made][-model.net.length :])
-            with torch.no_grad():
-                logits = model.net.logits(parameters, seen[None, None])[0, 0, -1]
+            logits = model.logits(window(model, [*ids, *made]))[-1]
             chosen = _drawn(logits, temperature, rng.fold(key, number, step))
             if chosen == model.tokeniser.end:
                 break
             made.append(chosen)
         # Decoded together, since what two parts of a character are apart is not what they are together.
         whole_text, begun = model.tokeniser.decode([*ids, *made]), model.tokeniser.decode(ids)
-        found.append(Generated(prompt, whole_text.removeprefix(begun)))
+        found.append(Generated(prompt, whole_text.removeprefix(begun), ids, made))
     return found
+
+
+def window(model: StoredModel, ids: Sequence[int]) -> Tensor:
+    """What a model reads of some tokens, int64 ``[T]``: as many of the last as it reads at once."""
+    return torch.tensor(ids[-model.net.length :])
 
 
 def _drawn(logits: Tensor, temperature: float, key: Tensor) -> int:
