@@ -92,6 +92,19 @@ class Finished(NamedTuple):
     """What else is to be known of it, by name."""
 
 
+class Decision(NamedTuple):
+    """Something that a policy decided; see :meth:`Policy.decisions`."""
+
+    step: int
+    """Steps made before it."""
+    agent: int
+    """Who did it."""
+    what: str
+    """What was done."""
+    why: str
+    """By which rule, and the figures that this went by."""
+
+
 class Policy(ABC):
     """Acts for all agents of all worlds of a batch.
 
@@ -194,6 +207,10 @@ class Policy(ABC):
     def modules(self, world: int) -> dict[str, Finished]:
         """Networks of a world of the batch that learn no more, by name, to be kept by themselves."""
         return {}
+
+    def decisions(self, world: int) -> list[Decision]:
+        """What it decided in the running episode of a world, oldest first, and why, for reports; by default nothing."""
+        return []
 
     def title(self) -> Tensor | None:
         """Which student holds the title of the best, int64 ``[W]``; None where there is no such title."""

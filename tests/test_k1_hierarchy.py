@@ -44,7 +44,7 @@ def played(name, steps, worlds=2, policy_kwargs=None, **changed):
         legal = obs["operation_mask"].gather(-1, actions["operation"][..., None])
         assert legal.all()  # nothing is proposed in vain
         proposed.append(actions["operation"])
-        bids.append(actions["bid"][..., 0] * obs["alive"][..., 0])
+        bids.append((actions["bid"][..., 0] > 0) * obs["alive"][..., 0])
         obs = world.step(actions).obs
     return world, policy, torch.stack(proposed), torch.stack(bids)
 
@@ -82,8 +82,8 @@ def seen(n=4, **given):
     return obs | given
 
 
-def named(scores):
-    return scores.isfinite().nonzero()[:, 1].tolist()
+def named(found):
+    return found.scores.isfinite().nonzero()[:, 1].tolist()
 
 
 def test_two_faults_of_three_prune():
@@ -121,7 +121,7 @@ def test_others_of_the_structure():
 
 
 def test_the_controller_prunes_less_after_failures_and_more_where_nobody_is_trusted():
-    memory = {name: torch.full((4, 1), value) for name, value in controller.start().items()}
+    memory = {name: torch.full((4, 1), value) for name, value in controller.start(lr=0.003).items()}
 
     def column(*values):
         return torch.tensor(values)[:, None]
@@ -140,6 +140,7 @@ def test_the_controller_prunes_less_after_failures_and_more_where_nobody_is_trus
     assert new["k"][:, 0].tolist() == [6.0, 4.0, 5.0, 5.0]
     torch.testing.assert_close(new["exploration"][:, 0], torch.tensor([0.09, 0.09, 0.25, 0.1]))
     torch.testing.assert_close(new["stretch"][:, 0], torch.tensor([1.0, 1.0, 1.3, 1.0]))
+    torch.testing.assert_close(new["lr"][:, 0], torch.tensor([0.003, 0.003, 0.0033, 0.003]))
     for _ in range(30):
         new = controller.tuned(new, found, due, patience=50)
     for name, (low, high) in controller.BOUNDS.items():

@@ -38,6 +38,8 @@ class Report:
         noun: What an agent of the world is called.
         diverged: Mode to seed to agent to the first step at which it was seen that what it knows or does is not finite
             any more; looked for where curves have a point. Of its world there are costs, but no other figures: NaN.
+        decisions: Mode to seed to what the policy says that it decided, and why: ``step``, ``agent``, ``what``, ``why``
+            (:meth:`~studyhall.policies.Policy.decisions`).
     """
 
     scenario: Scenario
@@ -52,6 +54,7 @@ class Report:
     headline: str = EXAM
     noun: str = "student"
     diverged: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    decisions: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was run, without what was found."""
@@ -127,6 +130,7 @@ class Report:
             "transductive": self.transductive,
             "noun": self.noun,
             "diverged": self.diverged,
+            **({"decisions": self.decisions} if self.decisions else {}),
         }
 
     def _differences(self) -> dict[str, Any]:
@@ -155,6 +159,7 @@ class Report:
             headline=headline,
             noun=found.get("noun", "student"),
             diverged=found.get("diverged", {}),
+            decisions=found.get("decisions", {}),
         )
 
 
@@ -203,6 +208,11 @@ def is_measured(report: Report) -> bool:
         and all(
             _mapping(worlds) and all(_mapping(agents) for agents in worlds.values())
             for worlds in report.diverged.values()
+        )
+        and _mapping(report.decisions, modes)
+        and all(
+            _mapping(worlds) and all(isinstance(told, list) for told in worlds.values())
+            for worlds in report.decisions.values()
         )
     )
 

@@ -151,6 +151,8 @@ def _legend(report: Report) -> list[str]:
         lines.append("social gain: open − control" if of_class else "open − control: seed by seed")
     if of_class and "isolated" in report.modes:
         lines[-1] += "; isolated: each asks from its own share of the calls"
+    if report.decisions:
+        lines.append("what the policy decided, and why: decisions in the report")
     return [*lines, TRANSDUCTIVE] if report.transductive else lines
 
 

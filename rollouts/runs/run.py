@@ -164,6 +164,7 @@ class Rollout:
             networks=networks,
         )
         self._record(findings(self.world, self.policy) | account(self.world), "")
+        self.report.decisions = self._decisions()
         return self.report
 
     def simulate(
@@ -272,6 +273,20 @@ class Rollout:
                     metrics[name + suffix] = rows.masked_fill(lost, math.nan).tolist()
                 elif name + suffix == "students":
                     self.report.students[mode] = rows.masked_fill(gone, math.nan).tolist()
+
+    def _decisions(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """What the policy decided and why, by mode and seed; empty where it tells nothing."""
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for mode in self.modes:
+            rows = self._rows(mode)
+            for seed, row in zip(self.seeds, range(rows.start, rows.stop), strict=True):
+                told = [
+                    {**decision._asdict(), "agent": self.world.agents[decision.agent]}
+                    for decision in self.policy.decisions(row)
+                ]
+                if told:
+                    found.setdefault(mode, {})[str(seed)] = told
+        return found
 
     def _diverged(self, mode: str) -> Tensor:
         """Whose figures are none, bool ``[seeds, N]``."""

@@ -5,7 +5,7 @@
 ``checkpoints/``       the last two states; see `storage/checkpoints.py`
 ``stages/seed_S/``     networks of the open world of seed S that learn no more; see `storage/networks.py`
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
-``report.json``        everything that was found
+``report.json``        everything that was found; of policies that tell it, what they decided and why
 ``curve.png``          the headline over time
 ``picture.png``        the first open world, from step to step, where it can be drawn
 =====================  =================================================================================

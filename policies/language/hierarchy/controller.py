@@ -1,7 +1,6 @@
 """What K-1 tunes of itself in its second phase, from what it measures. All ``[W, 1]``.
 
-The learning rate, which the documents tune too, is the world's. The signs of the deletion threshold, which the
-published program has inverted, are as its documents mean them.
+The signs of the deletion threshold, which the published program has inverted, are as its documents mean them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,13 @@ from torch import Tensor
 
 from ....envs.engine import TensorDict
 
-BOUNDS = {"deletion": (0.1, 0.4), "k": (1.0, 10.0), "exploration": (0.05, 0.5), "stretch": (1.0, 10.0)}
+BOUNDS = {
+    "deletion": (0.1, 0.4),
+    "k": (1.0, 10.0),
+    "exploration": (0.05, 0.5),
+    "stretch": (1.0, 10.0),
+    "lr": (1e-4, 1e-2),
+}
 
 
 class Measured(NamedTuple):
@@ -33,9 +38,9 @@ class Measured(NamedTuple):
     """Operations tried in the window so far, over all its steps."""
 
 
-def start() -> dict[str, float]:
-    """What is tuned, at first: threshold of deletion, agents that learn, chance of one by luck, of intervals."""
-    return {"deletion": 0.2, "k": 5.0, "exploration": 0.1, "stretch": 1.0}
+def start(lr: float) -> dict[str, float]:
+    """What is tuned, at first: threshold of deletion, agents that learn, chance of one by luck, of intervals, rate."""
+    return {"deletion": 0.2, "k": 5.0, "exploration": 0.1, "stretch": 1.0, "lr": lr}
 
 
 def tuned(memory: TensorDict, found: Measured, due: Tensor, patience: int) -> TensorDict:
@@ -45,7 +50,7 @@ def tuned(memory: TensorDict, found: Measured, due: Tensor, patience: int) -> Te
         memory: What it was.
         found: Measurements.
         due: Where they are applied, bool ``[W, 1]``.
-        patience: Steps without a lower loss after which more is explored.
+        patience: Steps without a lower loss after which more is explored; after half as many again the rate rises.
     """
     prunes = 0.02 * (found.distrusted > 0.3) - 0.02 * (found.undone > 2)
     high, low = found.loss > 1.05 * found.best, found.loss <= found.best
@@ -56,6 +61,7 @@ def tuned(memory: TensorDict, found: Measured, due: Tensor, patience: int) -> Te
         "deletion": memory["deletion"] + prunes,
         "k": memory["k"] + more,
         "exploration": explored,
+        "lr": memory["lr"] * (1 + 0.1 * (found.stale > 1.5 * patience)),
         "stretch": torch.where(found.at_work > 0.15, memory["stretch"] * 1.3, memory["stretch"]),
     }
     return {name: torch.where(due, value.clamp(*BOUNDS[name]), memory[name]) for name, value in new.items()}

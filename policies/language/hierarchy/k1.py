@@ -14,13 +14,17 @@ from ....envs.language import tree
 from ....envs.language.hierarchy import span
 from ....envs.validation import flag, real
 from ..remembering import Remembering
-from . import controller, diagnostic, structure
+from ...policy import Decision
+from . import controller, diagnostic, reasons, structure
 from .controller import Measured
 from .gardening import Gardening
 from .stopping import PROGRESS, stopped
+from .structure import Found
 from .trust import FIRST, judged, just_learnt, places
 
 _TURNS = ("prune", "merge", "grow", "reorganise")
+_CALMER = 0.8  # share of the learning rate that is left where trust is unstable
+_UNSTABLE = diagnostic.FINDINGS.index("unstable_trust")
 _FALL = 0.15  # share by which the exam may be worse than at its best before all is rolled back
 _MOVED = 0.1  # share of the agents that are moved when the tree is reorganised
 
@@ -32,7 +36,7 @@ class K1Hierarchy(Remembering, Gardening):
     one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency, gradients counting by
     their places. In phase 2 the tree is changed by the rules of :mod:`.structure`, in turn: pruning and merging every
     2 % of the episode, growing every .2 %, reorganising every 10 %, as far as nothing is on trial; :mod:`.controller`
-    tunes thresholds, k, exploration and these intervals. Shares are those of a documented run of 500,000 steps, at
+    tunes thresholds, k, exploration, the learning rate and these intervals. Shares are those of a documented run of 500,000 steps, at
     least 10 steps, and five times as many in episodes of 3,000 steps and fewer. Where the mean of the cards is 15 %
     above its lowest, all is rolled back.
 
@@ -41,16 +45,23 @@ class K1Hierarchy(Remembering, Gardening):
         merge: Similarity from which on siblings are merged.
         trust: Whether trust counts for who learns; else it is taken as 0.
         stops: Whether learning stops by the rules of :mod:`.stopping`; a next domain would then never be learnt.
+        lr: Learning rate at first. Bids are shares of the world's ``lr``, which is the highest that there is.
     """
 
-    world_kwargs: Mapping[str, Any] = {"k": None}
+    world_kwargs: Mapping[str, Any] = {"k": None, "actions": "rate", "lr": controller.BOUNDS["lr"][1]}
 
     def __init__(
-        self, phase1: float = 0.02, merge: float = 0.85, trust: bool = True, stops: bool = False
+        self,
+        phase1: float = 0.02,
+        merge: float = 0.85,
+        trust: bool = True,
+        stops: bool = False,
+        lr: float = 0.003,
     ) -> None:
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
         self.merge = real("merge (similarity)", merge, 0, 1)
         self.trust, self.stops = flag("trust", trust), flag("stops", stops)
+        self.lr = real("lr", lr, *controller.BOUNDS["lr"])
 
     def bind(self, world: World) -> None:
         """Turn shares of the episode into steps."""
@@ -64,13 +75,14 @@ class K1Hierarchy(Remembering, Gardening):
             "reorganise": span(0.1, horizon),
         }
         self.window, self.probation = span(0.02, horizon), span(0.002, horizon)
+        self.look = span(0.01, horizon)
 
     def start(self) -> Mapping[str, Tensor]:
         """Trust of .3; nothing was done, and no loss is known."""
         n = self.world.num_agents
         of_agents = {"trust": FIRST, "learnt": 0.0, "alive": 1.0, "mother": -1.0, "error": 0.0, "born": 0.0}
         of_worlds = {
-            **controller.start(),
+            **controller.start(self.lr),
             **{f"last/{name}": 0.0 for name in _TURNS},
             **{"loss": math.inf, "mean": math.inf, "square": math.inf, "best": math.inf, "stale": 0.0},
             **{"moves": 0.0, "asked": 0.0, "asked/who": 0.0, "tried": 0.0, "undone": 0.0},
@@ -78,7 +90,7 @@ class K1Hierarchy(Remembering, Gardening):
         }
         found = {name: torch.full((n,), value) for name, value in of_agents.items()}
         found |= {name: torch.full((1,), value) for name, value in of_worlds.items()}
-        return found | {"findings": torch.zeros(len(diagnostic.FINDINGS))}
+        return found | {"findings": torch.zeros(len(diagnostic.FINDINGS)), **reasons.start()}
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Who learns, and one proposal at most."""
@@ -86,13 +98,20 @@ class K1Hierarchy(Remembering, Gardening):
         self._remember(obs, steps)
         self._tune(obs, steps)
         second = steps >= self.first
-        operation = torch.where(second, self._operation(obs, steps), 0)
+        operation, reason = self._operation(obs, steps)
+        operation = operation * second
         bids = self._bids(obs, second)
         if self.stops:
             memory = self.memory
             over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["reorganise"])
             bids, operation = bids * ~over, operation * ~over
-        return {"bid": bids[..., None], "operation": operation}
+        self.memory |= reasons.kept(self.memory, (operation > 0).any(-1, keepdim=True), reason)
+        share = self.memory["lr"] / self.garden.learning.lr
+        return {"bid": (bids * share.clamp(max=1.0))[..., None], "operation": operation}
+
+    def decisions(self, world: int) -> list[Decision]:
+        """The last operations proposed in a world, each with its rule and the figures that this went by."""
+        return reasons.told(self.memory, world)
 
     # ---- what is remembered -------------------------------------------------------------------------
 
@@ -148,12 +167,16 @@ class K1Hierarchy(Remembering, Gardening):
         due = (steps >= self.first) & (steps % self.every["grow"] == 0) & (steps > 0)
         memory = {**memory, **controller.tuned(memory, found, due, 2 * self.window)}
         anew = steps % self.window == 0
+        looks = steps % self.look == 0
         looked = diagnostic.found(obs, memory["trust"], memory["stale"], 2 * self.window, self.merge).float()
+        calmer = looks & (steps >= self.first) & (looked[:, _UNSTABLE, None] > 0)
+        lr = torch.where(calmer, memory["lr"] * _CALMER, memory["lr"]).clamp(*controller.BOUNDS["lr"])
         self.memory = {
             **memory,
+            "lr": lr,
             "undone": torch.where(anew, undone, memory["undone"]),
             "tried": torch.where(anew, tried, memory["tried"]),
-            "findings": torch.where(anew, looked, memory["findings"]),
+            "findings": torch.where(looks, looked, memory["findings"]),
         }
 
     def findings(self) -> Tensor:
@@ -186,8 +209,12 @@ class K1Hierarchy(Remembering, Gardening):
         drawn = (rest == rest.amax(-1, keepdim=True)) & (rest >= 0) & lucky
         return (root | sure | drawn).float()
 
-    def _operation(self, obs: TensorDict, steps: Tensor) -> Tensor:
-        """One proposal at most in each world, int64 ``[W, N]``: of the first rule that is due and finds somebody."""
+    def _operation(self, obs: TensorDict, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """One proposal at most in each world, of the first rule that is due and finds somebody.
+
+        Returns:
+            Operations, int64 ``[W, N]``, and the reason of the one there is (:mod:`.reasons`).
+        """
         fallen, failed = self._fallen(obs), self._failed(obs, steps)
         memory, trust = self.memory, self.memory["trust"]
         legal = obs["operation_mask"] > 0
@@ -199,8 +226,8 @@ class K1Hierarchy(Remembering, Gardening):
         moves = torch.where(due["reorganise"], (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
         always = torch.ones_like(free)
         rules = [
-            ("", tree.ROLL_BACK, always, fallen),
-            ("", tree.RETIRE, always, failed),
+            ("exam fallen", tree.ROLL_BACK, always, fallen),
+            ("probation failed", tree.RETIRE, always, failed),
             (
                 "prune",
                 tree.RETIRE,
@@ -209,15 +236,16 @@ class K1Hierarchy(Remembering, Gardening):
             ),
             ("merge", tree.MERGE, due["merge"], structure.merge(obs, trust, self.merge)),
             ("grow", tree.GROW, due["grow"], structure.grow(obs, trust, self.window // 2)),
-            ("reorganise", tree.SPLIT, due["reorganise"], structure.split(obs)),
-            ("reorganise", tree.DISSOLVE, due["reorganise"], structure.dissolve(obs, self.window)),
-            ("moves", tree.MOVE, moves > 0, structure.move(obs)),
+            ("split", tree.SPLIT, due["reorganise"], structure.split(obs)),
+            ("dissolve", tree.DISSOLVE, due["reorganise"], structure.dissolve(obs, self.window)),
+            ("move", tree.MOVE, moves > 0, structure.move(obs)),
         ]
         operation = torch.zeros_like(trust, dtype=torch.int64)
+        reason = reasons.none(trust)
         done = ~free
         new = dict(memory)
-        for name, number, when, scores in rules:
-            able = torch.where(legal[..., number], scores, -torch.inf)
+        for name, number, when, found in rules:
+            able = torch.where(legal[..., number], found.scores, -torch.inf)
             best = able.amax(-1, keepdim=True)
             now = when & ~done & (best > -torch.inf)
             who = able.argmax(-1, keepdim=True)
@@ -225,9 +253,10 @@ class K1Hierarchy(Remembering, Gardening):
             operation = torch.where(now & chosen, number, operation)
             new["asked"] = torch.where(now, float(number), new["asked"])
             new["asked/who"] = torch.where(now, who.float(), new["asked/who"])
-            if name == "moves":
+            reason = torch.where(now, reasons.numbers(name, found, who, number, steps), reason)
+            if name == "move":
                 moves = torch.where(now, moves - 1, moves)
-            elif name and name != "reorganise":  # asked in vain counts as well
+            elif name in due:  # asked in vain counts as well
                 new[f"last/{name}"] = torch.where(when & ~done, steps.float(), new[f"last/{name}"])
             done = done | now
         new["last/reorganise"] = torch.where(
@@ -237,21 +266,21 @@ class K1Hierarchy(Remembering, Gardening):
         rolled = new["asked"] == tree.ROLL_BACK
         new["rolled_at"] = torch.where(rolled, self._card(obs), memory["rolled_at"])
         self.memory = new
-        return operation
+        return operation, reason
 
     def _card(self, obs: TensorDict) -> Tensor:
         """Mean of the cards, ``[W, 1]``."""
         return obs["cards"][:, 0].mean(-1, keepdim=True)
 
-    def _fallen(self, obs: TensorDict) -> Tensor:
+    def _fallen(self, obs: TensorDict) -> Found:
         """The root, where the cards are much worse than at their best; once for each exam."""
         card = self._card(obs)
         lowest = torch.minimum(self.memory["lowest"], card)
         self.memory = {**self.memory, "lowest": lowest}
         fallen = (card > lowest * (1 + _FALL)) & (card != self.memory["rolled_at"])
-        return torch.where(fallen & (obs["own_features"][..., 0] > 0), 0.0, -torch.inf)
+        return structure.roll_back(obs, card, lowest, fallen)
 
-    def _failed(self, obs: TensorDict, steps: Tensor) -> Tensor:
+    def _failed(self, obs: TensorDict, steps: Tensor) -> Found:
         """Newborn agents whose probation is over and who closed too little of their gap; the others are trusted."""
         memory = self.memory
         mother = memory["mother"].long()
@@ -261,7 +290,7 @@ class K1Hierarchy(Remembering, Gardening):
         over = (mother >= 0) & (steps - memory["born"] >= self.probation)
         trusted = over & (closed > structure.CLOSED)
         trust = torch.where(trusted, structure.REWARDED, memory["trust"])
-        failed = over & (closed < structure.OPEN)
-        stays = torch.where(over & ~failed, -1.0, memory["mother"])
+        failed = structure.fail(closed, over)
+        stays = torch.where(over & ~failed.scores.isfinite(), -1.0, memory["mother"])
         self.memory = {**memory, "trust": trust, "mother": stays}
-        return torch.where(failed, -closed, -torch.inf)
+        return failed
