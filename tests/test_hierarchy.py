@@ -240,6 +240,21 @@ def test_saved_in_the_middle_of_a_trial_it_goes_on_bit_for_bit():
     assert all(torch.equal(v, other["live"][k]) for k, v in one["live"].items())
 
 
+def test_a_gap_stays_with_a_leaf_and_its_twin():
+    """So that what a newborn closes of it can be told."""
+    world = world_of(num_worlds=1)
+    for _ in range(8):
+        world.step(acts(world))
+    served = [leaf for leaf in able(world, GROW) if world.obs["gap"][0, leaf, 0] > 0]
+    born = int((tree(world).kind[0] == FREE).nonzero()[0])
+    assert len(served) > 1
+    for leaf in served:
+        left, grown = world.fork(), world.fork()
+        before = left.step(acts(left, bid=0)).obs["gap"][0, :, 0]
+        after = grown.step(acts(grown, bid=0, grow=leaf)).obs["gap"][0, :, 0]
+        torch.testing.assert_close(after[leaf] + after[born], before[leaf])
+
+
 def test_twins_give_the_same_gap_and_sibling_in_any_batch():
     """Whose weights are equal but for rounding are compared after it."""
     batch = world_of(num_worlds=3)

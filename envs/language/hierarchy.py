@@ -39,8 +39,8 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
 even share of the leaves, likewise; and one's age / horizon. `together` is the cosine of two agents' weights over
 tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of their
-activations (mini-batch k-means), and a cluster is the leaf's that has the highest weight at its centre. All of it is of
-the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+activations (mini-batch k-means), and a cluster is the leaf's whose weight at its centre would be highest, were all gates
+alike. All of it is of the stream, fades by 2 to 5 % a step, and begins anew with the agent.
 
 ## Action Space
 | `actions` | key | space | meaning |
@@ -500,7 +500,8 @@ class Hierarchy(LanguageWorld):
         points = seen.x.gather(1, drawn[..., None].expand(-1, -1, self.net.width))
         errors = (seen.nats - seen.nats.mean(-1, keepdim=True)).gather(1, drawn).clamp_min(0)
         new |= gaps.after(state, points, errors)
-        at_gaps = self.net.leaf_weights(experts, paths, gaps.centres(new))
+        alike = paths._replace(gate=(paths.gate > 0).float())  # else halving would give a gap to another leaf
+        at_gaps = self.net.leaf_weights(experts, alike, gaps.centres(new))
         return new | gaps.served(new, at_gaps)
 
     def _judge(self, state: TensorDict, today: Tensor) -> TensorDict:
