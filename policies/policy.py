@@ -102,7 +102,7 @@ class Decision(NamedTuple):
     what: str
     """What was done."""
     why: str
-    """By which rule, and the figures that this went by."""
+    """The figures that it went by."""
 
 
 class Policy(ABC):

@@ -226,8 +226,8 @@ class K1Hierarchy(Remembering, Gardening):
         moves = torch.where(due["reorganise"], (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
         always = torch.ones_like(free)
         rules = [
-            ("exam fallen", tree.ROLL_BACK, always, fallen),
-            ("probation failed", tree.RETIRE, always, failed),
+            ("roll back", tree.ROLL_BACK, always, fallen),
+            ("fail", tree.RETIRE, always, failed),
             (
                 "prune",
                 tree.RETIRE,

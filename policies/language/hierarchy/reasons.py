@@ -66,7 +66,6 @@ def told(memory: TensorDict, world: int) -> list[Decision]:
     found = []
     for number in range(max(0, count - KEPT), count):
         step, agent, operation, rule, *figures = rows[number % KEPT]
-        name = rules[int(rule)]
-        why = f"{name}: {SENTENCES[name](*figures)}"
+        why = SENTENCES[rules[int(rule)]](*figures)
         found.append(Decision(int(step), int(agent), OPERATIONS[int(operation)], why))
     return found

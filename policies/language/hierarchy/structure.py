@@ -127,8 +127,8 @@ def _faults(trust: float, threshold: float, usage: float, since: float, idle: fl
 
 
 SENTENCES: dict[str, Callable[..., str]] = {
-    "exam fallen": lambda exam, lowest, *_: f"{exam:.3f} ln V, {exam / lowest - 1:.0%} above its lowest",
-    "probation failed": lambda closed, *_: f"{closed:.0%} of the gap closed < {OPEN:.0%}",
+    "roll back": lambda exam, lowest, *_: f"exam of {exam:.2f} ln V, {exam / lowest - 1:.0%} above its lowest",
+    "fail": lambda closed, *_: f"probation over, {closed:.0%} of its gap closed < {OPEN:.0%}",
     "prune": _faults,
     "merge": lambda mate, similar, least, own, other: (
         f"{similar:.2f} similar to {mate:.0f} ≥ {least:.2f}, trust {own:.2f} and {other:.2f} ≥ {TRUSTED}"
