@@ -153,7 +153,12 @@ def test_a_damaged_model_is_one_line(left, call, tmp_path):
     other = tmp_path / "other.zip"
     model = read_model(left)
     wide = dataclasses.asdict(model.net) | {"width": 18}
-    about = {"format": StoredModel.format, "net": wide, "tokeniser": model.tokeniser.to_json(), "learnt": ["letters"]}
+    about = {
+        "format": StoredModel.format,
+        "net": wide,
+        "tokeniser": model.tokeniser.to_json(),
+        "learnt": ["letters"],
+    }
     save(other, about, dict(zip(model.net.names, model.parameters, strict=True)))
     code, _, err = call("generate", str(other))
     assert code == 2
@@ -169,7 +174,11 @@ def test_a_file_that_holds_no_tree_is_damaged(grown, tmp_path):
     assert read_model(tmp_path / "whole.zip").net == model.net
     loop = weights["tree.parent"].clone()
     loop[1], loop[2] = 2, 1
-    for name, value in (("tree.parent", loop), ("tree.kind", weights["tree.kind"] * 0), ("tree.gate", loop * 0)):
+    for name, value in (
+        ("tree.parent", loop),
+        ("tree.kind", weights["tree.kind"] * 0),
+        ("tree.gate", loop * 0),
+    ):
         save(tmp_path / "other.zip", about, {**weights, name: value})
         with pytest.raises(ConfigError, match="damaged"):
             read_model(tmp_path / "other.zip")

@@ -101,7 +101,7 @@ class Colony(Part):
     # ---- as a part ----------------------------------------------------------------------------------
 
     def reset(self, keys: Tensor, moving: Tensor) -> None:
-        """Draw fresh models from their worlds' keys, with trees as they begin, or which of the given they begin with."""
+        """Draw fresh models and plant their trees by their worlds' keys, or draw which of the given they begin with."""
         own = keys ^ rng.purpose_id("models")
         with torch.inference_mode(False), torch.no_grad():
             if not self._live:

@@ -50,9 +50,7 @@ def write_model(
         "learnt": list(learnt),
         "facts": facts,
     }
-    weights = {
-        name: value.to(torch.float32) for name, value in zip(net.stored, parameters, strict=True)
-    }
+    weights = {name: value.to(torch.float32) for name, value in zip(net.stored, parameters, strict=True)}
     save(path, about, weights)
 
 

@@ -39,8 +39,8 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
 even share of the leaves, likewise; and one's age / horizon. `together` is the cosine of two agents' weights over
 tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of their
-activations (mini-batch k-means), and a cluster is the leaf's whose weight at its centre would be highest, were all gates
-alike. All of it is of the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+activations (mini-batch k-means), and a cluster is the leaf's whose weight at its centre would be the highest, were all
+gates alike. All of it is of the stream, fades by 2 to 5 % a step, and begins anew with the agent.
 
 ## Action Space
 | `actions` | key | space | meaning |
@@ -162,12 +162,15 @@ from ..engine.state import TensorDict
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
 from ..validation import afford, real, whole
-from . import census, gaps, proposals, sight
+from . import census, gaps, proposals, sight, tree_metrics
 from . import tree as shape
 from .base import LanguageWorld
-from .colony import Colony, nothing
+from .bids import ranked, read
+from .colony import Colony
+from .proposals import planted
 from .stored import StoredModel, StoredTree
-from .tree import DEEPEST, GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
+from .tree import DEEPEST, NOTHING, OPERATIONS, Limits
+from .trials import Trials
 
 FORMS = ("bid", "rate", "discrete")
 _HEARD = 32  # tokens of a slice by which it is told who says the like
@@ -186,8 +189,7 @@ class Hierarchy(LanguageWorld):
         form: Of actions.
         capacity: Agents at most, beside the root, that learn a slice.
         limits: Of the trees.
-        trial: Steps that an operation is on trial at least.
-        protect: Steps that agents are protected after one that was undone.
+        trials: What is done to the trees, and undone.
         window: Steps that the usage shown is of.
     """
 
@@ -237,11 +239,16 @@ class Hierarchy(LanguageWorld):
         self.form = one_of("form of actions", actions, FORMS)
         self.k = None if k is None else whole("k (agents that learn)", k, 1)
         self.capacity = agents if self.k is None else self.k
-        self.grow_form = one_of("grow", grow, ("halve", "fresh"))
-        self.tolerance = real("tolerance", tolerance, 0)
+        fresh = one_of("grow", grow, ("halve", "fresh")) == "fresh"
+        tolerance = real("tolerance", tolerance, 0)
         super().__init__(layers=layers, **others)
-        self.trial = span(0.002, self.horizon) if trial is None else whole("trial (steps)", trial, 1)
-        self.protect = span(0.02, self.horizon) if protect is None else whole("protect (steps)", protect, 0)
+        self.trials = Trials(
+            self.limits,
+            fresh,
+            steps=span(0.002, self.horizon) if trial is None else whole("trial (steps)", trial, 1),
+            protect=span(0.02, self.horizon) if protect is None else whole("protect (steps)", protect, 0),
+            tolerance=tolerance,
+        )
         self.window = span(0.02, self.horizon)
         afford(
             self.num_worlds,
@@ -291,28 +298,11 @@ class Hierarchy(LanguageWorld):
 
     def _declare(self) -> None:
         """Spaces and draws."""
-        d, s, any_number = self.domains, self.num_agents, (-np.inf, np.inf)
+        d, s = self.domains, self.num_agents
         choices = len(OPERATIONS) + (self.form == "discrete")
         name = "action_mask" if self.form == "discrete" else "operation_mask"
-        self.observation_space = spaces.Dict(
-            {
-                "alive": spaces.Box(0, 1, (1,), np.float32),
-                "own_features": spaces.Box(0, 1, (5,), np.float32),
-                "record": spaces.Box(0, 1, (6,), np.float32),
-                "gradient": spaces.Box(*any_number, (1,), np.float32),
-                "similarity": spaces.Box(-1, 1, (1,), np.float32),
-                "together": spaces.Box(-1, 1, (2,), np.float32),
-                "links": spaces.Box(-1, s, (2,), np.float32),
-                "gap": spaces.Box(0, 1, (2,), np.float32),
-                "trial": spaces.Box(0, 1, (2,), np.float32),
-                "verdicts": spaces.Box(0, np.inf, (3,), np.float32),
-                "losses": spaces.Box(*any_number, (3,), np.float32),
-                "cards": spaces.Box(0, np.inf, (d,), np.float32),
-                "current_domain": spaces.Box(0, 1, (d,), np.float32),
-                "elapsed": spaces.Box(0, 1, (1,), np.float32),
-                name: spaces.Box(0, 1, (choices,), np.int8),
-            }
-        )
+        mask = spaces.Box(0, 1, (choices,), np.int8)
+        self.observation_space = spaces.Dict(sight.spaces_of(s, d) | {name: mask})
         self.action_space = spaces.Dict(
             {"choice": spaces.Discrete(choices)}
             if self.form == "discrete"
@@ -335,42 +325,33 @@ class Hierarchy(LanguageWorld):
         w, s = self.num_worlds, self.num_agents
         fresh |= census.begin(w, s, self.domains, self.device)
         fresh |= gaps.begin(w, self.net.width, s, self.device)
-        none = torch.zeros(w, dtype=torch.int64, device=self.device)
-        counts = torch.zeros(w, len(OPERATIONS), device=self.device)
-        copies = torch.full((w, self.snapshots), torch.inf, device=self.device)
-        return fresh | {
-            **self._planted(),
-            "trial/operation": none,
-            "trial/since": none,
-            "trial/nats": copies[:, 0],
-            "trial/touched": torch.zeros(w, s, dtype=torch.bool, device=self.device),
-            "tried": counts,
-            "kept": counts,
-            "undone": counts,
-            "copies": copies,
-            "total/updated": counts[:, 0],
-        }
-
-    def _planted(self) -> TensorDict:
-        """The trees, as the state keeps them for everyone to see."""
-        return {f"tree/{name}": value.clone() for name, value in self.models.tree._asdict().items()}
+        fresh |= self.trials.begin(w, s, self.snapshots, self.device)
+        return fresh | planted(self.models.tree) | {"total/updated": torch.zeros(w, device=self.device)}
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Change the tree, learn the slice, sit the exam, judge what is on trial, deal the next slice."""
         clock, made = state["clock"], self._clock + 1
         alive = proposals.tree_of(state).alive
         bids, proposed = self._read(actions)
-        now = {**state, **self._operate(state, bids, proposed, draws)}
-        if self.grow_form == "fresh":
-            self.models.open(self.moving, now["opening"])
-        learns = self._choose(now, bids, draws)
+        by_luck = rng.permutation(draws["ties"])
+        now = state | self.trials.carry_out(
+            state,
+            self.models,
+            bids,
+            proposed,
+            luck=by_luck.argsort(-1),
+            nats=self._weighed(state["nats"]),
+            moving=self.moving,
+        )
+        learns = self._choose(now, bids, by_luck)
         seen = self._learn(now, learns * bids if self.form == "rate" else learns.float(), draws)
         losses = seen.nats.mean(-1)
         now |= self._kept(now, seen, learns, draws)
         new = {**now, **self.go_on(now, draws, losses)}
         if bool(self._regular(made)[self._moving].any()):  # the host knows
-            new |= self._judge(new, self._regular(clock) & self.moving)
-        new |= self._planted()
+            today = self._regular(clock) & self.moving
+            new |= self.trials.judge(new, self.models, nats=self._weighed(new["nats"]), today=today)
+        new |= planted(self.models.tree)
         agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
         updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
         new |= {
@@ -397,71 +378,21 @@ class Hierarchy(LanguageWorld):
             choice = actions["choice"]
             proposed = torch.where((choice > 1) & (choice <= len(OPERATIONS)), choice - 1, NOTHING)
             return (choice == 1).float(), proposed
-        bids, proposed = actions["bid"][..., 0].detach(), actions["operation"]
+        proposed = actions["operation"]
         known = (proposed >= 0) & (proposed < len(OPERATIONS))
-        return torch.where(bids.isfinite(), bids.clamp(0, 1), 0.0), torch.where(known, proposed, NOTHING)
-
-    def legal(self, state: TensorDict) -> Tensor:
-        """Which operations agents may propose now, bool ``[W, S, 8]``."""
-        return proposals.legal(state, self.limits)
-
-    def _operate(self, state: TensorDict, bids: Tensor, proposed: Tensor, draws: TensorDict) -> TensorDict:
-        """Carry out the operation of the highest bid in each world that moves; equal ones are drawn."""
-        if nothing(proposed != NOTHING):
-            return {}
-        before, models = proposals.tree_of(state), self.models
-        luck = rng.permutation(draws["ties"]).argsort(-1)
-        decided = proposals.decide(self.legal(state), bids, proposed, luck, self.moving)
-        change = proposals.plan(state, self.limits, decided, models.offsets, fresh=self.grow_form == "fresh")
-        gap = gaps.oldest(state, decided.who) & (decided.operation == GROW)[:, None]
-        changes = (decided.operation != NOTHING) & (decided.operation != ROLL_BACK)
-        rolls = decided.operation == ROLL_BACK
-        models.apply(changes, change, self._routes(state, gap, decided.who))
-        models.roll_back(rolls)
-        counts = torch.nn.functional.one_hot(decided.operation, len(OPERATIONS))
-        counts = counts * (decided.operation != NOTHING)[:, None]
-        fewer = torch.cat([state["copies"][:, 1:], torch.full_like(state["copies"][:, :1], torch.inf)], -1)
-        new: TensorDict = {
-            **self._planted(),
-            "trial/operation": torch.where(changes, decided.operation, state["trial/operation"]),
-            "trial/since": torch.where(changes, state["clock"], state["trial/since"]),
-            "trial/nats": torch.where(changes, self._weighed(state["nats"]), state["trial/nats"]),
-            "trial/touched": torch.where(changes[:, None], change.touched, state["trial/touched"]),
-            "tried": state["tried"] + counts,
-            "kept": state["kept"] + counts * rolls[:, None],
-            "copies": torch.where(rolls[:, None], fewer, state["copies"]),
-            "gap/age": torch.where(gap, 0.0, state["gap/age"]),
-        }
-        new |= self._anew(before, {**state, **new})
-        if self.grow_form == "fresh":
-            new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.trial, new["opening"])
-        return new
-
-    def _anew(self, before: shape.Tree, state: TensorDict) -> TensorDict:
-        """What is kept of agents where some came or went since a tree."""
-        return census.anew(state, proposals.tree_of(state).alive != before.alive)
-
-    def _routes(self, state: TensorDict, gap: Tensor, who: Tensor) -> Tensor:
-        """Routes of newborn agents, ``[W, S, E]``: to a gap, or as the leaf's beside which they are born."""
-        routes = self.models.live["expert.route"].view(len(who), self.num_agents, -1)
-        own = routes[torch.arange(len(who), device=who.device), who]
-        centre = (gaps.centres(state) * gap[..., None]).sum(1)
-        to = torch.where(gap.any(-1, keepdim=True), centre, own)
-        return to[:, None].expand_as(routes)
+        return read(actions["bid"]), torch.where(known, proposed, NOTHING)
 
     def _weighed(self, nats: Tensor) -> Tensor:
         """The mean over domains by their weights, ``[W]``, to 1/10,000."""
         return ((nats * self._weights).sum(-1) * 10_000).round() / 10_000
 
-    def _choose(self, state: TensorDict, bids: Tensor, draws: TensorDict) -> Tensor:
+    def _choose(self, state: TensorDict, bids: Tensor, by_luck: Tensor) -> Tensor:
         """Who learns, bool ``[W, S]``: the root by its own bid, of the others the highest."""
         tree = proposals.tree_of(state)
         root = tree.kind == shape.ROOT
         wants = (bids > 0) & tree.alive
         offered = torch.where(wants & ~root, bids, 0.0)
-        by_luck = rng.permutation(draws["ties"])
-        order = by_luck.gather(1, offered.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
-        place = order.argsort(-1)
+        place = ranked(offered, by_luck).argsort(-1)
         return wants & (root | (place < self.capacity))
 
     def _learn(self, state: TensorDict, rates: Tensor, draws: TensorDict) -> TreeStep:
@@ -504,30 +435,6 @@ class Hierarchy(LanguageWorld):
         at_gaps = self.net.leaf_weights(experts, alike, gaps.centres(new))
         return new | gaps.served(new, at_gaps)
 
-    def _judge(self, state: TensorDict, today: Tensor) -> TensorDict:
-        """End trials by the exam, where there is one today, bool ``[W]``; keep a copy of the best so far."""
-        nats, operation = self._weighed(state["nats"]), state["trial/operation"]
-        due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.trial)
-        worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
-        before = shape.Tree(*(value.clone() for value in self.models.tree))
-        self.models.undo(worse, state["trial/touched"])
-        counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))
-        new: TensorDict = {
-            **self._planted(),
-            "kept": state["kept"] + counts * (due & ~worse)[:, None],
-            "undone": state["undone"] + counts * worse[:, None],
-            "trial/operation": torch.where(due, NOTHING, operation),
-            "opening": torch.where(due[:, None], 0.0, state["opening"]),
-        }
-        new |= self._anew(before, {**state, **new})
-        guarded = worse[:, None] & state["trial/touched"]
-        new["protected"] = torch.where(guarded, float(self.protect), new["protected"])
-        quiet = today & (new["trial/operation"] == NOTHING) & ~worse
-        better = quiet & (nats < state["copies"][:, 0])
-        self.models.take_snapshot(better)
-        copies = torch.cat([nats[:, None], state["copies"][:, :-1]], -1)
-        return new | {"copies": torch.where(better[:, None], copies, state["copies"])}
-
     def _end_tasks(self, state: TensorDict, made: np.ndarray, ending: np.ndarray) -> None:
         """Optimisers may begin anew."""
         if self.learning.fresh_optimiser:
@@ -538,7 +445,7 @@ class Hierarchy(LanguageWorld):
     def observe(self, state: TensorDict) -> TensorDict:
         """The tables of this module's page, ``[W, S, …]``."""
         w, s = self.num_worlds, self.num_agents
-        legal = self.legal(state)
+        legal = self.trials.legal(state)
         name = "operation_mask"
         if self.form == "discrete":
             name, alive = "action_mask", proposals.tree_of(state).alive
@@ -559,33 +466,12 @@ class Hierarchy(LanguageWorld):
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
-        tree = proposals.tree_of(state)
-        return super().summary(state) | {
-            "updates": state["updates"],
-            "updated": state["total/updated"] / state["clock"].clamp_min(1),
-            "alive": tree.alive.sum(-1),
-            "experts": (tree.kind == shape.EXPERT).sum(-1),
-            "managers": (tree.kind == shape.MANAGER).sum(-1),
-            "depth": shape.depth(tree, self.limits).amax(-1),
-            "tried": state["tried"].sum(-1),
-            "undone": state["undone"].sum(-1),
-        }
+        return super().summary(state) | tree_metrics.summary(state, self.limits)
 
     def cases(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
-        tree = proposals.tree_of(state)
-        found = super().cases(state)
-        for number, name in enumerate(OPERATIONS[1:], start=1):
-            found |= {f"{key}/{name}": state[key][:, number] for key in ("tried", "kept", "undone")}
-        under = shape.child_of(tree) & (tree.kind == shape.ROOT)[:, None]
-        below = tree.alive & (tree.kind != shape.ROOT)
-        dealt = list(self.tasks if self.incremental else range(self.domains))
-        return found | {
-            "specialisation/routed": census.specialisation(state["routed"][..., dealt], below),
-            "specialisation/updates": census.specialisation(state["taught"][..., dealt], below),
-            "updates_on_earlier": state["fell/earlier"] / state["fell/all"],
-            "domain_information": census.information(state["routed"], under.any(-1)),
-        }
+        dealt = self.tasks if self.incremental else range(self.domains)
+        return super().cases(state) | tree_metrics.cases(state, dealt)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """The tree, and what its agents are used for."""

@@ -136,6 +136,7 @@ from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
 from ..validation import flag, real, whole
 from .base import LanguageWorld
+from .bids import ranked, read
 
 KINDS = ("embedding", "attention", "feed-forward", "output")
 FORMS = ("bid", "rate", "discrete")
@@ -312,14 +313,12 @@ class Modular(LanguageWorld):
 
     def _choose(self, actions: TensorDict, draws: TensorDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
         """Who learns, bool ``[W, N]``, and at which share of the rate, ``[W, N]``."""
-        bids = actions["learn"].float() if self.form == "discrete" else actions["bid"][..., 0].detach()
-        bids = torch.where(bids.isfinite(), bids.clamp(0, 1), 0.0)
+        bids = actions["learn"].clamp(0, 1).float() if self.form == "discrete" else read(actions["bid"])
         if self.columns:
             own = torch.from_numpy(self._model(made)).to(self.device)
             column = torch.arange(self.num_agents, device=self.device) // len(self.net.groups)
             bids = bids * (column == own[:, None])
-        by_luck = rng.permutation(draws["ties"])
-        order = by_luck.gather(1, bids.gather(1, by_luck).argsort(dim=-1, descending=True, stable=True))
+        order = ranked(bids, rng.permutation(draws["ties"]))
         place = order.argsort(-1)
         fits = (self.sizes[order].cumsum(-1) <= self.parameter_share * (1 + 1e-6)).gather(1, place)
         learns = (bids > 0) & (place < self.capacity) & fits

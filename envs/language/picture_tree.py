@@ -31,7 +31,9 @@ def as_text(world: TreeView, state: TensorDict, w: int) -> str:
         main = int(routed[agent].argmax())
         mostly = f"  {names[main]} {float(routed[agent][main]) / total:.0%}" if total else ""
         used, learnt = float(state["usage"][w, agent]), int(state["updates"][w, agent])
-        lines.append(f"{'  ' * (len(path) - 1)}{KINDS[kind[agent]]} {agent}: used {used:.3f}, learnt {learnt}{mostly}")
+        lines.append(
+            f"{'  ' * (len(path) - 1)}{KINDS[kind[agent]]} {agent}: used {used:.3f}, learnt {learnt}{mostly}"
+        )
     return "\n".join(lines)
 
 

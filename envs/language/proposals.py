@@ -28,6 +28,11 @@ def tree_of(state: TensorDict) -> Tree:
     return Tree(state["tree/kind"], state["tree/parent"], state["tree/gate"])
 
 
+def planted(tree: Tree) -> TensorDict:
+    """Trees, as a state keeps them for everyone to see."""
+    return {f"tree/{name}": value.clone() for name, value in tree._asdict().items()}
+
+
 def mates(state: TensorDict, limits: Limits) -> Tensor:
     """Whether two agents could be merged, bool ``[W, S, S]``."""
     return shape.mates(tree_of(state), limits) & ~(state["protected"] > 0)[:, None]

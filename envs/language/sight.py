@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from ..engine.state import TensorDict
 from . import census, proposals
 from . import tree as shape
 from .tree import Limits
+
+
+def spaces_of(agents: int, domains: int) -> dict[str, spaces.Space[Any]]:
+    """Spaces of what an agent sees, but for what it may do, by key."""
+    return {
+        "alive": spaces.Box(0, 1, (1,), np.float32),
+        "own_features": spaces.Box(0, 1, (5,), np.float32),
+        "record": spaces.Box(0, 1, (6,), np.float32),
+        "gradient": spaces.Box(-np.inf, np.inf, (1,), np.float32),
+        "similarity": spaces.Box(-1, 1, (1,), np.float32),
+        "together": spaces.Box(-1, 1, (2,), np.float32),
+        "links": spaces.Box(-1, agents, (2,), np.float32),
+        "gap": spaces.Box(0, 1, (2,), np.float32),
+        "trial": spaces.Box(0, 1, (2,), np.float32),
+        "verdicts": spaces.Box(0, np.inf, (3,), np.float32),
+        "losses": spaces.Box(-np.inf, np.inf, (3,), np.float32),
+        "cards": spaces.Box(0, np.inf, (domains,), np.float32),
+        "current_domain": spaces.Box(0, 1, (domains,), np.float32),
+        "elapsed": spaces.Box(0, 1, (1,), np.float32),
+    }
 
 
 def own(state: TensorDict, limits: Limits, horizon: int) -> TensorDict:

@@ -14,7 +14,11 @@ from ...learners.tree_model import TreeTransformer
 from ..streams.tokenisers import Tokeniser
 from .tree import DEEPEST, EXPERT, FREE, Limits, Tree, broken, leaves, paths
 
-_NO_SIZES = ("vocabulary", "dropout", "init")  # the first is the tokeniser's; by the others models begin and learn
+_NO_SIZES = (
+    "vocabulary",
+    "dropout",
+    "init",
+)  # the first is the tokeniser's; by the others models begin and learn
 
 
 @dataclass(frozen=True, eq=False)

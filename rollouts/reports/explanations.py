@@ -14,9 +14,7 @@ from .figures import figure
 if TYPE_CHECKING:
     from ..runs.explanation import Explained
 
-LEGEND = (
-    "%: the weight of what an agent says, beside the trunk's, which all tokens share; a manager's is of all below it"
-)
+LEGEND = "%: weight of what an agent says, beside the trunk, which writes every token; a manager's is of all below it"
 
 
 def explanation_table(found: Explained) -> Group:

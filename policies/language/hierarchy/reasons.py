@@ -1,4 +1,4 @@
-"""Why a tree was changed (K-1): kept as tensors while it is, since nothing is read back in a step, and told in words."""
+"""Why a tree was changed (K-1): kept as tensors, since nothing is read back in a step, and told in words later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a tree is changed (K-1): each rule scores the agents that should propose an operation, and says by which figures.
+"""When a tree is changed (K-1): each rule scores the agents that should propose an operation, and says why.
 
 Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of weights
 instead of counts of activations, cosines instead of correlations. Where the documents let gaps grow larger before a
@@ -127,7 +127,9 @@ def _faults(trust: float, threshold: float, usage: float, since: float, idle: fl
 
 
 SENTENCES: dict[str, Callable[..., str]] = {
-    "roll back": lambda exam, lowest, *_: f"exam of {exam:.2f} ln V, {exam / lowest - 1:.0%} above its lowest",
+    "roll back": lambda exam, lowest, *_: (
+        f"exam of {exam:.2f} ln V, {exam / lowest - 1:.0%} above its lowest"
+    ),
     "fail": lambda closed, *_: f"probation over, {closed:.0%} of its gap closed < {OPEN:.0%}",
     "prune": _faults,
     "merge": lambda mate, similar, least, own, other: (

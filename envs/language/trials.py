@@ -1,0 +1,172 @@
+"""Operations on trial: the highest bid's is carried out, and the exam says whether it stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..engine.state import TensorDict
+from . import census, gaps, proposals
+from .colony import Colony, nothing
+from .proposals import planted, tree_of
+from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits, Tree
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What is done to the trees of a batch of worlds, and undone.
+
+    Args:
+        limits: Of the trees.
+        fresh: Whether those who are grown are copies of the parent, whose gates open over the trial, and not twins.
+        steps: That an operation is on trial at least.
+        protect: Steps that agents are protected after one that was undone.
+        tolerance: Share by which nats may be higher than before the trial.
+    """
+
+    limits: Limits
+    fresh: bool
+    steps: int
+    protect: int
+    tolerance: float
+
+    def begin(self, worlds: int, agents: int, snapshots: int, device: torch.device) -> TensorDict:
+        """Nothing was tried."""
+        none = torch.zeros(worlds, dtype=torch.int64, device=device)
+        counts = torch.zeros(worlds, len(OPERATIONS), device=device)
+        copies = torch.full((worlds, snapshots), torch.inf, device=device)
+        return {
+            "trial/operation": none,
+            "trial/since": none,
+            "trial/nats": copies[:, 0],
+            "trial/touched": torch.zeros(worlds, agents, dtype=torch.bool, device=device),
+            "tried": counts,
+            "kept": counts,
+            "undone": counts,
+            "copies": copies,
+        }
+
+    def legal(self, state: TensorDict) -> Tensor:
+        """Which operations agents may propose now, bool ``[W, S, 8]``."""
+        return proposals.legal(state, self.limits)
+
+    def carry_out(
+        self,
+        state: TensorDict,
+        models: Colony,
+        bids: Tensor,
+        proposed: Tensor,
+        *,
+        luck: Tensor,
+        nats: Tensor,
+        moving: Tensor,
+    ) -> TensorDict:
+        """Carry out the operation of the highest bid in each world that moves; equal ones are drawn.
+
+        Args:
+            state: Before it.
+            models: Are changed.
+            bids: ``[W, S]``.
+            proposed: Operations, int64 ``[W, S]``.
+            luck: A random place of each agent, int64 ``[W, S]``; of equal bids the lowest counts.
+            nats: Of the last exam, ``[W]``.
+            moving: Which worlds move, bool ``[W]``.
+
+        Returns:
+            New entries of the state.
+        """
+        new = (
+            {}
+            if nothing(proposed != NOTHING)
+            else self._changed(state, models, bids, proposed, luck, nats, moving)
+        )
+        if self.fresh:
+            models.open(moving, (state | new)["opening"])
+        return new
+
+    def _changed(
+        self,
+        state: TensorDict,
+        models: Colony,
+        bids: Tensor,
+        proposed: Tensor,
+        luck: Tensor,
+        nats: Tensor,
+        moving: Tensor,
+    ) -> TensorDict:
+        before = tree_of(state)
+        decided = proposals.decide(self.legal(state), bids, proposed, luck, moving)
+        change = proposals.plan(state, self.limits, decided, models.offsets, fresh=self.fresh)
+        gap = gaps.oldest(state, decided.who) & (decided.operation == GROW)[:, None]
+        changes = (decided.operation != NOTHING) & (decided.operation != ROLL_BACK)
+        rolls = decided.operation == ROLL_BACK
+        models.apply(changes, change, _routes(state, models, gap, decided.who))
+        models.roll_back(rolls)
+        counts = torch.nn.functional.one_hot(decided.operation, len(OPERATIONS))
+        counts = counts * (decided.operation != NOTHING)[:, None]
+        fewer = torch.cat([state["copies"][:, 1:], torch.full_like(state["copies"][:, :1], torch.inf)], -1)
+        new: TensorDict = {
+            **planted(models.tree),
+            "trial/operation": torch.where(changes, decided.operation, state["trial/operation"]),
+            "trial/since": torch.where(changes, state["clock"], state["trial/since"]),
+            "trial/nats": torch.where(changes, nats, state["trial/nats"]),
+            "trial/touched": torch.where(changes[:, None], change.touched, state["trial/touched"]),
+            "tried": state["tried"] + counts,
+            "kept": state["kept"] + counts * rolls[:, None],
+            "copies": torch.where(rolls[:, None], fewer, state["copies"]),
+            "gap/age": torch.where(gap, 0.0, state["gap/age"]),
+        }
+        new |= _anew(before, {**state, **new})
+        if self.fresh:
+            new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.steps, new["opening"])
+        return new
+
+    def judge(self, state: TensorDict, models: Colony, *, nats: Tensor, today: Tensor) -> TensorDict:
+        """End trials by an exam, and keep a copy of the best so far.
+
+        Args:
+            state: After the exam.
+            models: Are put back where they are worse, and copied where they are better.
+            nats: Of the exam, ``[W]``.
+            today: Where it was, bool ``[W]``.
+
+        Returns:
+            New entries of the state.
+        """
+        operation = state["trial/operation"]
+        due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.steps)
+        worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
+        before = Tree(*(value.clone() for value in models.tree))
+        models.undo(worse, state["trial/touched"])
+        counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))
+        new: TensorDict = {
+            **planted(models.tree),
+            "kept": state["kept"] + counts * (due & ~worse)[:, None],
+            "undone": state["undone"] + counts * worse[:, None],
+            "trial/operation": torch.where(due, NOTHING, operation),
+            "opening": torch.where(due[:, None], 0.0, state["opening"]),
+        }
+        new |= _anew(before, {**state, **new})
+        guarded = worse[:, None] & state["trial/touched"]
+        new["protected"] = torch.where(guarded, float(self.protect), new["protected"])
+        quiet = today & (new["trial/operation"] == NOTHING) & ~worse
+        better = quiet & (nats < state["copies"][:, 0])
+        models.take_snapshot(better)
+        copies = torch.cat([nats[:, None], state["copies"][:, :-1]], -1)
+        return new | {"copies": torch.where(better[:, None], copies, state["copies"])}
+
+
+def _anew(before: Tree, state: TensorDict) -> TensorDict:
+    """What is kept of agents where some came or went since a tree."""
+    return census.anew(state, tree_of(state).alive != before.alive)
+
+
+def _routes(state: TensorDict, models: Colony, gap: Tensor, who: Tensor) -> Tensor:
+    """Routes of newborn agents, ``[W, S, E]``: to a gap, or as the leaf's beside which they are born."""
+    routes = models.live["expert.route"].view(len(who), models.net.agents, -1)
+    own = routes[torch.arange(len(who), device=who.device), who]
+    centre = (gaps.centres(state) * gap[..., None]).sum(1)
+    to = torch.where(gap.any(-1, keepdim=True), centre, own)
+    return to[:, None].expand_as(routes)
