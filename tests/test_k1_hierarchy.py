@@ -1,5 +1,6 @@
 """K-1's hierarchy as a policy: trust, rules of structure, and what it tunes, by what it observes."""
 
+import json
 import math
 
 import pytest
@@ -8,11 +9,15 @@ import torch
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError
 from studyhall.envs.language.hierarchy import span
-from studyhall.envs.language.tree import OPERATIONS
+from studyhall.envs.language.tree import MOVE, OPERATIONS, RETIRE
 from studyhall.policies import make_policy
-from studyhall.policies.language.hierarchy import controller, diagnostic, structure
+from studyhall.policies.language.hierarchy import controller, diagnostic, reasons, structure
 from studyhall.policies.language.hierarchy.stopping import stopped
 from studyhall.policies.language.hierarchy.trust import judged, places
+from studyhall.rollouts import Rollout
+from studyhall.rollouts.reports.report import Report
+from studyhall.rollouts.runs.run import Stopped
+from studyhall.scenarios import Scenario
 
 TEXTS = {name: [f"{name} {i} and {i * i} more " * 30 for i in range(30)] for name in ("one", "other")}
 SMALL = {
@@ -197,6 +202,77 @@ def test_it_changes_trees_and_goes_by_its_intervals():
     assert policy.findings().shape == (2, len(diagnostic.FINDINGS))
 
 
+def test_the_learning_rate_falls_with_unstable_trust_and_rises_without_progress():
+    world, policy, _, _ = played("k1_hierarchy", 10, policy_kwargs={"phase1": 0.0, "lr": 0.002})
+    assert policy.memory["lr"].flatten().tolist() == pytest.approx([0.002, 0.002])
+    memory = policy.memory
+    memory["trust"][0, ::2], memory["trust"][0, 1::2] = 0.0, 1.0
+    memory["stale"][:] = torch.tensor([[0.0], [3 * policy.window + 1.0]])
+    memory["best"][1] = 0.0
+    bids = policy.act(world.obs)["bid"][..., 0]
+    assert policy.memory["lr"].flatten().tolist() == pytest.approx([0.0016, 0.0022])
+    shares = [row[row > 0].unique().tolist() for row in bids]
+    assert shares == [[pytest.approx(0.16)], [pytest.approx(0.22)]]
+
+
+def test_a_run_tells_why_each_operation_was_proposed_also_when_it_is_taken_up(tmp_path):
+    given = {"env_kwargs": {**SMALL, "min_children": 1}, "policy_kwargs": {"merge": 0.6}, "seeds": (0, 1)}
+    scenario = Scenario("mine", "", "hierarchy-v0", "k1_hierarchy", **given)
+    whole = Rollout(scenario)
+    report = whole.run(networks=tmp_path / "whole")
+    told = report.decisions["open"]
+    for row, seed in enumerate(("0", "1")):
+        counts = {name: sum(one["what"] == name for one in told[seed]) for name in OPERATIONS[1:]}
+        assert counts == {name: int(whole.world.breakdown()[f"tried/{name}"][row]) for name in OPERATIONS[1:]}
+        steps = [one["step"] for one in told[seed]]
+        assert steps == sorted(steps)
+        assert min(steps) >= whole.policy.first
+    of = {one["what"]: one["why"] for seed in told.values() for one in seed}
+    assert "≥ 0.60, trust" in of["merge"]
+    assert "errors for" in of["grow"]
+    assert Report.from_json(json.loads(json.dumps(report.as_json()))).decisions == report.decisions
+    saved, left = tmp_path / "saved", [tmp_path / "whole", tmp_path / "again"]
+    cut = Rollout(scenario)
+    with pytest.raises(Stopped):
+        cut.run(checkpoint=saved, stop=lambda: cut.done == 70, networks=left[1])
+    again = Rollout(scenario)
+    assert again.load_if_saved(saved)
+    assert again.run(networks=left[1]).decisions == report.decisions
+    files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.zip")} for f in left]
+    assert len(files[0]) == 4
+    assert files[0] == files[1]  # to a bit
+
+
+def test_of_very_many_decisions_the_last_are_kept():
+    memory = reasons.start()
+    memory = {name: value[None].repeat(2, 1) for name, value in memory.items()}
+    found = structure.Found(torch.zeros(2, 3), (torch.tensor([[0.7], [0.8]]), 0.25))
+    for step in range(reasons.KEPT + 3):
+        who, steps = torch.tensor([[1], [2]]), torch.full((2, 1), step)
+        decision = reasons.numbers("move", found, who, MOVE, steps)
+        memory |= reasons.kept(memory, torch.tensor([[True], [step > 500]]), decision)
+    first, second = (reasons.told(memory, world) for world in range(2))
+    assert [one.step for one in first] == list(range(3, reasons.KEPT + 3))
+    assert second == [
+        (step, 2, "move", "active with another manager 0.80 > 0.25 with its own")
+        for step in range(501, reasons.KEPT + 3)
+    ]
+
+
+def test_faults_that_hold_are_named():
+    obs = seen()
+    obs["record"][0, 1, 1], obs["record"][0, 2, 4] = 0.001, 0.99
+    found = structure.prune(obs, torch.tensor([[0.1, 0.1, 0.15, 0.9]]), torch.tensor([[0.2]]), idle=100)
+    memory = {name: value[None] for name, value in reasons.start().items()}
+    for agent in named(found):
+        decision = reasons.numbers("prune", found, torch.tensor([[agent]]), RETIRE, torch.tensor([[7]]))
+        memory |= reasons.kept(memory, torch.tensor([[True]]), decision)
+    assert [one.why for one in reasons.told(memory, 0)] == [
+        "trust 0.10 < 0.20, usage 0.0010 < 0.005",
+        "trust 0.15 < 0.20, idle for 990 steps > 100",
+    ]
+
+
 def test_stopped_it_bids_no_more():
     world, policy, _, bids = played("k1_hierarchy", 5, policy_kwargs={"stops": True})
     assert bids[-1].any(-1).all()
@@ -257,5 +333,7 @@ def test_policies_of_trees_refuse_what_is_none():
         make_policy("k1_hierarchy").bind(make_world("swarm-v0"))
     with pytest.raises(ConfigError, match="tree='flat'"):
         make_policy("flat_mixture").bind(make_world("hierarchy-v0", k=None, **SMALL))
+    with pytest.raises(ConfigError, match=r"lr=0\.01"):
+        make_policy("k1_hierarchy").bind(make_world("hierarchy-v0", k=None, actions="rate", **SMALL))
     with pytest.raises(ConfigError, match="actions='bid'"):
         make_policy("fixed_tree").bind(make_world("hierarchy-v0", k=None, actions="discrete", **SMALL))

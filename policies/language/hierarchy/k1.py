@@ -36,10 +36,10 @@ class K1Hierarchy(Remembering, Gardening):
     one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency, gradients counting by
     their places. In phase 2 the tree is changed by the rules of :mod:`.structure`, in turn: pruning and merging every
     2 % of the episode, growing every .2 %, reorganising every 10 %, as far as nothing is on trial; :mod:`.controller`
-    tunes thresholds, k, exploration, the learning rate and these intervals; :mod:`.diagnostic` lowers the rate where trust
-    is unstable. Shares are those of a documented run of 500,000 steps, at least 10 steps, and five times as many in
-    episodes of 3,000 steps and fewer. Where the mean of the cards is 15 % above its lowest, all is rolled back.
-    :meth:`decisions` says why a tree was changed, and reports of runs keep it.
+    tunes thresholds, k, exploration, the learning rate and these intervals, and where :mod:`.diagnostic` finds unstable
+    trust, the rate is lowered. Shares are those of a documented run of 500,000 steps, at least 10 steps, and five times
+    as many in episodes of 3,000 steps and fewer. Where the mean of the cards is 15 % above its lowest, all is rolled
+    back. :meth:`decisions` says why a tree was changed, and reports of runs keep it.
 
     Args:
         phase1: Share of the episode that phase 1 takes, likewise.
