@@ -11,6 +11,7 @@ from studyhall.envs.archive import save
 from studyhall.envs.language.files import read_model
 from studyhall.envs.language.stored import StoredModel
 from studyhall.rollouts import Rollout
+from studyhall.rollouts.runs.explanation import check_explains, explain
 from studyhall.rollouts.runs.generation import PROMPTS, generate
 from studyhall.scenarios import Scenario
 
@@ -108,6 +109,20 @@ def test_who_wrote_each_token_of_a_tree(grown, call):
     last = model.weights(torch.tensor(ids[-13:-1]))[-1]  # what the last was written after
     best = found["tokens"][-1]["by"][0]
     assert last[leaves].max() == pytest.approx(best["weight"])
+
+
+def test_a_path_that_ends_before_a_leaf_names_who_ends_it(tmp_path):
+    """Hard routing follows one path, and stops where the best child has too little."""
+    given = {**TREE, "routing": "hard", "horizon": 5, "agents": 24, "sharpness": 0}
+    Rollout(Scenario("letters", "", "hierarchy-v0", "fixed_tree", env_kwargs=given)).run(networks=tmp_path)
+    model = check_explains(read_model(tmp_path / "seed_0" / "model.zip"))
+    found = explain(model, generate(model, ["abc"], tokens=30)[0])
+    ends = [asked for written in found.tokens for asked in written.by]
+    assert len(ends) == len(found.tokens)
+    assert {(asked.kind, len(asked.path)) for asked in ends} == {
+        ("manager", 2)
+    }  # whose four experts are alike
+    assert all(0 < asked.weight <= 1 for asked in ends)
 
 
 def test_who_wrote_it_lines_up_for_people(grown, call):

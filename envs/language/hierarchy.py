@@ -343,6 +343,8 @@ class Hierarchy(LanguageWorld):
             nats=self._weighed(state["nats"]),
             moving=self.moving,
         )
+        if self.trials.fresh:
+            self.models.open(self.moving, now["opening"])
         learns = self._choose(now, bids, by_luck)
         seen = self._learn(now, learns * bids if self.form == "rate" else learns.float(), draws)
         losses = seen.nats.mean(-1)

@@ -77,25 +77,8 @@ class Trials:
         Returns:
             New entries of the state.
         """
-        new = (
-            {}
-            if nothing(proposed != NOTHING)
-            else self._changed(state, models, bids, proposed, luck, nats, moving)
-        )
-        if self.fresh:
-            models.open(moving, (state | new)["opening"])
-        return new
-
-    def _changed(
-        self,
-        state: TensorDict,
-        models: Colony,
-        bids: Tensor,
-        proposed: Tensor,
-        luck: Tensor,
-        nats: Tensor,
-        moving: Tensor,
-    ) -> TensorDict:
+        if nothing(proposed != NOTHING):
+            return {}
         before = tree_of(state)
         decided = proposals.decide(self.legal(state), bids, proposed, luck, moving)
         change = proposals.plan(state, self.limits, decided, models.offsets, fresh=self.fresh)

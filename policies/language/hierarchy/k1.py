@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ....envs.engine import TensorDict, World, rng
 from ....envs.language import tree
+from ....envs.language.colony import nothing
 from ....envs.language.hierarchy import span
 from ....envs.validation import flag, real
 from ...policy import Decision
@@ -106,7 +107,10 @@ class K1Hierarchy(Remembering, Gardening):
             memory = self.memory
             over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["reorganise"])
             bids, operation = bids * ~over, operation * ~over
-        self.memory |= reasons.kept(self.memory, (operation > 0).any(-1, keepdim=True), reason)
+        self.memory = {
+            **self.memory,
+            **reasons.kept(self.memory, (operation > 0).any(-1, keepdim=True), reason),
+        }
         share = self.memory["lr"] / self.garden.learning.lr
         return {"bid": (bids * share.clamp(max=1.0))[..., None], "operation": operation}
 
@@ -254,7 +258,8 @@ class K1Hierarchy(Remembering, Gardening):
             operation = torch.where(now & chosen, number, operation)
             new["asked"] = torch.where(now, float(number), new["asked"])
             new["asked/who"] = torch.where(now, who.float(), new["asked/who"])
-            reason = torch.where(now, reasons.numbers(name, found, who, number, steps), reason)
+            if not nothing(now):
+                reason = torch.where(now, reasons.numbers(name, found, who, number, steps), reason)
             if name == "move":
                 moves = torch.where(now, moves - 1, moves)
             elif name in due:  # asked in vain counts as well

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ....envs.engine import TensorDict
+from ....envs.language.colony import nothing
 from ....envs.language.tree import OPERATIONS
 from ...policy import Decision
 from .structure import SENTENCES, Found
@@ -51,6 +52,8 @@ def numbers(rule: str, found: Found, who: Tensor, operation: int, steps: Tensor)
 
 def kept(memory: TensorDict, now: Tensor, decision: Tensor) -> TensorDict:
     """What is remembered of decisions after those of a step, ``[W, 9]``, in the worlds of a mask, bool ``[W, 1]``."""
+    if nothing(now):
+        return {}
     decided = memory["decided"]
     place = torch.arange(KEPT, device=now.device) == decided % KEPT
     rows = memory["reasons"].unflatten(1, (KEPT, _FIELDS))
