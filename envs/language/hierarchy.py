@@ -14,6 +14,10 @@ it. Another agent's weight is the sum of those below it; the root's is 1. So a m
 whatever its tree, until managers say something and offsets differ. Agents in free slots are not there: they have no
 weight, and wait to be grown.
 
+A run leaves models in `stages/seed_S/`, as one of `modular-v0` does. `studyhall generate RUN --explain` shows by which
+weights agents were asked for each token that a model writes, and in the text as a whole. Why a policy changed the tree
+is in `report.json`, under `decisions`, where it tells that, as `k1_hierarchy` does.
+
 ## Observation Space
 Flat `Dict`; agents are the slots, S of them, all of them always listed. D domains.
 
@@ -127,13 +131,13 @@ and `test_bits_per_byte/<domain>` of the test split.
 | `snapshots` | 2 | copies at most, up to 5 |
 | `corpora`, `data_dir`, `length`, `slice_size` | "texts", None, 32, 16 | as in `modular-v0` |
 | `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | as in `modular-v0` |
-| `characters`, `stream_items`, `data_classes` | 500,000, None, None | as in `modular-v0` |
+| `stride`, `characters`, `stream_items`, `data_classes` | None, 500,000, None, None | as in `modular-v0` |
 | `order`, `tasks` | "class_incremental", None | as in `modular-v0` |
 | `topic_steps`, `topic_classes` | 20, 1 | of order "topical" |
 | `width`, `heads`, `feedforward`, `dropout`, `init` | 32, 2, 64, 0, "scaled" | of the trunk |
 | `optimiser`, `lr`, `weight_decay`, `warmup` | "adamw", .003, .01, 50 | one optimiser for each agent and the trunk |
 | `fresh_optimiser` | False | it begins anew with each task |
-| `warm` | None | a file that a run of this world left in `stages/`, or several |
+| `warm` | None | a file that a run of this world left in `stages/seed_S/`, or several, as in `modular-v0` |
 | `boundaries` | "told" | or "hidden" |
 | `domain_weights`, `reward_scale` | None, 1 | weights of domains in the score, None: all alike; see Rewards |
 | `horizon`, `exam_size`, `exam_every`, `exam_smoothing` | 400, 16, 20, 1 | `exam_size` windows of each domain |
