@@ -209,6 +209,15 @@ for _spec in (
         "studyhall.policies.language.hierarchy:RandomOperations",
         "all experts learn, and the tree is changed at random",
     ),
+    *(
+        PolicySpec(name, f"studyhall.policies.language.hierarchy:{kind}", summary)
+        for name, kind, summary in (
+            ("random_agents", "RandomAgents", "k drawn agents of a tree learn beside the root"),
+            ("least_used", "LeastUsed", "the k agents of a tree with the least weight learn beside the root"),
+            ("trunk_alone", "TrunkAlone", "only the trunk of a tree learns"),
+            ("newcomers", "Newcomers", "agents of a tree who learnt no earlier domain learn a new one"),
+        )
+    ),
     PolicySpec(
         "k1_hierarchy",
         "studyhall.policies.language.hierarchy:K1Hierarchy",

@@ -136,7 +136,7 @@ for _scenario in (
             "characters": None,
             "agents": 24,
             "max_children": 10,
-            "horizon": 2400,
+            "horizon": 1500,
             "exam_size": 64,
         },
         seeds=(0, 1, 2),

@@ -33,7 +33,7 @@ class Gardening(Policy):
             )
         if world.form == "discrete":
             raise ConfigError("the world takes choices, and this policy bids: make it with actions='bid'")
-        self.require(k=world.k, tree=world.tree_form)
+        self.require(k=world.k, tree=world.tree_form, boundaries=world.boundaries)
 
     @abstractmethod
     def act(self, obs: TensorDict) -> TensorDict:

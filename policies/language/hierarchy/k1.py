@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ....envs.engine import TensorDict, World, rng
+from ....envs.errors import one_of
 from ....envs.language import tree
 from ....envs.language.hierarchy import span
 from ....envs.validation import flag, real
@@ -21,7 +22,7 @@ from .stopping import PROGRESS, stopped
 from .trust import FIRST, judged, just_learnt, places
 
 _TURNS = ("prune", "merge", "grow", "reorganise")
-_FALL = 0.15  # share by which the exam may be worse than at its best before all is rolled back
+_FALL = 0.15  # share by which the perplexity may be above its best before all is rolled back
 _MOVED = 0.1  # share of the agents that are moved when the tree is reorganised
 
 
@@ -33,24 +34,31 @@ class K1Hierarchy(Remembering, Gardening):
     their places. In phase 2 the tree is changed by the rules of :mod:`.structure`, in turn: pruning and merging every
     2 % of the episode, growing every .2 %, reorganising every 10 %, as far as nothing is on trial; :mod:`.controller`
     tunes thresholds, k, exploration and these intervals. Shares are those of a documented run of 500,000 steps, at
-    least 10 steps, and five times as many in episodes of 3,000 steps and fewer. Where the mean of the cards is 15 %
-    above its lowest, all is rolled back.
+    least 10 steps, and in episodes of 3,000 steps and fewer five times as many, but a tenth of the episode at most.
+    Where the perplexity that the mean of the cards stands for is 15 % above its lowest, all is rolled back.
 
     Args:
         phase1: Share of the episode that phase 1 takes, likewise.
         merge: Similarity from which on siblings are merged.
         trust: Whether trust counts for who learns; else it is taken as 0.
         stops: Whether learning stops by the rules of :mod:`.stopping`; a next domain would then never be learnt.
+        without: Names of operations that are never proposed.
     """
 
     world_kwargs: Mapping[str, Any] = {"k": None}
 
     def __init__(
-        self, phase1: float = 0.02, merge: float = 0.85, trust: bool = True, stops: bool = False
+        self,
+        phase1: float = 0.02,
+        merge: float = 0.85,
+        trust: bool = True,
+        stops: bool = False,
+        without: Sequence[str] = (),
     ) -> None:
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
         self.merge = real("merge (similarity)", merge, 0, 1)
         self.trust, self.stops = flag("trust", trust), flag("stops", stops)
+        self.without = {one_of("operation", name, tree.OPERATIONS[1:]) for name in without}
 
     def bind(self, world: World) -> None:
         """Turn shares of the episode into steps."""
@@ -217,6 +225,8 @@ class K1Hierarchy(Remembering, Gardening):
         done = ~free
         new = dict(memory)
         for name, number, when, scores in rules:
+            if tree.OPERATIONS[number] in self.without:
+                continue
             able = torch.where(legal[..., number], scores, -torch.inf)
             best = able.amax(-1, keepdim=True)
             now = when & ~done & (best > -torch.inf)
@@ -248,7 +258,8 @@ class K1Hierarchy(Remembering, Gardening):
         card = self._card(obs)
         lowest = torch.minimum(self.memory["lowest"], card)
         self.memory = {**self.memory, "lowest": lowest}
-        fallen = (card > lowest * (1 + _FALL)) & (card != self.memory["rolled_at"])
+        nats = math.log(self.garden.net.vocabulary)  # of a card of 1
+        fallen = ((card - lowest) * nats > math.log1p(_FALL)) & (card != self.memory["rolled_at"])
         return torch.where(fallen & (obs["own_features"][..., 0] > 0), 0.0, -torch.inf)
 
     def _failed(self, obs: TensorDict, steps: Tensor) -> Tensor:
