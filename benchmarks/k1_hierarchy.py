@@ -1,12 +1,14 @@
 """K-1's hierarchy beside its rivals: what operations on a tree of experts do, and whether resting protects.
 
     python benchmarks/k1_hierarchy.py structure | arms | share [--seeds 0-2] [--arms NAME …]
+    python benchmarks/k1_hierarchy.py trained --learnt NAME=FILE … [--seeds 0-2]
 
 `structure` runs scenario `k1-structure` and counts which operations are tried, kept and undone. `arms` and `share` run
 `k1-structure-continual`: prose, then code, then science, no replay; every arm of a seed begins with the same parameters
 and meets the same slices. In `arms` the documented policy, the same without some operations, and its rivals; in `share`
 arms that differ in who learns alone, and so in how much of what is learnt falls on agents who have learnt an earlier
-domain. The seeds that the file lacks are worlds of one batch.
+domain. `trained` are policies from `studyhall train k1-structure-train --algo es`, whose worlds are of other seeds. The
+seeds that the file lacks are worlds of one batch.
 """
 
 import argparse
@@ -65,6 +67,7 @@ PARTS = {
     "structure": ("k1-structure", {"K-1": ARMS["K-1"]}),
     "arms": (CONTINUAL, ARMS),
     "share": (CONTINUAL, SHARES),
+    "trained": (CONTINUAL, {}),
 }
 
 
@@ -138,11 +141,13 @@ def main() -> None:
     parser.add_argument("what", choices=sorted(PARTS))
     parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("0-2"))
     parser.add_argument("--arms", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument("--learnt", nargs="+", default=[], metavar="NAME=FILE", help="trained policies")
     parser.add_argument(
         "--out", type=Path, default=RESULTS / "k1_hierarchy.json", help="JSON; what it holds is kept"
     )
     options = parser.parse_args()
-    run(options.what, options, PARTS[options.what][1])
+    given = (text.partition("=") for text in options.learnt)
+    run(options.what, options, PARTS[options.what][1] | {name: Arm(path) for name, _, path in given})
 
 
 if __name__ == "__main__":

@@ -216,6 +216,11 @@ for _spec in (
             ("least_used", "LeastUsed", "the k agents of a tree with the least weight learn beside the root"),
             ("trunk_alone", "TrunkAlone", "only the trunk of a tree learns"),
             ("newcomers", "Newcomers", "agents of a tree who learnt no earlier domain learn a new one"),
+            (
+                "linear_tree",
+                "LinearTree",
+                "bids and proposals linear in what an agent of a tree sees, to be trained",
+            ),
         )
     ),
     PolicySpec(

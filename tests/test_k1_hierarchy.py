@@ -199,7 +199,7 @@ def test_it_changes_trees_and_goes_by_its_intervals():
 def test_stopped_it_bids_no_more():
     world, policy, _, bids = played("k1_hierarchy", 5, policy_kwargs={"stops": True})
     assert bids[-1].any(-1).all()
-    policy.memory["best"][0], policy.memory["stale"][0] = 0.0, 1.0 + policy.every["reorganise"]
+    policy.memory["best"][0], policy.memory["stale"][0] = 0.0, 1.0 + policy.every["move"]
     assert policy.act(world.obs)["bid"].flatten(1).any(-1).tolist() == [False, True]
 
 

@@ -562,6 +562,11 @@ class Hierarchy(LanguageWorld):
             "undone": state["undone"].sum(-1),
         }
 
+    def team_return(self) -> Tensor:
+        """The root's, who is always there: a mean over slots, of which free ones earn nothing, would pay for agents."""
+        root = proposals.tree_of(self._begun()).kind == shape.ROOT
+        return (self._begun()["return"] * root).sum(-1)
+
     def cases(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
         tree = proposals.tree_of(state)

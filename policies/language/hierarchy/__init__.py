@@ -3,12 +3,14 @@
 from .choosing import LeastUsed, Newcomers, RandomAgents, TrunkAlone
 from .fixed import FixedTree, FlatMixture, RandomOperations
 from .k1 import K1Hierarchy
+from .learned import LinearTree
 
 __all__ = [
     "FixedTree",
     "FlatMixture",
     "K1Hierarchy",
     "LeastUsed",
+    "LinearTree",
     "Newcomers",
     "RandomAgents",
     "RandomOperations",

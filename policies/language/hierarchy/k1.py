@@ -21,7 +21,8 @@ from .gardening import Gardening
 from .stopping import PROGRESS, stopped
 from .trust import FIRST, judged, just_learnt, places
 
-_TURNS = ("prune", "merge", "grow", "reorganise")
+_EVERY = {"split": 0.1, "dissolve": 0.1, "prune": 0.02, "merge": 0.02, "move": 0.1, "grow": 0.002}
+"""Share of the episode after which a rule is asked again."""
 _FALL = 0.15  # share by which the perplexity may be above its best before all is rolled back
 _MOVED = 0.1  # share of the agents that are moved when the tree is reorganised
 
@@ -31,9 +32,10 @@ class K1Hierarchy(Remembering, Gardening):
 
     Of the agents but the root, which learns always, k learn a slice. In phase 1 a score is gradient · (1 + trust), and
     one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency, gradients counting by
-    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`, in turn: pruning and merging every
-    2 % of the episode, growing every .2 %, reorganising every 10 %, as far as nothing is on trial; :mod:`.controller`
-    tunes thresholds, k, exploration and these intervals. Shares are those of a documented run of 500,000 steps, at
+    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`: pruning and merging every 2 % of the
+    episode, growing every .2 %, reorganising (splits, dissolutions, a tenth of the agents moved) every 10 %; as one
+    change at a time is on trial, what is seldom due goes first. :mod:`.controller` tunes thresholds, k, exploration
+    and intervals. Shares are those of a documented run of 500,000 steps, at
     least 10 steps, and in episodes of 3,000 steps and fewer five times as many, but a tenth of the episode at most.
     Where the perplexity that the mean of the cards stands for is 15 % above its lowest, all is rolled back.
 
@@ -65,12 +67,7 @@ class K1Hierarchy(Remembering, Gardening):
         super().bind(world)
         horizon = world.horizon
         self.first = span(self.phase1, horizon) if self.phase1 else 0
-        self.every = {
-            "prune": span(0.02, horizon),
-            "merge": span(0.02, horizon),
-            "grow": span(0.002, horizon),
-            "reorganise": span(0.1, horizon),
-        }
+        self.every = {name: span(share, horizon) for name, share in _EVERY.items()}
         self.window, self.probation = span(0.02, horizon), span(0.002, horizon)
 
     def start(self) -> Mapping[str, Tensor]:
@@ -79,7 +76,7 @@ class K1Hierarchy(Remembering, Gardening):
         of_agents = {"trust": FIRST, "learnt": 0.0, "alive": 1.0, "mother": -1.0, "error": 0.0, "born": 0.0}
         of_worlds = {
             **controller.start(),
-            **{f"last/{name}": 0.0 for name in _TURNS},
+            **{f"last/{name}": 0.0 for name in _EVERY},
             **{"loss": math.inf, "mean": math.inf, "square": math.inf, "best": math.inf, "stale": 0.0},
             **{"moves": 0.0, "asked": 0.0, "asked/who": 0.0, "tried": 0.0, "undone": 0.0},
             **{"lowest": math.inf, "rolled_at": -1.0},
@@ -98,7 +95,7 @@ class K1Hierarchy(Remembering, Gardening):
         bids = self._bids(obs, second)
         if self.stops:
             memory = self.memory
-            over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["reorganise"])
+            over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["move"])
             bids, operation = bids * ~over, operation * ~over
         return {"bid": bids[..., None], "operation": operation}
 
@@ -204,46 +201,40 @@ class K1Hierarchy(Remembering, Gardening):
             name: steps - memory[f"last/{name}"] >= every * memory["stretch"]
             for name, every in self.every.items()
         }
-        moves = torch.where(due["reorganise"], (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
-        always = torch.ones_like(free)
+        opens = due["move"] & free
+        moves = torch.where(opens, (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
+        new = {**memory, "last/move": torch.where(opens, steps.float(), memory["last/move"])}
+        due |= {"": torch.ones_like(free), "move": moves > 0}
         rules = [
-            ("", tree.ROLL_BACK, always, fallen),
-            ("", tree.RETIRE, always, failed),
-            (
-                "prune",
-                tree.RETIRE,
-                due["prune"],
-                structure.prune(obs, trust, memory["deletion"], self.window),
-            ),
-            ("merge", tree.MERGE, due["merge"], structure.merge(obs, trust, self.merge)),
-            ("grow", tree.GROW, due["grow"], structure.grow(obs, trust, self.window // 2)),
-            ("reorganise", tree.SPLIT, due["reorganise"], structure.split(obs)),
-            ("reorganise", tree.DISSOLVE, due["reorganise"], structure.dissolve(obs, self.window)),
-            ("moves", tree.MOVE, moves > 0, structure.move(obs)),
+            ("", tree.ROLL_BACK, fallen),
+            ("", tree.RETIRE, failed),
+            ("split", tree.SPLIT, structure.split(obs)),
+            ("dissolve", tree.DISSOLVE, structure.dissolve(obs, self.window)),
+            ("prune", tree.RETIRE, structure.prune(obs, trust, memory["deletion"], self.window)),
+            ("merge", tree.MERGE, structure.merge(obs, trust, self.merge)),
+            ("move", tree.MOVE, structure.move(obs)),
+            ("grow", tree.GROW, structure.grow(obs, trust, self.window // 2)),
         ]
         operation = torch.zeros_like(trust, dtype=torch.int64)
         done = ~free
-        new = dict(memory)
-        for name, number, when, scores in rules:
+        for name, number, scores in rules:
             if tree.OPERATIONS[number] in self.without:
                 continue
             able = torch.where(legal[..., number], scores, -torch.inf)
             best = able.amax(-1, keepdim=True)
-            now = when & ~done & (best > -torch.inf)
+            asked = due[name] & ~done
+            now = asked & (best > -torch.inf)
             who = able.argmax(-1, keepdim=True)
             chosen = torch.arange(trust.shape[1], device=trust.device) == who
             operation = torch.where(now & chosen, number, operation)
             new["asked"] = torch.where(now, float(number), new["asked"])
             new["asked/who"] = torch.where(now, who.float(), new["asked/who"])
-            if name == "moves":
-                moves = torch.where(now, moves - 1, moves)
-            elif name and name != "reorganise":  # asked in vain counts as well
-                new[f"last/{name}"] = torch.where(when & ~done, steps.float(), new[f"last/{name}"])
+            if name == "move":
+                moves = torch.where(asked, (moves - 1) * now, moves)
+            elif name:  # asked in vain counts as well
+                new[f"last/{name}"] = torch.where(asked, steps.float(), new[f"last/{name}"])
             done = done | now
-        new["last/reorganise"] = torch.where(
-            due["reorganise"] & free, steps.float(), memory["last/reorganise"]
-        )
-        new["moves"] = torch.where(free, moves, memory["moves"])
+        new["moves"] = moves
         rolled = new["asked"] == tree.ROLL_BACK
         new["rolled_at"] = torch.where(rolled, self._card(obs), memory["rolled_at"])
         self.memory = new
