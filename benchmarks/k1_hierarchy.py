@@ -1,6 +1,6 @@
 """K-1's hierarchy beside its rivals: what operations on a tree of experts do, and whether resting protects.
 
-    python benchmarks/k1_hierarchy.py structure | arms | share [--seeds 0-2] [--arms NAME …]
+    python benchmarks/k1_hierarchy.py structure | arms | share [--seeds 0-2] [--arms NAME …] [--plot PICTURE]
     python benchmarks/k1_hierarchy.py trained --learnt NAME=FILE … [--seeds 0-2]
 
 `structure` runs scenario `k1-structure` and counts which operations are tried, kept and undone. `arms` and `share` run
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from k1 import Arm
+from k1_hierarchy_picture import drawn
 from record import RESULTS, File, provenance
 from rich.console import Console
 from rich.progress import Progress
@@ -40,7 +41,6 @@ LEFT_OUT = {
 }
 
 ARMS = {
-    "dense": Arm("fixed_tree"),
     "K-1": Arm("k1_hierarchy"),
     **{f"K-1 without {name}": Arm("k1_hierarchy", {"without": ops}) for name, ops in LEFT_OUT.items()},
     "K-1 without trust": Arm("k1_hierarchy", {"trust": False}),
@@ -48,9 +48,10 @@ ARMS = {
     "flat, 23 experts": Arm("flat_mixture", env=FLAT),
     "random operations": Arm("random_operations"),
 }
-"""Dense is the tree as it is, in which all learn."""
+"""The documented policy, and what it is held against."""
 
 SHARES = {
+    "dense": Arm("fixed_tree"),
     "trunk alone": Arm("trunk_alone"),
     **{f"random {k}": Arm("random_agents", env={"k": k}) for k in (1, 2, 5, 10)},
     "least used 5": Arm("least_used"),
@@ -145,9 +146,14 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=RESULTS / "k1_hierarchy.json", help="JSON; what it holds is kept"
     )
+    parser.add_argument(
+        "--plot", type=Path, help="where to draw forgetting over shares, of all that the file holds"
+    )
     options = parser.parse_args()
     given = (text.partition("=") for text in options.learnt)
     run(options.what, options, PARTS[options.what][1] | {name: Arm(path) for name, _, path in given})
+    if options.plot:
+        drawn(File(options.out).read(), options.plot)
 
 
 if __name__ == "__main__":

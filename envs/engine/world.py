@@ -448,7 +448,7 @@ class World(Restorable):
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
 
     def team_return(self) -> Tensor:
-        """The return of all agents together in the running episodes, ``[W]``: their mean, unless a world says so."""
+        """The return of all agents in the running episodes, ``[W]``: their mean, unless a world says otherwise."""
         return self._begun()["return"].mean(-1)
 
     @property
