@@ -40,7 +40,7 @@ def operations(found: dict) -> str:
         cells = []
         for arm in held.values():
             tried, undone = (
-                over_seeds(arm, lambda e, key=key: e["figures"][f"{key}/{operation}"])
+                over_seeds(arm, lambda e, name=f"{key}/{operation}": e["figures"][name])
                 for key in ("tried", "undone")
             )
             worlds = sum(value > 0 for value in tried.values())
