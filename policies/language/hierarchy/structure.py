@@ -7,7 +7,7 @@ left out.
 
 Scaled are, as an episode is a thousandth to a two hundredth of a documented run of 500,000 steps and its tree is small:
 all counts of steps, to shares of the episode (see :class:`~.k1.K1Hierarchy`; gaps persist 1 % of it); "50 activations
-in 10,000", to half a per cent of the weight; "30 busy children of at most 50", to three fifths of the most there may be.
+in 10,000", to half a per cent of the weight; "30 of at most 50 children", to three fifths of the most there may be.
 And as soft routing leaves nobody without weight, idle is who has less than half of an even share among those of their
 kind.
 """
