@@ -58,7 +58,7 @@ SHARES = {
     **{f"{old} of 5 earlier": Arm("newcomers", {"earlier": old}) for old in range(6)},
     **{
         f"{old} of 5 earlier, trunk rests": Arm("newcomers", {"earlier": old, "trunk": False})
-        for old in (0, 2, 5)
+        for old in range(6)
     },
 }
 """Who learns of a tree that stays as it is; "5 of 5 earlier" go on with the agents who learnt the first domain."""

@@ -1,11 +1,12 @@
 """K-1's hierarchy: which operations happen, what they are worth, and whether resting protects."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
 from .cells import markdown, spread
-from .k1 import Values, apart, cell, column, forgotten_at, over_seeds, three_quarters
+from .k1 import Values, apart, cell, column, forgotten_at, gained, over_seeds
 
 OPERATIONS = ("retire", "merge", "grow", "move", "split", "dissolve", "roll_back")
 PARTS = ("arms", "trained", "share")
@@ -13,6 +14,8 @@ PARTS = ("arms", "trained", "share")
 OLD, NEW = "prose", "code"
 TURNS = tuple(f"{old} of 5 earlier" for old in range(6))
 """Arms that differ in nothing but who of those who learn have learnt before."""
+RESTS = ", trunk rests"
+GAINS = {0.5: "½", 0.75: "¾"}
 
 
 def everyone(found: Mapping) -> dict[str, Mapping]:
@@ -80,83 +83,100 @@ def arms(found: dict) -> str:
     return markdown(header, rows)
 
 
-def at_level(found: Mapping) -> dict[str, dict[str, Values | None]]:
-    """Of each arm and seed, what concerns the second domain.
+class Row(NamedTuple):
+    """What concerns the second domain of an arm, a value a seed; None where some seed has none."""
 
-    ``share`` of its updates that fell on agents who had learnt the first, ``forgotten`` nats of the first where the
-    second came to three quarters of dense training's gain, ``old`` nats of the first there, and ``start``, its nats
-    before the second. None where some seed has none: nobody learnt, or never so much.
-    """
+    share: Values | None
+    """Of its updates that fell on agents who had learnt the first; nobody may have learnt."""
+    start: Values
+    """Nats of the first when it began."""
+    end: Values
+    """Nats of itself at the end of its task."""
+    lost: Values
+    """Nats of the first lost by then."""
+    forgotten: dict[float, Values | None]
+    """The same where it came to shares of dense training's gain, :data:`GAINS`; one may never come there."""
+
+
+def rows_of(found: Mapping) -> dict[str, Row]:
+    """Of all arms."""
     known = everyone(found)
-    levels = {seed: three_quarters(during(entry, 1), NEW) for seed, entry in known["dense"].items()}
+    dense = {seed: during(entry, 1) for seed, entry in known["dense"].items()}
     rows = {}
     for name, arm in known.items():
-        own = {seed: during(entry, 1) for seed, entry in arm.items() if seed in levels}
-        lost = {seed: forgotten_at(entry, levels[seed], OLD, NEW) for seed, entry in own.items()}
-        start = {seed: column(entry, OLD)[0] for seed, entry in own.items()}
-        whole = None not in lost.values()
-        rows[name] = {
-            "share": over_seeds(own, lambda e: column(e, "updates_on_earlier")[-1]),
-            "forgotten": lost if whole else None,
-            "old": {seed: start[seed] + lost[seed] for seed in lost} if whole else None,
-            "start": start,
-        }
+        own = {seed: during(entry, 1) for seed, entry in arm.items() if seed in dense}
+        forgotten = {}
+        for gain in GAINS:
+            lost = {
+                seed: forgotten_at(entry, gained(dense[seed], gain, NEW), OLD, NEW)
+                for seed, entry in own.items()
+            }
+            forgotten[gain] = None if None in lost.values() else lost
+        rows[name] = Row(
+            over_seeds(own, lambda e: column(e, "updates_on_earlier")[-1]),
+            {seed: column(entry, OLD)[0] for seed, entry in own.items()},
+            {seed: column(entry, NEW)[-1] for seed, entry in own.items()},
+            {seed: column(entry, OLD)[-1] - column(entry, OLD)[0] for seed, entry in own.items()},
+            forgotten,
+        )
     return rows
 
 
 def share(found: dict) -> str:
     """Forgetting at equal loss on the new domain, beside how much fell on agents of the old one."""
-    rows = at_level(found)
+    rows = rows_of(found)
     header = (
         *("arm", "updates in code on agents of prose", "prose before code", "code at the end of its task"),
-        *("prose forgotten at the end of code", "at ¾ of dense's gain", "− dense", "prose there"),
+        "prose forgotten by then",
+        *(text for mark in GAINS.values() for text in (f"at {mark} of dense's gain", "− dense")),
     )
-    known = everyone(found)
-    lines = [
-        (
-            name,
-            cell(one["share"]),
-            cell(one["start"]),
-            cell(over_seeds(known[name], lambda e: column(during(e, 1), NEW)[-1])),
-            cell(
-                over_seeds(
-                    known[name], lambda e: column(during(e, 1), OLD)[-1] - column(during(e, 1), OLD)[0]
-                )
-            ),
-            cell(one["forgotten"]),
-            "" if name == "dense" else apart(one["forgotten"], rows["dense"]["forgotten"]),
-            cell(one["old"]),
-        )
-        for name, one in sorted(rows.items(), key=lambda row: _mean(row[1]["share"]))
-    ]
+    lines = []
+    for name, row in sorted(rows.items(), key=lambda item: _mean(item[1].share)):
+        at = [
+            text
+            for gain in GAINS
+            for text in (
+                cell(row.forgotten[gain]),
+                "" if name == "dense" else apart(row.forgotten[gain], rows["dense"].forgotten[gain]),
+            )
+        ]
+        lines.append((name, *(cell(values) for values in (row.share, row.start, row.end, row.lost)), *at))
     return f"{markdown(header, lines)}\n\n{correlations(rows)}"
 
 
-def correlations(rows: Mapping[str, Mapping[str, Values | None]]) -> str:
-    """Rank correlations of the share with forgetting, and with the nats of the old domain: a table."""
-    told = {name: row for name, row in rows.items() if row["share"] and row["forgotten"]}
+def correlations(rows: Mapping[str, Row]) -> str:
+    """Rank correlations of the share with forgetting: a table."""
+    told = [name for name, row in rows.items() if row.share]
     sets = {
-        "all that learnt so much": list(told),
-        "of these, whose trunk learns": [name for name in told if "trunk rests" not in name],
-        "that differ in nothing else: 0 … 5 of 5 earlier": [name for name in TURNS if name in told],
+        "all but those where no agent learns": told,
+        "of these, the trunk learns": [name for name in told if not name.endswith(RESTS)],
+        "0 … 5 of 5 earlier, which differ in nothing else": [name for name in TURNS if name in told],
+        f"the same{RESTS}": [f"{name}{RESTS}" for name in TURNS if f"{name}{RESTS}" in told],
     }
     lines = []
     for title, names in sets.items():
-        if len(names) < 3:
-            continue
-        seeds = set.intersection(*(set(told[name]["share"]) for name in names))
         cells = []
-        for what in ("forgotten", "old"):
-            found = {
-                seed: spearmanr(
-                    *([told[name][key][seed] for name in names] for key in ("share", what))
-                ).statistic
-                for seed in sorted(seeds)
-            }
-            cells.append(spread(list(found.values()), 2, 1.0, signed=True) if found else "–")
-        lines.append((title, str(len(names)), *cells))
-    header = ("arm", "arms", "rank correlation of the share with prose forgotten", "with prose there")
+        for gain in GAINS:
+            there = [name for name in names if rows[name].forgotten[gain]]
+            cells += [str(len(there)), _correlation([rows[name] for name in there], gain)]
+        lines.append((title, *cells))
+    header = (
+        "arm",
+        *(text for mark in GAINS.values() for text in ("arms", f"rank correlation, forgotten at {mark}")),
+    )
     return markdown(header, lines)
+
+
+def _correlation(rows: Sequence[Row], gain: float) -> str:
+    """Of the seeds that all have; a dash for fewer than three arms."""
+    if len(rows) < 3:
+        return "–"
+    seeds = sorted(set.intersection(*(set(row.share) for row in rows)))
+    found = [
+        spearmanr([row.share[seed] for row in rows], [row.forgotten[gain][seed] for row in rows]).statistic
+        for seed in seeds
+    ]
+    return spread(found, 2, 1.0, signed=True) if found else "–"
 
 
 def _mean(values: Values | None) -> float:
