@@ -125,7 +125,7 @@ def run(part: str, options: argparse.Namespace, arms: Mapping[str, Arm]) -> None
     file = File(options.out)
     for name, arm in arms.items():
         missing = [seed for seed in options.seeds if not file.get((part, name, str(seed)))]
-        if not missing or (options.arms and name not in options.arms):
+        if not missing:
             continue
         entries = followed(PARTS[part][0], arm, missing, f"{part}, {name}")
         for seed, entry in zip(missing, entries, strict=True):
@@ -151,7 +151,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     given = (text.partition("=") for text in options.learnt)
-    run(options.what, options, PARTS[options.what][1] | {name: Arm(path) for name, _, path in given})
+    arms = PARTS[options.what][1] | {name: Arm(path) for name, _, path in given}
+    if unknown := set(options.arms or arms) - set(arms):
+        parser.error(f"{options.what} has no arm {sorted(unknown)}: it has {', '.join(arms)}")
+    run(options.what, options, {name: arms[name] for name in options.arms or arms})
     if options.plot:
         drawn(File(options.out).read(), options.plot)
 

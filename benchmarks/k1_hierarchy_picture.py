@@ -25,6 +25,7 @@ def drawn(found: Mapping, path: Path) -> None:
                 axes.errorbar(x.mean, y.mean, y.half, x.half, "o", color=colour, markersize=4, linewidth=0.8)
                 axes.annotate(name, (x.mean, y.mean), (4, 3), textcoords="offset points", fontsize=5)
             axes.set(
+                xlim=(-0.05, 1.3),
                 xlabel="share of the updates in code that fell on agents who had learnt prose",
                 ylabel=f"nats of prose forgotten at {mark} of dense's gain on code",
             )

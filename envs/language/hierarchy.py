@@ -109,9 +109,9 @@ Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfe
 `modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
 agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, of the D
 domains that are dealt; `updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an
-earlier one, the root aside;
-`domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add `test_nats`
-and `test_bits_per_byte/<domain>` of the test split.
+earlier one, the root aside (who was grown since counts as new, whoever's twin it is); `domain_information`, the mutual
+information in nats of domain and the root's child on the path. Reports add `test_nats` and
+`test_bits_per_byte/<domain>` of the test split.
 
 ## Arguments
 | argument | default | meaning |
