@@ -281,11 +281,13 @@ def learners(bids):
 def test_few_who_knew_the_first_domain_learn_the_second():
     first = None
     for earlier in (0, 1, 2):
-        world, _, _, bids = played("newcomers", 100, policy_kwargs={"learners": 2, "earlier": earlier})
+        world, _, _, bids = played(
+            "newcomers", 20, policy_kwargs={"learners": 2, "earlier": earlier}, horizon=20
+        )
         own = learners(bids)
-        assert len(set(own[:50])) == len(set(own[50:])) == 1
-        assert len(own[0]) == len(own[50]) == 2
-        assert len(own[0] & own[50]) == earlier
+        assert len(set(own[:10])) == len(set(own[10:])) == 1
+        assert len(own[0]) == len(own[10]) == 2
+        assert len(own[0] & own[10]) == earlier
         assert (world.breakdown()["updates_on_earlier"] == earlier / 2).all()
         assert bids[:, :, 0].all()  # the trunk
         first = first or own[0]
@@ -293,10 +295,10 @@ def test_few_who_knew_the_first_domain_learn_the_second():
 
 
 def test_a_trunk_may_rest_after_the_first_domain():
-    _, _, _, bids = played("newcomers", 60, policy_kwargs={"learners": 9, "trunk": False})
-    assert bids[:50, :, 0].all()
-    assert not bids[50:, :, 0].any()
-    assert len(learners(bids)[50]) == 1  # of ten, who is left
+    _, _, _, bids = played("newcomers", 12, policy_kwargs={"learners": 9, "trunk": False}, horizon=20)
+    assert bids[:10, :, 0].all()
+    assert not bids[10:, :, 0].any()
+    assert len(learners(bids)[10]) == 1  # of ten, who is left
     with pytest.raises(ConfigError, match="cannot be 6"):
         make_policy("newcomers", earlier=6)
     with pytest.raises(ConfigError, match="boundaries"):
