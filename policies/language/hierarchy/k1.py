@@ -32,12 +32,12 @@ class K1Hierarchy(Remembering, Gardening):
 
     Of the agents but the root, which learns always, k learn a slice. In phase 1 a score is gradient · (1 + trust), and
     one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency, gradients counting by
-    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`: pruning and merging every 2 % of the
-    episode, growing every .2 %, reorganising (splits, dissolutions, a tenth of the agents moved) every 10 %; as one
-    change at a time is on trial, what is seldom due goes first. :mod:`.controller` tunes thresholds, k, exploration
-    and intervals. Shares are those of a documented run of 500,000 steps, at
-    least 10 steps, and in episodes of 3,000 steps and fewer five times as many, but a tenth of the episode at most.
-    Where the perplexity that the mean of the cards stands for is 15 % above its lowest, all is rolled back.
+    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`: pruning and merging every 2 % of
+    the episode, growing every .2 %, reorganising (splits, dissolutions, a tenth of the agents moved) every 10 %; as
+    one change at a time is on trial, what is seldom due goes first. :mod:`.controller` tunes thresholds, k,
+    exploration and intervals. Shares are those of a documented run of 500,000 steps, at least 10 steps, and in
+    episodes of 3,000 steps and fewer five times as many, but a tenth of the episode at most. Where the perplexity
+    that the mean of the cards stands for is 15 % above its lowest, all is rolled back.
 
     Args:
         phase1: Share of the episode that phase 1 takes, likewise.
