@@ -5,10 +5,10 @@
 
 `structure` runs scenario `k1-structure` and counts which operations are tried, kept and undone. `arms` and `share` run
 `k1-structure-continual`: prose, then code, then science, no replay; every arm of a seed meets the same slices and, but
-for flat mixtures, begins with the same parameters. In `arms` the documented policy, the same without some operations, and its rivals; in `share`
-arms that differ in who learns alone, and so in how much of what is learnt falls on agents who have learnt an earlier
-domain. `trained` are policies from `studyhall train k1-structure-train --algo es`, whose worlds are of other seeds. The
-seeds that the file lacks are worlds of one batch.
+for flat mixtures, begins with the same parameters. In `arms` the documented policy, the same without some operations,
+and its rivals; in `share` arms that differ in who learns alone, and so in how much of what is learnt falls on agents
+who have learnt an earlier domain. `trained` are policies from `studyhall train k1-structure-train --algo es`, whose
+worlds are of other seeds. The seeds that the file lacks are worlds of one batch.
 """
 
 import argparse

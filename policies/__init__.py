@@ -213,7 +213,11 @@ for _spec in (
         PolicySpec(name, f"studyhall.policies.language.hierarchy:{kind}", summary)
         for name, kind, summary in (
             ("random_agents", "RandomAgents", "k drawn agents of a tree learn beside the root"),
-            ("least_used", "LeastUsed", "the k agents of a tree with the least weight learn beside the root"),
+            (
+                "least_used",
+                "LeastUsed",
+                "the k agents of a tree whom fewest tokens pick learn beside the root",
+            ),
             ("trunk_alone", "TrunkAlone", "only the trunk of a tree learns"),
             ("newcomers", "Newcomers", "agents of a tree who learnt no earlier domain learn a new one"),
             (

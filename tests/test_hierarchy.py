@@ -211,13 +211,18 @@ def test_what_a_change_may_cost_is_a_share_of_the_perplexity(times, undone):
     assert spoilt(worse * times)[1] == undone
 
 
-def test_idle_is_who_has_little_weight_among_those_of_their_kind():
+def test_idle_is_whom_few_tokens_pick_among_those_of_their_kind():
     kind = torch.tensor([[ROOT, MANAGER, MANAGER, EXPERT, EXPERT, FREE]])
-    weights = torch.tensor([1.0, 0.8, 0.2, 0.8, 0.2, 0.0]).expand(1, 2, 3, 6)
+    weights = torch.tensor([1.0, 0.6, 0.4, 0.6, 0.4, 0.0]).expand(
+        1, 2, 3, 6
+    )  # all tokens pick the first leaf
+    above = torch.eye(6)[None].clone()
+    above[0, 1:5, 0] = above[0, 3, 1] = above[0, 4, 2] = 1
     state = census.begin(1, 6, 2, torch.device("cpu"))
     learns, known = torch.zeros(1, 6, dtype=torch.bool), torch.ones(1, 2, 2) / 2
-    new = census.after(state, weights, torch.zeros(1, 6, 4), known, learns, kind, 10)
+    new = census.after(state, weights, torch.zeros(1, 6, 4), known, learns, kind, above, 10)
     assert new["idle"].tolist() == [[0, 0, 1, 0, 1, 1]]
+    assert torch.allclose(new["picked/window"][0] * 10, torch.tensor([1.0, 1, 0, 1, 0, 0]))
 
 
 def test_an_agent_more_is_no_return_more():

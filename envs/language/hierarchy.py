@@ -35,12 +35,13 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 | `operation_mask` | `8` int8 | {0, 1} | what one may propose (`action_mask`, `9`, with discrete `actions`) |
 
-`record` holds one's mean weight for the tokens of the last slice; its mean over 2 % of the episode; the share of steps
-learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
-even share among those of one's kind, likewise; and one's age / horizon. `together` is the cosine of two agents' weights
-over tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of
-their activations (mini-batch k-means), and a cluster is the leaf's that has the highest weight at its centre. All of it
-is of the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+`record` holds one's mean weight for the tokens of the last slice; the share of the tokens of 2 % of the episode that
+picked one, as the leaf of the highest weight or one above it; the share of steps learnt since one came; the steps since
+the last, t / (t + 10); the steps since at least half of an even share among those of one's kind picked one, likewise;
+and one's age / horizon. `together` is the cosine of two agents' weights over tokens. Errors are tokens with more nats
+than the mean of their slice; eight of a slice go into eight clusters of their activations (mini-batch k-means), and a
+cluster is the leaf's that has the highest weight at its centre. All of it is of the stream, fades by 2 to 5 % a step,
+and begins anew with the agent.
 
 ## Action Space
 | `actions` | key | space | meaning |
@@ -480,7 +481,7 @@ class Hierarchy(LanguageWorld):
         now = {**state, "earlier": torch.where(begins[:, None], state["updates"], state["earlier"])}
         weights = seen.weights.unflatten(1, (rows, length))
         new = census.after(
-            now, weights, said, known.float(), learns, proposals.tree_of(now).kind, self.window
+            now, weights, said, known.float(), learns, proposals.tree_of(now).kind, paths.above, self.window
         )
         squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in seen.experts]).sum(0)
         new |= {

@@ -47,10 +47,10 @@ class RandomAgents(Choosing):
 
 
 class LeastUsed(Choosing):
-    """Those through whom least of the text has gone lately, by ``record`` of the world's page."""
+    """Those whom the fewest tokens picked lately, by ``record`` of the world's page."""
 
     def scores(self, obs: TensorDict) -> Tensor:
-        """Minus the mean weight."""
+        """Minus the share of tokens."""
         return -obs["record"][..., 1]
 
 

@@ -61,7 +61,7 @@ def features(obs: TensorDict) -> Tensor:
     ================================  ===============================================================================
     a kind                            1 for agents of this kind
     elapsed, a kind                   share of the episode, for agents of this kind
-    usage                             mean weight over that of an even share of the living, less 1, at most 2
+    usage                             tokens that pick one over an even share of the living, less 1, at most 2
     learnt                            share of steps learnt since one came
     recency, idle                     of the last step learnt, and of the last with much weight: t / (t + 10)
     gradient                          log₁₀ of its norm over the mean of the living

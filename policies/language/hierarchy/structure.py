@@ -1,15 +1,15 @@
 """When a tree is changed (K-1): each rule scores the agents that should propose an operation, −∞ of all others.
 
-Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of weights
+Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of tokens
 instead of counts of activations, cosines instead of correlations. Where the documents let gaps grow larger before a
 crowded tree grows, nobody is grown there. Bridges between managers, which the documents name and do not define, are
 left out.
 
 Scaled are, as an episode is a thousandth to a two hundredth of a documented run of 500,000 steps and its tree is small:
 all counts of steps, to shares of the episode (see :class:`~.k1.K1Hierarchy`; gaps persist 1 % of it); "50 activations
-in 10,000", to half a per cent of the weight; "30 of at most 50 children", to three fifths of the most there may be.
-And as soft routing leaves nobody without weight, idle is who has less than half of an even share among those of their
-kind.
+in 10,000", to half a per cent of the tokens; "30 of at most 50 children", to three fifths of the most there may be. As
+soft routing leaves nobody without weight, a token activates the leaf of the highest weight and those above it, and idle
+is whom it is long since half of an even share among those of their kind activated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from ....envs.engine import TensorDict
 
 SELDOM = 0.005
-"""Usage below which an agent is seldom used: 50 of the last 10,000 steps."""
+"""Share of the tokens below which an agent is seldom used: 50 of the last 10,000 steps."""
 TRUSTED, DOUBTED, REWARDED = 0.3, 0.5, 0.5
 """Trust of those who may merge; below which a gap is one; of a newborn who has closed it."""
 CLOSED, OPEN = 0.2, 0.05
