@@ -26,6 +26,12 @@ HISTORY: dict[str, tuple[str, ...]] = {
     "collective_mnist": (
         "The learning rate was chosen without a diversity term and is used with all of them.",
     ),
+    "k1_operations": (
+        "In first runs, of other seeds, splits, dissolutions and roll backs never happened, and nothing was "
+        "undone. Since then what is seldom due is asked first, a short episode is reorganised ten times instead "
+        "of twice, 5 and 15 % are of the perplexity instead of the nats, usage is counted by tokens that pick a "
+        "leaf instead of by weights, and `k1-structure` deals topics instead of prose alone.",
+    ),
     "swarm_hybrid": (
         "Constants of PSO are the best of a grid by the mean of log₁₀ errors on 8 training worlds, which a single "
         "world can decide; the table shows medians. Moved and turned, those chosen are worse than the untuned ones.",

@@ -20,6 +20,7 @@ from pages import (
     classroom,
     collective,
     k1,
+    k1_hierarchy,
     messages,
     sentences,
     socialized,
@@ -107,6 +108,11 @@ SECTIONS: dict[str, Section | Sources] = {
     "k1_bidder": benchmark("k1_bidder", k1.bidder, "short"),
     "k1_long": benchmark("k1", k1.long, "long", part="long"),
     "k1_responsible": benchmark("k1", k1.responsible, "responsible", part="responsible"),
+    "k1_operations": benchmark("k1_hierarchy", k1_hierarchy.operations, "structure", part="structure"),
+    "k1_hierarchy": benchmark("k1_hierarchy", k1_hierarchy.arms, "arms", part="arms"),
+    "k1_share": benchmark(
+        "k1_hierarchy", k1_hierarchy.share, "share", part="share", plot="docs/k1-share.png"
+    ),
     "budget": benchmark("budget", classroom.budget),
     "halves": benchmark("halves", messages.halves, plot="docs/halves.png"),
     "minicomo_speed": benchmark("minicomo_speed", messages.minicomo_speed, "--rounds 5 --steps 12"),

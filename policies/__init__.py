@@ -209,6 +209,24 @@ for _spec in (
         "studyhall.policies.language.hierarchy:RandomOperations",
         "all experts learn, and the tree is changed at random",
     ),
+    *(
+        PolicySpec(name, f"studyhall.policies.language.hierarchy:{kind}", summary)
+        for name, kind, summary in (
+            ("random_agents", "RandomAgents", "k drawn agents of a tree learn beside the root"),
+            (
+                "least_used",
+                "LeastUsed",
+                "the k agents of a tree whom fewest tokens pick learn beside the root",
+            ),
+            ("trunk_alone", "TrunkAlone", "only the trunk of a tree learns"),
+            ("newcomers", "Newcomers", "agents of a tree who learnt no earlier domain learn a new one"),
+            (
+                "linear_tree",
+                "LinearTree",
+                "bids and proposals linear in what an agent of a tree sees, to be trained",
+            ),
+        )
+    ),
     PolicySpec(
         "k1_hierarchy",
         "studyhall.policies.language.hierarchy:K1Hierarchy",

@@ -8,6 +8,7 @@ import torch
 
 from studyhall import make_env, make_sb3, make_world
 from studyhall.envs import ConfigError, StudyhallError
+from studyhall.envs.language import census
 from studyhall.envs.language.files import read_model
 from studyhall.envs.language.proposals import tree_of
 from studyhall.envs.language.tree import (
@@ -190,6 +191,48 @@ def test_a_bad_change_is_undone_and_its_agents_are_protected():
     for _ in range(12):
         world.step(acts(world, bid=0))
     assert not world.obs["trial"][0, :, 1].any()
+
+
+@pytest.mark.parametrize(("times", "undone"), [(0.99, 1), (1.01, 0)])
+def test_what_a_change_may_cost_is_a_share_of_the_perplexity(times, undone):
+    def spoilt(tolerance):
+        world = world_of(num_worlds=1, tolerance=tolerance)
+        for _ in range(10):
+            world.step(acts(world))
+        who, before = able(world, MERGE)[0], world.metrics()["perplexity"].item()
+        world.step(acts(world, bid=0, merge=who))
+        with torch.no_grad():
+            world.models.live["expert.narrow.bias"].view(1, 16, -1)[0, who] += torch.linspace(-20, 20, 8)
+        for _ in range(4):
+            world.step(acts(world, bid=0))
+        return world.metrics()["perplexity"].item() / before - 1, world.breakdown()["undone/merge"].item()
+
+    worse, _ = spoilt(1e6)
+    assert worse > 0.1
+    assert spoilt(worse * times)[1] == undone
+
+
+def test_idle_is_whom_few_tokens_pick_among_those_of_their_kind():
+    kind = torch.tensor([[ROOT, MANAGER, MANAGER, EXPERT, EXPERT, FREE]])
+    weights = torch.tensor([1.0, 0.6, 0.4, 0.6, 0.4, 0.0]).expand(
+        1, 2, 3, 6
+    )  # all tokens pick the first leaf
+    above = torch.eye(6)[None].clone()
+    above[0, 1:5, 0] = above[0, 3, 1] = above[0, 4, 2] = 1
+    state = census.begin(1, 6, 2, torch.device("cpu"))
+    learns, known = torch.zeros(1, 6, dtype=torch.bool), torch.ones(1, 2, 2) / 2
+    new = census.after(state, weights, torch.zeros(1, 6, 4), known, learns, kind, above, 10)
+    assert new["idle"].tolist() == [[0, 0, 1, 0, 1, 1]]
+    assert torch.allclose(new["picked/window"][0] * 10, torch.tensor([1.0, 1, 0, 1, 0, 0]))
+
+
+def test_an_agent_more_is_no_return_more():
+    world = world_of()
+    for _ in range(5):
+        step = world.step(acts(world, grow=slice(None)))
+    world.step(acts(world))
+    assert step.reward[:, 0].any()
+    assert torch.equal(world.team_return(), world.metrics()["return"][:, 0])
 
 
 def test_what_is_on_trial_at_the_end_stays():

@@ -7,16 +7,18 @@ import pytest
 import torch
 
 from studyhall import make_world
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.language.hierarchy import span
 from studyhall.envs.language.tree import MOVE, OPERATIONS, RETIRE
 from studyhall.policies import make_policy
-from studyhall.policies.language.hierarchy import controller, diagnostic, reasons, structure
+from studyhall.policies.language.hierarchy import LinearTree, controller, diagnostic, reasons, structure
+from studyhall.policies.language.hierarchy.learned import features
 from studyhall.policies.language.hierarchy.stopping import stopped
 from studyhall.policies.language.hierarchy.trust import judged, places
 from studyhall.rollouts import Rollout
 from studyhall.rollouts.reports.report import Report
 from studyhall.rollouts.runs.run import Stopped
+from studyhall.rollouts.training.evolution import configure, train
 from studyhall.scenarios import Scenario
 
 TEXTS = {name: [f"{name} {i} and {i * i} more " * 30 for i in range(30)] for name in ("one", "other")}
@@ -191,7 +193,7 @@ def test_it_changes_trees_and_goes_by_its_intervals():
     )
     done = {name: int(world.breakdown()[f"tried/{name}"].sum()) for name in OPERATIONS[1:]}
     assert sum(done.values()) == int((proposed > 0).sum())
-    assert done["grow"] > 0
+    assert done["retire"] > 0
     assert done["merge"] > 0
     first = (proposed > 0).any(-1).nonzero()[:, 0].min()
     assert first >= policy.first
@@ -276,7 +278,7 @@ def test_faults_that_hold_are_named():
 def test_stopped_it_bids_no_more():
     world, policy, _, bids = played("k1_hierarchy", 5, policy_kwargs={"stops": True})
     assert bids[-1].any(-1).all()
-    policy.memory["best"][0], policy.memory["stale"][0] = 0.0, 1.0 + policy.every["reorganise"]
+    policy.memory["best"][0], policy.memory["stale"][0] = 0.0, 1.0 + policy.every["move"]
     assert policy.act(world.obs)["bid"].flatten(1).any(-1).tolist() == [False, True]
 
 
@@ -309,6 +311,21 @@ def test_a_fallen_exam_is_rolled_back_once():
     assert rolled.index(True) >= 30
 
 
+def test_what_is_seldom_due_goes_first():
+    _, policy, proposed, _ = played("k1_hierarchy", 12, policy_kwargs={"merge": 0.0}, max_children=6)
+    assert len(set(policy.every.values())) == 1  # all at once, in an episode so short
+    assert not proposed[:10].any()
+    assert (proposed[10].amax(-1) == OPERATIONS.index("split")).all()  # two managers of four, of six at most
+
+
+def test_operations_that_are_left_out_are_never_proposed():
+    others = ("retire", "merge", "move", "split", "dissolve", "roll_back")
+    _, _, proposed, _ = played("k1_hierarchy", 60, policy_kwargs={"without": others})
+    assert {OPERATIONS[number] for number in proposed.unique().tolist()} == {"nothing", "grow"}
+    with pytest.raises(UnknownName, match="roll_back"):
+        make_policy("k1_hierarchy", without=["rollback"])
+
+
 @pytest.mark.parametrize("name", ["fixed_tree", "flat_mixture"])
 def test_trees_that_nobody_looks_after(name):
     world, _, proposed, bids = played(name, 5)
@@ -326,6 +343,107 @@ def test_random_operations_are_of_all_kinds():
     tried = world.breakdown()
     assert all(tried[f"tried/{name}"].sum() > 0 for name in OPERATIONS[1:-1])
     assert tried["tried/roll_back"].sum() == 0
+
+
+def learners(bids):
+    """Who but the root learns, sets of agents of the first world by step."""
+    return [frozenset(row[1:].nonzero().flatten().tolist()) for row in bids[:, 0]]
+
+
+def test_few_who_knew_the_first_domain_learn_the_second():
+    first = None
+    for earlier in (0, 1, 2):
+        world, _, _, bids = played(
+            "newcomers", 20, policy_kwargs={"learners": 2, "earlier": earlier}, horizon=20
+        )
+        own = learners(bids)
+        assert len(set(own[:10])) == len(set(own[10:])) == 1
+        assert len(own[0]) == len(own[10]) == 2
+        assert len(own[0] & own[10]) == earlier
+        assert (world.breakdown()["updates_on_earlier"] == earlier / 2).all()
+        assert bids[:, :, 0].all()  # the trunk
+        first = first or own[0]
+        assert own[0] == first  # until the second domain nothing differs
+
+
+def test_a_trunk_may_rest_after_the_first_domain():
+    _, _, _, bids = played("newcomers", 12, policy_kwargs={"learners": 9, "trunk": False}, horizon=20)
+    assert bids[:10, :, 0].all()
+    assert not bids[10:, :, 0].any()
+    assert len(learners(bids)[10]) == 1  # of ten, who is left
+    with pytest.raises(ConfigError, match="cannot be 6"):
+        make_policy("newcomers", earlier=6)
+    with pytest.raises(ConfigError, match="boundaries"):
+        make_policy("newcomers").bind(make_world("hierarchy-v0", k=None, boundaries="hidden", **SMALL))
+
+
+@pytest.mark.parametrize(("name", "count"), [("random_agents", 3), ("least_used", 3), ("trunk_alone", 0)])
+def test_as_many_learn_as_the_world_takes(name, count):
+    world, _, proposed, bids = played(name, 8, k=3)
+    assert not proposed.any()
+    assert bids[:, :, 0].all()
+    assert (world.metrics()["updated"] - count / 10).abs().max() < 1e-6
+    if name == "least_used":
+        usage = world.obs["record"][0, :, 1]
+        highest = world.obs["alive"][0, :, 0] * make_bids(world, name)[0]
+        assert usage[highest[1:].argmax() + 1] == usage[1:11].min()
+
+
+def make_bids(world, name):
+    policy = make_policy(name)
+    policy.bind(world)
+    policy.reset()
+    return policy.act(world.obs)["bid"][..., 0]
+
+
+def test_at_first_all_learn_and_nobody_proposes_anything():
+    _, _, proposed, bids = played("linear_tree", 5, k=None)
+    assert not proposed.any()
+    assert ((bids > 0).sum(-1) == 11).all()
+
+
+def test_numbers_say_what_is_proposed_and_who_rests():
+    policy = make_policy("linear_tree")
+    numbers = dict.fromkeys(policy.names, 0.0) | {
+        "bid: expert": 0.5,
+        "bid: usage": 0.1,
+        "grow: expert": 0.5,
+        "dissolve: manager": 1.0,
+        "dissolve: expert": 1.0,  # who may not
+    }
+    policy.parameters = torch.tensor(list(numbers.values()))
+    world = make_world("hierarchy-v0", num_worlds=2, **{**SMALL, "k": None})
+    policy.bind(world)
+    obs = world.reset(seed=0)
+    policy.reset()
+    for _ in range(6):
+        actions = policy.act(obs)
+        found = features(obs)
+        assert found.isfinite().all()
+        assert found.abs().max() <= 2
+        assert not found[obs["alive"][..., 0] == 0].any()
+        obs = world.step(actions).obs
+        if obs["elapsed"][0, 0, 0] == 0.01:
+            who = obs["own_features"][0, :11, :3].argmax(-1)
+            expected = torch.tensor([0, OPERATIONS.index("dissolve"), OPERATIONS.index("grow")])[who]
+            assert torch.equal(actions["operation"][0, :11], expected)
+            assert not actions["bid"][0, who.eq(0).nonzero()].any()
+
+
+def test_numbers_are_trained_and_kept(tmp_path):
+    scenario = Scenario(
+        "tree",
+        "tiny",
+        env="hierarchy-v0",
+        policy="linear_tree",
+        env_kwargs={**SMALL, "k": None, "horizon": 10},
+    )
+    given = {"updates": 2, "worlds": 4, "eval_every": 2, "eval_worlds": 2}
+    train(configure(scenario, assignments=["es.candidates=4"], **given), tmp_path / "run")
+    policy = make_policy(str(tmp_path / "run" / "last.zip"))
+    assert isinstance(policy, LinearTree)
+    assert not torch.equal(policy.parameters, policy.start())
+    assert policy.world_kwargs == {"k": None}
 
 
 def test_policies_of_trees_refuse_what_is_none():

@@ -36,6 +36,7 @@ TEXTS = {
     "data",
     "arm",
     "what crosses",
+    "operation",
 }
 """Names of columns that are set left; all others are figures."""
 

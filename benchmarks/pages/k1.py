@@ -30,10 +30,10 @@ def forgotten_at(entry: Mapping, level: float, old: str = "prose", new: str = "c
     return None
 
 
-def three_quarters(dense: Mapping, new: str = "code") -> float:
-    """The level where dense training has made three quarters of its gain on the new domain."""
+def gained(dense: Mapping, share: float = 0.75, new: str = "code") -> float:
+    """The level where dense training has made a share of its gain on the new domain."""
     news = column(dense, new)
-    return news[0] - 0.75 * (news[0] - min(news))
+    return news[0] - share * (news[0] - min(news))
 
 
 Values = dict[str, float]
@@ -62,7 +62,7 @@ def pareto(found: dict) -> str:
     """Forgetting at equal loss on the new domain."""
     arms = found["pareto"]
     dense = arms["dense"]
-    quarter = {seed: three_quarters(entry) for seed, entry in dense.items()}
+    quarter = {seed: gained(entry) for seed, entry in dense.items()}
     header = (
         *("arm", "parameters a step", "code at the end", "prose forgotten at the end"),
         *(f"at code {level:g}" for level in LEVELS),

@@ -447,6 +447,10 @@ class World(Restorable):
         found = {"return": state["return"], **self.summary(state)}
         return self._hand_out({k: v if v.is_floating_point() else v.float() for k, v in found.items()})
 
+    def team_return(self) -> Tensor:
+        """The return of all agents in the running episodes, ``[W]``: their mean, unless a world says otherwise."""
+        return self._begun()["return"].mean(-1)
+
     @property
     def hosts_learners(self) -> bool:
         """Whether networks answer within the world, which trains them or was given them.

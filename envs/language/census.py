@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..engine.state import TensorDict
+from .tree import EXPERT, ROOT
 
 _NEWEST = 0.05  # weight of the newest step in what agents have in common
-_OF_AGENTS = ("norm", "usage", "usage/window", "updates", "since", "idle", "age", "protected", "opening")
+_OF_AGENTS = ("norm", "usage", "picked/window", "updates", "since", "idle", "age", "protected", "opening")
 _BY_DOMAIN = ("routed", "taught")
 _IN_COMMON = ("together", "alike")
 
@@ -36,7 +37,14 @@ def anew(state: TensorDict, who: Tensor) -> TensorDict:
 
 
 def after(
-    state: TensorDict, weights: Tensor, said: Tensor, domains: Tensor, learns: Tensor, window: int
+    state: TensorDict,
+    weights: Tensor,
+    said: Tensor,
+    domains: Tensor,
+    learns: Tensor,
+    kind: Tensor,
+    above: Tensor,
+    window: int,
 ) -> TensorDict:
     """What is kept after a step.
 
@@ -46,31 +54,43 @@ def after(
         said: What the agents' networks say of some tokens, ``[W, S, …]``.
         domains: One-hot of each window, float ``[W, B, D]``.
         learns: Who learnt, bool ``[W, S]``.
-        window: Steps that the mean usage is of.
+        kind: Of the agents, ``[W, S]``.
+        above: 1 where the second of two agents is the first or above it, ``[W, S, S]``.
+        window: Steps that the mean of who was picked is of.
     """
     of_windows = weights.mean(2)  # [W, B, S]
     usage = of_windows.mean(1)
-    leaves = (usage > 0).sum(-1, keepdim=True).clamp_min(1)
+    peers = (kind[..., None] == kind[:, None]).sum(-1)
+    picked = torch.bmm(_picked(weights.flatten(1, 2), kind == EXPERT)[:, None], above)[:, 0]
     learnt = learns.float()
     routed = torch.bmm(of_windows.mT, domains) / domains.shape[1]
     taught = learnt[..., None] * domains.mean(1)[:, None]
     tokens = weights.flatten(1, 2)
-    earlier = learns & (state["earlier"] > 0)
     later = (state["earlier"] > 0).any(-1)
+    counted = learns & (kind != ROOT) & later[:, None]
     return {
         "usage": usage,
-        "usage/window": state["usage/window"].lerp(usage, 1 / window),
+        "picked/window": state["picked/window"].lerp(picked, 1 / window),
         "updates": state["updates"] + learnt,
         "since": torch.where(learns, 0.0, state["since"] + 1),
-        "idle": torch.where(usage * leaves >= 0.5, 0.0, state["idle"] + 1),
+        "idle": torch.where(picked * peers >= 0.5, 0.0, state["idle"] + 1),
         "age": state["age"] + 1,
         "routed": state["routed"] + routed,
         "taught": state["taught"] + taught,
         "together": state["together"].lerp(torch.bmm(tokens.mT, tokens) / tokens.shape[1], _NEWEST),
         "alike": state["alike"].lerp(torch.bmm(said.flatten(2), said.flatten(2).mT), _NEWEST),
-        "fell/earlier": state["fell/earlier"] + (earlier & later[:, None]).sum(-1),
-        "fell/all": state["fell/all"] + (learns & later[:, None]).sum(-1),
+        "fell/earlier": state["fell/earlier"] + (counted & (state["earlier"] > 0)).sum(-1),
+        "fell/all": state["fell/all"] + counted.sum(-1),
     }
+
+
+def _picked(weights: Tensor, leaf: Tensor) -> Tensor:
+    """Share of the tokens for which each leaf has the highest weight, ``[W, S]``, of ``[W, tokens, S]``.
+
+    They are compared to 1/10,000, so that rounding decides nothing; of equal ones the first is taken.
+    """
+    told = torch.where(leaf[:, None], (weights * 10_000).round(), -1.0)
+    return torch.nn.functional.one_hot(told.argmax(-1), weights.shape[-1]).float().mean(1)
 
 
 def cosines(products: Tensor) -> Tensor:

@@ -39,12 +39,13 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 | `operation_mask` | `8` int8 | {0, 1} | what one may propose (`action_mask`, `9`, with discrete `actions`) |
 
-`record` holds one's mean weight for the tokens of the last slice; its mean over 2 % of the episode; the share of steps
-learnt since one came; the steps since the last, t / (t + 10); the steps since one's weight was last at least half of an
-even share of the leaves, likewise; and one's age / horizon. `together` is the cosine of two agents' weights over
-tokens. Errors are tokens with more nats than the mean of their slice; eight of a slice go into eight clusters of their
-activations (mini-batch k-means), and a cluster is the leaf's whose weight at its centre would be the highest, were all
-gates alike. All of it is of the stream, fades by 2 to 5 % a step, and begins anew with the agent.
+`record` holds one's mean weight for the tokens of the last slice; the share of the tokens of 2 % of the episode that
+picked one, as the leaf of the highest weight or one above it; the share of steps learnt since one came; the steps since
+the last, t / (t + 10); the steps since at least half of an even share among those of one's kind picked one, likewise;
+and one's age / horizon. `together` is the cosine of two agents' weights over tokens. Errors are tokens with more nats
+than the mean of their slice; eight of a slice go into eight clusters of their activations (mini-batch k-means), and a
+cluster is the leaf's whose weight at its centre would be highest if all gates were alike. All of it is of the stream,
+fades by 2 to 5 % a step, and begins anew with the agent.
 
 ## Action Space
 | `actions` | key | space | meaning |
@@ -74,12 +75,13 @@ its key at one's oldest cluster of errors, and its gate rises from 0 to 1 within
 alone: bounds of depth and children, a free slot, no protected agent, and nothing else on trial. Thresholds are the
 agents' own.
 
-An operation is on trial for `trial` steps and until the next regular exam, of those every `exam_every` steps. Where
-the exam's nats, the mean over domains by `domain_weights`, are then more than `tolerance` higher than those of the last
-exam before, the tree becomes what it was, and so do the agents it touched, which are protected for `protect` steps; the
-others keep what they learnt. What is on trial when the episode ends stays. Copies are made at regular exams whose nats
-are lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial. As a
-trial is learnt in, too, a `tolerance` of .05 undoes next to nothing while nats fall: .01 and less is strict.
+An operation is on trial for `trial` steps and until the next regular exam, of those every `exam_every` steps. Where the
+exam's perplexity is then more than the share `tolerance` higher than at the last exam before, the tree becomes what it
+was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. It is
+that of the mean of nats over domains by `domain_weights`; .05 is as documented, .049 nats. What is on trial when the
+episode ends stays. Copies are made at regular exams whose nats are lower than the newest copy's, where nothing is on
+trial; a roll back takes its copy away. It is on no trial. A trial is learnt in, too: while nats fall fast, next to
+nothing is undone.
 
 ## Rewards
 `reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
@@ -103,8 +105,8 @@ where it has less than .3 of the node's weight; in learning a token wanders with
 elapsed)). "three" follows three children of each node, and drops what has less than .01. In both, agents on the path
 keep their weight, and only "soft" keeps outputs where the shape of a tree changes. An agent who rests, and a free slot,
 keep every bit. `trial`, `protect` and the window of usage are .2 %, 2 % and 2 % of the horizon, as documented, at least
-10 steps, and five times as many in episodes of 3,000 steps and fewer. A world in a batch equals the same world alone to
-rounding; it compares the exam's nats to 1/10,000.
+10 steps, and in episodes of 3,000 steps and fewer five times as many, but a tenth of the episode at most. A world in a
+batch equals the same world alone to rounding; it compares the exam's nats to 1/10,000.
 
 ## Metrics
 Per agent: `updates` (steps learnt since it came). Per world: `nats` of a token, mean over domains, and `perplexity`,
@@ -114,9 +116,9 @@ Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfe
 `modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
 agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, of the D
 domains that are dealt; `updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an
-earlier one;
-`domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add `test_nats`
-and `test_bits_per_byte/<domain>` of the test split.
+earlier one, the root aside (who was grown since counts as new, whoever's twin it is); `domain_information`, the mutual
+information in nats of domain and the root's child on the path. Reports add `test_nats` and
+`test_bits_per_byte/<domain>` of the test split.
 
 ## Arguments
 | argument | default | meaning |
@@ -127,7 +129,7 @@ and `test_bits_per_byte/<domain>` of the test split.
 | `max_depth`, `max_children`, `min_children` | 6, 50, 3 | bounds of the tree |
 | `actions`, `k` | "bid", 5 | see Action Space; None: no limit |
 | `grow` | "halve" | or "fresh" |
-| `trial`, `protect`, `tolerance` | None, None, .05 | steps, None: see Assumptions; a share of the nats |
+| `trial`, `protect`, `tolerance` | None, None, .05 | steps, None: see Assumptions; a share of the perplexity |
 | `snapshots` | 2 | copies at most, up to 5 |
 | `corpora`, `data_dir`, `length`, `slice_size` | "texts", None, 32, 16 | as in `modular-v0` |
 | `vocabulary`, `tokeniser`, `tokeniser_from` | 512, "bpe", "all" | as in `modular-v0` |
@@ -182,8 +184,11 @@ _MANY = 3_000  # steps up to which an episode counts as short
 
 
 def span(share: float, horizon: int) -> int:
-    """Steps that are a share of an episode, at least 10; of one of 3,000 steps or fewer five times as many."""
-    return max(10, round(share * horizon * (5 if horizon <= _MANY else 1)))
+    """Steps that are a share of an episode, at least 10; of one of 3,000 steps or fewer five times as many.
+
+    But of such a short one a tenth at most, so that what is documented to happen ten times happens as often.
+    """
+    return max(10, round(horizon * (min(5 * share, max(share, 0.1)) if horizon <= _MANY else share)))
 
 
 class Hierarchy(LanguageWorld):
@@ -426,7 +431,9 @@ class Hierarchy(LanguageWorld):
         )
         now = {**state, "earlier": torch.where(begins[:, None], state["updates"], state["earlier"])}
         weights = seen.weights.unflatten(1, (rows, length))
-        new = census.after(now, weights, said, known.float(), learns, self.window)
+        new = census.after(
+            now, weights, said, known.float(), learns, proposals.tree_of(now).kind, paths.above, self.window
+        )
         squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in seen.experts]).sum(0)
         new |= {
             "earlier": now["earlier"],
@@ -473,6 +480,11 @@ class Hierarchy(LanguageWorld):
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
         return super().summary(state) | tree_metrics.summary(state, self.limits)
+
+    def team_return(self) -> Tensor:
+        """The root's, who is always there: a mean over slots, of which free ones earn nothing, would pay for agents."""
+        root = proposals.tree_of(self._begun()).kind == shape.ROOT
+        return (self._begun()["return"] * root).sum(-1)
 
     def cases(self, state: TensorDict) -> TensorDict:
         """See Metrics."""

@@ -58,7 +58,7 @@ def _record(state: TensorDict, horizon: int) -> Tensor:
     age = state["age"]
     told = [
         state["usage"],
-        state["usage/window"],
+        state["picked/window"],
         state["updates"] / age.clamp_min(1),
         aged(state["since"]),
         aged(state["idle"]),

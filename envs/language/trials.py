@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ class Trials:
         fresh: Whether those who are grown are copies of the parent, whose gates open over the trial, and not twins.
         steps: That an operation is on trial at least.
         protect: Steps that agents are protected after one that was undone.
-        tolerance: Share by which nats may be higher than before the trial.
+        tolerance: Share by which the perplexity may be higher than before the trial.
     """
 
     limits: Limits
@@ -120,7 +121,7 @@ class Trials:
         """
         operation = state["trial/operation"]
         due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.steps)
-        worse = due & ~(nats <= state["trial/nats"] * (1 + self.tolerance))
+        worse = due & ~(nats <= state["trial/nats"] + math.log1p(self.tolerance))
         before = Tree(*(value.clone() for value in models.tree))
         models.undo(worse, state["trial/touched"])
         counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))

@@ -317,7 +317,7 @@ def returns(
     stop: Callable[[], bool] = lambda: False,
     show: Callable[[], None] = lambda: None,
 ) -> Tensor | None:
-    """The return of an episode of every world, the mean over its agents, float32 ``[W]`` on the host.
+    """The return of an episode of every world, its agents' together, float32 ``[W]`` on the host.
 
     Args:
         policy: Bound to the world.
@@ -338,7 +338,7 @@ def returns(
         with torch.no_grad():
             obs = world.step(policy.act(obs)).obs
         show()
-    return world.metrics()["return"].mean(-1).cpu()
+    return world.team_return().cpu()
 
 
 def centred_ranks(fitness: Tensor) -> Tensor:

@@ -33,7 +33,13 @@ class Gardening(Policy):
             )
         if world.form == "discrete":
             raise ConfigError("the world takes choices, and this policy bids: make it with actions='bid'")
-        self.require(k=world.k, tree=world.tree_form, actions=world.form, lr=world.learning.lr)
+        self.require(
+            k=world.k,
+            tree=world.tree_form,
+            boundaries=world.boundaries,
+            actions=world.form,
+            lr=world.learning.lr,
+        )
 
     @abstractmethod
     def act(self, obs: TensorDict) -> TensorDict:

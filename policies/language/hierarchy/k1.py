@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ....envs.engine import TensorDict, World, rng
+from ....envs.errors import one_of
 from ....envs.language import tree
 from ....envs.language.colony import nothing
 from ....envs.language.hierarchy import span
@@ -23,10 +24,11 @@ from .stopping import PROGRESS, stopped
 from .structure import Found
 from .trust import FIRST, judged, just_learnt, places
 
-_TURNS = ("prune", "merge", "grow", "reorganise")
+_EVERY = {"split": 0.1, "dissolve": 0.1, "prune": 0.02, "merge": 0.02, "move": 0.1, "grow": 0.002}
+"""Share of the episode after which a rule is asked again."""
 _CALMER = 0.8  # share of the learning rate that is left where trust is unstable
 _UNSTABLE = diagnostic.FINDINGS.index("unstable_trust")
-_FALL = 0.15  # share by which the exam may be worse than at its best before all is rolled back
+_FALL = 0.15  # share by which the perplexity may be above its best before all is rolled back
 _MOVED = 0.1  # share of the agents that are moved when the tree is reorganised
 
 
@@ -35,18 +37,21 @@ class K1Hierarchy(Remembering, Gardening):
 
     Of the agents but the root, which learns always, k learn a slice. In phase 1 a score is gradient · (1 + trust), and
     one of the k is drawn from the rest; in phase 2 it is .4·gradient + .3·trust + .3·recency, gradients counting by
-    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`, in turn: pruning and merging every
-    2 % of the episode, growing every .2 %, reorganising every 10 %, as far as nothing is on trial; :mod:`.controller`
-    tunes thresholds, k, exploration, the learning rate and these intervals, and where :mod:`.diagnostic` finds unstable
-    trust, the rate is lowered. Shares are those of a documented run of 500,000 steps, at least 10 steps, and five times
-    as many in episodes of 3,000 steps and fewer. Where the mean of the cards is 15 % above its lowest, all is rolled
-    back. :meth:`decisions` says why a tree was changed, and reports of runs keep it.
+    their places. In phase 2 the tree is changed by the rules of :mod:`.structure`: pruning and merging every 2 % of
+    the episode, growing every .2 %, reorganising (splits, dissolutions, a tenth of the agents moved) every 10 %; as
+    one change at a time is on trial, what is seldom due goes first. :mod:`.controller` tunes thresholds, k,
+    exploration, the learning rate and intervals, and where :mod:`.diagnostic` finds unstable trust, the rate is
+    lowered. Shares are those of a documented run of 500,000 steps, at least 10 steps, and in episodes of 3,000 steps
+    and fewer five times as many, but a tenth of the episode at most. Where the perplexity that the mean of the cards
+    stands for is 15 % above its lowest, all is rolled back. :meth:`decisions` says why a tree was changed, and reports
+    of runs keep it.
 
     Args:
         phase1: Share of the episode that phase 1 takes, likewise.
         merge: Similarity from which on siblings are merged.
         trust: Whether trust counts for who learns; else it is taken as 0.
         stops: Whether learning stops by the rules of :mod:`.stopping`; a next domain would then never be learnt.
+        without: Names of operations that are never proposed.
         lr: Learning rate at first. Bids are shares of the world's ``lr``, which is the highest that there is.
     """
 
@@ -58,11 +63,13 @@ class K1Hierarchy(Remembering, Gardening):
         merge: float = 0.85,
         trust: bool = True,
         stops: bool = False,
+        without: Sequence[str] = (),
         lr: float = 0.003,
     ) -> None:
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
         self.merge = real("merge (similarity)", merge, 0, 1)
         self.trust, self.stops = flag("trust", trust), flag("stops", stops)
+        self.without = {one_of("operation", name, tree.OPERATIONS[1:]) for name in without}
         self.lr = real("lr", lr, *controller.BOUNDS["lr"])
 
     def bind(self, world: World) -> None:
@@ -70,12 +77,7 @@ class K1Hierarchy(Remembering, Gardening):
         super().bind(world)
         horizon = world.horizon
         self.first = span(self.phase1, horizon) if self.phase1 else 0
-        self.every = {
-            "prune": span(0.02, horizon),
-            "merge": span(0.02, horizon),
-            "grow": span(0.002, horizon),
-            "reorganise": span(0.1, horizon),
-        }
+        self.every = {name: span(share, horizon) for name, share in _EVERY.items()}
         self.window, self.probation = span(0.02, horizon), span(0.002, horizon)
         self.look = span(0.01, horizon)
 
@@ -85,7 +87,7 @@ class K1Hierarchy(Remembering, Gardening):
         of_agents = {"trust": FIRST, "learnt": 0.0, "alive": 1.0, "mother": -1.0, "error": 0.0, "born": 0.0}
         of_worlds = {
             **controller.start(self.lr),
-            **{f"last/{name}": 0.0 for name in _TURNS},
+            **{f"last/{name}": 0.0 for name in _EVERY},
             **{"loss": math.inf, "mean": math.inf, "square": math.inf, "best": math.inf, "stale": 0.0},
             **{"moves": 0.0, "asked": 0.0, "asked/who": 0.0, "tried": 0.0, "undone": 0.0},
             **{"lowest": math.inf, "rolled_at": -1.0},
@@ -105,7 +107,7 @@ class K1Hierarchy(Remembering, Gardening):
         bids = self._bids(obs, second)
         if self.stops:
             memory = self.memory
-            over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["reorganise"])
+            over = stopped(memory["stale"], memory["mean"], memory["square"], self.every["move"])
             bids, operation = bids * ~over, operation * ~over
         self.memory = {
             **self.memory,
@@ -228,31 +230,31 @@ class K1Hierarchy(Remembering, Gardening):
             name: steps - memory[f"last/{name}"] >= every * memory["stretch"]
             for name, every in self.every.items()
         }
-        moves = torch.where(due["reorganise"], (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
+        opens = due["move"] & free
+        moves = torch.where(opens, (trust.shape[1] * _MOVED) // 1 + 1, memory["moves"])
+        new = {**memory, "last/move": torch.where(opens, steps.float(), memory["last/move"])}
         always = torch.ones_like(free)
+        due |= {"roll back": always, "fail": always, "move": moves > 0}
         rules = [
-            ("roll back", tree.ROLL_BACK, always, fallen),
-            ("fail", tree.RETIRE, always, failed),
-            (
-                "prune",
-                tree.RETIRE,
-                due["prune"],
-                structure.prune(obs, trust, memory["deletion"], self.window),
-            ),
-            ("merge", tree.MERGE, due["merge"], structure.merge(obs, trust, self.merge)),
-            ("grow", tree.GROW, due["grow"], structure.grow(obs, trust, self.window // 2)),
-            ("split", tree.SPLIT, due["reorganise"], structure.split(obs)),
-            ("dissolve", tree.DISSOLVE, due["reorganise"], structure.dissolve(obs, self.window)),
-            ("move", tree.MOVE, moves > 0, structure.move(obs)),
+            ("roll back", tree.ROLL_BACK, fallen),
+            ("fail", tree.RETIRE, failed),
+            ("split", tree.SPLIT, structure.split(obs)),
+            ("dissolve", tree.DISSOLVE, structure.dissolve(obs, self.window)),
+            ("prune", tree.RETIRE, structure.prune(obs, trust, memory["deletion"], self.window)),
+            ("merge", tree.MERGE, structure.merge(obs, trust, self.merge)),
+            ("move", tree.MOVE, structure.move(obs)),
+            ("grow", tree.GROW, structure.grow(obs, trust, self.window // 2)),
         ]
         operation = torch.zeros_like(trust, dtype=torch.int64)
         reason = reasons.none(trust)
         done = ~free
-        new = dict(memory)
-        for name, number, when, found in rules:
+        for name, number, found in rules:
+            if tree.OPERATIONS[number] in self.without:
+                continue
             able = torch.where(legal[..., number], found.scores, -torch.inf)
             best = able.amax(-1, keepdim=True)
-            now = when & ~done & (best > -torch.inf)
+            asked = due[name] & ~done
+            now = asked & (best > -torch.inf)
             who = able.argmax(-1, keepdim=True)
             chosen = torch.arange(trust.shape[1], device=trust.device) == who
             operation = torch.where(now & chosen, number, operation)
@@ -261,14 +263,11 @@ class K1Hierarchy(Remembering, Gardening):
             if not nothing(now):
                 reason = torch.where(now, reasons.numbers(name, found, who, number, steps), reason)
             if name == "move":
-                moves = torch.where(now, moves - 1, moves)
-            elif name in due:  # asked in vain counts as well
-                new[f"last/{name}"] = torch.where(when & ~done, steps.float(), new[f"last/{name}"])
+                moves = torch.where(asked, (moves - 1) * now, moves)
+            elif name in self.every:  # asked in vain counts as well
+                new[f"last/{name}"] = torch.where(asked, steps.float(), new[f"last/{name}"])
             done = done | now
-        new["last/reorganise"] = torch.where(
-            due["reorganise"] & free, steps.float(), memory["last/reorganise"]
-        )
-        new["moves"] = torch.where(free, moves, memory["moves"])
+        new["moves"] = moves
         rolled = new["asked"] == tree.ROLL_BACK
         new["rolled_at"] = torch.where(rolled, self._card(obs), memory["rolled_at"])
         self.memory = new
@@ -283,8 +282,9 @@ class K1Hierarchy(Remembering, Gardening):
         card = self._card(obs)
         lowest = torch.minimum(self.memory["lowest"], card)
         self.memory = {**self.memory, "lowest": lowest}
-        fallen = (card > lowest * (1 + _FALL)) & (card != self.memory["rolled_at"])
-        return structure.roll_back(obs, card, lowest, fallen)
+        above = (card - lowest) * math.log(self.garden.net.vocabulary)  # of a card of 1
+        fallen = (above > math.log1p(_FALL)) & (card != self.memory["rolled_at"])
+        return structure.roll_back(obs, above, fallen)
 
     def _failed(self, obs: TensorDict, steps: Tensor) -> Found:
         """Newborn agents whose probation is over and who closed too little of their gap; the others are trusted."""

@@ -1,14 +1,21 @@
 """When a tree is changed (K-1): each rule scores the agents that should propose an operation, and says why.
 
-Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of weights
+Thresholds are the documented ones. What they are held against is what agents see of themselves: shares of tokens
 instead of counts of activations, cosines instead of correlations. Where the documents let gaps grow larger before a
 crowded tree grows, nobody is grown there. Bridges are left out: the documents count them (five at most, of a pair under
 the root that was active together a hundred times) and average the pair, but do not say what such an agent does, whose
 child it is, and when it goes. An average beside the two that it is of is neither their merger nor a twin.
+
+Scaled are, as an episode is a thousandth to a two hundredth of a documented run of 500,000 steps and its tree is small:
+all counts of steps, to shares of the episode (see :class:`~.k1.K1Hierarchy`; gaps persist 1 % of it); "50 activations
+in 10,000", to half a per cent of the tokens; "30 of at most 50 children", to three fifths of the most there may be. As
+soft routing leaves nobody without weight, a token activates the leaf of the highest weight and those above it, and idle
+is whom it is long since half of an even share among those of their kind activated.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +25,7 @@ from torch import Tensor
 from ....envs.engine import TensorDict
 
 SELDOM = 0.005
-"""Usage below which an agent is seldom used: 50 of the last 10,000 steps."""
+"""Share of the tokens below which an agent is seldom used: 50 of the last 10,000 steps."""
 TRUSTED, DOUBTED, REWARDED = 0.3, 0.5, 0.5
 """Trust of those who may merge; below which a gap is one; of a newborn who has closed it."""
 CLOSED, OPEN = 0.2, 0.05
@@ -95,16 +102,15 @@ def dissolve(obs: TensorDict, idle: int) -> Found:
     return _of((obs["own_features"][..., 1] > 0) & (since > idle), since, since, idle)
 
 
-def roll_back(obs: TensorDict, exam: Tensor, lowest: Tensor, fallen: Tensor) -> Found:
+def roll_back(obs: TensorDict, above: Tensor, fallen: Tensor) -> Found:
     """The root, where the exam is much worse than at its best.
 
     Args:
         obs: Observations.
-        exam: Mean of the cards, ``[W, 1]``.
-        lowest: The lowest this was, ``[W, 1]``.
+        above: Nats by which the cards are above their lowest, ``[W, 1]``.
         fallen: Where something is to be done about it, bool ``[W, 1]``.
     """
-    return _of(fallen & (obs["own_features"][..., 0] > 0), torch.zeros_like(exam), exam, lowest)
+    return _of(fallen & (obs["own_features"][..., 0] > 0), torch.zeros_like(above), above)
 
 
 def fail(closed: Tensor, over: Tensor) -> Found:
@@ -127,9 +133,7 @@ def _faults(trust: float, threshold: float, usage: float, since: float, idle: fl
 
 
 SENTENCES: dict[str, Callable[..., str]] = {
-    "roll back": lambda exam, lowest, *_: (
-        f"exam of {exam:.2f} ln V, {exam / lowest - 1:.0%} above its lowest"
-    ),
+    "roll back": lambda above, *_: f"perplexity {math.expm1(above):.0%} above its lowest",
     "fail": lambda closed, *_: f"probation over, {closed:.0%} of its gap closed < {OPEN:.0%}",
     "prune": _faults,
     "merge": lambda mate, similar, least, own, other: (
