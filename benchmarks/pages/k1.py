@@ -58,27 +58,29 @@ def apart(ours: Values | None, others: Values | None) -> str:
     return cell({seed: ours[seed] - others[seed] for seed in ours if seed in others}, signed=True)
 
 
+def forgotten(arms: Mapping) -> dict[str, dict[str, Values | None]]:
+    """Arm to level of the new domain to what is forgotten of the old one there; "¾" is of dense training's gain."""
+    quarter = {seed: gained(entry) for seed, entry in arms["dense"].items()}
+    found = {}
+    for name, arm in arms.items():
+        own = {seed: entry for seed, entry in arm.items() if seed in quarter}
+        at = {seed: forgotten_at(entry, quarter[seed]) for seed, entry in own.items()}
+        found[name] = {"¾": None if None in at.values() else at} | {
+            f"{level:g}": over_seeds(own, lambda e, level=level: forgotten_at(e, level)) for level in LEVELS
+        }
+    return found
+
+
 def pareto(found: dict) -> str:
     """Forgetting at equal loss on the new domain."""
     arms = found["pareto"]
     dense = arms["dense"]
-    quarter = {seed: gained(entry) for seed, entry in dense.items()}
+    at = forgotten(arms)
     header = (
         *("arm", "parameters a step", "code at the end", "prose forgotten at the end"),
         *(f"at code {level:g}" for level in LEVELS),
         *("at ¾ of dense's gain, − dense", "mean of both at the end, test split", "− dense"),
     )
-    at_quarter = {
-        name: over_seeds(
-            {
-                seed: {"entry": entry, "level": quarter[seed]}
-                for seed, entry in arm.items()
-                if seed in quarter
-            },
-            lambda one: forgotten_at(one["entry"], one["level"]),
-        )
-        for name, arm in arms.items()
-    }
     means = {name: over_seeds(arm, lambda e: e["figures"]["test_nats"]) for name, arm in arms.items()}
     rows = []
     for name, arm in arms.items():
@@ -89,8 +91,8 @@ def pareto(found: dict) -> str:
                 cell(updated),
                 cell(over_seeds(arm, lambda e: column(e, "code")[-1])),
                 cell(over_seeds(arm, lambda e: column(e, "prose")[-1] - column(e, "prose")[0])),
-                *(cell(over_seeds(arm, lambda e, level=level: forgotten_at(e, level))) for level in LEVELS),
-                "" if name == "dense" else apart(at_quarter[name], at_quarter["dense"]),
+                *(cell(at[name][f"{level:g}"]) for level in LEVELS),
+                "" if name == "dense" else apart(at[name]["¾"], at["dense"]["¾"]),
                 cell(means[name]),
                 "" if name == "dense" else apart(means[name], means["dense"]),
             )

@@ -3,7 +3,8 @@
     reaches 74.2 ± 0.8<!--= percent society:base:policies:ppo gated:values --> per cent
 
 The comment names a format and a place. A place begins with a file of results (``docs/results/society.json``), or with
-``claims`` (what scenarios hold as documented) or ``sources`` (figures of others), and goes on with keys, divided by
+``claims`` (what scenarios hold as documented), ``sources`` (figures of others) or ``k1_forgotten`` (what K-1's table
+says of equal loss), and goes on with keys, divided by
 colons. In a list a key is a number, or what one of its items has anywhere (``scenarios:classroom-mnist``); ``*`` takes
 all items. ``{a − b}`` and ``{a / b}`` take the difference or ratio of two places, seed by seed where they hold a value
 each. What stands there is a number, a list of one value a seed, an interval, or such lists by case, whose mean counts.
@@ -32,6 +33,8 @@ from typing import Any
 from studyhall.rollouts import Interval, interval
 from studyhall.rollouts.reports.figures import as_interval, figure, spread
 from studyhall.scenarios import registry, sources
+
+from . import k1
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT / "docs" / "results", ROOT / "benchmarks" / "results")
@@ -109,8 +112,17 @@ def _documented() -> dict[str, dict[str, float]]:
     }
 
 
+def _forgotten() -> dict[str, dict[str, list[float]]]:
+    """Arm of K-1's table to level of code to what is forgotten of prose there, a value a seed, where all came there."""
+    return {
+        arm: {level: list(values.values()) for level, values in levels.items() if values}
+        for arm, levels in k1.forgotten(_file("k1")["pareto"]).items()
+    }
+
+
 ROOTS: dict[str, Callable[[], Any]] = {
     "claims": _documented,
+    "k1_forgotten": _forgotten,
     "sources": lambda: {key: source.figures for key, source in sources.items()},
 }
 """What a place may begin with beside a file; what a page works out before it shows it can be given a name here."""
