@@ -2,7 +2,15 @@
 
 from . import _start  # noqa: F401, I001  # before anything that it guards
 from . import _moved  # noqa: F401
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, register, registry, spec
+
+if _TYPE_CHECKING:
+    from .rollouts.cli.pages import show
+    from .rollouts.runs.launch import rollout
+    from .rollouts.training.begin import train
 
 __version__ = "0.1.0"
 
@@ -16,5 +24,21 @@ __all__ = [
     "make_world",
     "register",
     "registry",
+    "rollout",
+    "show",
     "spec",
+    "train",
 ]
+
+_LATER = {
+    "rollout": "rollouts.runs.launch",
+    "show": "rollouts.cli.pages",
+    "train": "rollouts.training.begin",
+}
+"""What is imported when it is first used: policies, scenarios and all that trains them take seconds."""
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_importlib.import_module(f".{_LATER[name]}", __name__), name)

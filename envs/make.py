@@ -28,7 +28,7 @@ def make_world(id: str, *, num_worlds: int = 1, device: str = "cpu", **kwargs: A
         id: E.g. ``"classroom-v0"``.
         num_worlds: W.
         device: E.g. ``"cuda"``.
-        **kwargs: The world's own arguments; see its page.
+        **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
 
     Raises:
         UnknownName: The id or an argument is not known; lists the near ones.
@@ -76,7 +76,7 @@ def make_env(
         render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
         flat: Observations and actions are one vector each instead of dicts, for libraries that take no dicts; see
             ``studyhall.envs.bridges.flat``.
-        **kwargs: The world's own arguments; see its page.
+        **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
 
     Raises:
         ConfigError: An argument is wrong, or the actions have no flat form; says which argument to set.
@@ -131,7 +131,7 @@ def make_vec(
         autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, or Gymnasium's enum.
         render_mode: ``"ansi"`` or ``"rgb_array"``, of every world, or None.
         flat: As of :func:`make_env`; of all agents one after the other.
-        **kwargs: The world's own arguments; see its page.
+        **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
     """
     from .bridges.gymnasium import WorldVectorEnv
     from .validation import whole
@@ -153,7 +153,7 @@ def make_joint(id: str, *, render_mode: str | None = None, flat: bool = False, *
         id: E.g. ``"classroom-v0"``.
         render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
         flat: As of :func:`make_env`; of all agents one after the other.
-        **kwargs: The world's own arguments; see its page.
+        **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
     """
     from .bridges.gymnasium import WorldEnv
 
@@ -189,7 +189,7 @@ def make_sb3(
         render_mode: ``"rgb_array"``, or None.
         flat: Observations are one vector too, as of :func:`make_env`: for ``"MlpPolicy"``, and for algorithms that
             take no dicts. Policies over them are saved by SB3's own ``model.save`` alone.
-        **kwargs: The world's own arguments; see its page.
+        **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
 
     Raises:
         ConfigError: The world's actions are unbounded or too many for SB3; says which form to use instead.

@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from .reports.figures import spread
     from .reports.report import Report
     from .reports.stats import Interval, interval
-    from .runs.run import Live, Rollout, Stopped, rollout
+    from .runs.launch import rollout
+    from .runs.result import Result
+    from .runs.run import Live, Rollout
+    from .terminal.interrupts import Stopped
 
 _HOME = {
     "Interval": "reports.stats",
     "Live": "runs.run",
     "Report": "reports.report",
+    "Result": "runs.result",
     "Rollout": "runs.run",
-    "Stopped": "runs.run",
+    "Stopped": "terminal.interrupts",
     "interval": "reports.stats",
-    "rollout": "runs.run",
+    "rollout": "runs.launch",
     "spread": "reports.figures",
 }
 
-__all__ = ["Interval", "Live", "Report", "Rollout", "Stopped", "interval", "rollout", "spread"]
+__all__ = ["Interval", "Live", "Report", "Result", "Rollout", "Stopped", "interval", "rollout", "spread"]
 
 
 def __getattr__(name: str) -> Any:

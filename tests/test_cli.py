@@ -714,3 +714,49 @@ def test_an_interrupted_reproduction_says_what_is_kept(call, tiny_system, monkey
     assert (code, out) == (130, "")
     assert err == "studyhall: stopped with 0 of 1 scenarios measured; they are in found.json.part\n"
     assert "nothing is kept" in call("reproduce", "tiny")[2]
+
+
+# ---- show -----------------------------------------------------------------------------------------------
+
+
+def test_everything_listed_has_a_page(call):
+    from studyhall.rollouts.cli.pages import pages
+
+    listed = json.loads(call("list", "--json")[1])
+    for name in [row["id"] for rows in listed.values() for row in rows]:
+        for page in pages(name):
+            assert json.loads(json.dumps(page.as_json()))["id"] == name
+            assert page.summary
+            assert page.kind in ("world", "policy", "scenario", "data set")
+
+
+def test_a_worlds_page_has_its_arguments_with_defaults_and_types(call):
+    code, out, _ = call("show", "studyhall/classroom-v0")
+    assert code == 0
+    for line in ("Observation Space", "Action Space", "fb_slice", "with learners=…"):
+        assert line in out
+    (page,) = json.loads(call("show", "classroom-v0", "--json")[1])["pages"]
+    arguments = {argument["name"]: argument for argument in page["arguments"]}
+    assert arguments["agents"] == {"name": "agents", "default": "8", "type": "int", "hosted": False}
+    assert arguments["lr"]["hosted"]
+    assert page["arguments"][0]["name"] == "agents"  # its own before those that many worlds take
+
+
+def test_pages_of_policies_and_scenarios_say_how_to_use_them(call):
+    (page,) = json.loads(call("show", "mutual", "--json")[1])["pages"]
+    assert {"imitate", "hidden", "lr"} <= {argument["name"] for argument in page["arguments"]}
+    out = call("show", "classroom-digits")[1]
+    assert "policy: classroom with preset=faithful" in out
+    assert "studyhall run classroom-digits" in out
+    code, _, err = call("show", "classroom-v1")
+    assert code == 2
+    assert err.startswith("studyhall: unknown name 'classroom-v1': did you mean 'classroom-v0'")
+
+
+def test_a_page_in_code_is_that_of_the_command_line(call):
+    import studyhall
+
+    page = studyhall.show("classroom-digits")
+    assert str(page).split() == call("show", "classroom-digits")[1].split()
+    assert page._repr_html_().startswith("<pre")
+    assert "studyhall show ID" in studyhall.make_env.__doc__

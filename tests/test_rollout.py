@@ -21,7 +21,7 @@ from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.policies import Policy, PolicySpec
 from studyhall.policies import registry as policies
 from studyhall.policies.policy import RandomPolicy
-from studyhall.rollouts import Report, Rollout, Stopped, interval, rollout, spread
+from studyhall.rollouts import Report, Result, Rollout, Stopped, interval, rollout, spread
 from studyhall.rollouts.cli.catalogue import catalogue
 from studyhall.rollouts.cli.tables import listing
 from studyhall.rollouts.metrics.measure import measure
@@ -343,7 +343,7 @@ def test_the_checkpoint_before_is_used_where_the_last_one_is_damaged(tmp_path, c
 
 def test_a_report_survives_json():
     report = rollout(TINY)
-    assert Report.from_json(json.loads(as_json(report.as_json()))) == report
+    assert Result.from_json(json.loads(as_json(report.as_json()))) == report
 
 
 def test_numbers_that_are_not_finite_become_null():
@@ -481,7 +481,7 @@ def test_who_is_not_transductive_is_not_marked():
     report = rollout(dataclasses.replace(TINY, controls=(), measure_at=()), seeds=(0,))
     assert "†" not in shown(report)
     early = {k: v for k, v in report.as_json().items() if k != "transductive"}  # as written before
-    assert Report.from_json(early) == report
+    assert Result.from_json(early) == report
 
 
 # ---- names and seeds ------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from ...envs.errors import StudyhallError
-from ..terminal.interrupts import quit_on_interrupt
+from ..terminal.interrupts import INTERRUPTED, Stopped, quit_on_interrupt
 from ..terminal.streams import fit_any_code_page, warnings_in_one_line
 from .generate import generate
 from .options import DEBUG, Debug, Json
 from .reproduce import reproduce
 from .run import run
+from .show import show
 from .train import train
 from .trial import trial
 
@@ -72,7 +73,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (run, train, reproduce, generate):
+for command in (show, run, train, reproduce, generate):
     app.command()(command)
 app.command("test")(trial)
 
@@ -105,6 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Stopped as stopped:
+        print(f"studyhall: {stopped}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except (StudyhallError, OSError) as fault:
         if DEBUG in given:
             raise

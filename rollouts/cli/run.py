@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ...envs.errors import ConfigError
 from .options import Debug, Device, Json, Seeds, Steps, Threads
-
-if TYPE_CHECKING:
-    from ..runs.run_folder import RunConfig
 
 
 def run(
@@ -50,15 +45,25 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run a scenario, all seeds and controls side by side."""
-    from ..runs.launch import launch, take_up
+    if scenario is None and resume is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    from ..runs.launch import configure, launch, take_up
     from ..runs.run_folder import RunFolder
-    from ..settings.parse import own_policy_of, parse_device
+    from ..settings.parse import own_policy_of, parse_device, parse_seeds
     from ..terminal import output
 
-    if resume is None:
-        config = _config(scenario, steps, seeds, device, threads, assignments or (), controls)
+    if scenario is not None and resume is None:
+        config = configure(
+            scenario,
+            assignments=assignments or (),
+            steps=steps,
+            seeds=None if seeds is None else parse_seeds(seeds),
+            controls=controls,
+            device=device or "auto",
+            threads=threads or 1,
+        )
         folder, report = launch(config, out, assignments or (), checkpoint_every)
-    else:
+    elif resume is not None:
         if any(given is not None for given in (steps, seeds, threads, controls, out)):
             raise ConfigError("--resume goes on as the run began: leave out what would change it")
         folder = RunFolder(resume)
@@ -69,50 +74,9 @@ def run(
             config = dataclasses.replace(config, device=parse_device(device))
         report = take_up(folder, config, checkpoint_every)
     if as_json:
-        output.print_json({"folder": str(folder.path), "device": config.device, **report.as_json()})
+        output.print_json({"folder": str(folder.path), **report.as_json()})
         return
     from ..reports.tables import result
 
     output.console().print(result(report))
     output.console().print(f"{report.seconds:.1f} s on {config.device}; everything is in {folder.path}")
-
-
-def _config(
-    scenario: str | None,
-    steps: int | None,
-    seeds: str | None,
-    device: str | None,
-    threads: int | None,
-    assignments: Sequence[str],
-    controls: str | None,
-) -> RunConfig:
-    """What the options of ``run`` say."""
-    from ...scenarios import get_scenario
-    from ..runs.run_folder import RunConfig
-    from ..settings import (
-        check_policy_fits,
-        customise,
-        dropped_policy_settings,
-        parse_controls,
-        parse_device,
-        parse_seeds,
-    )
-
-    if scenario is None:
-        raise ConfigError("which scenario? see `studyhall list scenarios`")
-    found = get_scenario(scenario)
-    chosen = customise(
-        found,
-        assignments=assignments,
-        steps=steps,
-        controls=None if controls is None else parse_controls(controls),
-    )
-    check_policy_fits(chosen, assignments)
-    if line := dropped_policy_settings(found, chosen):
-        print(f"studyhall: {line}", file=sys.stderr)
-    return RunConfig(
-        scenario=chosen,
-        seeds=chosen.seeds if seeds is None else parse_seeds(seeds),
-        device=parse_device(device or "auto"),
-        threads=threads or 1,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -125,10 +124,6 @@ def train(
     if as_json:
         output.print_json(found.as_json())
     elif not found.stopped:
-        took = f"{found.counted(found.timesteps)} took {found.seconds:.0f} s"
-        output.console().print(f"{found.told()}; {took}", markup=False, soft_wrap=True)
-        settings = (word for text in found.run_with() for word in ("--set", text))
-        words = ["studyhall", "run", chosen.name, *settings]
-        output.console().print(shlex.join(words), markup=False, soft_wrap=True)
+        output.console().print(str(found), markup=False, soft_wrap=True)
     if found.stopped:
         raise interrupted(found)

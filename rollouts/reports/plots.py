@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from ...envs.engine.drawing import plain_style
 from ...envs.errors import plural
@@ -24,17 +27,40 @@ FEW_POINTS = 20
 """Points of a curve that are marked one by one: of a single one there is no line."""
 
 
+class Picture(Figure):
+    """A figure without pyplot that notebooks show.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
+
+    def __init__(self, width: float = 8, height: float = 4.5) -> None:
+        super().__init__(figsize=(width, height), dpi=120, layout="constrained")
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with plain_style():
+            self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 @contextmanager
 def picture_file(path: Path, rows: int = 1) -> Iterator[list[Axes]]:
     """Axes, one above the other, of a picture that is written as PNG when the block ends, whole or not at all."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     with plain_style(), whole_file(path) as file:
-        figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Picture()
         yield list(figure.subplots(rows, sharex=True, squeeze=False)[:, 0])
         figure.savefig(file, format="png")
+
+
+def curve_figure(report: Report) -> Picture:
+    """The picture of :func:`plot_curve`."""
+    with plain_style():
+        figure = Picture()
+        plot_curve(figure.subplots(), report)
+    return figure
 
 
 def draw_curve(report: Report, path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...envs.archive import name_of
 from ...scenarios import Scenario
 from ..metrics.names import EXAM
 from .stats import Interval, interval
@@ -32,6 +33,7 @@ class Report:
         steps: See ``curves``.
         budget_spent_at: First point of the curves at which no open world had any teacher's budget left.
         seconds: Wall time of the simulation.
+        device: Where it ran.
         transductive: Whether the policy learnt from exam inputs; see :class:`~studyhall.policies.Policy`.
         headline: The metric that the curves show; see :class:`~studyhall.envs.World`. How the other metrics read
             follows from it: see ``metrics/names.py``.
@@ -50,6 +52,7 @@ class Report:
     steps: list[int] = field(default_factory=list)
     budget_spent_at: int | None = None
     seconds: float = 0.0
+    device: str = "cpu"
     transductive: bool = False
     headline: str = EXAM
     noun: str = "student"
@@ -59,7 +62,8 @@ class Report:
     def __repr__(self) -> str:
         """What was run, without what was found."""
         steps = self.steps[-1] if self.steps else 0
-        return f"<Report of {self.scenario.name}: {steps:,} steps, seeds {list(self.seeds)}, {', '.join(self.modes)}>"
+        name, seeds = self.scenario.name, list(self.seeds)
+        return f"<{type(self).__name__} of {name}: {steps:,} steps, seeds {seeds}, {', '.join(self.modes)}>"
 
     @property
     def gains(self) -> tuple[str, ...]:
@@ -105,6 +109,18 @@ class Report:
             if averages.keys() >= set(pair)
         }
 
+    def columns(self) -> dict[str, list[Any]]:
+        """The headline in long form, by column: step, mode, seed, agent, its value."""
+        rows = [
+            (step, mode, seed, agent, value)
+            for mode, points in self.curves.items()
+            for step, seeds in zip(self.steps, points, strict=True)
+            for seed, agents in zip(self.seeds, seeds, strict=True)
+            for agent, value in enumerate(agents)
+        ]
+        names = ("step", "mode", "seed", "agent", self.headline)
+        return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain JSON types; data given as arrays are named, not written out."""
         return {
@@ -127,6 +143,7 @@ class Report:
             "curve": {"steps": self.steps, self.headline: self.curves},
             "budget_spent_at": self.budget_spent_at,
             "seconds": self.seconds,
+            "device": self.device,
             "transductive": self.transductive,
             "noun": self.noun,
             "diverged": self.diverged,
@@ -155,6 +172,7 @@ class Report:
             steps=found["curve"]["steps"],
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
+            device=found.get("device", "cpu"),
             transductive=found.get("transductive", False),
             headline=headline,
             noun=found.get("noun", "student"),
@@ -173,12 +191,12 @@ def _numbers(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; what JSON lacks is replaced by the name of its type."""
+    """A value as JSON has it; what JSON lacks is replaced by its name."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    return value if value is None or isinstance(value, (str, int, float)) else f"<{type(value).__name__}>"
+    return value if value is None or isinstance(value, (str, int, float)) else name_of(value)
 
 
 def is_measured(report: Report) -> bool:
@@ -201,6 +219,7 @@ def is_measured(report: Report) -> bool:
         and type(report.budget_spent_at) in (int, type(None))
         and type(report.seconds) in (int, float)
         and 0 <= report.seconds < math.inf
+        and isinstance(report.device, str)
         and type(report.transductive) is bool
         and isinstance(report.headline, str)
         and isinstance(report.noun, str)

@@ -25,10 +25,12 @@ from ...scenarios import Scenario, get_scenario
 from ..metrics.divergence import sound
 from ..metrics.measure import Measured, account, budget_left, findings, kib
 from ..metrics.names import COUNTED
-from ..reports.report import Report, is_measured
+from ..reports.report import is_measured
 from ..storage.checkpoints import Checkpoints
 from ..storage.folders import ANEW
 from ..storage.networks import SUFFIX, origin_of, write_network
+from ..terminal.interrupts import Stopped
+from .result import Result
 
 _CURVE_POINTS = 200
 _SAVED = (
@@ -57,14 +59,6 @@ class Live:
     steps_per_second: float
 
 
-class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
-    """A run that was asked to stop; ``step`` is where it stands, and what its checkpoint holds."""
-
-    def __init__(self, step: int, steps: int) -> None:
-        super().__init__(f"stopped at step {step} of {steps}")
-        self.step, self.steps = step, steps
-
-
 class Rollout:
     """One run of a scenario, which can be saved at any step and taken up again.
 
@@ -86,7 +80,7 @@ class Rollout:
         device: str = "cpu",
     ) -> None:
         scenario = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
-        self.seeds = scenario.seeds if seeds is None else _seeds(seeds)
+        self.seeds = scenario.seeds if seeds is None else seeds_of(seeds)
         self.scenario = scenario
         self.modes = ["open", *scenario.controls]
         self.policy = make_policy(scenario.policy, **scenario.policy_kwargs)  # before any data are loaded
@@ -115,9 +109,10 @@ class Rollout:
         self.policy.bind(self.world)
         self.obs = self.world.reset(seed=list(self.seeds) * len(self.modes), options={"domain": "eval"})
         self.policy.reset()
-        self.report = Report(
+        self.report = Result(
             scenario,
             self.seeds,
+            device=str(self.world.device),
             transductive=self.policy.transductive,
             headline=self.world.headline,
             noun=self.world.agent_noun,
@@ -153,7 +148,7 @@ class Rollout:
         stop: Callable[[], bool] | None = None,
         pictures: int = 0,
         networks: Path | None = None,
-    ) -> Report:
+    ) -> Result:
         """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
         self.simulate(
             on_step=on_step,
@@ -371,7 +366,7 @@ class Rollout:
             self.load(folder)
         return saved
 
-    def _saved_report(self, saved: Any) -> Report:
+    def _saved_report(self, saved: Any) -> Result:
         if not isinstance(saved, dict) or saved.keys() != set(_SAVED):
             raise Misfit("report is something else")
         report = dataclasses.replace(self.report, **saved)
@@ -385,29 +380,7 @@ class Rollout:
         return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 
-def rollout(
-    scenario: Scenario | str,
-    *,
-    seeds: int | Iterable[int] | None = None,
-    device: str = "cpu",
-    on_step: Callable[[Live], None] | None = None,
-) -> Report:
-    """Run a scenario to its end and report; see :class:`Rollout` for saving and resuming.
-
-    Args:
-        scenario: What to run, or the name of one that is registered.
-        seeds: World seeds; a number is that one seed, as on the command line, and None takes the scenario's.
-        device: Where the tensors live.
-        on_step: Is told the live figures, some ten times a second and at the last step.
-
-    Raises:
-        UnknownName: There is no scenario of that name; lists the near ones.
-        ConfigError: No seeds, something that is no seed, or a scenario that cannot be set up.
-    """
-    return Rollout(scenario, seeds=seeds, device=device).run(on_step=on_step)
-
-
-def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
+def seeds_of(given: int | Iterable[int]) -> tuple[int, ...]:
     """Checked seeds, as Python's numbers."""
     if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
         raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")

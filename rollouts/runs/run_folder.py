@@ -18,9 +18,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ...envs.errors import ConfigError, StudyhallError
 from ...envs.files import whole_file
@@ -29,6 +28,7 @@ from ...scenarios import Scenario
 from ..reports.report import Report, is_measured
 from ..settings.read_scenario import read_scenario
 from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
+from ..storage.text import plain
 
 _WITHOUT = "remove it; --resume then goes on from the checkpoint"
 
@@ -61,8 +61,11 @@ class RunFolder:
         Raises:
             ConfigError: It cannot be written, holds something, or another process is at work in it.
         """
-        with new_folder(out, config.scenario.name) as path:
-            write_config(path, dataclasses.asdict(config))
+        scenario = config.scenario
+        env_kwargs, policy_kwargs = plain(scenario.env_kwargs), plain(scenario.policy_kwargs)
+        scenario = replace(scenario, env_kwargs=env_kwargs, policy_kwargs=policy_kwargs)
+        with new_folder(out, scenario.name) as path:
+            write_config(path, dataclasses.asdict(replace(config, scenario=scenario)))
             yield cls(path)
 
     @property
@@ -116,15 +119,35 @@ class RunFolder:
             ConfigError: The file is not as it was written, or not this run's.
         """
         try:
-            found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
+            found = self._read()
         except FileNotFoundError:
             return None
-        except StudyhallError:
+        if found.scenario != config.scenario or found.seeds != config.seeds:
+            raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
+        return found
+
+    def found(self) -> Report:
+        """What was found, without a look at ``config.json``, which may name what only the user may name.
+
+        Raises:
+            ConfigError: There is no run, it has not ended, or the file is not as it was written.
+        """
+        try:
+            return self._read()
+        except FileNotFoundError:
+            read_config(self.path, "run")  # says so where there is none
+            raise ConfigError(
+                f"the run in {self.path} has not ended: go on with: studyhall run --resume {self.path}"
+            ) from None
+
+    def _read(self) -> Report:
+        try:
+            found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
+        except (FileNotFoundError, StudyhallError):
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
-        same = found.scenario == config.scenario and found.seeds == config.seeds
-        if not same or not is_measured(dataclasses.replace(found, scenario=config.scenario)):
+        if not is_measured(found):
             raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
         return found
 
@@ -141,13 +164,5 @@ def _write_metrics(path: Path, report: Report) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    columns: dict[str, list[Any]] = {n: [] for n in ("step", "mode", "seed", "agent", report.headline)}
-    for mode, points in report.curves.items():
-        for step, seeds in zip(report.steps, points, strict=True):
-            for seed, agents in zip(report.seeds, seeds, strict=True):
-                for agent, value in enumerate(agents):
-                    row = (step, mode, seed, agent, value)
-                    for column, entry in zip(columns.values(), row, strict=True):
-                        column.append(entry)
     with whole_file(path) as file:
-        parquet.write_table(pyarrow.table(columns), file, write_page_checksum=True)
+        parquet.write_table(pyarrow.table(report.columns()), file, write_page_checksum=True)

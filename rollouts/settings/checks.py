@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...envs import spec
+from ...envs.archive import name_of
 from ...envs.errors import ConfigError
 from ...envs.registration import constructors
 from ...scenarios import Scenario
@@ -73,18 +74,25 @@ def _hints(factory: Any) -> dict[str, Any]:
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
-        raise ConfigError(f"{name} must be {_words(hint)}, got {json.dumps(value)}")
+        raise ConfigError(f"{name} must be {_words(hint)}, got {json.dumps(value, default=name_of)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value from JSON is one of a type; types that are not told apart here take anything."""
+    """Whether a value is one of a type, so far as JSON has it; types that are not told apart here take anything.
+
+    What JSON lacks, such as arrays and factories, only code can give, and the world or policy looks at it.
+    """
+    if value is not None and not isinstance(value, (bool, int, float, str, list, tuple, dict)):
+        return True
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if _is_list(hint):
         (of,) = typing.get_args(hint)
-        if of is bool and isinstance(value, list):  # the row of a matrix, in which people write 0 and 1
+        if of is bool and isinstance(
+            value, (list, tuple)
+        ):  # the row of a matrix, in which people write 0 and 1
             return all(entry in (0, 1) for entry in value)
-        return isinstance(value, list) and all(_fits(entry, of) for entry in value)
+        return isinstance(value, (list, tuple)) and all(_fits(entry, of) for entry in value)
     if hint in (int, float):
         return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
     return isinstance(value, hint) if hint in _WORDS else True

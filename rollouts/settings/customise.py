@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from ...envs import spec
 from ...envs.errors import ConfigError
 from ...scenarios import Scenario
 from .checks import check_policy, check_world
-from .parse import parse_assignments
+from .parse import Assignments, parse_assignments
 
 
 def customise(
     scenario: Scenario,
     *,
-    assignments: Sequence[str] = (),
+    assignments: Assignments = (),
     steps: int | None = None,
     controls: tuple[str, ...] | None = None,
 ) -> Scenario:
@@ -30,7 +29,7 @@ def customise(
 
     Args:
         scenario: What is changed.
-        assignments: ``KEY=VALUE`` each; see the module's page.
+        assignments: ``KEY=VALUE`` each, or a mapping; see the module's page.
         steps: The horizon.
         controls: Replaces the scenario's.
 
@@ -87,7 +86,7 @@ def dropped_policy_settings(scenario: Scenario, chosen: Scenario) -> str:
     return f"policy {chosen.policy} runs with its own defaults; what {scenario.name} sets: {again}"
 
 
-def check_policy_fits(scenario: Scenario, assignments: Sequence[str] = ()) -> None:
+def check_policy_fits(scenario: Scenario, assignments: Assignments = ()) -> None:
     """Check that a scenario's policy and its world leave the learners to the same side.
 
     Args:

@@ -9,11 +9,14 @@ neither is text, unless it begins with ``[`` or ``{``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...envs.arguments import find_device
 from ...envs.errors import ConfigError, short, unknown
+
+Assignments = Sequence[str] | Mapping[str, Any]
+"""``KEY=VALUE`` each, as on the command line, or keys and values, as in code."""
 
 MODES = ("mute", "shuffled", "isolated")
 """Channel modes that may run as controls beside the open worlds."""
@@ -44,14 +47,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def parse_controls(text: str) -> tuple[str, ...]:
-    """Controls from ``"mute,isolated"`` or ``"none"``."""
-    names = () if text.strip() == "none" else tuple(name.strip() for name in text.split(","))
+def parse_controls(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Controls from ``"mute,isolated"`` or ``"none"``, or by name."""
+    if isinstance(given, str):
+        given = () if given.strip() == "none" else given.split(",")
+    names = tuple(str(name).strip() for name in given)
     for name in names:
         if name not in MODES:
             raise unknown("control", name, (*MODES, "none"))
     if len(set(names)) < len(names):
-        raise ConfigError(f"controls {text!r} name a mode twice: every control is one more world a seed")
+        raise ConfigError(
+            f"controls {','.join(names)!r} name a mode twice: every control is one more world a seed"
+        )
     return names
 
 
@@ -69,14 +76,16 @@ def parse_device(text: str) -> str:
     return text
 
 
-def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """Keys and values of ``KEY=VALUE`` each; see the module's page.
+def parse_assignments(given: Assignments) -> dict[str, Any]:
+    """Keys and values of ``KEY=VALUE`` each; see the module's page. Those of a mapping are taken as they are.
 
     Raises:
         ConfigError: A text is no ``KEY=VALUE``.
     """
+    if isinstance(given, Mapping):
+        return dict(given)
     found: dict[str, Any] = {}
-    for text in texts:
+    for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
@@ -84,7 +93,7 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def own_policy_of(assignments: Sequence[str]) -> str | None:
+def own_policy_of(assignments: Assignments) -> str | None:
     """The policy of a user's own that is named again to go on with a folder: ``policy=module:Class`` and no more.
 
     Raises:

@@ -16,6 +16,13 @@ def as_json(value: Any, *, indent: int | None = None, ascii: bool = False) -> st
     return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii, allow_nan=False)
 
 
+def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON holds them; what JSON lacks, like a factory of modules, is named."""
+    from ...envs.archive import name_of  # needs torch
+
+    return json.loads(json.dumps(dict(kwargs), default=name_of))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with whole_file(path) as file:

@@ -6,13 +6,29 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from ..._start import INTERRUPTED, quit_at_once
 
-__all__ = ["INTERRUPTED", "quit_on_interrupt", "raise_on_interrupt", "stop_requests"]
+__all__ = ["INTERRUPTED", "Stopped", "quit_on_interrupt", "raise_on_interrupt", "stop_requests"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
+    """A run that was asked to stop.
+
+    Args:
+        step: Where it stands, and what its checkpoint holds.
+        steps: Of the run.
+        folder: Of the run, where it has one.
+    """
+
+    def __init__(self, step: int, steps: int, folder: Path | None = None) -> None:
+        go_on = f"; go on with: studyhall run --resume {folder}" if folder else ""
+        super().__init__(f"stopped at step {step} of {steps}{go_on}")
+        self.step, self.steps, self.folder = step, steps, folder
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""A progress bar on standard error, with a line of figures below it, where standard error is a terminal."""
+"""A progress bar with a line of figures: on standard error, where that is a terminal, or in a notebook's cell."""
 
 from __future__ import annotations
 
+import html
+import sys
+import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -15,9 +18,11 @@ from .streams import redraws
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_CELL_EVERY = 0.5  # seconds: every change of a cell is a message to the browser
+
 
 class ProgressBar:
-    """Use it in a ``with`` statement; nothing is drawn where lines cannot be drawn over.
+    """Use it in a ``with`` statement; nothing is drawn where nothing can be drawn over.
 
     Args:
         title: Stands before the bar.
@@ -29,30 +34,45 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
-        self.drawn = redraws()
-        self._bar = _TwoLines(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console(stderr=True),
-            disable=not self.drawn,
-        )
-        self._task = self._bar.add_task(title, total=total, completed=done)
+        self._bar: _TwoLines | None = None
+        self._cell = _Cell(title, total, done) if in_notebook() else None
+        if self._cell is None and redraws():
+            self._bar = _TwoLines(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                TaskProgressColumn(),
+                TimeRemainingColumn(compact=True),
+                console=console(stderr=True),
+            )
+            self._task = self._bar.add_task(title, total=total, completed=done)
+        self.drawn = self._bar is not None or self._cell is not None
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
+        if self._cell is not None:
+            self._cell.draw()
 
     def show(self, done: int, figures: str) -> None:
         """Draw what is done by now, and the figures."""
-        self._bar.figures = figures
-        self._bar.update(self._task, completed=done)
+        if self._bar is not None:
+            self._bar.figures = figures
+            self._bar.update(self._task, completed=done)
+        if self._cell is not None:
+            self._cell.show(done, figures)
+
+
+def in_notebook() -> bool:
+    """Whether this is the process behind a notebook, whose cells show HTML."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
 class _TwoLines(Progress):
@@ -63,3 +83,26 @@ class _TwoLines(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         yield f"  {self.figures}"
+
+
+class _Cell:
+    """The same in a notebook's cell: one piece of HTML, which is replaced."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self.title, self.total, self.done, self.figures = title, total, done, ""
+        self._display: Any = sys.modules["IPython"].display
+        self._handle = self._display.display(self._html(), display_id=True)
+        self._drawn = time.monotonic()
+
+    def show(self, done: int, figures: str) -> None:
+        self.done, self.figures = done, figures
+        if time.monotonic() - self._drawn >= _CELL_EVERY:
+            self.draw()
+
+    def draw(self) -> None:
+        self._handle.update(self._html())
+        self._drawn = time.monotonic()
+
+    def _html(self) -> Any:
+        bar = f'<progress value="{self.done}" max="{self.total}"></progress>'
+        return self._display.HTML(f"{html.escape(self.title)} {bar} {html.escape(self.figures)}")

@@ -14,6 +14,6 @@
 `evolution.py` are what an update is and what is kept of it.
 """
 
-from .begin import begin, scenario_of
+from .begin import begin, scenario_of, train
 
-__all__ = ["begin", "scenario_of"]
+__all__ = ["begin", "scenario_of", "train"]

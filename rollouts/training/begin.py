@@ -5,14 +5,14 @@ Evolution strategies train where they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...envs import spec
 from ...envs.errors import ConfigError
-from ...scenarios import Scenario
-from ..settings.parse import own_policy_of
+from ...scenarios import Scenario, get_scenario
+from ..settings.parse import Assignments, own_policy_of, parse_device
 from ..storage.folders import ANEW, read_config
 from .trained import Trained
 
@@ -22,11 +22,90 @@ EVOLUTION = ("es",)
 """Algorithms that try variants in whole episodes; all others learn by reward."""
 
 
+def train(
+    scenario: Scenario | str | None = None,
+    *,
+    algorithm: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    policy: str | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    timesteps: int | None = None,
+    updates: int | None = None,
+    cpu_seconds: float | None = None,
+    worlds: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    eval_every: int | None = None,
+    eval_worlds: int | None = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    **changes: Any,
+) -> Trained:
+    """Train the policy of a scenario's world and keep the best, as ``studyhall train`` does.
+
+    A first Ctrl-C stops after the running update, and ``resume`` goes on. What can be left out has the defaults that
+    ``studyhall train --help`` tells.
+
+    Args:
+        scenario: What to train in, or the name of one that is registered; where a training is resumed it is known.
+        algorithm: "ppo", "a2c", "es", "backprop", …
+        settings: Of the algorithm, e.g. ``{"learning_rate": 3e-4}``.
+        policy: Name of another policy, where the scenario's policy is what is trained.
+        policy_kwargs: Its arguments.
+        timesteps: Agent-steps, of trainings by reward.
+        updates: Of trainings that count them.
+        cpu_seconds: After which trainings through the channel stop.
+        worlds: Side by side.
+        seed: Of everything that is random.
+        device: Of trainings through the channel and by evolution.
+        threads: CPU threads.
+        eval_every: Between two evaluations, in the unit of the length.
+        eval_worlds: Held-out worlds of an evaluation.
+        out: Folder to write, new or empty; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
+        resume: Folder of a stopped training, to be taken up again.
+        **changes: Arguments of the world, e.g. ``agents=8``.
+
+    Returns:
+        What came of it; it prints as what ``studyhall train`` says.
+
+    Raises:
+        UnknownName: No such scenario, policy or argument; lists the near ones.
+        ConfigError: A value that cannot be, or a folder that cannot be used.
+    """
+    if scenario is None and resume is None:
+        raise ConfigError("which scenario? give its name, e.g. train('society-liar-digits')")
+    resumed = None if resume is None else Path(resume)
+    chosen = scenario if scenario is not None else scenario_of(resumed or Path())
+    found = chosen if isinstance(chosen, Scenario) else get_scenario(chosen)
+    name = _chosen(algorithm, found, resumed)
+    assignments = {**changes, **({} if policy is None else {"policy": policy})}
+    assignments |= {f"policy.{key}": value for key, value in (policy_kwargs or {}).items()}
+    head = THROUGH_CHANNEL[0] if name in THROUGH_CHANNEL else name
+    assignments |= {f"{head}.{key}": value for key, value in (settings or {}).items()}
+    return begin(
+        found,
+        algorithm=name,
+        assignments=assignments,
+        out=None if out is None else Path(out),
+        resume=resumed,
+        timesteps=timesteps,
+        updates=updates,
+        cpu_seconds=cpu_seconds,
+        worlds=worlds,
+        seed=seed,
+        device=None if device is None else parse_device(device),
+        threads=threads,
+        eval_every=eval_every,
+        eval_worlds=eval_worlds,
+    )
+
+
 def begin(
     scenario: Scenario,
     *,
     algorithm: str | None = None,
-    assignments: Sequence[str] = (),
+    assignments: Assignments = (),
     out: Path | None = None,
     resume: Path | None = None,
     **options: Any,
@@ -38,7 +117,7 @@ def begin(
         algorithm: "backprop", "reinforce", "es", or one of
             :data:`~studyhall.rollouts.training.algorithms.ALGORITHMS`; None takes what a training that is resumed was
             begun with, else "backprop" in message worlds and "ppo" elsewhere.
-        assignments: As given to ``--set``.
+        assignments: As given to ``--set``, or a mapping.
         out: The folder; None takes a free one.
         resume: Folder of a stopped training, which is taken up again.
         **options: Fields of the algorithm's config; None takes the usual one.
@@ -49,8 +128,7 @@ def begin(
     if resume is not None and out is not None:
         raise ConfigError("--resume goes on in its own folder: leave out --out")
     own_policy = None if resume is None else own_policy_of(assignments)
-    usual = "backprop" if spec(scenario.env).load().differentiable else "ppo"
-    chosen = (algorithm or (resume and _algorithm_of(resume)) or usual).lower()
+    chosen = _chosen(algorithm, scenario, resume)
     if chosen in THROUGH_CHANNEL:
         from . import through_channel as training
     elif chosen in EVOLUTION:
@@ -84,6 +162,12 @@ def scenario_of(folder: Path) -> str:
         raise ConfigError(
             f"{folder}/config.json is not what a training writes: {ANEW['training']}"
         ) from fault
+
+
+def _chosen(asked: str | None, scenario: Scenario, resume: Path | None) -> str:
+    """The algorithm; what was not asked for is that of the training that is resumed, or the usual one."""
+    usual = "backprop" if spec(scenario.env).load().differentiable else "ppo"
+    return (asked or (resume and _algorithm_of(resume)) or usual).lower()
 
 
 def _algorithm_of(folder: Path) -> str:

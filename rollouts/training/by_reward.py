@@ -15,7 +15,7 @@ taken up again there ends as if it had never stopped, bit for bit: policies, eva
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ...envs.errors import ConfigError, unknown
 from ...scenarios import Scenario
 from ..reports.figures import figure
 from ..settings.customise import customise
-from ..settings.parse import parse_assignments
+from ..settings.parse import Assignments
 from . import loop
 from .algorithms import ALGORITHMS, PPOSettings, Settings
 from .config import TrainingConfig
@@ -109,9 +109,8 @@ class RewardConfig(TrainingConfig):
         return trainee_of(scenario).unused
 
     @classmethod
-    def change(cls, scenario: Scenario, algorithm: str, assignments: Sequence[str]) -> Scenario:
+    def change(cls, scenario: Scenario, algorithm: str, given: Mapping[str, Any]) -> Scenario:
         """The scenario with a user's arguments of the world, checked by who is trained in it."""
-        given = parse_assignments(assignments)
         for name in given:
             head = name.partition(".")[0]
             if head == "policy":
@@ -121,7 +120,7 @@ class RewardConfig(TrainingConfig):
             if head != name:
                 settings = dataclasses.fields(cls.settings_type(algorithm))
                 raise unknown("setting", name, [f"{algorithm}.{f.name}" for f in settings])
-        chosen = customise(scenario, assignments=assignments)
+        chosen = customise(scenario, assignments=given)
         trainee_of(scenario).check(chosen, given)
         return chosen
 
@@ -132,7 +131,7 @@ class RewardConfig(TrainingConfig):
 
 
 def configure(
-    scenario: Scenario, *, algorithm: str = "ppo", assignments: Sequence[str] = (), **options: Any
+    scenario: Scenario, *, algorithm: str = "ppo", assignments: Assignments = (), **options: Any
 ) -> RewardConfig:
     """What the options of ``studyhall train`` say; see :meth:`TrainingConfig.configure`.
 

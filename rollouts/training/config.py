@@ -7,22 +7,20 @@ is counted, and says what a user may leave out.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...envs.archive import name_of
 from ...envs.errors import ConfigError, StudyhallError, unknown
 from ...envs.validation import LAST_SEED, whole
 from ...scenarios import Scenario, registry
-from ..settings.parse import changes, parse_assignments
+from ..settings.parse import Assignments, changes, parse_assignments
 from ..settings.read_scenario import read_scenario
 from ..storage.folders import ANEW, read_config
-from ..storage.text import as_json
+from ..storage.text import as_json, plain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -98,7 +96,7 @@ class TrainingConfig(ABC):
 
     @classmethod
     @abstractmethod
-    def change(cls, scenario: Scenario, algorithm: str, assignments: Sequence[str]) -> Scenario:
+    def change(cls, scenario: Scenario, algorithm: str, given: Mapping[str, Any]) -> Scenario:
         """The scenario with a user's changes, those of the algorithm left out.
 
         Raises:
@@ -114,25 +112,28 @@ class TrainingConfig(ABC):
 
     @classmethod
     def configure(
-        cls, scenario: Scenario, *, algorithm: str, assignments: Sequence[str] = (), **options: Any
+        cls, scenario: Scenario, *, algorithm: str, assignments: Assignments = (), **options: Any
     ) -> Self:
         """What the options of ``studyhall train`` say.
 
         Args:
             scenario: The scenario.
             algorithm: Name of the algorithm.
-            assignments: ``KEY=VALUE`` for arguments of the world, ``PREFIX.KEY=VALUE`` for settings of the algorithm.
+            assignments: ``KEY=VALUE`` for arguments of the world, ``PREFIX.KEY=VALUE`` for settings of the algorithm,
+                or a mapping.
             **options: Fields of the config; None takes the usual one.
 
         Raises:
             ConfigError: A name or value that cannot be.
         """
         head = f"{cls.prefix(algorithm)}."
-        ours = [text for text in assignments if text.strip().startswith(head)]
-        chosen = cls.change(scenario, algorithm, [text for text in assignments if text not in ours])
+        all_given = parse_assignments(assignments)
+        ours = {name: value for name, value in all_given.items() if name.startswith(head)}
+        theirs = {name: value for name, value in all_given.items() if name not in ours}
+        chosen = cls.change(scenario, algorithm, theirs)
         settings, usual = cls.usual(chosen, algorithm)
         known = [f.name for f in dataclasses.fields(settings) if f.name not in cls.unused(chosen)]
-        given = {name.removeprefix(head): value for name, value in parse_assignments(ours).items()}
+        given = {name.removeprefix(head): value for name, value in ours.items()}
         for name in given:
             if name not in known:
                 raise unknown(f"setting of {head[:-1]}", name, known)
@@ -225,11 +226,6 @@ class TrainingConfig(ABC):
         name = self.scenario.name
         usual = registry[name].env_kwargs if name in registry else {}
         return differing(self.scenario.env_kwargs, usual)
-
-
-def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON holds them; what JSON lacks, like a factory of modules, is named."""
-    return json.loads(json.dumps(dict(kwargs), default=name_of))
 
 
 def differing(given: Mapping[str, Any], usual: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -11,7 +11,7 @@ What a training writes: see the page of this package. Held-out worlds are those 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ...policies.registration import policy_factory
 from ...scenarios import Scenario
 from ..reports.figures import figure
 from ..settings.customise import customise
-from ..settings.parse import parse_assignments
+from ..settings.parse import Assignments
 from ..storage.checkpoints import check_optimiser
 from . import loop
 from .by_updates import UpdateTraining
@@ -136,14 +136,14 @@ class EvolutionConfig(TrainingConfig):
         return EvolutionSettings(), {}
 
     @classmethod
-    def change(cls, scenario: Scenario, algorithm: str, assignments: Sequence[str]) -> Scenario:
+    def change(cls, scenario: Scenario, algorithm: str, given: Mapping[str, Any]) -> Scenario:
         """The scenario with a user's arguments of the world and of the policy, which must be one of numbers."""
-        for name in parse_assignments(assignments):
+        for name in given:
             head, dot, _ = name.partition(".")
             if dot and head != "policy":
                 settings = [f"{algorithm}.{f.name}" for f in dataclasses.fields(EvolutionSettings)]
                 raise unknown("setting", name, ["policy.…", *settings])
-        return customise(scenario, assignments=assignments)
+        return customise(scenario, assignments=given)
 
     @property
     def run_with(self) -> list[str]:
@@ -157,7 +157,7 @@ class EvolutionConfig(TrainingConfig):
 
 
 def configure(
-    scenario: Scenario, *, algorithm: str = "es", assignments: Sequence[str] = (), **options: Any
+    scenario: Scenario, *, algorithm: str = "es", assignments: Assignments = (), **options: Any
 ) -> EvolutionConfig:
     """What the options of ``studyhall train`` say; see :meth:`TrainingConfig.configure`.
 

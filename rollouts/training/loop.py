@@ -160,7 +160,12 @@ def train(
     training = _set_up(kind, config)
     with _folder(out, config, resume=resume) as folder:
         found = Trained(
-            folder, training.figure, config.run_with, training.own_policy, per_update=training.per_update
+            folder,
+            training.figure,
+            config.scenario.name,
+            config.run_with,
+            training.own_policy,
+            training.per_update,
         )
         loop = _Loop(training, found)
         if resume:

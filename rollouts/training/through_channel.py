@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ...policies.messages.policy import FORMAT, MessagePolicy
 from ...policies.messages.speech import Sampled
 from ...scenarios import Scenario
 from ..settings.customise import customise
-from ..settings.parse import parse_assignments
+from ..settings.parse import Assignments
 from ..storage.checkpoints import check_optimiser
 from . import loop
 from .by_updates import UpdateTraining
@@ -138,13 +138,12 @@ class ChannelConfig(TrainingConfig):
         return ChannelSettings(**{name: found.pop(name) for name in names}), found
 
     @classmethod
-    def change(cls, scenario: Scenario, algorithm: str, assignments: Sequence[str]) -> Scenario:
+    def change(cls, scenario: Scenario, algorithm: str, given: Mapping[str, Any]) -> Scenario:
         """The scenario with a user's arguments of the world, its mode among them, and of the policy."""
         if algorithm == "reinforce":
             scenario = _with_drawn_symbols(scenario)
-        theirs = []
-        for text in assignments:
-            name = text.partition("=")[0].strip()
+        theirs = dict(given)
+        for name in given:
             head, dot, _ = name.partition(".")
             if dot and head != "policy":
                 settings = [f"backprop.{f.name}" for f in dataclasses.fields(ChannelSettings)]
@@ -152,10 +151,8 @@ class ChannelConfig(TrainingConfig):
             if name == "split":
                 raise ConfigError("split cannot be set: training has the stream, validation the exam split")
             if name == "mode":  # e.g. a control that never hears anything
-                mode = parse_assignments([text])["mode"]
-                scenario = dataclasses.replace(scenario, env_kwargs={**scenario.env_kwargs, "mode": mode})
-            else:
-                theirs.append(text)
+                env = {**scenario.env_kwargs, "mode": theirs.pop("mode")}
+                scenario = dataclasses.replace(scenario, env_kwargs=env)
         return customise(scenario, assignments=theirs)
 
     @property
@@ -181,7 +178,7 @@ def _with_drawn_symbols(scenario: Scenario) -> Scenario:
 
 
 def configure(
-    scenario: Scenario, *, algorithm: str = "backprop", assignments: Sequence[str] = (), **options: Any
+    scenario: Scenario, *, algorithm: str = "backprop", assignments: Assignments = (), **options: Any
 ) -> ChannelConfig:
     """What the options of ``studyhall train`` say; see :meth:`TrainingConfig.configure`.
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import math
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...envs.engine.fits import Misfit
 from ..reports.figures import figure
 from ..terminal.interrupts import INTERRUPTED
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass
@@ -21,6 +26,7 @@ class Trained:
     Attributes:
         folder: Where it is.
         figure: What held-out worlds are evaluated by: the "return" of an agent, another metric, or the "loss".
+        scenario: Its name.
         world: Settings of the world it was trained in that are not the scenario's own, to run it with.
         policy: Its name where it is a user's own, ``"module:Class"``.
         per_update: Agent-steps of an update, where updates are what is counted.
@@ -33,6 +39,7 @@ class Trained:
 
     folder: Path
     figure: str = "return"
+    scenario: str = ""
     world: list[str] = field(default_factory=list)
     policy: str | None = None
     per_update: int | None = None
@@ -45,6 +52,26 @@ class Trained:
     def __repr__(self) -> str:
         """Where it is and what came of it."""
         return f"<Trained {self.folder}: {self.told()}; {self.counted(self.timesteps)} made>"
+
+    def __str__(self) -> str:
+        """What came of it, and how to run it."""
+        took = f"{self.counted(self.timesteps)} took {self.seconds:.0f} s"
+        return f"{self.told()}; {took}\n{self.command}"
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="line-height: normal">{html.escape(str(self))}</pre>'
+
+    def frame(self) -> pandas.DataFrame:
+        """The curve: a row for each evaluation, figures by column, as in ``metrics.jsonl``."""
+        import pandas
+
+        return pandas.DataFrame(self.curve)
+
+    @property
+    def command(self) -> str:
+        """The command that runs what was trained."""
+        settings = (word for text in self.run_with() for word in ("--set", text))
+        return shlex.join(["studyhall", "run", self.scenario, *settings])
 
     @property
     def best(self) -> tuple[int, float]:
