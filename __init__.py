@@ -9,6 +9,7 @@ from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, r
 
 if _TYPE_CHECKING:
     from .rollouts.cli.pages import show
+    from .rollouts.runs.compare import compare
     from .rollouts.runs.launch import rollout
     from .rollouts.training.begin import train
 
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EnvSpec",
     "__version__",
+    "compare",
     "make_aec",
     "make_env",
     "make_sb3",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "compare": "rollouts.runs.compare",
     "rollout": "rollouts.runs.launch",
     "show": "rollouts.cli.pages",
     "train": "rollouts.training.begin",
