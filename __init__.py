@@ -11,6 +11,7 @@ if _TYPE_CHECKING:
     from .rollouts.cli.pages import show
     from .rollouts.runs.compare import compare
     from .rollouts.runs.launch import rollout
+    from .rollouts.runs.sweep import sweep
     from .rollouts.training.begin import train
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "rollout",
     "show",
     "spec",
+    "sweep",
     "train",
 ]
 
@@ -36,6 +38,7 @@ _LATER = {
     "compare": "rollouts.runs.compare",
     "rollout": "rollouts.runs.launch",
     "show": "rollouts.cli.pages",
+    "sweep": "rollouts.runs.sweep",
     "train": "rollouts.training.begin",
 }
 """What is imported when it is first used: policies, scenarios and all that trains them take seconds."""

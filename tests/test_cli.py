@@ -91,7 +91,16 @@ def test_worlds_are_listed_by_that_name_too(call):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("True", True), ("False", False), ("None", None), ("true", True), ("null", None), ("Truely", "Truely")],
+    [
+        ("True", True),
+        ("False", False),
+        ("None", None),
+        ("true", True),
+        ("null", None),
+        ("Truely", "Truely"),
+        (".5", 0.5),
+        ("-5.", -5.0),
+    ],
 )
 def test_values_may_be_spelt_as_python_does(text, value):
     assert parse_assignments([f"key={text}"]) == {"key": value}
@@ -244,7 +253,8 @@ def test_run(call, tmp_path):
     folder = tmp_path / "runs" / "classroom-digits-1"
     made = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     pictures = {"curve.png", "picture.png"}
-    assert made == {"config.json", "metrics.parquet", "report.json", "checkpoints", *pictures}
+    tables = {"metrics.parquet", "metrics.csv", "tensorboard"}
+    assert made == {"config.json", "report.json", "checkpoints", *tables, *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
     assert table.column_names == ["step", "mode", "seed", "agent", "exam_accuracy"]
     assert table.num_rows == 20 * 3 * 2 * 3

@@ -68,7 +68,8 @@ def test_a_result_as_frames(found):
     assert list(history) == ["step", "mode", "seed", "agent", "exam_accuracy"]
     assert len(history) == len(found.steps) * 2 * 2 * 3
     found.save("kept")
-    pd.testing.assert_frame_equal(pd.read_parquet("kept/metrics.parquet"), history, check_dtype=False)
+    for written in (pd.read_parquet("kept/metrics.parquet"), pd.read_csv("kept/metrics.csv")):
+        pd.testing.assert_frame_equal(written, history, check_dtype=False)
 
 
 def test_a_result_is_drawn_and_shown(found):
@@ -158,6 +159,19 @@ def test_a_report_is_what_a_result_is(found):
     assert {field.name for field in dataclasses.fields(found)} == {f.name for f in dataclasses.fields(Report)}
 
 
+def test_a_run_leaves_events_for_tensorboard(found):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found.save("kept")
+    for mode in ("open", "mute"):
+        events = EventAccumulator(f"kept/tensorboard/{mode}").Reload()
+        curve = {event.step: event.value for event in events.Scalars("exam_accuracy/mean")}
+        history = found.history().query("mode == @mode").groupby("step")["exam_accuracy"].mean()
+        assert curve == pytest.approx(history.to_dict())
+        (measured,) = events.Scalars("measured/mean")
+        assert (measured.step, measured.value) == (5, pytest.approx(found.interval(mode, "mean").mean))
+
+
 # ---- trainings ------------------------------------------------------------------------------------------
 
 
@@ -168,6 +182,7 @@ def test_a_training_by_name_prints_what_the_command_line_says():
     assert said[0].startswith(made.told())
     assert said[1] == made.command
     assert list(made.frame()["updates"]) == [0, 1, 2]
+    pd.testing.assert_frame_equal(pd.read_csv("made/metrics.csv"), made.frame())
     assert "held-out" in made._repr_html_()
     command = json.loads(Path("made/config.json").read_text())["command"]
     for option in ("--updates 2", "--seed 3", "--set slice_size=8", "--set backprop.learning_rate=0.001"):

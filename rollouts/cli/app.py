@@ -21,6 +21,7 @@ from .options import DEBUG, Debug, Json
 from .reproduce import reproduce
 from .run import run
 from .show import show
+from .sweep import sweep
 from .train import train
 from .trial import trial
 
@@ -74,7 +75,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (show, run, compare, train, reproduce, generate):
+for command in (show, run, sweep, compare, train, reproduce, generate):
     app.command()(command)
 app.command("test")(trial)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from ..reports.cells import marked, note
+from ..terminal import output
 from .catalogue import Rows
 from .doctor import Check
+
+if TYPE_CHECKING:
+    from ..reports.sweeps import Swept
 
 _LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
 
@@ -30,6 +35,17 @@ def _transductive(entry_point: str) -> bool:
     """Whether the policies that a class makes are transductive."""
     module, attribute = entry_point.split(":")
     return getattr(getattr(import_module(module), attribute), "transductive", False)
+
+
+def show_sweep(found: Swept, as_json: bool) -> None:
+    """Print what a sweep found."""
+    if as_json:
+        output.print_json(found.as_json())
+        return
+    from ..reports.sweeps import sweep_table
+
+    output.console().print(sweep_table(found))
+    output.console().print(f"everything is in {found.folder}", markup=False, soft_wrap=True)
 
 
 def examination(checks: list[Check]) -> Table:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,6 +58,12 @@ def train(
             "seeds at least WORLDS apart for independent trainings.",
         ),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Trains once for each instead: 0,100,200. Then --set may give several values, as of `studyhall sweep`."
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Of backprop and es: auto, cpu, cuda, …; cpu by default.")
     ] = None,
@@ -104,6 +111,22 @@ def train(
     from ..training import begin, scenario_of
     from ..training.trained import interrupted
 
+    options = {
+        "timesteps": timesteps,
+        "updates": updates,
+        "cpu_seconds": cpu_seconds,
+        "worlds": worlds,
+        "eval_every": eval_every,
+        "eval_worlds": eval_worlds,
+    }
+    where = None if device is None else parse_device(device)
+    if seeds is not None:
+        if scenario is None or resume is not None or seed is not None:
+            raise ConfigError(
+                "--seeds begins trainings: leave out --seed, and --resume (studyhall sweep --resume does it)"
+            )
+        _once_for_each(scenario, seeds, algo, options, assignments or (), where, threads, out, as_json)
+        return
     chosen = get_scenario(scenario or scenario_of(resume or Path()))
     found = begin(
         chosen,
@@ -111,15 +134,10 @@ def train(
         assignments=assignments or (),
         out=out,
         resume=resume,
-        timesteps=timesteps,
-        updates=updates,
-        cpu_seconds=cpu_seconds,
-        worlds=worlds,
         seed=seed,
         threads=threads,
-        eval_every=eval_every,
-        eval_worlds=eval_worlds,
-        device=None if device is None else parse_device(device),
+        device=where,
+        **options,
     )
     if as_json:
         output.print_json(found.as_json())
@@ -127,3 +145,33 @@ def train(
         output.console().print(str(found), markup=False, soft_wrap=True)
     if found.stopped:
         raise interrupted(found)
+
+
+def _once_for_each(
+    scenario: str,
+    seeds: str,
+    algo: str | None,
+    options: dict[str, Any],
+    assignments: Sequence[str],
+    device: str | None,
+    threads: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """A sweep of trainings."""
+    from ...scenarios import get_scenario
+    from ..runs.sweep import SweepConfig, begin_sweep
+    from ..settings.parse import parse_seeds
+    from ..settings.points import parse_choices, points_of
+    from .tables import show_sweep
+
+    given = {name: value for name, value in options.items() if value is not None}
+    config = SweepConfig(
+        scenario=get_scenario(scenario),
+        points=points_of(parse_choices(assignments)),
+        seeds=parse_seeds(seeds),
+        device=device or "cpu",
+        threads=threads or 1,
+        training=given if algo is None else {**given, "algorithm": algo},
+    )
+    show_sweep(begin_sweep(config, out), as_json)

@@ -9,8 +9,8 @@ statistical precipice", over the seeds of one world, by `scipy.stats`:
 * the **performance profile**, the share of seeds above each threshold;
 
 each but the profile with a 95 % percentile bootstrap interval, which draws seeds with replacement, the same ones in
-both runs. Such an interval is too narrow where there are few seeds. The difference from the first run is paired by seed,
-and its interval is Student's, as everywhere else here.
+both runs. Such an interval is too narrow where there are few seeds. The difference from the first run is paired by
+seed, and its interval is Student's, as everywhere else here.
 """
 
 from __future__ import annotations

@@ -166,9 +166,9 @@ class Report:
         return cls(
             scenario=Scenario.from_json(found["scenario"]),
             seeds=tuple(found["seeds"]),
-            metrics=_numbers(found["metrics"]),
-            students=_numbers(found["students"]),
-            curves=_numbers(found["curve"][headline]),
+            metrics=numbers(found["metrics"]),
+            students=numbers(found["students"]),
+            curves=numbers(found["curve"][headline]),
             steps=found["curve"]["steps"],
             budget_spent_at=found["budget_spent_at"],
             seconds=found["seconds"],
@@ -181,12 +181,12 @@ class Report:
         )
 
 
-def _numbers(value: Any) -> Any:
+def numbers(value: Any) -> Any:
     """What was read from JSON, with NaN where it has null."""
     if isinstance(value, dict):
-        return {name: _numbers(entry) for name, entry in value.items()}
+        return {name: numbers(entry) for name, entry in value.items()}
     if isinstance(value, list):
-        return [_numbers(entry) for entry in value]
+        return [numbers(entry) for entry in value]
     return math.nan if value is None else value
 
 

@@ -268,7 +268,7 @@ def _to_the_end(
                 networks=folder.stages,
             )
     except Stopped as stopped:
-        raise Stopped(stopped.step, stopped.steps, folder.path) from None
+        raise Stopped(stopped.step, stopped.steps, f"studyhall run --resume {folder.path}") from None
     if run.pictures:
         draw_pictures(run.pictures, folder.path / "picture.png")
     folder.finish(report)

@@ -5,12 +5,14 @@
 ``checkpoints/``       the last two states; see `storage/checkpoints.py`
 ``stages/seed_S/``     networks of the open world of seed S that learn no more; see `storage/networks.py`
 ``metrics.parquet``    the headline (exam accuracy, score, …) in long form: step, mode, seed, agent, its value
+``metrics.csv``        the same
+``tensorboard/``       the same and what was measured, as events of TensorBoard, one run a mode
 ``report.json``        everything that was found; of policies that tell it, what they decided and why
 ``curve.png``          the headline over time
 ``picture.png``        the first open world, from step to step, where it can be drawn
 =====================  =================================================================================
 
-The last four are there when the run has ended.
+The last six are there when the run has ended.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ...scenarios import Scenario
 from ..reports.report import Report, is_measured
 from ..settings.read_scenario import read_scenario
 from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
-from ..storage.text import plain
+from ..storage.text import as_csv, plain, write_text
 
 _WITHOUT = "remove it; --resume then goes on from the checkpoint"
 
@@ -153,10 +155,15 @@ class RunFolder:
 
     def finish(self, report: Report) -> None:
         """Write curves, plot and report; the report last, since it says that the run has ended."""
+        from ..reports.events import write_events
         from ..reports.plots import draw_curve
 
         _write_metrics(self.path / "metrics.parquet", report)
+        columns = report.columns()
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        write_text(self.path / "metrics.csv", as_csv(rows))
         draw_curve(report, self.path / "curve.png")
+        write_events(report, self.path / "tensorboard")
         write_sealed(self.report_file, report.as_json())
 
 

@@ -2,13 +2,14 @@
 
 ``--set KEY=VALUE`` sets an argument of the world, ``--set policy.KEY=VALUE`` one of the policy, and
 ``--set policy=NAME`` puts another policy in its place, which then starts from its own defaults. Values are
-JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``True``, ``False`` and ``None`` as Python spells them; whatever is
-neither is text, unless it begins with ``[`` or ``{``.
+JSON (``0.01``, ``true``, ``null``, ``[64,32]``), or ``.5``, ``True``, ``False`` and ``None`` as Python spells them;
+whatever is neither is text, unless it begins with ``[`` or ``{``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,7 @@ def changes(options: Mapping[str, Any], changeable: Sequence[str]) -> dict[str, 
 
 
 _PYTHON = {"True": True, "False": False, "None": None}
+_POINT_FIRST = re.compile(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?")  # .5 and 5., which JSON lacks
 
 
 def _value(text: str) -> Any:
@@ -141,7 +143,7 @@ def _value(text: str) -> Any:
                 f"{short(text)} begins as JSON and is none: put names in double quotes, and all of it in single ones "
                 """for the shell, as in --set 'tasks=["code"]'"""
             ) from fault
-        return text
+        return float(text) if _POINT_FIRST.fullmatch(text.strip()) else text
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

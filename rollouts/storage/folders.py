@@ -25,7 +25,7 @@ from .text import as_json, write_text
 _LOCK = ".studyhall.lock"  # says that a folder is ours; who writes to the folder holds it
 _CONFIG = "config.json"
 _CHECKSUM = "checksum"
-ANEW = {"run": "run the scenario anew", "training": "train anew"}
+ANEW = {"run": "run the scenario anew", "training": "train anew", "sweep": "sweep anew"}
 """What to do where a folder cannot be taken up, by what it is of."""
 
 

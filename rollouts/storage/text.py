@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,17 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a table of comma-separated values, with a head; empty where a row lacks a value, or it is NaN."""
+    written = io.StringIO()
+    table = csv.DictWriter(
+        written, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows({key: "" if value != value else value for key, value in row.items()} for row in rows)
+    return written.getvalue()
 
 
 def _finite(value: Any) -> Any:

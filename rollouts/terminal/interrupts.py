@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 from ..._start import INTERRUPTED, quit_at_once
@@ -17,18 +16,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
-    """A run that was asked to stop.
+    """A run or sweep that was asked to stop.
 
     Args:
-        step: Where it stands, and what its checkpoint holds.
-        steps: Of the run.
-        folder: Of the run, where it has one.
+        step: Where it stands, and what is kept of it.
+        steps: How many there are.
+        go_on: The command that goes on, where something is kept.
+        what: What is counted.
     """
 
-    def __init__(self, step: int, steps: int, folder: Path | None = None) -> None:
-        go_on = f"; go on with: studyhall run --resume {folder}" if folder else ""
-        super().__init__(f"stopped at step {step} of {steps}{go_on}")
-        self.step, self.steps, self.folder = step, steps, folder
+    def __init__(self, step: int, steps: int, go_on: str = "", what: str = "step") -> None:
+        super().__init__(f"stopped at {what} {step} of {steps}{f'; go on with: {go_on}' if go_on else ''}")
+        self.step, self.steps, self.go_on = step, steps, go_on
 
 
 @contextmanager

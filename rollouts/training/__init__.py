@@ -6,6 +6,7 @@
 ``last.zip``       the policy as training left it
 ``checkpoint.pt``  where a stopped training can be taken up again (``--resume``); ``checkpoint-before.pt``: before
 ``metrics.jsonl``  the curve: a line of JSON an evaluation; see `curves.py`
+``metrics.csv``    the same as a table
 ``curve.png``      the same, drawn
 ``tensorboard/``   the same, and more points between, as TensorBoard's events
 =================  =====================================================================================

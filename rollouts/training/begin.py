@@ -14,6 +14,7 @@ from ...envs.errors import ConfigError
 from ...scenarios import Scenario, get_scenario
 from ..settings.parse import Assignments, own_policy_of, parse_device
 from ..storage.folders import ANEW, read_config
+from .config import TrainingConfig
 from .trained import Trained
 
 THROUGH_CHANNEL = ("backprop", "reinforce")
@@ -129,25 +130,28 @@ def begin(
         raise ConfigError("--resume goes on in its own folder: leave out --out")
     own_policy = None if resume is None else own_policy_of(assignments)
     chosen = _chosen(algorithm, scenario, resume)
-    if chosen in THROUGH_CHANNEL:
-        from . import through_channel as training
-    elif chosen in EVOLUTION:
-        from . import evolution as training  # type: ignore[no-redef]
-    else:
-        from . import by_reward as training  # type: ignore[no-redef]
-    options = {name: value for name, value in options.items() if value is not None}
-    for name in options:
-        if name not in training.OPTIONS:
-            raise ConfigError(f"--{name.replace('_', '-')} is no option of {chosen}")
     if resume is None:
-        config = training.configure(scenario, algorithm=chosen, assignments=assignments, **options)
-        return training.train(config, out)
-    begun = training.resumed(resume, own_policy, **options)
+        config = configure(scenario, algorithm=chosen, assignments=assignments, **options)
+        return _module(chosen).train(config, out)
+    begun = _module(chosen).resumed(resume, own_policy, **_given(chosen, options))
     if begun.scenario.name != scenario.name:
         raise ConfigError(f"{resume} is a training of {begun.scenario.name}, not of {scenario.name}")
     if begun.algorithm != chosen:
         raise ConfigError(f"{resume} is a training by {begun.algorithm}, not by {chosen}")
-    return training.train(begun, resume, resume=True)
+    return _module(chosen).train(begun, resume, resume=True)
+
+
+def configure(
+    scenario: Scenario, *, algorithm: str | None = None, assignments: Assignments = (), **options: Any
+) -> TrainingConfig:
+    """What the options of ``studyhall train`` say, arguments as of :func:`begin`.
+
+    Raises:
+        ConfigError: An option that cannot be, or is none of the algorithm's.
+    """
+    chosen = _chosen(algorithm, scenario, None)
+    given = _given(chosen, options)
+    return _module(chosen).configure(scenario, algorithm=chosen, assignments=assignments, **given)
 
 
 def scenario_of(folder: Path) -> str:
@@ -162,6 +166,30 @@ def scenario_of(folder: Path) -> str:
         raise ConfigError(
             f"{folder}/config.json is not what a training writes: {ANEW['training']}"
         ) from fault
+
+
+def _module(algorithm: str) -> Any:
+    """What trains by an algorithm."""
+    if algorithm in THROUGH_CHANNEL:
+        from . import through_channel as training
+    elif algorithm in EVOLUTION:
+        from . import evolution as training  # type: ignore[no-redef]
+    else:
+        from . import by_reward as training  # type: ignore[no-redef]
+    return training
+
+
+def _given(algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given.
+
+    Raises:
+        ConfigError: One is none of the algorithm's.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in _module(algorithm).OPTIONS:
+            raise ConfigError(f"--{name.replace('_', '-')} is no option of {algorithm}")
+    return given
 
 
 def _chosen(asked: str | None, scenario: Scenario, resume: Path | None) -> str:

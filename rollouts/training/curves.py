@@ -3,6 +3,7 @@
 =================  =====================================================================================
 ``metrics.jsonl``  a line of JSON an evaluation: ``timesteps`` (and ``updates``), ``seconds``, ``eval/…``, the figure
                    of held-out worlds, and what training says of itself (``train/…``, ``rollout/…``)
+``metrics.csv``    the same as a table
 ``curve.png``      the figure of held-out worlds and, below, the smoothed reward or loss in training
 ``tensorboard/``   events: the same, and up to 20 times between two evaluations what training says
 =================  =====================================================================================
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...envs.files import unwritable
 from ..reports.plots import FEW_POINTS, picture_file
-from ..storage.text import as_json, write_text
+from ..storage.text import as_csv, as_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,6 +84,7 @@ class Curves:
             return
         lines = "".join(as_json(row) + "\n" for row in self._found.curve)
         write_text(self._found.folder / "metrics.jsonl", lines)
+        write_text(self._found.folder / "metrics.csv", as_csv(self._found.curve))
         if time.monotonic() - self._drawn >= _DRAWN_EVERY:
             self._draw()
 

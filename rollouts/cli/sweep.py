@@ -1,0 +1,81 @@
+"""``studyhall sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...envs.errors import ConfigError
+from .options import Debug, Device, Json, Seeds, Steps, Threads
+
+
+def sweep(
+    scenario: Annotated[
+        str | None, typer.Argument(help="See `studyhall list scenarios`; with --resume it is known.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=V1,V2,…",
+            help="Values of an argument to try, as of `studyhall run`; with --samples also KEY=uniform(LOW,HIGH) or "
+            "KEY=loguniform(LOW,HIGH). May be given several times.",
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    controls: Annotated[
+        str | None, typer.Option(help="Modes run beside the open worlds, as of `studyhall run`.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Draw so many points instead of trying all combinations.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="In the table; a class's mean test accuracy, of other worlds the headline by default."
+        ),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; the next free runs/SCENARIO-sweep-N by default.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a stopped sweep, of runs or trainings, to be taken up again."),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a scenario with many settings, each in a folder of its own, and put what was found in one table."""
+    if scenario is None and resume is None:
+        raise ConfigError("which scenario? see `studyhall list scenarios`")
+    from ...scenarios import get_scenario
+    from ..runs.sweep import SweepConfig, begin_sweep, take_up_sweep
+    from ..settings.parse import parse_controls, parse_device, parse_seeds
+    from ..settings.points import parse_choices, points_of
+    from .tables import show_sweep
+
+    choices = parse_choices(assignments or ())
+    if resume is not None:
+        if any(
+            given is not None for given in (scenario, seeds, steps, controls, samples, device, threads, out)
+        ):
+            raise ConfigError("--resume goes on as the sweep began: leave out what would change it")
+        show_sweep(take_up_sweep(resume, choices, metric), as_json)
+        return
+    found = get_scenario(scenario or "")
+    config = SweepConfig(
+        scenario=found,
+        points=points_of(choices, samples=samples, seed=seed),
+        seeds=found.seeds if seeds is None else parse_seeds(seeds),
+        steps=steps,
+        controls=None if controls is None else parse_controls(controls),
+        device=parse_device(device or "auto"),
+        threads=threads or 1,
+    )
+    show_sweep(begin_sweep(config, out, metric), as_json)

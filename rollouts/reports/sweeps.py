@@ -1,0 +1,199 @@
+"""What a sweep found: a row a point, figures over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...envs.errors import ConfigError, one_of
+from ..metrics.names import EXAM, human, is_fraction
+from ..terminal import output
+from .cells import style
+from .figures import spread
+from .report import numbers
+from .stats import Interval, interval
+
+if TYPE_CHECKING:
+    import pandas
+    from rich.console import Group
+
+Metrics = dict[str, dict[str, list[float]]]
+
+
+@dataclass
+class Found:
+    """What was found in a run or training of a sweep.
+
+    Args:
+        name: Of its folder, within the sweep's.
+        settings: What was set.
+        seeds: One column each in ``metrics``.
+        headline: Of the world, or what a training is judged by.
+        metrics: Mode to metric to one value a seed, as in a report; of trainings the only mode is "held-out".
+    """
+
+    name: str
+    settings: dict[str, Any]
+    seeds: list[int]
+    headline: str
+    metrics: Metrics
+
+
+@dataclass
+class Swept:
+    """A sweep; it prints as a table, and notebooks show it.
+
+    Args:
+        folder: Where it is; each run or training in a folder of its own there.
+        scenario: Its name.
+        found: What was found so far, in order.
+        metric: What the table shows; None takes the mean test accuracy of a class, of others the headline.
+    """
+
+    folder: Path
+    scenario: str
+    found: list[Found] = field(default_factory=list)
+    metric: str | None = None
+
+    def __repr__(self) -> str:
+        """Where it is, and how much there is of it."""
+        return f"<Swept {self.folder}: {len(self.points())} points of {self.scenario}>"
+
+    def __str__(self) -> str:
+        """The table."""
+        return output.as_text(sweep_table(self))
+
+    def _repr_html_(self) -> str:
+        return output.as_html(sweep_table(self))
+
+    def points(self) -> list[Found]:
+        """What was found by settings: trainings of several seeds together."""
+        together: dict[str, Found] = {}
+        for one in self.found:
+            key = repr(sorted(one.settings.items()))
+            if key not in together:
+                together[key] = Found(one.name, one.settings, [], one.headline, {})
+            _add(together[key], one)
+        return list(together.values())
+
+    def frame(self) -> pandas.DataFrame:
+        """A row for each point, mode and seed: what was set, and every metric."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Those of :meth:`frame`."""
+        return [
+            {
+                **one.settings,
+                "mode": mode,
+                "seed": seed,
+                **{metric: values[i] for metric, values in metrics.items()},
+            }
+            for one in self.found
+            for mode, metrics in one.metrics.items()
+            for i, seed in enumerate(one.seeds)
+        ]
+
+    def shown_metric(self) -> str:
+        """What the table shows.
+
+        Raises:
+            UnknownName: It was not measured; lists the near ones.
+        """
+        known = [metric for one in self.found for metrics in one.metrics.values() for metric in metrics]
+        headline = self.found[0].headline
+        usual = "mean" if headline == EXAM and "mean" in known else headline
+        return one_of("metric", self.metric or usual, dict.fromkeys(known))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        return {
+            "folder": str(self.folder),
+            "scenario": self.scenario,
+            "points": [
+                {
+                    "settings": one.settings,
+                    "seeds": one.seeds,
+                    "headline": one.headline,
+                    "metrics": one.metrics,
+                    "summary": {
+                        mode: {metric: interval(values)._asdict() for metric, values in metrics.items()}
+                        for mode, metrics in one.metrics.items()
+                    },
+                }
+                for one in self.points()
+            ],
+            "folders": [one.name for one in self.found],
+        }
+
+
+def _add(to: Found, one: Found) -> None:
+    to.seeds.extend(one.seeds)
+    for mode, metrics in one.metrics.items():
+        for metric, values in metrics.items():
+            to.metrics.setdefault(mode, {}).setdefault(metric, []).extend(values)
+
+
+def read_found(name: str, described: Mapping[str, Any]) -> Found:
+    """What was found, from JSON.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    try:
+        found = Found(name=name, **{**described, "metrics": numbers(described["metrics"])})
+        if not all(len(v) == len(found.seeds) for m in found.metrics.values() for v in m.values()):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError) as fault:
+        raise ConfigError(f"what was found in {name} is something else: remove results.json") from fault
+    return found
+
+
+def sweep_table(swept: Swept) -> Group:
+    """A row a point: what is not the same in all, then the metric by mode, and differences from the open worlds."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    points = swept.points()
+    metric = swept.shown_metric()
+    headline = points[0].headline
+    how = style(metric, headline)
+    name = human(metric, headline) + (", %" if is_fraction(metric, headline) else "")
+    modes = list(dict.fromkeys(mode for one in points for mode in one.metrics))
+    names = dict.fromkeys(name for one in points for name in one.settings)
+    varied = [n for n in names if len({repr(one.settings.get(n, ...)) for one in points}) > 1]
+    table = Table(box=SIMPLE_HEAD)
+    for title in varied or ["point"]:
+        table.add_column(title)
+    for title in (*modes, *(f"open − {mode}" for mode in modes[1:])):
+        table.add_column(title, justify="right")
+    for one in points:
+        told = [escape(_told(one.settings.get(n, "–"))) for n in varied] or [one.name]
+        values = [one.metrics.get(mode, {}).get(metric) for mode in modes]
+        cells = [spread(_over(own), **how) for own in values]
+        cells += [spread(_difference(values[0], own), signed=True, **how) for own in values[1:]]
+        table.add_row(*told, *cells)
+    counts = sorted({len(one.seeds) for one in points})
+    note = f"mean ± 95 % interval over {' or '.join(map(str, counts))} seeds, by Student's t"
+    return Group(Text(f"{swept.scenario}: {name}"), table, Text(note, style="dim"))
+
+
+def _over(values: list[float] | None) -> Interval | None:
+    return interval(values) if values else None
+
+
+def _difference(one: list[float] | None, other: list[float] | None) -> Interval | None:
+    if one is None or other is None:
+        return None
+    return interval([a - b for a, b in zip(one, other, strict=True)])
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,365 @@
+"""Sweeps: many runs, or trainings, of one scenario with other settings each.
+
+================  ========================================================================================
+``config.json``   everything needed to repeat the sweep
+``001-…``, …      the folder of a run, or of a training of one seed
+``results.json``  what was found so far
+``table.csv``     the same as a table: a row for each point, mode and seed
+================  ========================================================================================
+
+Points go one after the other. Whatever ends a sweep, ``--resume`` goes on: what was found is not run again, and what
+had begun goes on from its own checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, warn
+from ...envs.validation import whole
+from ...scenarios import Scenario, get_scenario
+from ..reports.sweeps import Found, Swept, read_found
+from ..settings.parse import own_policy_of, parse_controls, parse_device
+from ..settings.points import Point, points_of
+from ..settings.read_scenario import read_scenario
+from ..storage.folders import (
+    ANEW,
+    new_folder,
+    own_folder,
+    read_config,
+    read_sealed,
+    write_config,
+    write_sealed,
+)
+from ..storage.text import as_csv, plain, write_text
+from ..terminal.interrupts import Stopped
+from ..training.begin import begin
+from ..training.begin import configure as configure_training
+from .launch import configure, launch, take_up
+from .run import seeds_of
+from .run_folder import RunConfig, RunFolder
+
+HELD_OUT = "held-out"
+"""The mode of what trainings found."""
+
+_RESULTS = "results.json"
+_LONGEST = 80  # characters of a folder's name
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What is swept.
+
+    Args:
+        scenario: What is changed at each point.
+        points: What is set at each.
+        seeds: Of runs the seeds of each; of trainings one training each.
+        steps: Of runs; None takes the scenario's.
+        controls: Of runs; None takes the scenario's.
+        device: Where the tensors live.
+        threads: CPU threads.
+        training: Options of trainings by name; None runs the scenario instead.
+    """
+
+    scenario: Scenario
+    points: list[Point]
+    seeds: tuple[int, ...]
+    steps: int | None = None
+    controls: tuple[str, ...] | None = None
+    device: str = "cpu"
+    threads: int = 1
+    training: dict[str, Any] | None = None
+
+    def run(self, point: Point) -> RunConfig:
+        """The run of a point."""
+        return configure(
+            self.scenario,
+            assignments=point,
+            steps=self.steps,
+            seeds=self.seeds,
+            controls=self.controls,
+            device=self.device,
+            threads=self.threads,
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the trainings."""
+        given = {"threads": self.threads, **(self.training or {})}
+        return given if self.device == "cpu" else {**given, "device": self.device}
+
+    def check(self) -> None:
+        """Check every point before anything is run.
+
+        Raises:
+            UnknownName, ConfigError: A name or value that cannot be.
+        """
+        if "seed" in (self.training or {}):
+            raise ConfigError("the seeds of trainings are given by seeds, one training each: leave out seed")
+        for point in self.points:
+            if self.training is None:
+                self.run(point)
+                continue
+            config = configure_training(self.scenario, assignments=point, seed=self.seeds[0], **self.options)
+            near = min(
+                (b - a for a, b in zip(sorted(self.seeds), sorted(self.seeds)[1:], strict=False)),
+                default=None,
+            )
+            if near is not None and near < config.worlds:
+                warn(
+                    f"a training has the worlds SEED … SEED + {config.worlds - 1}: these seeds are {near} apart, so "
+                    f"trainings share worlds; independent ones are {config.worlds} apart or more"
+                )
+
+
+def sweep(
+    scenario: Scenario | str | None = None,
+    *,
+    seeds: int | Iterable[int] | None = None,
+    steps: int | None = None,
+    controls: str | Iterable[str] | None = None,
+    policy: str | Iterable[str] | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    device: str = "cpu",
+    metric: str | None = None,
+    **changes: Any,
+) -> Swept:
+    """Run a scenario at every point of a grid, or at some, as ``studyhall sweep`` does.
+
+    A list is of values to try: ``topology=["ring", "star"]``, ``policy_kwargs={"hidden": [[64], [128, 64]]}``. Where
+    points are drawn a distribution of `scipy.stats` may stand instead, e.g. ``loguniform(1e-4, 1e-1)``.
+
+    Args:
+        scenario: What to run, or the name of one that is registered.
+        seeds: World seeds of each run; of trainings one training each. None takes the scenario's.
+        steps: Length of an episode.
+        controls: Modes run beside the open worlds.
+        policy: Names of policies.
+        policy_kwargs: Arguments of the policy.
+        samples: How many points are drawn; None takes all.
+        seed: Of the draws.
+        training: Trains instead: options of :func:`~studyhall.train`, e.g. ``{"timesteps": 100_000}``, and
+            ``"algorithm"``; settings of the algorithm may be swept as ``**{"ppo.learning_rate": […]}``.
+        out: Folder to write, new or empty; None takes the first free ``runs/<scenario>-sweep-<n>``.
+        resume: Folder of a stopped sweep, instead of a scenario and its settings.
+        device: Where the tensors live; ``"auto"`` is the GPU where there is one.
+        metric: What the table shows.
+        **changes: Arguments of the world.
+
+    Returns:
+        What was found; it prints as a table.
+
+    Raises:
+        UnknownName: No such scenario, policy or argument; lists the near ones.
+        ConfigError: A value that cannot be, or a folder that cannot be used.
+        Stopped: The user stopped it; what was found is kept.
+    """
+    if resume is not None:
+        if (
+            scenario is not None
+            or changes
+            or policy_kwargs
+            or any(v is not None for v in (seeds, steps, out))
+        ):
+            raise ConfigError("resume goes on as the sweep began: leave out what would change it")
+        return take_up_sweep(Path(resume), {} if policy is None else {"policy": policy}, metric)
+    if scenario is None:
+        raise ConfigError(
+            "which scenario? give its name, e.g. sweep('classroom-digits', topology=['ring', 'star'])"
+        )
+    found = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
+    choices = {**({} if policy is None else {"policy": policy}), **changes}
+    choices |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
+    config = SweepConfig(
+        scenario=found,
+        points=points_of(choices, samples=samples, seed=seed),
+        seeds=found.seeds if seeds is None else seeds_of(seeds),
+        steps=steps,
+        controls=None if controls is None else parse_controls(controls),
+        device=parse_device(device),
+        threads=torch.get_num_threads(),
+        training=None if training is None else dict(training),
+    )
+    return begin_sweep(config, None if out is None else Path(out), metric)
+
+
+def begin_sweep(config: SweepConfig, out: Path | None, metric: str | None = None) -> Swept:
+    """Sweep from the beginning; see :func:`sweep`."""
+    config.check()
+    with new_folder(out, f"{config.scenario.name}-sweep") as folder:
+        write_config(folder, _described(config))
+        return _to_the_end(config, Swept(folder, config.scenario.name, metric=metric))
+
+
+def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = None) -> Swept:
+    """Go on with a sweep.
+
+    Args:
+        folder: Of the sweep.
+        named: Policies of the user's own that are swept, which a file cannot name: ``{"policy": …}``.
+        metric: What the table shows.
+    """
+    config = _read(folder, named)
+    config.check()
+    with own_folder(folder, "sweep"):
+        swept = Swept(folder, config.scenario.name, metric=metric)
+        try:
+            found = read_sealed(
+                folder / _RESULTS, "remove it: what was found is in the folders of its points"
+            )
+        except FileNotFoundError:
+            found = {}
+        names = {name for name, *_ in _work(config)}
+        swept.found = [read_found(name, one) for name, one in found.items() if name in names]
+        return _to_the_end(config, swept)
+
+
+# ---- one after the other --------------------------------------------------------------------------------------
+
+
+def _work(config: SweepConfig) -> list[tuple[str, Point, int | None]]:
+    """Folder, point and, of a training, seed of everything there is to do."""
+    varied = [n for n in config.points[0] if len({repr(point[n]) for point in config.points}) > 1]
+    seeds = [None] if config.training is None else config.seeds
+    found: list[tuple[str, Point, int | None]] = []
+    for point in config.points:
+        for seed in seeds:
+            settings = {n: point[n] for n in varied} | ({} if seed is None else {"seed": seed})
+            told = re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{n}={value}" for n, value in settings.items()))
+            found.append((f"{len(found) + 1:03d}-{told}"[:_LONGEST].rstrip("-"), point, seed))
+    return found
+
+
+def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
+    work = _work(config)
+    done = {one.name for one in swept.found}
+    for number, (name, point, seed) in enumerate(work, start=1):
+        if name in done:
+            continue
+        print(f"studyhall: {number} of {len(work)}: {name}", file=sys.stderr)
+        folder = swept.folder / name
+        try:
+            found = (
+                _run(config, name, point, folder)
+                if seed is None
+                else _train(config, name, point, seed, folder)
+            )
+        except Stopped:
+            go_on = f"studyhall sweep --resume {swept.folder}"
+            raise Stopped(number, len(work), go_on, what="point") from None
+        except StudyhallError as fault:
+            kept = f"{len(swept.found)} of {len(work)} are kept; go on with: studyhall sweep --resume {swept.folder}"
+            raise ConfigError(f"{name}: {fault} ({kept})") from fault
+        swept.found.append(found)
+        _write(swept)
+        swept.shown_metric()  # says so where there is none
+    return swept
+
+
+def _run(config: SweepConfig, name: str, point: Point, folder: Path) -> Found:
+    made = RunFolder(folder)
+    if (folder / "config.json").exists():
+        report = take_up(made, made.config(_own_policy(point)), checkpoint_every=20.0)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StudyhallWarning)  # which were told when all were checked
+            asked = config.run(point)
+        report = launch(asked, folder, point, checkpoint_every=20.0)[1]
+    return Found(name, plain(point), list(report.seeds), report.headline, report.metrics)
+
+
+def _train(config: SweepConfig, name: str, point: Point, seed: int, folder: Path) -> Found:
+    if (folder / "config.json").exists():
+        own = _own_policy(point)
+        found = begin(config.scenario, assignments={} if own is None else {"policy": own}, resume=folder)
+    else:
+        found = begin(config.scenario, assignments=point, out=folder, seed=seed, **config.options)
+    if found.stopped:
+        raise Stopped(0, 0)
+    at, best = found.best
+    figures = {
+        found.figure: best,
+        "best_timesteps": at,
+        "timesteps": found.timesteps,
+        "seconds": found.seconds,
+    }
+    metrics = {metric: [float(value)] for metric, value in figures.items()}
+    return Found(name, plain(point), [seed], found.figure, {HELD_OUT: metrics})
+
+
+def _write(swept: Swept) -> None:
+    """Write what was found so far, whole or not at all."""
+    described = {one.name: dataclasses.asdict(one) for one in swept.found}
+    for one in described.values():
+        del one["name"]
+    write_text(swept.folder / "table.csv", as_csv(swept.rows()))
+    write_sealed(swept.folder / _RESULTS, described)
+
+
+# ---- its file -------------------------------------------------------------------------------------------------
+
+
+def _described(config: SweepConfig) -> dict[str, Any]:
+    scenario = config.scenario
+    env_kwargs, policy_kwargs = plain(scenario.env_kwargs), plain(scenario.policy_kwargs)
+    scenario = dataclasses.replace(scenario, env_kwargs=env_kwargs, policy_kwargs=policy_kwargs)
+    return plain({**vars(config), "scenario": dataclasses.asdict(scenario)})
+
+
+def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
+    found = read_config(folder, "sweep")
+    try:
+        points, training, controls, steps = (found[n] for n in ("points", "training", "controls", "steps"))
+        if not points or not all(isinstance(point, dict) for point in points):
+            raise TypeError
+        _refuse_unnamed(points, named)
+        return SweepConfig(
+            scenario=read_scenario(found["scenario"]),
+            points=points,
+            seeds=seeds_of(found["seeds"]),
+            steps=None if steps is None else whole("steps", steps, 1),
+            controls=None if controls is None else parse_controls(controls),
+            device=parse_device(found["device"]),
+            threads=whole("threads", found["threads"], 1, 4096),
+            training=None if training is None else dict(training),
+        )
+    except StudyhallError:
+        raise
+    except (KeyError, TypeError) as fault:
+        raise ConfigError(f"{folder} holds no sweep: {ANEW['sweep']}") from fault
+
+
+def _own_policy(point: Point) -> str | None:
+    """The policy of a point, where it is a user's own."""
+    from ...policies.registration import is_own
+
+    policy = point.get("policy")
+    return policy if isinstance(policy, str) and is_own(policy) else None
+
+
+def _refuse_unnamed(points: list[Point], named: Mapping[str, Any]) -> None:
+    """Refuse policies of a user's own that a file names and the user does not."""
+    again = named.get("policy", [])
+    if named.keys() - {"policy"}:
+        own_policy_of(named)  # says what may be named
+    again = [again] if isinstance(again, str) else again
+    own = dict.fromkeys(found for point in points if (found := _own_policy(point)))
+    if lacking := [policy for policy in own if policy not in again]:
+        raise ConfigError(
+            f"the folder names {', '.join(lacking)} as policies, and a file never says what is run: if these are "
+            f"classes of your own, add --set policy={','.join(own)}"
+        )

@@ -1,0 +1,266 @@
+"""Sweeps: grids and draws, one folder and one table, and going on after whatever ended them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from studyhall import rollout, sweep
+from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.rollouts.settings.points import parse_choices, points_of
+from studyhall.rollouts.storage.folders import write_sealed
+
+SMALL = {"agents": 3, "policy_kwargs": {"hidden": [[16]]}, "controls": ()}
+SET = ("--set", "agents=3", "--set", "policy.hidden=[16]", "--controls", "none")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# ---- points ---------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_every_combination():
+    choices = parse_choices(
+        ["topology=ring,star", "drop=0,.2", "policy.hidden=[64],[128, 64]", "data=digits"]
+    )
+    points = points_of(choices)
+    assert len(points) == 8
+    assert points[0] == {"topology": "ring", "drop": 0, "policy.hidden": [64], "data": "digits"}
+    assert points[1]["policy.hidden"] == [128, 64]
+    assert points[-1]["topology"] == "star"
+    assert points[-1]["drop"] == 0.2
+    assert points_of({}) == [{}]
+
+
+def test_draws_of_a_grid_do_not_repeat_and_a_seed_is_the_same_draw():
+    choices = {"a": range(10), "b": ["x", "y"], "c": 3}
+    found = points_of(choices, samples=12, seed=1)
+    assert len({repr(point) for point in found}) == len(found) == 12
+    assert all(point in points_of(choices) for point in found)
+    assert found == points_of(choices, samples=12, seed=1) != points_of(choices, samples=12, seed=2)
+    assert points_of(choices, samples=99) == points_of(choices)
+    many = {name: range(100) for name in "abc"}  # a million, of which not all are listed
+    assert len({repr(point) for point in points_of(many, samples=50)}) == 50
+
+
+def test_numbers_are_drawn_from_distributions():
+    choices = parse_choices(["policy.lr=loguniform(1e-4,0.1)", "drop=uniform(0,.5)", "topology=ring,star"])
+    points = points_of(choices, samples=200)
+    rates = [point["policy.lr"] for point in points]
+    assert min(rates) >= 1e-4
+    assert max(rates) <= 0.1
+    assert 70 < sum(rate < 10**-2.5 for rate in rates) < 130  # half of them in the lower half of the decades
+    assert all(0 <= point["drop"] <= 0.5 for point in points)
+    assert list(points[0]) == ["policy.lr", "drop", "topology"]
+    assert {point["topology"] for point in points} == {"ring", "star"}
+    assert points_of({"lr": stats.loguniform(1e-4, 0.1)}, samples=3, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "samples", "words"),
+    [
+        (["drop"], None, "--set takes KEY=VALUE"),
+        (["drop=0,0"], None, "names a value twice"),
+        (["lr=loguniform(0,1)"], 3, "two numbers in order, above 0"),
+        (["lr=uniform(1,0)"], 3, "two numbers in order"),
+        (["lr=uniform(0,1)"], None, "say how many points to draw, with --samples"),
+        ([f"{name}={','.join(map(str, range(30)))}" for name in "abc"], None, "27,000 points are too many"),
+    ],
+)
+def test_what_is_no_list_of_values_is_one_line(texts, samples, words):
+    with pytest.raises(ConfigError, match=words):
+        points_of(parse_choices(texts), samples=samples)
+
+
+# ---- sweeps of runs -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What :data:`GRID` finds when nothing comes between."""
+    folder = tmp_path_factory.mktemp("whole") / "sweep"
+    return sweep(
+        "classroom-digits",
+        topology=["ring", "star"],
+        drop=[0, 0.2],
+        seeds=(0, 1),
+        steps=40,
+        out=folder,
+        **SMALL,
+    )
+
+
+GRID = (
+    "classroom-digits",
+    "--set",
+    "topology=ring,star",
+    "--set",
+    "drop=0,.2",
+    "--seeds",
+    "0-1",
+    "--steps",
+    "40",
+    *SET,
+)
+
+
+def test_a_point_is_the_run_of_its_settings(whole):
+    alone = rollout(
+        *("classroom-digits",),
+        **{"topology": "star", "drop": 0.2, "seeds": (0, 1), "steps": 40, "agents": 3, "controls": ()},
+        policy_kwargs={"hidden": [16]},
+    )
+    assert whole.points()[3].metrics == alone.metrics
+    assert whole.points()[3].settings["topology"] == "star"
+
+
+def test_a_sweep_is_one_folder_and_one_table(whole):
+    folders = sorted(path.name for path in whole.folder.iterdir() if path.is_dir())
+    assert folders == [
+        f"00{i}-topology={t},drop={d}"
+        for i, (t, d) in enumerate([("ring", 0), ("ring", 0.2), ("star", 0), ("star", 0.2)], start=1)
+    ]
+    table = pd.read_csv(whole.folder / "table.csv")
+    assert list(table.columns[:2]) == ["topology", "drop"]
+    assert len(table) == 4 * 2
+    assert table["mean"].tolist() == pytest.approx(whole.frame()["mean"].tolist())
+    text = str(whole)
+    assert text.splitlines()[0].startswith("classroom-digits: mean of students, %")
+    assert "agents" not in text  # the same in all
+    assert whole._repr_html_().startswith("<pre")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_sweep_that_was_ended_goes_on(number, call, tmp_path, whole):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studyhall", "sweep", *GRID, "--out", "swept"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path / "swept"
+    while not list(folder.glob("002-*/config.json")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert not list(folder.glob("004-*/report.json")), "it was too quick to be stopped"
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.splitlines()[-1].endswith("of 4; go on with: studyhall sweep --resume swept")
+    (first,) = folder.glob("001-*/report.json")
+    before = first.stat().st_mtime_ns
+    code, out, err = call("sweep", "--resume", "swept", "--json")
+    assert code == 0
+    assert "001-" not in err  # what has ended is not run again
+    assert first.stat().st_mtime_ns == before
+    assert json.loads(out)["points"] == json.loads(json.dumps(whole.as_json()["points"]))
+    assert call("sweep", "--resume", "swept")[0] == 0  # the table, once more
+
+
+def test_nothing_is_run_where_a_point_cannot_be(call):
+    for given, words in (
+        (("topology=ring,rnig",), "rnig"),
+        (("drop=0,x",), "drop must be a number"),
+        (("policy=mutual,mutul",), "did you mean 'mutual'"),
+        (("topologie=ring",), "did you mean 'topology'"),
+    ):
+        arguments = [text for value in given for text in ("--set", value)]
+        code, out, err = call("sweep", "classroom-digits", "--steps", "2", "--seeds", "0", *arguments, *SET)
+        assert (code, out) == (2, ""), given
+        assert words in err.splitlines()[-1]
+    code, _, err = call("sweep", "classroom-digits", "--resume", "x")
+    assert code == 2
+    assert "goes on as the sweep began" in err
+    code, _, err = call("sweep", "--resume", "nothing")
+    assert "nothing is no folder of a sweep" in err
+
+
+def test_a_point_that_fails_keeps_the_others(call):
+    """What only the world can tell: an exam of more items than there are."""
+    given = ("--set", "exam_size=20,20000", "--steps", "2", "--seeds", "0", "--out", "swept")
+    code, _, err = call("sweep", "classroom-digits", *given, *SET)
+    assert code == 2
+    assert "1 of 2 are kept; go on with: studyhall sweep --resume swept" in err.splitlines()[-1]
+    assert len(pd.read_csv("swept/table.csv")) == 1
+
+
+def test_a_metric_that_was_not_measured_is_one_line(call):
+    given = ("--steps", "2", "--seeds", "0", "--out", "swept", *SET)
+    code, _, err = call("sweep", "classroom-digits", *given, "--metric", "mena")
+    assert code == 2
+    assert "did you mean 'mean'" in err.splitlines()[-1]
+    code, out, _ = call("sweep", "--resume", "swept", "--metric", "soft_vote")
+    assert code == 0
+    assert "soft vote" in out
+
+
+def test_a_file_names_no_code(call, tmp_path, monkeypatch):
+    sweep("classroom-digits", steps=2, seeds=0, policy=["mutual"], out="swept", agents=3, controls=())
+    config = json.loads(Path("swept/config.json").read_text())
+    del config["checksum"]
+    config["points"][0]["policy"] = "os:system"
+    write_sealed(Path("swept/config.json"), config)
+    code, _, err = call("sweep", "--resume", "swept")
+    assert code == 2
+    assert "a file never says what is run" in err
+    config["points"] = "none"
+    write_sealed(Path("swept/config.json"), config)
+    code, _, err = call("sweep", "--resume", "swept")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_runs_of_a_sweep_can_be_compared(whole, call):
+    folders = sorted(str(path) for path in whole.folder.iterdir() if path.is_dir())
+    code, out, _ = call("compare", *folders[:2])
+    assert code == 0
+    assert "drop=0.2" in out
+
+
+# ---- sweeps of trainings --------------------------------------------------------------------------------
+
+
+def test_trainings_of_several_seeds_are_one_command(call):
+    quick = ("--updates", "1", "--worlds", "1", "--eval-worlds", "1", "--set", "slice_size=8")
+    code, out, err = call("train", "halves-digits", *quick, "--seeds", "0,5", "--out", "trained", "--json")
+    assert code == 0
+    (point,) = json.loads(out)["points"]
+    assert point["seeds"] == [0, 5]
+    assert len(point["metrics"]["held-out"]["loss"]) == 2
+    assert {path.name for path in Path("trained").iterdir() if path.is_dir()} == {"001-seed=0", "002-seed=5"}
+    assert Path("trained/002-seed=5/best.zip").exists()
+    assert "share worlds" not in err
+    Path("trained/results.json").unlink()  # as if it had been killed before this was written
+    code, again, _ = call("sweep", "--resume", "trained", "--json")
+    assert code == 0
+    losses = json.loads(again)["points"][0]["metrics"]["held-out"]["loss"]
+    assert losses == point["metrics"]["held-out"]["loss"]
+    code, _, err = call("train", "halves-digits", "--seeds", "0-1", "--seed", "3")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_seeds_that_share_worlds_are_told():
+    with pytest.warns(UserWarning, match="these seeds are 1 apart, so trainings share worlds"):
+        sweep(
+            "halves-digits",
+            seeds=(0, 1),
+            training={"updates": 1, "worlds": 2, "eval_worlds": 1},
+            slice_size=8,
+            out="trained",
+        )
+    with pytest.raises(ConfigError, match="leave out seed"):
+        sweep("halves-digits", training={"seed": 1})
+    with pytest.raises(UnknownName, match="did you mean 'learning_rate'"):
+        sweep("halves-digits", training={}, **{"backprop.learning_rat": [0.1]})
