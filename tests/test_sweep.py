@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -96,7 +97,7 @@ def whole(tmp_path_factory):
         topology=["ring", "star"],
         drop=[0, 0.2],
         seeds=(0, 1),
-        steps=40,
+        steps=12,
         out=folder,
         **SMALL,
     )
@@ -119,7 +120,7 @@ GRID = (
 def test_a_point_is_the_run_of_its_settings(whole):
     alone = rollout(
         *("classroom-digits",),
-        **{"topology": "star", "drop": 0.2, "seeds": (0, 1), "steps": 40, "agents": 3, "controls": ()},
+        **{"topology": "star", "drop": 0.2, "seeds": (0, 1), "steps": 12, "agents": 3, "controls": ()},
         policy_kwargs={"hidden": [16]},
     )
     assert whole.points()[3].metrics == alone.metrics
@@ -211,15 +212,37 @@ def test_a_file_names_no_code(call, tmp_path, monkeypatch):
     sweep("classroom-digits", steps=2, seeds=0, policy=["mutual"], out="swept", agents=3, controls=())
     config = json.loads(Path("swept/config.json").read_text())
     del config["checksum"]
-    config["points"][0]["policy"] = "os:system"
+    config["sweep"]["points"][0]["policy"] = "os:system"
     write_sealed(Path("swept/config.json"), config)
     code, _, err = call("sweep", "--resume", "swept")
     assert code == 2
     assert "a file never says what is run" in err
-    config["points"] = "none"
+    config["sweep"]["points"] = "none"
     write_sealed(Path("swept/config.json"), config)
     code, _, err = call("sweep", "--resume", "swept")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_the_folder_of_a_sweep_is_none_of_a_run(whole, call):
+    folder = str(whole.folder)
+    point = next(str(path) for path in whole.folder.iterdir() if path.is_dir())
+    for arguments in (
+        ("run", "--resume", folder),
+        ("train", "--resume", folder),
+        ("compare", folder, point),
+        ("sweep", "--resume", point),
+    ):
+        code, out, err = call(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1), arguments
+
+
+def test_data_of_ones_own_are_points_apart():
+    x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    sets = [(x, (x[:, 0] > 0).astype(int)), (x, (x[:, 1] > 0).astype(int))]
+    small = {"slice_size": 8, "exam_size": 8, "agents": 2, "controls": ()}
+    found = sweep("classroom-digits", data=sets, seeds=(0, 1), steps=2, out="swept", **small)
+    assert [one.seeds for one in found.points()] == [[0, 1], [0, 1]]
+    assert json.loads(Path("swept/results.json").read_text())
 
 
 def test_runs_of_a_sweep_can_be_compared(whole, call):

@@ -25,6 +25,7 @@ import numpy as np
 
 from ...envs.errors import ConfigError, one_of
 from ..metrics.names import EXAM, human, is_fraction
+from ..storage.text import plain
 from ..terminal import output
 from .cells import style
 from .figures import figure, limits, spread
@@ -256,7 +257,7 @@ def _settings(report: Report) -> dict[str, Any]:
     """What was run, by the name that ``--set`` has for it."""
     scenario = report.scenario
     policy = {f"policy.{name}": value for name, value in scenario.policy_kwargs.items()}
-    return {"scenario": scenario.name, "policy": scenario.policy, **policy, **scenario.env_kwargs}
+    return plain({"scenario": scenario.name, "policy": scenario.policy, **policy, **scenario.env_kwargs})
 
 
 def _differing(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -277,8 +278,13 @@ def _as_json(run: Compared) -> dict[str, Any]:
         for name in ("mean", "iqm", "difference", "improvement")
         for value in [getattr(run, name)]
     }
-    settings = {name: value for name, value in run.settings.items()}
-    return {"name": run.name, "settings": settings, "values": run.values, **figures, "profile": run.profile}
+    return {
+        "name": run.name,
+        "settings": run.settings,
+        "values": run.values,
+        **figures,
+        "profile": run.profile,
+    }
 
 
 # ---- table and picture ----------------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ def write_events(report: Report, folder: Path) -> None:
                     for name, over_agents in (("mean", values.mean(-1)), ("highest", values.max(-1))):
                         events.add_scalar(f"{report.headline}/{name}", float(over_agents.mean()), step)
                 for metric, seeds in report.metrics.get(mode, {}).items():
-                    name, _, step = metric.partition("@")
+                    name, _, at = metric.partition("@")
                     finite = [value for value in seeds if math.isfinite(value)]
                     if finite:
-                        events.add_scalar(f"measured/{name}", sum(finite) / len(finite), int(step or last))
+                        events.add_scalar(f"measured/{name}", sum(finite) / len(finite), int(at or last))
     except OSError as fault:
         raise unwritable(fault.filename or str(folder), fault) from fault

@@ -28,6 +28,7 @@ class Found:
 
     Args:
         name: Of its folder, within the sweep's.
+        point: Number of the point; trainings of several seeds share one.
         settings: What was set.
         seeds: One column each in ``metrics``.
         headline: Of the world, or what a training is judged by.
@@ -35,6 +36,7 @@ class Found:
     """
 
     name: str
+    point: int
     settings: dict[str, Any]
     seeds: list[int]
     headline: str
@@ -70,12 +72,11 @@ class Swept:
 
     def points(self) -> list[Found]:
         """What was found by settings: trainings of several seeds together."""
-        together: dict[str, Found] = {}
+        together: dict[int, Found] = {}
         for one in self.found:
-            key = repr(sorted(one.settings.items()))
-            if key not in together:
-                together[key] = Found(one.name, one.settings, [], one.headline, {})
-            _add(together[key], one)
+            if one.point not in together:
+                together[one.point] = Found(one.name, one.point, one.settings, [], one.headline, {})
+            _add(together[one.point], one)
         return list(together.values())
 
     def frame(self) -> pandas.DataFrame:

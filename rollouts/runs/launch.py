@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from ...envs.errors import ConfigError, StudyhallError, short, warn
 from ...scenarios import Scenario, get_scenario
 from ..settings.customise import check_policy_fits, customise, dropped_policy_settings
-from ..settings.parse import Assignments, own_policy_of, parse_controls, parse_device
+from ..settings.parse import Assignments, parse_controls, parse_device
 from ..storage.checkpoints import say_no_checkpoint
 from ..storage.folders import own_folder
 from ..terminal.interrupts import Stopped, stop_requests
@@ -40,7 +41,7 @@ def rollout(
     policy_kwargs: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     progress: bool = False,
     on_step: OnStep | None = None,
     checkpoint_every: float = 20.0,
@@ -59,7 +60,8 @@ def rollout(
         out: Folder to write, new or empty, which keeps checkpoints on the way; None writes nothing.
         resume: Folder of a stopped run, to be taken up again, instead of a scenario and its settings; of one that has
             ended, what it found is read.
-        device: Where the tensors live; ``"auto"`` is the GPU where there is one.
+        device: Where the tensors live: the CPU where not told, or where a run that is resumed was; ``"auto"`` is the
+            GPU where there is one.
         progress: Whether a bar is drawn, on a terminal or in a notebook.
         on_step: Is told the live figures, some ten times a second and at the last step.
         checkpoint_every: Seconds between two checkpoints, where there is a folder.
@@ -74,7 +76,6 @@ def rollout(
         Stopped: The user stopped a run that has a folder; a checkpoint was saved.
     """
     assignments = {**changes, **({} if policy is None else {"policy": policy})}
-    own_policy = own_policy_of({"policy": policy} if policy else {})
     assignments |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
     if resume is not None:
         given = (seeds, steps, controls, out, policy_kwargs)
@@ -84,9 +85,10 @@ def rollout(
                 "your own"
             )
         folder = RunFolder(Path(resume))
-        return take_up(
-            folder, folder.config(own_policy), checkpoint_every, progress=progress, on_step=on_step
-        )
+        config = folder.config(policy)
+        if device is not None:
+            config = dataclasses.replace(config, device=parse_device(device))
+        return take_up(folder, config, checkpoint_every, progress=progress, on_step=on_step)
     if scenario is None:
         raise ConfigError("which scenario? give its name, e.g. rollout('classroom-digits')")
     config = configure(
@@ -95,7 +97,7 @@ def rollout(
         steps=steps,
         seeds=None if seeds is None else seeds_of(seeds),
         controls=controls,
-        device=device,
+        device=device or "cpu",
         threads=torch.get_num_threads(),
     )
     if out is not None:

@@ -231,36 +231,36 @@ def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = N
 # ---- one after the other --------------------------------------------------------------------------------------
 
 
-def _work(config: SweepConfig) -> list[tuple[str, Point, int | None]]:
-    """Folder, point and, of a training, seed of everything there is to do."""
+def _work(config: SweepConfig) -> list[tuple[str, int, int | None]]:
+    """Folder, number of the point and, of a training, seed of everything there is to do."""
     varied = [n for n in config.points[0] if len({repr(point[n]) for point in config.points}) > 1]
     seeds = [None] if config.training is None else config.seeds
-    found: list[tuple[str, Point, int | None]] = []
-    for point in config.points:
+    found: list[tuple[str, int, int | None]] = []
+    for number, point in enumerate(config.points):
         for seed in seeds:
             settings = {n: point[n] for n in varied} | ({} if seed is None else {"seed": seed})
             told = re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{n}={value}" for n, value in settings.items()))
-            found.append((f"{len(found) + 1:03d}-{told}"[:_LONGEST].rstrip("-"), point, seed))
+            found.append((f"{len(found) + 1:03d}-{told}"[:_LONGEST].rstrip("-"), number, seed))
     return found
 
 
 def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
     work = _work(config)
     done = {one.name for one in swept.found}
-    for number, (name, point, seed) in enumerate(work, start=1):
+    for place, (name, number, seed) in enumerate(work, start=1):
         if name in done:
             continue
-        print(f"studyhall: {number} of {len(work)}: {name}", file=sys.stderr)
+        print(f"studyhall: {place} of {len(work)}: {name}", file=sys.stderr)
         folder = swept.folder / name
         try:
             found = (
-                _run(config, name, point, folder)
+                _run(config, name, number, folder)
                 if seed is None
-                else _train(config, name, point, seed, folder)
+                else _train(config, name, number, seed, folder)
             )
         except Stopped:
             go_on = f"studyhall sweep --resume {swept.folder}"
-            raise Stopped(number, len(work), go_on, what="point") from None
+            raise Stopped(place, len(work), go_on, what="point") from None
         except StudyhallError as fault:
             kept = f"{len(swept.found)} of {len(work)} are kept; go on with: studyhall sweep --resume {swept.folder}"
             raise ConfigError(f"{name}: {fault} ({kept})") from fault
@@ -270,7 +270,8 @@ def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
     return swept
 
 
-def _run(config: SweepConfig, name: str, point: Point, folder: Path) -> Found:
+def _run(config: SweepConfig, name: str, number: int, folder: Path) -> Found:
+    point = config.points[number]
     made = RunFolder(folder)
     if (folder / "config.json").exists():
         report = take_up(made, made.config(_own_policy(point)), checkpoint_every=20.0)
@@ -279,10 +280,11 @@ def _run(config: SweepConfig, name: str, point: Point, folder: Path) -> Found:
             warnings.simplefilter("ignore", StudyhallWarning)  # which were told when all were checked
             asked = config.run(point)
         report = launch(asked, folder, point, checkpoint_every=20.0)[1]
-    return Found(name, plain(point), list(report.seeds), report.headline, report.metrics)
+    return Found(name, number, plain(point), list(report.seeds), report.headline, report.metrics)
 
 
-def _train(config: SweepConfig, name: str, point: Point, seed: int, folder: Path) -> Found:
+def _train(config: SweepConfig, name: str, number: int, seed: int, folder: Path) -> Found:
+    point = config.points[number]
     if (folder / "config.json").exists():
         own = _own_policy(point)
         found = begin(config.scenario, assignments={} if own is None else {"policy": own}, resume=folder)
@@ -298,7 +300,7 @@ def _train(config: SweepConfig, name: str, point: Point, seed: int, folder: Path
         "seconds": found.seconds,
     }
     metrics = {metric: [float(value)] for metric, value in figures.items()}
-    return Found(name, plain(point), [seed], found.figure, {HELD_OUT: metrics})
+    return Found(name, number, plain(point), [seed], found.figure, {HELD_OUT: metrics})
 
 
 def _write(swept: Swept) -> None:
@@ -317,12 +319,12 @@ def _described(config: SweepConfig) -> dict[str, Any]:
     scenario = config.scenario
     env_kwargs, policy_kwargs = plain(scenario.env_kwargs), plain(scenario.policy_kwargs)
     scenario = dataclasses.replace(scenario, env_kwargs=env_kwargs, policy_kwargs=policy_kwargs)
-    return plain({**vars(config), "scenario": dataclasses.asdict(scenario)})
+    return {"sweep": plain({**vars(config), "scenario": dataclasses.asdict(scenario)})}
 
 
 def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
-    found = read_config(folder, "sweep")
     try:
+        found = read_config(folder, "sweep")["sweep"]
         points, training, controls, steps = (found[n] for n in ("points", "training", "controls", "steps"))
         if not points or not all(isinstance(point, dict) for point in points):
             raise TypeError
