@@ -103,18 +103,8 @@ def whole(tmp_path_factory):
     )
 
 
-GRID = (
-    "classroom-digits",
-    "--set",
-    "topology=ring,star",
-    "--set",
-    "drop=0,.2",
-    "--seeds",
-    "0-1",
-    "--steps",
-    "40",
-    *SET,
-)
+AXES = ("--set", "topology=ring,star", "--set", "drop=0,.2")
+GRID = ("classroom-digits", *AXES, "--seeds", "0-1", "--steps", "12", *SET)
 
 
 def test_a_point_is_the_run_of_its_settings(whole):

@@ -28,7 +28,7 @@ from .run_folder import RunConfig, RunFolder
 
 OnStep = Callable[[Live], None]
 
-_PICTURES = 6  # of the world, kept on the way
+_PICTURES = 6  # of the world, kept on the way: drawing one takes longer than many steps
 
 
 def rollout(
@@ -158,6 +158,7 @@ def launch(
     *,
     progress: bool = True,
     on_step: OnStep | None = None,
+    pictures: int = _PICTURES,
 ) -> tuple[RunFolder, Result]:
     """Run from the beginning.
 
@@ -168,6 +169,7 @@ def launch(
         checkpoint_every: Seconds.
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
+        pictures: How many of the first open world to keep, at most.
 
     Raises:
         ConfigError: The run cannot be set up, or its folder not be written.
@@ -175,7 +177,7 @@ def launch(
     """
     run = _set_up(config, _as_given(assignments))
     with RunFolder.create(out, config) as folder:
-        return folder, _to_the_end(run, folder, checkpoint_every, progress, on_step)
+        return folder, _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
 
 
 def take_up(
@@ -185,6 +187,7 @@ def take_up(
     *,
     progress: bool = True,
     on_step: OnStep | None = None,
+    pictures: int = _PICTURES,
 ) -> Result:
     """Go on from a folder's last checkpoint, or begin where there is none yet; a report that is there is read.
 
@@ -194,6 +197,7 @@ def take_up(
         checkpoint_every: Seconds.
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
+        pictures: How many of the first open world to keep, at most.
 
     Raises:
         ConfigError: The checkpoints cannot be read, are of another configuration, or another process is at work.
@@ -207,7 +211,7 @@ def take_up(
         run = _set_up(config, f"as {folder.path}/config.json says")
         if not run.load_if_saved(folder.checkpoints):
             say_no_checkpoint("step 0")
-        return _to_the_end(run, folder, checkpoint_every, progress, on_step)
+        return _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
 
 
 def _as_given(assignments: Assignments) -> str:
@@ -248,7 +252,12 @@ def _shown(run: Rollout, progress: bool, on_step: OnStep | None) -> Iterator[OnS
 
 
 def _to_the_end(
-    run: Rollout, folder: RunFolder, checkpoint_every: float, progress: bool, on_step: OnStep | None
+    run: Rollout,
+    folder: RunFolder,
+    checkpoint_every: float,
+    progress: bool,
+    on_step: OnStep | None,
+    pictures: int,
 ) -> Result:
     from ...policies.messages import MessagePolicy
     from ..reports.plots import draw_pictures
@@ -266,7 +275,7 @@ def _to_the_end(
                 checkpoint=folder.checkpoints,
                 checkpoint_every=checkpoint_every,
                 stop=stop,
-                pictures=_PICTURES,
+                pictures=pictures,
                 networks=folder.stages,
             )
     except Stopped as stopped:

@@ -8,7 +8,7 @@
 ================  ========================================================================================
 
 Points go one after the other. Whatever ends a sweep, ``--resume`` goes on: what was found is not run again, and what
-had begun goes on from its own checkpoint.
+had begun goes on from its own checkpoint. Worlds are not drawn.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ HELD_OUT = "held-out"
 """The mode of what trainings found."""
 
 _RESULTS = "results.json"
+_SAVED_EVERY = 20.0  # seconds
 _LONGEST = 80  # characters of a folder's name
 
 
@@ -274,12 +275,12 @@ def _run(config: SweepConfig, name: str, number: int, folder: Path) -> Found:
     point = config.points[number]
     made = RunFolder(folder)
     if (folder / "config.json").exists():
-        report = take_up(made, made.config(_own_policy(point)), checkpoint_every=20.0)
+        report = take_up(made, made.config(_own_policy(point)), checkpoint_every=_SAVED_EVERY, pictures=0)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StudyhallWarning)  # which were told when all were checked
             asked = config.run(point)
-        report = launch(asked, folder, point, checkpoint_every=20.0)[1]
+        report = launch(asked, folder, point, checkpoint_every=_SAVED_EVERY, pictures=0)[1]
     return Found(name, number, plain(point), list(report.seeds), report.headline, report.metrics)
 
 
