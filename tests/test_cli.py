@@ -769,4 +769,5 @@ def test_a_page_in_code_is_that_of_the_command_line(call):
     page = studyhall.show("classroom-digits")
     assert str(page).split() == call("show", "classroom-digits")[1].split()
     assert page._repr_html_().startswith("<pre")
+    assert repr(page).startswith("<Page of scenario classroom-digits: eight students")
     assert "studyhall show ID" in studyhall.make_env.__doc__

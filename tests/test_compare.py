@@ -153,3 +153,4 @@ def test_a_comparison_as_a_frame_and_a_picture(two):
     assert found.frame().groupby("run")["mean"].mean()["star"] == pytest.approx(found.runs[1].mean.mean)
     assert len(found.plot().axes) == 2
     assert found._repr_html_().startswith("<pre")
+    assert repr(found) == "<Comparison of mean in 20 seeds: ring, star>"

@@ -131,6 +131,7 @@ def test_a_sweep_is_one_folder_and_one_table(whole):
     assert text.splitlines()[0].startswith("classroom-digits: mean of students, %")
     assert "agents" not in text  # the same in all
     assert whole._repr_html_().startswith("<pre")
+    assert repr(whole) == f"<Swept {whole.folder}: 4 points of classroom-digits>"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -44,7 +44,7 @@ def list_command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List worlds, policies, scenarios, data sets."""
+    """List worlds, policies, scenarios, data sets; `studyhall show ID` is the page of one."""
     from ..terminal import output
     from .catalogue import catalogue
 

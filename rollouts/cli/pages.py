@@ -72,7 +72,9 @@ class Page:
         """The page as text."""
         return output.as_text(shown(self))
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """What it is a page of."""
+        return f"<Page of {self.kind} {self.id}: {self.summary}>"
 
     def _repr_html_(self) -> str:
         return output.as_html(shown(self))

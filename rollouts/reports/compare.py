@@ -103,6 +103,10 @@ class Comparison:
     thresholds: list[float]
     runs: list[Compared]
 
+    def __repr__(self) -> str:
+        """What is compared."""
+        return f"<Comparison of {self.metric} in {len(self.seeds)} seeds: {', '.join(run.name for run in self.runs)}>"
+
     def __str__(self) -> str:
         """The table."""
         return output.as_text(table(self))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas
     from rich.console import Group
 
+HELD_OUT = "held-out"
+"""The mode of what trainings found."""
+
 Metrics = dict[str, dict[str, list[float]]]
 
 
@@ -182,8 +185,13 @@ def sweep_table(swept: Swept) -> Group:
         cells += [spread(_difference(values[0], own), signed=True, **how) for own in values[1:]]
         table.add_row(*told, *cells)
     counts = sorted({len(one.seeds) for one in points})
-    note = f"mean ± 95 % interval over {' or '.join(map(str, counts))} seeds, by Student's t"
-    return Group(Text(f"{swept.scenario}: {name}"), table, Text(note, style="dim"))
+    seeds = f"{' or '.join(map(str, counts))} seed{'s' if counts[-1] > 1 else ''}"
+    notes = [f"mean ± 95 % interval over {seeds}, by Student's t" if counts[-1] > 1 else seeds]
+    if HELD_OUT in modes:
+        notes.append(
+            "held-out: the best evaluation, by which it was chosen; what `studyhall run` measures was not"
+        )
+    return Group(Text(f"{swept.scenario}: {name}"), table, *(Text(line, style="dim") for line in notes))
 
 
 def _over(values: list[float] | None) -> Interval | None:

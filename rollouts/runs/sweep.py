@@ -27,7 +27,7 @@ import torch
 from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, warn
 from ...envs.validation import whole
 from ...scenarios import Scenario, get_scenario
-from ..reports.sweeps import Found, Swept, read_found
+from ..reports.sweeps import HELD_OUT, Found, Swept, read_found
 from ..settings.parse import own_policy_of, parse_controls, parse_device
 from ..settings.points import Point, points_of
 from ..settings.read_scenario import read_scenario
@@ -47,9 +47,6 @@ from ..training.begin import configure as configure_training
 from .launch import configure, launch, take_up
 from .run import seeds_of
 from .run_folder import RunConfig, RunFolder
-
-HELD_OUT = "held-out"
-"""The mode of what trainings found."""
 
 _RESULTS = "results.json"
 _SAVED_EVERY = 20.0  # seconds
