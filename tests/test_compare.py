@@ -82,10 +82,10 @@ def test_profiles_are_shares_of_seeds_above_a_threshold(two):
 
 
 def test_bootstrap_intervals_cover_as_they_say_with_twenty_seeds():
-    """Of 40 runs whose interquartile mean is 0 in truth, about 95 % should have it in their interval."""
-    draws = np.random.default_rng(1).normal(size=(40, 20))
+    """Of 24 runs whose interquartile mean is 0 in truth, about 95 % should have it in their interval."""
+    draws = np.random.default_rng(1).normal(size=(24, 20))
     found = compare({str(i): run_of(values) for i, values in enumerate(draws)})
-    assert 33 <= sum(run.iqm.low <= 0 <= run.iqm.high for run in found.runs) <= 40
+    assert 19 <= sum(run.iqm.low <= 0 <= run.iqm.high for run in found.runs) <= 24
 
 
 def test_a_seed_without_a_figure_is_left_out_of_both_and_told(two):
