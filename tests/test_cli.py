@@ -758,6 +758,7 @@ def test_pages_of_policies_and_scenarios_say_how_to_use_them(call):
     out = call("show", "classroom-digits")[1]
     assert "policy: classroom with preset=faithful" in out
     assert "studyhall run classroom-digits" in out
+    assert "(collaborative classroom, its published code)" in call("show", "classroom-mnist-as-published")[1]
     code, _, err = call("show", "classroom-v1")
     assert code == 2
     assert err.startswith("studyhall: unknown name 'classroom-v1': did you mean 'classroom-v0'")

@@ -181,6 +181,8 @@ def _set_policy(name: str) -> list[str]:
 
 
 def _scenario(scenario: Scenario) -> Page:
+    from ...scenarios.source import get_source
+
     facts = {
         "world": f"{scenario.env} with {_pairs(scenario.env_kwargs) or 'its defaults'}",
         "policy": f"{scenario.policy} with {_pairs(scenario.policy_kwargs) or 'its defaults'}",
@@ -190,9 +192,9 @@ def _scenario(scenario: Scenario) -> Page:
         "training": _pairs(scenario.training),
         "belongs to": scenario.system or "",
         "claimed": "\n".join(
-            f"{claim.metric} {claim.documented:g}"
+            f"{claim.metric}{f' − {claim.minus}' if claim.minus else ''} {claim.documented:g}"
             + ("" if claim.tolerance is None else f" ± {claim.tolerance:g}")
-            + f" ({claim.source})"
+            + f" ({get_source(claim.source).system})"
             for claim in scenario.claims
         ),
     }
