@@ -550,7 +550,7 @@ def uninterrupted(tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stopped_run_resumes_to_the_same_end(number, call, tmp_path, uninterrupted):
     process = studyhall("run", *LONG, "--out", "run", "--checkpoint-every", "0", cwd=tmp_path)
     folder = tmp_path / "run"

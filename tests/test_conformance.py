@@ -82,8 +82,13 @@ def test_registered_world(id):
     check_world(id, **quick(id))
 
 
+def slow(values, *names):
+    """Those that take long are for the slow suite."""
+    return [pytest.param(value, marks=pytest.mark.slow) if value in names else value for value in values]
+
+
 @pytest.mark.parametrize("length", [1, 2])
-@pytest.mark.parametrize("id", sorted(registry))
+@pytest.mark.parametrize("id", slow(sorted(registry), "hierarchy-v0", "modular-v0"))
 def test_registered_world_of_short_episodes(id, length):
     """Those that can host their learners do so where an episode is one step; the views are checked there alone."""
     length_of = "rounds" if "rounds" in registry[id].arguments() else "horizon"

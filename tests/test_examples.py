@@ -12,7 +12,7 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"
 
 
 SHORT = {
-    name: ("--steps", "2000", "--worlds", "2", "--horizon", "20") for name in ("cleanrl_ppo", "train_sb3")
+    name: ("--steps", "800", "--worlds", "2", "--horizon", "20") for name in ("cleanrl_ppo", "train_sb3")
 }
 """Arguments of the short form, where it is not ``--steps 20``."""
 

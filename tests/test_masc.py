@@ -480,8 +480,8 @@ def test_weights_teach_what_soft_targets_do():
     [
         ({"drop": 0.3, "churn": 0.2}, {}),
         ({"delay": 1, "public_labels": 0.5}, {"preset": "documented", "flip": True}),
-        ({"churn": 0.2}, {"carrier": "claims", "gate": "all"}),
-        ({"drop": 0.3}, {"carrier": "weights"}),
+        pytest.param({"churn": 0.2}, {"carrier": "claims", "gate": "all"}, marks=pytest.mark.slow),
+        pytest.param({"drop": 0.3}, {"carrier": "weights"}, marks=pytest.mark.slow),
         ({"topology": "ring"}, {"carrier": "weights", "teaching": "networks"}),
     ],
     ids=["own students", "late", "claims", "weights", "networks"],

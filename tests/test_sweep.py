@@ -134,7 +134,7 @@ def test_a_sweep_is_one_folder_and_one_table(whole):
     assert repr(whole) == f"<Swept {whole.folder}: 4 points of classroom-digits>"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_sweep_that_was_ended_goes_on(number, call, tmp_path, whole):
     process = subprocess.Popen(
         [sys.executable, "-m", "studyhall", "sweep", *GRID, "--out", "swept"],

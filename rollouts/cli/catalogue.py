@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ...envs.errors import unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...policies import PolicySpec
 
 Rows = list[dict[str, Any]]
 
 KINDS = ("envs", "policies", "scenarios", "data")
-_RULED = "actions"  # whoever needs a form of actions is for learners that the world hosts
 _ALSO = {"worlds": "envs", "env": "envs", "world": "envs", "policy": "policies", "scenario": "scenarios"}
 
 
@@ -50,7 +51,14 @@ def _policies() -> Rows:
     from ...policies import registry
 
     scripted = [_scripted(s) for s in registry.values()]
-    return sorted(scripted, key=lambda row: _RULED in row["world_kwargs"]) + _trained()
+    return sorted(scripted, key=lambda row: _is_rule(row["world_kwargs"])) + _trained()
+
+
+def _is_rule(needs: Mapping[str, Any]) -> bool:
+    """Whether a policy that needs such worlds decides for learners that these host."""
+    from ...envs.hosted.listening import FORMS
+
+    return needs.get("actions") in FORMS
 
 
 def _scripted(spec: PolicySpec) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def _scripted(spec: PolicySpec) -> dict[str, Any]:
     needs = dict(getattr(getattr(importlib.import_module(module), attribute), "world_kwargs", {}))
     return {
         "id": spec.name,
-        "summary": f"rule: {spec.summary}" if _RULED in needs else spec.summary,
+        "summary": f"rule: {spec.summary}" if _is_rule(needs) else spec.summary,
         "entry_point": spec.entry_point,
         "kwargs": dict(spec.kwargs),
         "world_kwargs": needs,

@@ -179,7 +179,7 @@ class Rollout:
             checkpoint: Folder to save into every ``checkpoint_every`` seconds, and at the end.
             checkpoint_every: Seconds.
             stop: Is asked after every step whether to stop there.
-            pictures: About how many of the first open world to keep in ``pictures``, at steps further and further
+            pictures: How many of the first open world to keep in ``pictures`` at most, at steps further and further
                 apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
                 drawn.
             networks: Folder to leave networks of open worlds in that learn no more, ``seed_S/…`` of each seed, as soon
@@ -394,8 +394,7 @@ def seeds_of(given: int | Iterable[int]) -> tuple[int, ...]:
     return seeds
 
 
-def _instants(steps: int, count: int) -> set[int]:
-    """About ``count`` steps from the first to the last, each further from the one before."""
-    if steps <= count:
-        return set(range(1, steps + 1))
+def _instants(steps: int, most: int) -> set[int]:
+    """Steps from the first to the last, ``most`` at most, each some four times as far as the one before, or farther."""
+    count = min(most, 1 + math.ceil(math.log(steps, 4)))
     return {round(steps ** (i / max(1, count - 1))) for i in range(count)}
