@@ -267,9 +267,8 @@ class Hierarchy(LanguageWorld):
             agents=agents,
             hidden=self.net.expert_hidden if routing == "soft" else max(self.net.expert_hidden, agents),
         )
-        widest = int(shape.children(shape.plant(agents, tree, 1, torch.device("cpu"))).max())
-        if widest > self.limits.most:
-            raise ConfigError(f"an agent has {widest} children at first: raise max_children, or lower agents")
+        if not self.models.warm:
+            self._check_planted(shape.plant(agents, tree, 1, torch.device("cpu")))
         self._declare()
 
     def make_net(self, **sizes: Any) -> Transformer:
@@ -299,6 +298,16 @@ class Hierarchy(LanguageWorld):
             raise ConfigError(
                 f"{model.source} holds a tree of depth {depth}, with {most} children of an agent: raise max_depth or "
                 "max_children"
+            )
+
+    def _check_planted(self, first: shape.Tree) -> None:
+        """Raise where the tree there is at first is beyond this world's limits."""
+        widest, deepest = int(shape.children(first).max()), 1 + int((first.kind == shape.MANAGER).any())
+        if widest > self.limits.most:
+            raise ConfigError(f"an agent has {widest} children at first: raise max_children, or lower agents")
+        if deepest > self.limits.depth:
+            raise ConfigError(
+                f"the tree is of depth {deepest} at first: raise max_depth, or make it with tree='flat'"
             )
 
     def count_agents(self) -> int:
@@ -334,7 +343,7 @@ class Hierarchy(LanguageWorld):
         w, s = self.num_worlds, self.num_agents
         fresh |= census.begin(w, s, self.domains, self.device)
         fresh |= gaps.begin(w, self.net.width, s, self.device)
-        fresh |= self.trials.begin(w, s, self.snapshots, self.device)
+        fresh |= self.trials.begin(self._weighed(fresh["nats"]), s, self.snapshots)
         return fresh | planted(self.models.tree) | {"total/updated": torch.zeros(w, device=self.device)}
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
@@ -349,7 +358,6 @@ class Hierarchy(LanguageWorld):
             bids,
             proposed,
             luck=by_luck.argsort(-1),
-            nats=self._weighed(state["nats"]),
             moving=self.moving,
         )
         if self.trials.fresh:
@@ -359,9 +367,11 @@ class Hierarchy(LanguageWorld):
         losses = seen.nats.mean(-1)
         now |= self._kept(now, seen, learns, draws)
         new = {**now, **self.go_on(now, draws, losses)}
-        if bool(self._regular(made)[self._moving].any()):  # the host knows
+        if bool(self.calendar.examined(made)[self._moving].any()):  # the host knows
+            nats = self._weighed(new["nats"])
+            new["standing"] = torch.where(self.calendar.examined(clock), nats, new["standing"])
             today = self._regular(clock) & self.moving
-            new |= self.trials.judge(new, self.models, nats=self._weighed(new["nats"]), today=today)
+            new |= self.trials.judge(new, self.models, nats=nats, today=today)
         new |= planted(self.models.tree)
         agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
         updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)

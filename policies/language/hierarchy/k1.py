@@ -129,7 +129,8 @@ class K1Hierarchy(Remembering, Gardening):
         now = obs["losses"][:, :1, 0] * nats
         begun = steps > 0
         trust = judged(old["trust"], old["learnt"] > 0, old["loss"], now)
-        came = (alive > 0) & (old["alive"] == 0)
+        young = obs["record"][..., 5] * self.world.horizon < 1.5  # else one is back from an undone trial
+        came = (alive > 0) & (old["alive"] == 0) & young
         grown = came & (old["asked"] == tree.GROW)
         sibling = old["asked/who"].long().expand_as(came).clamp_min(0)
         merged = (old["asked"] == tree.MERGE) & ((alive == 0) & (old["alive"] > 0)).any(-1, keepdim=True)
