@@ -8,7 +8,7 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
-from studyhall.envs.language.hierarchy import span
+from studyhall.envs.language.spans import span
 from studyhall.envs.language.tree import MOVE, OPERATIONS, RETIRE
 from studyhall.policies import make_policy
 from studyhall.policies.language.hierarchy import LinearTree, controller, diagnostic, reasons, structure

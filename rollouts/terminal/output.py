@@ -50,6 +50,4 @@ def print_json(value: Any) -> None:
 
 def harmless(text: str) -> str:
     """A text with its control characters, but line feeds and tabs, written out, so that no terminal obeys them."""
-    return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
-    )
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)

@@ -13,7 +13,7 @@ from ....envs.engine import TensorDict, World, rng
 from ....envs.errors import one_of
 from ....envs.language import tree
 from ....envs.language.colony import nothing
-from ....envs.language.hierarchy import span
+from ....envs.language.spans import span
 from ....envs.validation import flag, real
 from ...policy import Decision
 from ..remembering import Remembering
