@@ -235,6 +235,14 @@ def test_an_agent_more_is_no_return_more():
     assert torch.equal(world.team_return(), world.metrics()["return"][:, 0])
 
 
+def test_what_is_beyond_all_numbers_is_seen_as_0():
+    world = world_of(num_worlds=1, lr=1e30)
+    while not world.ended[0]:
+        world.step(acts(world))
+    assert world.clock[0] < world.horizon  # a model is no longer finite
+    assert all(value.isfinite().all() for value in world.obs.values())
+
+
 def test_who_comes_back_from_a_trial_is_who_left():
     """What was known of an agent goes on where its retirement is undone, and ends where it is kept."""
     world = world_of(num_worlds=2, horizon=60, tolerance=0.0, min_children=1, k=None)

@@ -324,6 +324,8 @@ def test_operations_that_are_left_out_are_never_proposed():
     assert {OPERATIONS[number] for number in proposed.unique().tolist()} == {"nothing", "grow"}
     with pytest.raises(UnknownName, match="roll_back"):
         make_policy("k1_hierarchy", without=["rollback"])
+    with pytest.raises(ConfigError, match="a list of operations, got 'grow'"):
+        make_policy("k1_hierarchy", without="grow")
 
 
 @pytest.mark.parametrize("name", ["fixed_tree", "flat_mixture"])

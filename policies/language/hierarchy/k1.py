@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ....envs.engine import TensorDict, World, rng
-from ....envs.errors import one_of
+from ....envs.errors import ConfigError, one_of, short
 from ....envs.language import tree
 from ....envs.language.colony import nothing
 from ....envs.language.spans import span
@@ -53,6 +53,10 @@ class K1Hierarchy(Remembering, Gardening):
         stops: Whether learning stops by the rules of :mod:`.stopping`; a next domain would then never be learnt.
         without: Names of operations that are never proposed.
         lr: Learning rate at first. Bids are shares of the world's ``lr``, which is the highest that there is.
+
+    Raises:
+        ConfigError: A value out of range, or ``without`` is no list.
+        UnknownName: No such operation.
     """
 
     world_kwargs: Mapping[str, Any] = {"k": None, "actions": "rate", "lr": controller.BOUNDS["lr"][1]}
@@ -69,6 +73,8 @@ class K1Hierarchy(Remembering, Gardening):
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
         self.merge = real("merge (similarity)", merge, 0, 1)
         self.trust, self.stops = flag("trust", trust), flag("stops", stops)
+        if isinstance(without, str) or not isinstance(without, Sequence):
+            raise ConfigError(f"without must be a list of operations, got {short(without)}")
         self.without = {one_of("operation", name, tree.OPERATIONS[1:]) for name in without}
         self.lr = real("lr", lr, *controller.BOUNDS["lr"])
 
