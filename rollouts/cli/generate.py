@@ -51,7 +51,7 @@ def generate(
     from ..reports.explanations import explanation_table
 
     for one, why in zip(found, told, strict=True):
-        prompt, text = output.harmless(one.prompt), output.harmless(one.text)
-        output.console().print(Text.assemble((prompt, "bold"), text), soft_wrap=True, end="\n\n")
+        shown = Text.assemble((output.harmless(one.prompt), "bold"), output.harmless(one.text))
+        output.console().print(shown, soft_wrap=True, end="\n\n")
         if why is not None:
             output.console().print(explanation_table(why))
