@@ -224,7 +224,7 @@ class K1Hierarchy(Remembering, Gardening):
         return (root | sure | drawn).float()
 
     def _operation(self, obs: TensorDict, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """One proposal at most in each world, of the first rule that is due and finds somebody.
+        """One proposal at most in each world, of the first rule that is due and finds somebody; of equal ones by luck.
 
         Returns:
             Operations, int64 ``[W, N]``, and the reason of the one there is (:mod:`.reasons`).
@@ -254,6 +254,8 @@ class K1Hierarchy(Remembering, Gardening):
         ]
         operation = torch.zeros_like(trust, dtype=torch.int64)
         reason = reasons.none(trust)
+        key = rng.fold(self.world.keys, self.world.steps)
+        luck = rng.uniform(rng.bits(key, "policy/rule", trust.shape[1:]))
         done = ~free
         for name, number, found in rules:
             if tree.OPERATIONS[number] in self.without:
@@ -262,7 +264,7 @@ class K1Hierarchy(Remembering, Gardening):
             best = able.amax(-1, keepdim=True)
             asked = due[name] & ~done
             now = asked & (best > -torch.inf)
-            who = able.argmax(-1, keepdim=True)
+            who = torch.where(able == best, luck, -1.0).argmax(-1, keepdim=True)
             chosen = torch.arange(trust.shape[1], device=trust.device) == who
             operation = torch.where(now & chosen, number, operation)
             new["asked"] = torch.where(now, float(number), new["asked"])
