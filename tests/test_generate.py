@@ -136,6 +136,18 @@ def test_who_wrote_it_lines_up_for_people(grown, call):
     assert "of the text, %" in out
 
 
+def test_no_terminal_obeys_what_a_model_writes(call, tmp_path):
+    """A model of bytes may draw ESC; here all that it ever read is that."""
+    given = {**SMALL, "corpora": {"escapes": ["\x1b[2J\r" * 50 + str(i) for i in range(30)]}, "horizon": 60}
+    Rollout(Scenario("escapes", "", "modular-v0", "dense", env_kwargs=given)).run(networks=tmp_path)
+    options = ("generate", str(tmp_path / "seed_0" / "model.zip"), "--prompt", "\x1b[2", "--temperature", "0")
+    code, out, err = call(*options, "--tokens", "4")
+    assert (code, err) == (0, "")
+    assert out.strip() == r"\x1b[2J\r\x1b["
+    (found,) = json.loads(call(*options, "--tokens", "4", "--json")[1])["texts"]
+    assert found["text"] == "J\r\x1b["
+
+
 def test_groups_of_one_path_explain_nothing(left, call):
     code, out, err = call("generate", str(left), "--explain")
     assert (code, out) == (2, "")
@@ -149,6 +161,7 @@ def test_groups_of_one_path_explain_nothing(left, call):
         (["nowhere"], "nowhere"),
         (["FILE", "--seed", "3"], "single model: leave out --seed"),
         (["FILE", "--prompt", ""], "has no token"),
+        (["FILE", "--draw", str(2**40)], "draw must be"),
     ],
 )
 def test_what_cannot_be_is_one_line(left, call, arguments, says):

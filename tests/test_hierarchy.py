@@ -235,6 +235,57 @@ def test_an_agent_more_is_no_return_more():
     assert torch.equal(world.team_return(), world.metrics()["return"][:, 0])
 
 
+def test_what_is_beyond_all_numbers_is_seen_as_0():
+    world = world_of(num_worlds=1, lr=1e30)
+    while not world.ended[0]:
+        world.step(acts(world))
+    assert world.clock[0] < world.horizon  # a model is no longer finite
+    assert all(value.isfinite().all() for value in world.obs.values())
+
+
+def test_who_comes_back_from_a_trial_is_who_left():
+    """What was known of an agent goes on where its retirement is undone, and ends where it is kept."""
+    world = world_of(num_worlds=2, horizon=60, tolerance=0.0, min_children=1, k=None)
+    for _ in range(10):
+        world.step(acts(world))
+    who = able(world, RETIRE)[0]
+    old, taught = world.metrics()["updates"][:, who], world.state_dict()["state"]["taught"][:, who]
+    assert old.tolist() == [10, 10]
+    world.step(acts(world, bid=0, retire=who))
+    assert not world.metrics()["updates"][:, who].any()
+    assert not world.obs["record"][:, who].any()
+    spoil(world)
+    while not world.breakdown()["undone/retire"][0]:
+        world.step(acts(world, bid=0))
+    assert world.obs["alive"][:, who, 0].tolist() == [1, 0]
+    assert world.metrics()["updates"][:, who].tolist() == [10, 0]
+    assert torch.equal(world.state_dict()["state"]["taught"][0, who], taught[0])
+    assert not world.state_dict()["state"]["taught"][1, who].any()
+
+
+def test_what_follows_an_undone_change_is_held_against_what_was_before_it():
+    """Not against the exam of what was undone, else the second of two bad changes would stay."""
+    world = world_of(num_worlds=1, horizon=60, min_children=1)
+    for _ in range(10):
+        world.step(acts(world))
+    before, sound = world.metrics()["nats"].item(), [stack.clone() for stack in world.models.trunk]
+    for undone in (1, 2):
+        world.step(acts(world, bid=0, retire=able(world, RETIRE)[0]))
+        spoil(world)
+        while world.clock[0] % 5:
+            world.step(acts(world, bid=0))
+        assert world.metrics()["nats"].item() > before + 0.1
+        assert world.breakdown()["undone/retire"].item() == undone
+        for stack, kept in zip(world.models.trunk, sound, strict=True):
+            stack.copy_(kept)
+
+
+def spoil(world, w=0):
+    """Make a model's outputs bad."""
+    stack = world.models.trunk[-1]
+    stack[w] += torch.randn(stack[w].shape, generator=torch.Generator().manual_seed(0)) * 3
+
+
 def test_what_is_on_trial_at_the_end_stays():
     world = world_of(num_worlds=1, horizon=6, exam_every=5, tolerance=0.0, trial=1)
     for _ in range(5):
@@ -469,6 +520,8 @@ def test_views():
     vec = make_sb3("hierarchy-v0", num_worlds=2, **{**SMALL, "actions": "discrete"})
     assert vec.num_envs == 32
     vec.close()
+    with pytest.raises(ConfigError, match="make the world with actions='discrete'"):
+        make_sb3("hierarchy-v0", **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -481,6 +534,7 @@ def test_views():
         ({"actions": "vote"}, "form of actions"),
         ({"snapshots": 0}, "snapshots"),
         ({"tree": "flat", "max_children": 3}, "raise max_children"),
+        ({"max_depth": 1}, "raise max_depth"),
         ({"warm": "model.zip"}, "no language model"),
         ({"anchor": "ewc"}, "anchor"),
     ],

@@ -8,7 +8,7 @@ import torch
 
 from studyhall import make_world
 from studyhall.envs.errors import ConfigError, UnknownName
-from studyhall.envs.language.hierarchy import span
+from studyhall.envs.language.spans import span
 from studyhall.envs.language.tree import MOVE, OPERATIONS, RETIRE
 from studyhall.policies import make_policy
 from studyhall.policies.language.hierarchy import LinearTree, controller, diagnostic, reasons, structure
@@ -318,12 +318,29 @@ def test_what_is_seldom_due_goes_first():
     assert (proposed[10].amax(-1) == OPERATIONS.index("split")).all()  # two managers of four, of six at most
 
 
+def test_of_agents_who_are_equal_one_is_drawn():
+    """Of managers who were all idle for as long; the first slot is no fault."""
+    policy = make_policy("k1_hierarchy", phase1=0.0)
+    world = make_world("hierarchy-v0", num_worlds=12, **{**policy.world_kwargs, **SMALL, "agents": 24})
+    policy.bind(world)
+    obs = world.reset(seed=0)
+    policy.reset()
+    policy.memory["last/dissolve"] -= 100.0
+    obs = {**obs, "record": obs["record"].clone()}
+    obs["record"][..., 4] = 0.99
+    operation = policy.act(obs)["operation"]
+    assert ((operation == OPERATIONS.index("dissolve")).sum(-1) == 1).all()
+    assert len(set(operation.argmax(-1).tolist())) > 1
+
+
 def test_operations_that_are_left_out_are_never_proposed():
     others = ("retire", "merge", "move", "split", "dissolve", "roll_back")
     _, _, proposed, _ = played("k1_hierarchy", 60, policy_kwargs={"without": others})
     assert {OPERATIONS[number] for number in proposed.unique().tolist()} == {"nothing", "grow"}
     with pytest.raises(UnknownName, match="roll_back"):
         make_policy("k1_hierarchy", without=["rollback"])
+    with pytest.raises(ConfigError, match="a list of operations, got 'grow'"):
+        make_policy("k1_hierarchy", without="grow")
 
 
 @pytest.mark.parametrize("name", ["fixed_tree", "flat_mixture"])

@@ -48,6 +48,7 @@ class FlatActions(spaces.Box):
 
     Args:
         parts: The action space of a single agent.
+        few_actions: As of :func:`trainable_space`.
 
     Attributes:
         parts: The same.
@@ -57,9 +58,9 @@ class FlatActions(spaces.Box):
         ConfigError: A part is of another kind.
     """
 
-    def __init__(self, parts: spaces.Dict) -> None:
+    def __init__(self, parts: spaces.Dict, few_actions: str = "") -> None:
         self.parts = {name: parts.spaces[name] for name in sorted(parts.spaces)}
-        self.sizes = {name: _size(name, part) for name, part in self.parts.items()}
+        self.sizes = {name: _size(name, part, few_actions) for name, part in self.parts.items()}
         boxes = [part for part in self.parts.values() if isinstance(part, spaces.Box)]
         limit = 1 if all(box.is_bounded() for box in boxes) else np.inf
         super().__init__(-limit, limit, (sum(self.sizes.values()),), np.float32)
@@ -137,8 +138,12 @@ class FlatChoice(spaces.Discrete):
 Flat = FlatActions | FlatChoices | FlatChoice
 
 
-def flat_space(parts: spaces.Dict) -> Flat:
+def flat_space(parts: spaces.Dict, few_actions: str = "") -> Flat:
     """The flat form of an action space.
+
+    Args:
+        parts: The action space of a single agent.
+        few_actions: As of :func:`trainable_space`.
 
     Raises:
         ConfigError: It has none.
@@ -148,7 +153,7 @@ def flat_space(parts: spaces.Dict) -> Flat:
         return FlatChoice(parts)
     several = any(isinstance(part, spaces.MultiDiscrete) for part in kinds)
     choices = all(isinstance(part, spaces.Discrete) for part in kinds)
-    return FlatChoices(parts) if several or choices else FlatActions(parts)
+    return FlatChoices(parts) if several or choices else FlatActions(parts, few_actions)
 
 
 def trainable_space(parts: spaces.Dict, few_actions: str = "") -> Flat:
@@ -161,10 +166,10 @@ def trainable_space(parts: spaces.Dict, few_actions: str = "") -> Flat:
     Raises:
         ConfigError: It has none, is unbounded, or has more than :data:`MOST` numbers.
     """
-    space = flat_space(parts)
+    space = flat_space(parts, few_actions)
     if isinstance(space, FlatChoice):
         return space
-    instead = f"make the world with {few_actions}" if few_actions else INSTEAD
+    instead = _instead(few_actions)
     total, what = sum(space.sizes.values()), "numbers" if isinstance(space, FlatActions) else "choices"
     if total > MOST:
         raise ConfigError(
@@ -225,7 +230,7 @@ class FlatWorld:
         self.observation_space: spaces.Space = (
             self._seen if mask is None else spaces.Dict({"observation": self._seen, MASK: mask})
         )
-        self._acted = flat_space(world.action_space)
+        self._acted = flat_space(world.action_space, world.few_actions)
         self.action_space = spaces.Dict({"action": self._acted})
 
     def __repr__(self) -> str:
@@ -269,12 +274,19 @@ def _options(name: str, part: spaces.Space) -> np.ndarray:
     return np.atleast_1d(part.n if isinstance(part, spaces.Discrete) else part.nvec).flatten()
 
 
-def _size(name: str, part: spaces.Space) -> int:
+def _instead(few_actions: str) -> str:
+    """What to do where an action is none that can be flat."""
+    return f"make the world with {few_actions}" if few_actions else INSTEAD
+
+
+def _size(name: str, part: spaces.Space, few_actions: str) -> int:
     """How many numbers stand for a part."""
     if isinstance(part, spaces.Discrete) and part.n == 2:
         return 1
     if not isinstance(part, spaces.Box):
-        raise ConfigError(f"action {name!r} is {part}, which does not go into a flat action: {INSTEAD}")
+        raise ConfigError(
+            f"action {name!r} is {part}, which does not go into a flat action: {_instead(few_actions)}"
+        )
     return math.prod(part.shape)
 
 

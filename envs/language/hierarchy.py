@@ -27,9 +27,9 @@ Flat `Dict`; agents are the slots, S of them, all of them always listed. D domai
 | `own_features` | `5` float32 | [0, 1] | one-hot: root, manager, expert; depth and children over the most |
 | `record` | `6` float32 | [0, 1] | how much one is used, and has learnt; see below |
 | `gradient` | `1` float32 | ℝ | log₁₀ of the norm of one's gradient on the last slice, whether one learnt or not |
-| `similarity` | `1` float32 | [−1, 1] | to the most similar sibling: half that of weights, half that of what both say |
+| `similarity` | `1` float32 | [−1, 1] | to the best sibling to merge with: half of weights, half of what both say |
 | `together` | `2` float32 | [−1, 1] | how often active with others below one's parent, and with where one could move |
-| `links` | `2` float32 | [−1, S] | numbers of the parent and of the most similar sibling; −1: none |
+| `links` | `2` float32 | [−1, S] | numbers of the parent and of that sibling; −1: none |
 | `gap` | `2` float32 | [0, 1] | errors that fall to one: their share, and age of the oldest cluster, t / (t + 10) |
 | `trial` | `2` float32 | {0, 1} | whether one is touched by what is on trial; whether one is protected |
 | `verdicts` | `3` float32 | [0, ∞) | operations of this world tried, kept and undone so far |
@@ -44,8 +44,9 @@ picked one, as the leaf of the highest weight or one above it; the share of step
 the last, t / (t + 10); the steps since at least half of an even share among those of one's kind picked one, likewise;
 and one's age / horizon. `together` is the cosine of two agents' weights over tokens. Errors are tokens with more nats
 than the mean of their slice; eight of a slice go into eight clusters of their activations (mini-batch k-means), and a
-cluster is the leaf's whose weight at its centre would be highest if all gates were alike. All of it is of the stream,
-fades by 2 to 5 % a step, and begins anew with the agent.
+cluster is the leaf's whose weight at its centre would be highest if all gates were alike; its age begins anew where
+somebody is grown for it. All of it is of the stream. `similarity` and `together` fade by 5 % a step, errors by 2 %.
+What is told of an agent begins anew with it, and goes on where it left and that was undone.
 
 ## Action Space
 | `actions` | key | space | meaning |
@@ -64,7 +65,7 @@ each world and step, before the slice is learnt; of equal bids one is drawn.
 | 1 retire | experts of a parent with more than `min_children` | one's weight goes to the others |
 | 2 merge | with a sibling of one's kind | means of both's parameters, sum of gates; the sibling goes, children stay |
 | 3 grow | experts, into a free slot | a twin, each with half of the gate ("halve"); or, "fresh", see below |
-| 4 move | all with a manager to go to | to the manager who is most often active with one, with all below one |
+| 4 move | all with a manager or the root to go to | to the one most often active with one, with all below one |
 | 5 split | of four children or more, into a free slot | a new manager takes half, those active with the busiest |
 | 6 dissolve | managers | one's children go to one's parent |
 | 7 roll back | the root, where there is a copy | trunk, tree, agents and optimisers as in the newest copy |
@@ -77,11 +78,12 @@ agents' own.
 
 An operation is on trial for `trial` steps and until the next regular exam, of those every `exam_every` steps. Where the
 exam's perplexity is then more than the share `tolerance` higher than at the last exam before, the tree becomes what it
-was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. It is
-that of the mean of nats over domains by `domain_weights`; .05 is as documented, .049 nats. What is on trial when the
-episode ends stays. Copies are made at regular exams whose nats are lower than the newest copy's, where nothing is on
-trial; a roll back takes its copy away. It is on no trial. A trial is learnt in, too: while nats fall fast, next to
-nothing is undone.
+was, and so do the agents it touched, which are protected for `protect` steps; the others keep what they learnt. Until
+the next exam that of an undone tree counts for nothing: what is tried next is held against the exam before it, or that
+of the copy that was rolled back to. The perplexity is that of the mean of nats over domains by `domain_weights`; .05 is
+as documented, .049 nats. What is on trial when the episode ends stays. Copies are made at regular exams whose nats are
+lower than the newest copy's, where nothing is on trial; a roll back takes its copy away. It is on no trial. A trial is
+learnt in, too: while nats fall fast, next to nothing is undone.
 
 ## Rewards
 `reward_scale · (score now − score before)`, the same for all who live; 0 of free slots. The score is minus the nats of
@@ -115,10 +117,10 @@ but the root that learnt, mean over steps); `alive`, `experts`, `managers`, `dep
 Besides, by domain: `nats/<domain>` and `forgetting/<domain>`, `backward_transfer` and `forward_transfer` as in
 `modular-v0`; by operation `tried/<operation>`, `kept/…`, `undone/…`; `specialisation/routed` and `/updates`, of the
 agents alive but the root the mean of 1 − H(domain | agent) / ln D over their weights, or their updates, of the D
-domains that are dealt; `updates_on_earlier`, the share of updates in a task that fell on agents who had learnt in an
-earlier one, the root aside (who was grown since counts as new, whoever's twin it is); `domain_information`, the mutual
-information in nats of domain and the root's child on the path. Reports add `test_nats` and
-`test_bits_per_byte/<domain>` of the test split.
+domains that are dealt (1 of one who came in the last of them); `updates_on_earlier`, the share of updates in a task
+that fell on agents who had learnt in an earlier one, the root aside (who was grown since counts as new, whoever's twin
+it is); `domain_information`, the mutual information in nats of domain and the root's child on the path. Reports add
+`test_nats` and `test_bits_per_byte/<domain>` of the test split.
 
 ## Arguments
 | argument | default | meaning |
@@ -168,27 +170,16 @@ from ..engine.state import TensorDict
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
 from ..validation import afford, real, whole
-from . import census, gaps, proposals, sight, tree_metrics
+from . import bookkeeping, census, forms, gaps, proposals, sight, tree_metrics
 from . import tree as shape
 from .base import LanguageWorld
-from .bids import ranked, read
+from .bids import ranked
 from .colony import Colony
 from .proposals import planted
+from .spans import span
 from .stored import StoredModel, StoredTree
-from .tree import DEEPEST, NOTHING, OPERATIONS, Limits
+from .tree import DEEPEST, Limits
 from .trials import Trials
-
-FORMS = ("bid", "rate", "discrete")
-_HEARD = 32  # tokens of a slice by which it is told who says the like
-_MANY = 3_000  # steps up to which an episode counts as short
-
-
-def span(share: float, horizon: int) -> int:
-    """Steps that are a share of an episode, at least 10; of one of 3,000 steps or fewer five times as many.
-
-    But of such a short one a tenth at most, so that what is documented to happen ten times happens as often.
-    """
-    return max(10, round(horizon * (min(5 * share, max(share, 0.1)) if horizon <= _MANY else share)))
 
 
 class Hierarchy(LanguageWorld):
@@ -245,7 +236,7 @@ class Hierarchy(LanguageWorld):
             fewest=whole("min_children", min_children, 1),
         )
         self.snapshots = whole("snapshots", snapshots, 1, 5)
-        self.form = one_of("form of actions", actions, FORMS)
+        self.form = one_of("form of actions", actions, forms.FORMS)
         self.k = None if k is None else whole("k (agents that learn)", k, 1)
         self.capacity = agents if self.k is None else self.k
         fresh = one_of("grow", grow, ("halve", "fresh")) == "fresh"
@@ -267,9 +258,8 @@ class Hierarchy(LanguageWorld):
             agents=agents,
             hidden=self.net.expert_hidden if routing == "soft" else max(self.net.expert_hidden, agents),
         )
-        widest = int(shape.children(shape.plant(agents, tree, 1, torch.device("cpu"))).max())
-        if widest > self.limits.most:
-            raise ConfigError(f"an agent has {widest} children at first: raise max_children, or lower agents")
+        if not self.models.warm:
+            self._check_planted(shape.plant(agents, tree, 1, torch.device("cpu")))
         self._declare()
 
     def make_net(self, **sizes: Any) -> Transformer:
@@ -301,6 +291,16 @@ class Hierarchy(LanguageWorld):
                 "max_children"
             )
 
+    def _check_planted(self, first: shape.Tree) -> None:
+        """Raise where the tree there is at first is beyond this world's limits."""
+        widest, deepest = int(shape.children(first).max()), 1 + int((first.kind == shape.MANAGER).any())
+        if widest > self.limits.most:
+            raise ConfigError(f"an agent has {widest} children at first: raise max_children, or lower agents")
+        if deepest > self.limits.depth:
+            raise ConfigError(
+                f"the tree is of depth {deepest} at first: raise max_depth, or make it with tree='flat'"
+            )
+
     def count_agents(self) -> int:
         """S."""
         return self.net.agents
@@ -308,18 +308,8 @@ class Hierarchy(LanguageWorld):
     def _declare(self) -> None:
         """Spaces and draws."""
         d, s = self.domains, self.num_agents
-        choices = len(OPERATIONS) + (self.form == "discrete")
-        name = "action_mask" if self.form == "discrete" else "operation_mask"
-        mask = spaces.Box(0, 1, (choices,), np.int8)
-        self.observation_space = spaces.Dict(sight.spaces_of(s, d) | {name: mask})
-        self.action_space = spaces.Dict(
-            {"choice": spaces.Discrete(choices)}
-            if self.form == "discrete"
-            else {
-                "bid": spaces.Box(0, 1, (1,), np.float32),
-                "operation": spaces.Discrete(choices),
-            }
-        )
+        self.observation_space = spaces.Dict(sight.spaces_of(s, d) | forms.mask_spaces(self.form))
+        self.action_space = spaces.Dict(forms.action_spaces(self.form))
         tokens = self.schedule.rows * self.texts.length
         wanders = {"wander": (tokens,), "wander/child": (s,)} if self.net.routing == "hard" else {}
         self.step_draws = rng.Draws(
@@ -334,14 +324,14 @@ class Hierarchy(LanguageWorld):
         w, s = self.num_worlds, self.num_agents
         fresh |= census.begin(w, s, self.domains, self.device)
         fresh |= gaps.begin(w, self.net.width, s, self.device)
-        fresh |= self.trials.begin(w, s, self.snapshots, self.device)
+        fresh |= self.trials.begin(self._weighed(fresh["nats"]), s, self.snapshots)
         return fresh | planted(self.models.tree) | {"total/updated": torch.zeros(w, device=self.device)}
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
         """Change the tree, learn the slice, sit the exam, judge what is on trial, deal the next slice."""
         clock, made = state["clock"], self._clock + 1
         alive = proposals.tree_of(state).alive
-        bids, proposed = self._read(actions)
+        bids, proposed = forms.said(self.form, actions)
         by_luck = rng.permutation(draws["ties"])
         now = state | self.trials.carry_out(
             state,
@@ -349,7 +339,6 @@ class Hierarchy(LanguageWorld):
             bids,
             proposed,
             luck=by_luck.argsort(-1),
-            nats=self._weighed(state["nats"]),
             moving=self.moving,
         )
         if self.trials.fresh:
@@ -359,9 +348,11 @@ class Hierarchy(LanguageWorld):
         losses = seen.nats.mean(-1)
         now |= self._kept(now, seen, learns, draws)
         new = {**now, **self.go_on(now, draws, losses)}
-        if bool(self._regular(made)[self._moving].any()):  # the host knows
+        if bool(self.calendar.examined(made)[self._moving].any()):  # the host knows
+            nats = self._weighed(new["nats"])
+            new["standing"] = torch.where(self.calendar.examined(clock), nats, new["standing"])
             today = self._regular(clock) & self.moving
-            new |= self.trials.judge(new, self.models, nats=self._weighed(new["nats"]), today=today)
+            new |= self.trials.judge(new, self.models, nats=nats, today=today)
         new |= planted(self.models.tree)
         agents = learns & (proposals.tree_of(now).kind != shape.ROOT)
         updated = agents.sum(-1) / (proposals.tree_of(now).alive.sum(-1) - 1).clamp_min(1)
@@ -382,16 +373,6 @@ class Hierarchy(LanguageWorld):
     def _regular(self, steps: Any) -> Any:
         """Whether a regular exam follows the last of so many steps, and the episode goes on."""
         return (steps % self.texts.exam_every == 0) & (steps < self.calendar.horizon)
-
-    def _read(self, actions: TensorDict) -> tuple[Tensor, Tensor]:
-        """Bids ``[W, S]`` and proposed operations int64 ``[W, S]``."""
-        if self.form == "discrete":
-            choice = actions["choice"]
-            proposed = torch.where((choice > 1) & (choice <= len(OPERATIONS)), choice - 1, NOTHING)
-            return (choice == 1).float(), proposed
-        proposed = actions["operation"]
-        known = (proposed >= 0) & (proposed < len(OPERATIONS))
-        return read(actions["bid"]), torch.where(known, proposed, NOTHING)
 
     def _weighed(self, nats: Tensor) -> Tensor:
         """The mean over domains by their weights, ``[W]``, to 1/10,000."""
@@ -420,33 +401,20 @@ class Hierarchy(LanguageWorld):
 
     def _kept(self, state: TensorDict, seen: TreeStep, learns: Tensor, draws: TensorDict) -> TensorDict:
         """What is kept of agents and of errors after a slice was learnt."""
-        models, rows, length = self.models, self.schedule.rows, self.texts.length
-        paths, experts = models.paths(), models.experts
         domains = self.dataset.dealt_labels(state["stream/slice"][:, 0])  # [W, B]
         known = domains[..., None] == torch.arange(self.domains, device=self.device)
-        heard = torch.linspace(0, rows * length - 1, min(_HEARD, rows * length), device=self.device).long()
-        said = self.net.answers(experts, seen.x[:, heard])
-        begins = (self.calendar.task(state["clock"] - 1) != self.calendar.task(state["clock"] - 2)) & (
-            state["clock"] > 1
+        task = self.calendar.task
+        begins = (task(state["clock"] - 1) != task(state["clock"] - 2)) & (state["clock"] > 1)
+        return bookkeeping.after(
+            state,
+            self.models,
+            seen,
+            domains=known.float(),
+            learns=learns,
+            begins=begins,
+            drawn=rng.integers(draws["errors"], self.schedule.rows * self.texts.length),
+            window=self.window,
         )
-        now = {**state, "earlier": torch.where(begins[:, None], state["updates"], state["earlier"])}
-        weights = seen.weights.unflatten(1, (rows, length))
-        new = census.after(
-            now, weights, said, known.float(), learns, proposals.tree_of(now).kind, paths.above, self.window
-        )
-        squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in seen.experts]).sum(0)
-        new |= {
-            "earlier": now["earlier"],
-            "protected": (state["protected"] - 1).clamp_min(0),
-            "norm": squares.sqrt().view_as(learns),
-        }
-        drawn = rng.integers(draws["errors"], rows * length)
-        points = seen.x.gather(1, drawn[..., None].expand(-1, -1, self.net.width))
-        errors = (seen.nats - seen.nats.mean(-1, keepdim=True)).gather(1, drawn).clamp_min(0)
-        new |= gaps.after(state, points, errors)
-        alike = paths._replace(gate=(paths.gate > 0).float())  # else halving would give a gap to another leaf
-        at_gaps = self.net.leaf_weights(experts, alike, gaps.centres(new))
-        return new | gaps.served(new, at_gaps)
 
     def _end_tasks(self, state: TensorDict, made: np.ndarray, ending: np.ndarray) -> None:
         """Optimisers may begin anew."""
@@ -458,11 +426,6 @@ class Hierarchy(LanguageWorld):
     def observe(self, state: TensorDict) -> TensorDict:
         """The tables of this module's page, ``[W, S, …]``."""
         w, s = self.num_worlds, self.num_agents
-        legal = self.trials.legal(state)
-        name = "operation_mask"
-        if self.form == "discrete":
-            name, alive = "action_mask", proposals.tree_of(state).alive
-            legal = torch.cat([torch.stack([torch.ones_like(alive), alive], -1), legal[..., 1:]], -1)
 
         def alike(x: Tensor) -> Tensor:
             return x[:, None].expand(w, s, x.shape[-1])
@@ -474,7 +437,7 @@ class Hierarchy(LanguageWorld):
             "cards": alike(state["card"].clone()),
             "current_domain": alike(self.domain_seen(state)),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
-            name: legal.to(torch.int8),
+            **forms.masks(self.form, self.trials.legal(state), proposals.tree_of(state).alive),
         }
 
     def summary(self, state: TensorDict) -> TensorDict:

@@ -42,7 +42,7 @@ def own(state: TensorDict, limits: Limits, horizon: int) -> TensorDict:
     kinds = torch.stack([tree.kind == kind for kind in (shape.ROOT, shape.MANAGER, shape.EXPERT)], -1)
     places = torch.stack([shape.depth(tree, limits) / limits.depth, shape.children(tree) / limits.most], -1)
     busy = state["trial/touched"] & (state["trial/operation"] != shape.NOTHING)[:, None]
-    return {
+    found = {
         "alive": alive[..., None].float(),
         "own_features": torch.cat([kinds.float(), places], -1).clamp(0, 1),
         "record": _record(state, horizon) * alive[..., None],
@@ -51,6 +51,8 @@ def own(state: TensorDict, limits: Limits, horizon: int) -> TensorDict:
         "gap": torch.stack([state["gap/share_of"], aged(state["gap/age_of"])], -1).clamp(0, 1),
         "trial": torch.stack([busy, state["protected"] > 0], -1).float(),
     }
+    # Where a model has grown beyond all numbers, agents see 0.
+    return {name: value.nan_to_num(0.0, 0.0, 0.0) for name, value in found.items()}
 
 
 def _record(state: TensorDict, horizon: int) -> Tensor:

@@ -15,7 +15,7 @@ def summary(state: TensorDict, limits: Limits) -> TensorDict:
     """Metrics ``[W]`` or ``[W, S]``, as on the page of ``hierarchy-v0``."""
     tree = tree_of(state)
     return {
-        "updates": state["updates"],
+        "updates": state["updates"] * tree.alive,
         "updated": state["total/updated"] / state["clock"].clamp_min(1),
         "alive": tree.alive.sum(-1),
         "experts": (tree.kind == shape.EXPERT).sum(-1),

@@ -12,7 +12,7 @@ from ..engine.state import TensorDict
 from . import census, gaps, proposals
 from .colony import Colony, nothing
 from .proposals import planted, tree_of
-from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits, Tree
+from .tree import GROW, NOTHING, OPERATIONS, ROLL_BACK, Limits
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,23 @@ class Trials:
     protect: int
     tolerance: float
 
-    def begin(self, worlds: int, agents: int, snapshots: int, device: torch.device) -> TensorDict:
-        """Nothing was tried."""
-        none = torch.zeros(worlds, dtype=torch.int64, device=device)
-        counts = torch.zeros(worlds, len(OPERATIONS), device=device)
-        copies = torch.full((worlds, snapshots), torch.inf, device=device)
+    def begin(self, nats: Tensor, agents: int, snapshots: int) -> TensorDict:
+        """Nothing was tried.
+
+        Args:
+            nats: Of the first exam, ``[W]``.
+            agents: S.
+            snapshots: Copies at most.
+        """
+        none = torch.zeros_like(nats, dtype=torch.int64)
+        counts = nats.new_zeros(len(nats), len(OPERATIONS))
+        copies = nats.new_full((len(nats), snapshots), torch.inf)
         return {
+            "standing": nats,
             "trial/operation": none,
             "trial/since": none,
             "trial/nats": copies[:, 0],
-            "trial/touched": torch.zeros(worlds, agents, dtype=torch.bool, device=device),
+            "trial/touched": torch.zeros_like(nats, dtype=torch.bool)[:, None].expand(-1, agents).clone(),
             "tried": counts,
             "kept": counts,
             "undone": counts,
@@ -61,7 +68,6 @@ class Trials:
         proposed: Tensor,
         *,
         luck: Tensor,
-        nats: Tensor,
         moving: Tensor,
     ) -> TensorDict:
         """Carry out the operation of the highest bid in each world that moves; equal ones are drawn.
@@ -72,7 +78,6 @@ class Trials:
             bids: ``[W, S]``.
             proposed: Operations, int64 ``[W, S]``.
             luck: A random place of each agent, int64 ``[W, S]``; of equal bids the lowest counts.
-            nats: Of the last exam, ``[W]``.
             moving: Which worlds move, bool ``[W]``.
 
         Returns:
@@ -95,14 +100,17 @@ class Trials:
             **planted(models.tree),
             "trial/operation": torch.where(changes, decided.operation, state["trial/operation"]),
             "trial/since": torch.where(changes, state["clock"], state["trial/since"]),
-            "trial/nats": torch.where(changes, nats, state["trial/nats"]),
+            "trial/nats": torch.where(changes, state["standing"], state["trial/nats"]),
             "trial/touched": torch.where(changes[:, None], change.touched, state["trial/touched"]),
             "tried": state["tried"] + counts,
             "kept": state["kept"] + counts * rolls[:, None],
             "copies": torch.where(rolls[:, None], fewer, state["copies"]),
+            "standing": torch.where(rolls, state["copies"][:, 0], state["standing"]),
             "gap/age": torch.where(gap, 0.0, state["gap/age"]),
         }
-        new |= _anew(before, {**state, **new})
+        alive = models.tree.alive
+        came = alive & ~before.alive  # who leaves on trial may come back
+        new |= census.anew({**state, **new}, came | ((alive != before.alive) & rolls[:, None]))
         if self.fresh:
             new["opening"] = torch.where(change.aimed & changes[:, None], 1 / self.steps, new["opening"])
         return new
@@ -122,7 +130,6 @@ class Trials:
         operation = state["trial/operation"]
         due = today & (operation > 0) & (state["clock"] - state["trial/since"] + 1 >= self.steps)
         worse = due & ~(nats <= state["trial/nats"] + math.log1p(self.tolerance))
-        before = Tree(*(value.clone() for value in models.tree))
         models.undo(worse, state["trial/touched"])
         counts = torch.nn.functional.one_hot(operation, len(OPERATIONS))
         new: TensorDict = {
@@ -131,20 +138,17 @@ class Trials:
             "undone": state["undone"] + counts * worse[:, None],
             "trial/operation": torch.where(due, NOTHING, operation),
             "opening": torch.where(due[:, None], 0.0, state["opening"]),
+            "standing": torch.where(worse, state["trial/nats"], state["standing"]),
         }
-        new |= _anew(before, {**state, **new})
-        guarded = worse[:, None] & state["trial/touched"]
+        alive = models.tree.alive
+        new |= census.anew({**state, **new}, due[:, None] & state["trial/touched"] & ~alive)
+        guarded = worse[:, None] & state["trial/touched"] & alive
         new["protected"] = torch.where(guarded, float(self.protect), new["protected"])
         quiet = today & (new["trial/operation"] == NOTHING) & ~worse
         better = quiet & (nats < state["copies"][:, 0])
         models.take_snapshot(better)
         copies = torch.cat([nats[:, None], state["copies"][:, :-1]], -1)
         return new | {"copies": torch.where(better[:, None], copies, state["copies"])}
-
-
-def _anew(before: Tree, state: TensorDict) -> TensorDict:
-    """What is kept of agents where some came or went since a tree."""
-    return census.anew(state, tree_of(state).alive != before.alive)
 
 
 def _routes(state: TensorDict, models: Colony, gap: Tensor, who: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def generate(
     stored = generation.find_model(model, seed)
     tree = explanation.check_explains(stored) if explain else None
     found = generation.generate(
-        stored, prompt or generation.PROMPTS, tokens=tokens, temperature=temperature, seed=draw
+        stored, prompt or generation.PROMPTS, tokens=tokens, temperature=temperature, draw=draw
     )
     told = [None if tree is None else explanation.explain(tree, one) for one in found]
     if as_json:
@@ -51,6 +51,7 @@ def generate(
     from ..reports.explanations import explanation_table
 
     for one, why in zip(found, told, strict=True):
-        output.console().print(Text.assemble((one.prompt, "bold"), one.text), soft_wrap=True, end="\n\n")
+        shown = Text.assemble((output.harmless(one.prompt), "bold"), output.harmless(one.text))
+        output.console().print(shown, soft_wrap=True, end="\n\n")
         if why is not None:
             output.console().print(explanation_table(why))

@@ -72,7 +72,7 @@ def generate(
     *,
     tokens: int = 50,
     temperature: float = 0.8,
-    seed: int = 0,
+    draw: int = 0,
 ) -> list[Generated]:
     """Go on with prompts, token by token, each drawn from the whole vocabulary.
 
@@ -81,14 +81,14 @@ def generate(
         prompts: Texts; what is longer than the model reads at once is cut off in front.
         tokens: How many to add to each; fewer where the model ends the document.
         temperature: Logits are divided by it; 0 takes the likeliest.
-        seed: Of what is drawn.
+        draw: Another number, another text.
 
     Raises:
         ConfigError: A number out of range, or a prompt without a token.
     """
     tokens = whole("tokens", tokens, 1, 100_000)
     temperature = real("temperature", temperature, 0, 100)
-    key = torch.tensor(whole("seed", seed, 0))
+    key = torch.tensor(whole("draw", draw, 0))
     found = []
     for number, prompt in enumerate(prompts):
         ids = model.tokeniser.encode(prompt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from ..storage.text import as_json
@@ -45,3 +46,8 @@ def as_html(shown: RenderableType) -> str:
 def print_json(value: Any) -> None:
     """Print JSON on standard output; in ASCII, so that it is the same in any code page."""
     print(as_json(value, ascii=True))
+
+
+def harmless(text: str) -> str:
+    """A text with its control characters, but line feeds and tabs, written out, so that no terminal obeys them."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)

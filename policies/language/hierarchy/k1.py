@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ....envs.engine import TensorDict, World, rng
-from ....envs.errors import one_of
+from ....envs.errors import ConfigError, one_of, short
 from ....envs.language import tree
 from ....envs.language.colony import nothing
-from ....envs.language.hierarchy import span
+from ....envs.language.spans import span
 from ....envs.validation import flag, real
 from ...policy import Decision
 from ..remembering import Remembering
@@ -53,6 +53,10 @@ class K1Hierarchy(Remembering, Gardening):
         stops: Whether learning stops by the rules of :mod:`.stopping`; a next domain would then never be learnt.
         without: Names of operations that are never proposed.
         lr: Learning rate at first. Bids are shares of the world's ``lr``, which is the highest that there is.
+
+    Raises:
+        ConfigError: A value out of range, or ``without`` is no list.
+        UnknownName: No such operation.
     """
 
     world_kwargs: Mapping[str, Any] = {"k": None, "actions": "rate", "lr": controller.BOUNDS["lr"][1]}
@@ -69,6 +73,8 @@ class K1Hierarchy(Remembering, Gardening):
         self.phase1 = real("phase1 (share of the episode)", phase1, 0, 1)
         self.merge = real("merge (similarity)", merge, 0, 1)
         self.trust, self.stops = flag("trust", trust), flag("stops", stops)
+        if isinstance(without, str) or not isinstance(without, Sequence):
+            raise ConfigError(f"without must be a list of operations, got {short(without)}")
         self.without = {one_of("operation", name, tree.OPERATIONS[1:]) for name in without}
         self.lr = real("lr", lr, *controller.BOUNDS["lr"])
 
@@ -129,7 +135,8 @@ class K1Hierarchy(Remembering, Gardening):
         now = obs["losses"][:, :1, 0] * nats
         begun = steps > 0
         trust = judged(old["trust"], old["learnt"] > 0, old["loss"], now)
-        came = (alive > 0) & (old["alive"] == 0)
+        young = obs["record"][..., 5] * self.world.horizon < 1.5  # else one is back from an undone trial
+        came = (alive > 0) & (old["alive"] == 0) & young
         grown = came & (old["asked"] == tree.GROW)
         sibling = old["asked/who"].long().expand_as(came).clamp_min(0)
         merged = (old["asked"] == tree.MERGE) & ((alive == 0) & (old["alive"] > 0)).any(-1, keepdim=True)
@@ -217,7 +224,7 @@ class K1Hierarchy(Remembering, Gardening):
         return (root | sure | drawn).float()
 
     def _operation(self, obs: TensorDict, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """One proposal at most in each world, of the first rule that is due and finds somebody.
+        """One proposal at most in each world, of the first rule that is due and finds somebody; of equal ones by luck.
 
         Returns:
             Operations, int64 ``[W, N]``, and the reason of the one there is (:mod:`.reasons`).
@@ -247,6 +254,8 @@ class K1Hierarchy(Remembering, Gardening):
         ]
         operation = torch.zeros_like(trust, dtype=torch.int64)
         reason = reasons.none(trust)
+        key = rng.fold(self.world.keys, self.world.steps)
+        luck = rng.uniform(rng.bits(key, "policy/rule", trust.shape[1:]))
         done = ~free
         for name, number, found in rules:
             if tree.OPERATIONS[number] in self.without:
@@ -255,7 +264,7 @@ class K1Hierarchy(Remembering, Gardening):
             best = able.amax(-1, keepdim=True)
             asked = due[name] & ~done
             now = asked & (best > -torch.inf)
-            who = able.argmax(-1, keepdim=True)
+            who = torch.where(able == best, luck, -1.0).argmax(-1, keepdim=True)
             chosen = torch.arange(trust.shape[1], device=trust.device) == who
             operation = torch.where(now & chosen, number, operation)
             new["asked"] = torch.where(now, float(number), new["asked"])
