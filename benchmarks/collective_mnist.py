@@ -55,7 +55,7 @@ def train(
     ensemble = Ensemble(MEMBERS, SIZES, key=keys)
     optimiser = torch.optim.Adam(ensemble.parameters(), lr=rate, fused=True)
     for turn in range(passes):
-        order = rng.permutation(rng.bits(rng.fold(keys, turn), "pass", (len(y),)))
+        order = rng.draw(rng.fold(keys, turn), "pass", (len(y),)).permutation()
         for batch in order.split(BATCH, dim=1):
             logits = ensemble.members(x[batch])
             loss = diverse_loss(logits, y[batch], **term).sum()  # each member has its own loss

@@ -126,7 +126,7 @@ def train(
     steps = passes * math.ceil(len(y) / size)
     cool = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
     for turn in range(passes):
-        order = rng.permutation(rng.bits(rng.fold(keys, turn), "pass", (len(y),)))
+        order = rng.draw(rng.fold(keys, turn), "pass", (len(y),)).permutation()
         refused, dropped = torch.zeros(len(seeds)), torch.zeros(len(seeds))
         carried = torch.zeros(len(seeds), EXPERTS)
         for step, batch in enumerate(order.split(size, dim=1)):

@@ -83,13 +83,13 @@ class Exam:
             "exam/order": (self.size,),
         }
 
-    def draw(self, split: Split, draws: dict[str, Tensor]) -> Tensor:
+    def draw(self, split: Split, draws: rng.DrawDict) -> Tensor:
         """Indices of an exam into the exam split, int64 ``[W, E]``: stratified, without replacement.
 
         Every class gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes. The items come in
         random order: sorted by class, their places would tell the answers.
         """
-        bits = draws["exam/items"]
+        bits = draws["exam/items"].bits()
         device = bits.device
         items, classes = len(split.y), len(split.counts)
         low = max(1, (items - 1).bit_length())
@@ -101,11 +101,11 @@ class Exam:
         quota = -(-self.size // classes)
         offered = (split.offsets[:, None] + torch.arange(quota, device=device)).flatten()  # [C * quota]
         extra = self.size - (quota - 1) * classes  # classes that give one item more
-        rank = rng.permutation(draws["exam/classes"]).argsort(dim=-1)  # [W, C]
+        rank = draws["exam/classes"].permutation().argsort(dim=-1)  # [W, C]
         last = torch.arange(quota, device=device) == quota - 1
         skipped = (last & (rank >= extra)[..., None]).flatten(1)  # [W, C * quota]
         chosen = skipped.long().argsort(dim=-1, stable=True)[:, : self.size]
-        order = rng.permutation(draws["exam/order"])
+        order = draws["exam/order"].permutation()
         return shuffled[:, offered].gather(1, chosen).gather(1, order)
 
     def today(self, steps: Tensor | np.ndarray) -> Any:

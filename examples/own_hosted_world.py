@@ -42,7 +42,7 @@ class Neighbours(World):
 
     def start(self, draws, state):
         """Draw an exam; fresh learners sit it before they have learnt anything."""
-        exam = rng.integers(draws["exam"], len(self.dataset.exam))  # [W, items]
+        exam = draws["exam"].integers(len(self.dataset.exam))  # [W, items]
         nothing = torch.zeros_like(state["return"])  # [W, N]
         return {
             "exam": exam,
@@ -53,7 +53,7 @@ class Neighbours(World):
 
     def advance(self, state, actions, draws):
         """Deal a slice, let everyone say what it believes, learn, and sit the exam."""
-        index = rng.integers(draws["slice"], len(self.dataset.stream))  # [W, rows]
+        index = draws["slice"].integers(len(self.dataset.stream))  # [W, rows]
         x, labels = self.dataset.inputs("stream", index), self.dataset.labels("stream", index)
         beliefs = softmax(self.learners.logits(x))  # [W, N, rows, C]
         heard = beliefs.roll(-1, dims=1)

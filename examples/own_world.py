@@ -38,8 +38,8 @@ class Jar(World):
 
     def start(self, draws, state):
         """A level ``[W, 1]``, and what everyone sees of it ``[W, N]``."""
-        level = rng.uniform(draws["level"])
-        look = (level + self.blur * rng.normal(draws["blur"])).clamp(0, 1)
+        level = draws["level"].uniform()
+        look = (level + self.blur * draws["blur"].normal()).clamp(0, 1)
         return {"level": level, "look": look, "guess": 0 * look, "bits": torch.zeros_like(look).long()}
 
     def advance(self, state, actions, draws):

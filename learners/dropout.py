@@ -21,7 +21,7 @@ def threshold(dropout: float) -> int:
 
 def draw(keys: Tensor, units: int) -> Tensor:
     """The decisions about units, int16 ``[P, units]``, for keys ``[P]``: dropped below :func:`threshold` − 32,768."""
-    return rng.bits(keys, "dropout", (-(-units // _LANES),)).view(torch.int16)[:, :units]
+    return rng.draw(keys, "dropout", (-(-units // _LANES),)).bits().view(torch.int16)[:, :units]
 
 
 def scaled(keys: Tensor, units: Sequence[int], dropout: float) -> list[Tensor]:
@@ -30,7 +30,7 @@ def scaled(keys: Tensor, units: Sequence[int], dropout: float) -> list[Tensor]:
     Thirty-two decisions come from a draw, at an eighth of the time of :func:`draw`.
     """
     total = sum(units)
-    noise = rng.stretch(rng.bits(keys, "dropout", (-(-total // 32),))).view(torch.int32)[:, :total]
+    noise = rng.stretch(rng.draw(keys, "dropout", (-(-total // 32),)).bits()).view(torch.int32)[:, :total]
     dropped = min(round(dropout * 2**32), 2**32 - 1) - 2**31
     masks = []
     for part in noise.split(list(units), 1):

@@ -189,7 +189,7 @@ class MLP:
             stack = torch.empty(len(keys), *shape, device=keys.device)
             at_once = max(1, _DRAWS_AT_ONCE // math.prod(shape))
             for part, key in zip(stack.split(at_once), keys.split(at_once), strict=True):
-                torch.mul(rng.uniform(rng.bits(key, f"init:{name}", shape)) * 2.0 - 1.0, bound, out=part)
+                torch.mul(rng.draw(key, f"init:{name}", shape).uniform() * 2.0 - 1.0, bound, out=part)
             stacks.append(stack)
         return stacks
 

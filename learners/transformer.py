@@ -201,11 +201,11 @@ class Transformer:
             return stack.fill_(1.0) if name.endswith("norm.weight") else stack
         at_once = max(1, _DRAWS_AT_ONCE // math.prod(shape))
         for part, key in zip(stack.split(at_once), keys.split(at_once), strict=True):
-            drawn = rng.bits(key, f"init:{name}", shape)
+            drawn = rng.draw(key, f"init:{name}", shape)
             if name in _INITS[self.init]:
-                torch.mul(rng.normal(drawn), _INITS[self.init][name], out=part)
+                torch.mul(drawn.normal(), _INITS[self.init][name], out=part)
             else:
-                torch.mul(rng.uniform(drawn) * 2.0 - 1.0, math.sqrt(6.0 / sum(shape)), out=part)
+                torch.mul(drawn.uniform() * 2.0 - 1.0, math.sqrt(6.0 / sum(shape)), out=part)
         return stack
 
     def forward(

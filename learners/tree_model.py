@@ -132,13 +132,13 @@ class TreeTransformer(Transformer):
         )
         found = []
         for name, shape in self.expert_shapes.items():
-            drawn = rng.bits(own.flatten(), f"init:{name}", shape)
+            drawn = rng.draw(own.flatten(), f"init:{name}", shape)
             if name == "route":
-                found.append(rng.normal(drawn))
+                found.append(drawn.normal())
             elif len(shape) == 1:
                 found.append(torch.zeros(drawn.shape, device=keys.device))
             else:
-                found.append((rng.uniform(drawn) * 2 - 1) * math.sqrt(6 / sum(shape)))
+                found.append((drawn.uniform() * 2 - 1) * math.sqrt(6 / sum(shape)))
         return found
 
     def route(

@@ -262,8 +262,8 @@ class RandomPolicy(Policy):
         for name, space in world.action_space.spaces.items():
             choices = int(space.n) if isinstance(space, spaces.Discrete) else 0
             shape = (world.num_agents, *(space.shape or ()), *([choices] if choices else []))
-            bits = rng.bits(key, f"policy/{name}", shape)
-            actions[name] = _drawn(space, bits, obs.get("action_mask"), self._limits[name])
+            drawn = rng.draw(key, f"policy/{name}", shape)
+            actions[name] = _made(space, drawn, obs.get("action_mask"), self._limits[name])
         return actions
 
 
@@ -290,17 +290,17 @@ def _limits(space: spaces.Space) -> tuple[Any, ...]:
     )
 
 
-def _drawn(space: spaces.Space, bits: Tensor, legal: Tensor | None, limits: tuple[Tensor, ...]) -> Tensor:
-    """Members of a space from random bits ``[W, N, …]``, one for each choice of a ``Discrete``."""
+def _made(space: spaces.Space, drawn: rng.Draw, legal: Tensor | None, limits: tuple[Tensor, ...]) -> Tensor:
+    """Members of a space from random numbers ``[W, N, …]``, one for each choice of a ``Discrete``."""
     if isinstance(space, spaces.Discrete):
-        chance = rng.uniform(bits)
+        chance = drawn.uniform()
         chance = chance if legal is None else chance.masked_fill(legal == 0, -1.0)
         return chance.argmax(-1) + limits[0]
     if isinstance(space, spaces.MultiDiscrete):
-        return rng.integers(bits, limits[0])
+        return drawn.integers(limits[0])
     if not limits:
-        return rng.normal(bits)
+        return drawn.normal()
     low, width = limits
     if in_whole_numbers(space):
-        return low + rng.integers(bits, width)
-    return low + rng.uniform(bits) * width
+        return low + drawn.integers(width)
+    return low + drawn.uniform() * width

@@ -97,7 +97,7 @@ def test_spending_takes_the_greatest_shares():
 
 def test_sampling_draws_in_proportion_and_without_replacement():
     shares = torch.tensor([0.5, 0.3, 0.2, 0.0]).expand(20000, 4)
-    luck = rng.uniform(rng.bits(torch.tensor(3), "luck", (20000, 4)))
+    luck = rng.draw(torch.tensor(3), "luck", (20000, 4)).uniform()
     first = spend(shares, 1, luck).float().mean(0)
     assert first.tolist() == pytest.approx([0.5, 0.3, 0.2, 0.0], abs=0.012)
     two = spend(shares, 2, luck)
@@ -263,7 +263,7 @@ def test_contributions_equal_leaving_one_out_in_a_loop(spending):
             shares = sum(bids[i] * ratings[w, i, e] for i in heard) / sum(bids[i] for i in heard)
             order = shares
             if spending == "sample":
-                order = rng.uniform(draws["spend/exam"][w, e]).log() / shares
+                order = draws["spend/exam"].uniform()[w, e].log() / shares
             read = torch.zeros(16, dtype=torch.bool)
             read[order.topk(4).indices] = True
             said = reader(tokens[w, e][None] * read[:, None], read).softmax(-1)[0]

@@ -411,7 +411,7 @@ def test_the_noisy_gate():
     gate = NoisyTopK(6, 5, 2, key=3)
     x, key = inputs(1, 200, 6), torch.tensor(11)
     w_gate, w_noise = (w.detach().numpy() for w in (gate.gate.weight, gate.noise.weight))
-    noise = rng.normal(rng.bits(key, "gate-noise", (200, 5))).numpy()
+    noise = rng.draw(key, "gate-noise", (200, 5)).normal().numpy()
     rows = x[0].numpy()
     noisy = rows @ w_gate + noise * np.log1p(np.exp(rows @ w_noise))
     for logits, route in ((rows @ w_gate, gate.quiet(x)), (noisy, gate(x, key))):

@@ -14,7 +14,7 @@ from studyhall.envs.bridges.gymnasium import WorldEnv, WorldVectorEnv
 from studyhall.envs.bridges.pettingzoo import WorldParallelEnv
 from studyhall.envs.channel.ledger import soft_targets
 from studyhall.envs.engine.parts import Part
-from studyhall.envs.engine.rng import Draws, bits, uniform
+from studyhall.envs.engine.rng import Draw, Draws, draw
 from studyhall.envs.engine.world import Outcome, World
 from studyhall.envs.errors import ConfigError, EpisodeEnded
 from studyhall.envs.study import Pay
@@ -39,12 +39,12 @@ class Clean(World):
         self.step_draws = Draws({"noise": (2, 3)})
 
     def start(self, draws, state):
-        return {"x": uniform(draws["x"]), "score": torch.zeros(self.num_worlds, 2)}
+        return {"x": draws["x"].uniform(), "score": torch.zeros(self.num_worlds, 2)}
 
     def advance(self, state, actions, draws):
         said = torch.where(actions["say"].isfinite(), actions["say"], 0.0)
         reward = 1 - (said - state["x"]).abs().mean(-1)
-        x = 0.4 * state["x"] + 0.3 * said.clamp(0, 1) + 0.3 * uniform(draws["noise"])
+        x = 0.4 * state["x"] + 0.3 * said.clamp(0, 1) + 0.3 * draws["noise"].uniform()
         return Outcome({**state, "x": x, "score": state["score"] + reward}, reward, {"said": said.mean(-1)})
 
     def observe(self, state):
@@ -84,7 +84,7 @@ class Weights(Part):
     """Two linear learners in each world, ``[W, 2, 3, 3]``."""
 
     def reset(self, keys, moving):
-        fresh = 0.1 * uniform(bits(keys, "weights", (2, 3, 3)))
+        fresh = 0.1 * draw(keys, "weights", (2, 3, 3)).uniform()
         if not hasattr(self, "values"):
             self.values = fresh
         else:
@@ -413,7 +413,7 @@ class IgnoresItsSeed(Clean):
         return {**super().start(draws, state), "x": torch.full((self.num_worlds, 2, 3), 0.5)}
 
     def advance(self, state, actions, draws):
-        return super().advance(state, actions, {"noise": torch.zeros_like(draws["noise"])})
+        return super().advance(state, actions, {"noise": Draw(torch.zeros_like(state["key"]), (2, 3))})
 
 
 class MixesWorlds(Clean):
@@ -431,7 +431,7 @@ class HiddenShift(Clean):
 
     def _restart(self, chosen, *, first_episode):
         super()._restart(chosen, first_episode=first_episode)
-        self.shift = float(uniform(self._state["key"]).mean())
+        self.shift = float(Draw(self._state["key"]).uniform().mean())
 
     def observe(self, state):
         return {**super().observe(state), "x": (state["x"] + self.shift) / 2}

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from studyhall.envs.engine.rng import bits, fold, uniform
+from studyhall.envs.engine.rng import draw, fold
 from studyhall.envs.errors import ConfigError
 from studyhall.policies import MadeInReset, Policy
 from studyhall.testing import check_policy, policies
@@ -27,7 +27,7 @@ class Sound(Policy):
         return {"velocity": self.memory * self.luck(obs["velocity"].shape[1:])}
 
     def luck(self, shape):
-        return uniform(bits(fold(self.world.keys, self.world.steps), "luck", tuple(shape))) - 0.5
+        return draw(fold(self.world.keys, self.world.steps), "luck", shape).uniform() - 0.5
 
     def state_dict(self):
         return {"memory": self.memory.clone()}

@@ -57,7 +57,7 @@ class Descent(World):
         self.action_space = spaces.Dict({"factor": spaces.Box(-1, 1, (1,), np.float32)})
 
     def start(self, draws, state):
-        place = 1 + rng.uniform(draws["place"])
+        place = 1 + draws["place"].uniform()
         return {"place": place, "best": place.amin(-1)}
 
     def advance(self, state, actions, draws):
@@ -97,7 +97,7 @@ class Talk(World):
         self.graphs = []
 
     def start(self, draws, state):
-        skill = rng.uniform(draws["skill"])
+        skill = draws["skill"].uniform()
         return {"skill": skill, "score": skill, "bytes": torch.zeros_like(skill)}
 
     def advance(self, state, actions, draws):

@@ -58,11 +58,11 @@ class Tiny(World):
         self.step_draws = self.reset_draws = rng.Draws({"seen": (agents, s, 3), "own_features": (agents, 1)})
 
     def deal(self, draws):
-        seen = 2 * rng.uniform(draws["seen"]) - 1
+        seen = 2 * draws["seen"].uniform() - 1
         return {
             "seen": seen[..., :2],
             "mask": seen[..., 2] > -0.6,
-            "own_features": 2 * rng.uniform(draws["own_features"]) - 1,
+            "own_features": 2 * draws["own_features"].uniform() - 1,
         }
 
     def start(self, draws, state):

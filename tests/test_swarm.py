@@ -135,7 +135,7 @@ def test_of_several_functions_every_world_has_one():
 
 def test_a_networks_loss_and_accuracy_are_those_of_the_module():
     objective = NetworkLoss("digits", hidden=(5,))
-    x = objective.scatter(rng.bits(torch.arange(2), "here", (3, objective.dimensions)))
+    x = objective.scatter(rng.draw(torch.arange(2), "here", (3, objective.dimensions)))
     losses, accuracies = objective.value(x, {}), objective.report(x[:, :1], {})["accuracy"]
     data = objective.dataset
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 10))
@@ -156,7 +156,7 @@ def test_a_networks_loss_and_accuracy_are_those_of_the_module():
 def test_a_network_begins_with_small_gaussian_weights():
     """Of deviation 0.1, in the network's own units."""
     objective = NetworkLoss("digits", hidden=(20,))
-    drawn = rng.bits(torch.arange(4), "here", (5, objective.dimensions))
+    drawn = rng.draw(torch.arange(4), "here", (5, objective.dimensions))
     weights = (objective.scatter(drawn) * objective.scale({})).double().flatten()
     assert float(weights.mean()) == pytest.approx(0, abs=0.002)
     assert float(weights.std()) == pytest.approx(0.1, rel=0.02)
@@ -191,7 +191,9 @@ def test_a_swarm_flies_by_the_rule():
     draws = rng.Draws({"swarm/pull": pull_draws(4, 3)})
     key = rng.world_key(torch.arange(2) + 5, "train")
     for t in range(1, 30):
-        r1, r2 = (r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"], 4, 3).unbind(1))
+        r1, r2 = (
+            r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"].bits(), 4, 3).unbind(1)
+        )
         for s in range(2):
             leader = best[s][value[s].argmin()].copy()
             for i in range(4):
@@ -217,7 +219,9 @@ def test_a_hybrid_swarm_flies_and_refines_by_the_documented_rule():
     draws = rng.Draws({"swarm/pull": pull_draws(20, 3)})
     key = rng.world_key(torch.arange(2) + 5, "train")
     for t in range(1, 15):
-        r1, r2 = (r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"], 20, 3).unbind(1))
+        r1, r2 = (
+            r.numpy() * UNIT for r in pulls(draws(rng.fold(key, t))["swarm/pull"].bits(), 20, 3).unbind(1)
+        )
         for s in range(2):
             leader = best[s][value[s].argmin()].copy()
             v[s] = 0.7 * v[s] + 1.5 * r1[s] * (best[s] - x[s]) + 1.5 * r2[s] * (leader - x[s])
@@ -276,7 +280,7 @@ def test_swarms_go_the_same_way_however_many_fly_together(dtype):
 
 
 def test_a_stretched_draw_is_many_numbers_that_do_not_know_of_each_other():
-    drawn = rng.bits(torch.tensor(3), "here", (20_000,))
+    drawn = rng.draw(torch.tensor(3), "here", (20_000,)).bits()
     numbers = rng.stretch(drawn)
     assert (numbers.shape, numbers.dtype) == ((32 * 20_000,), torch.uint32)
     assert torch.equal(rng.stretch(drawn[None, :7])[0].view(16, 14), numbers.view(16, 40_000)[:, :14])
@@ -290,7 +294,7 @@ def test_a_stretched_draw_is_many_numbers_that_do_not_know_of_each_other():
 
 
 def test_pulls_are_uniform():
-    drawn = rng.bits(torch.arange(50), "here", pull_draws(20, 30))
+    drawn = rng.draw(torch.arange(50), "here", pull_draws(20, 30)).bits()
     r = pulls(drawn, 20, 30).double() * UNIT
     assert r.shape == (50, 2, 20, 30)
     assert 0 <= r.min() < r.max() < 1

@@ -44,7 +44,7 @@ class Aim(World):
         self.step_draws = self.reset_draws = rng.Draws({"mark": (aimers, 1)})
 
     def start(self, draws, state):
-        return {"mark": 2 * rng.uniform(draws["mark"]) - 1}
+        return {"mark": 2 * draws["mark"].uniform() - 1}
 
     def advance(self, state, actions, draws):
         reward = 1 - (actions["guess"] - state["mark"]).abs()[..., 0]

@@ -235,7 +235,7 @@ class Allocation(World):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """A fresh exam and slice, nothing read."""
         w, rows, t = self.num_worlds, self.schedule.rows, self.tokens.count
         fresh = prefixed("stream/", self.schedule.start(draws, state["clock"]))
@@ -256,7 +256,7 @@ class Allocation(World):
         fresh |= prefixed("total/", {"loss": none, "read": none, "agreement": none, "dominance": nobody})
         return fresh
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Spend the budget, read, sit the exam, let the reader learn, deal the next slice."""
         clock, rows = state["clock"], self.schedule.rows
         ratings, bids = self._rated(actions["relevance"], actions["bids"])
@@ -267,7 +267,7 @@ class Allocation(World):
         loss, sound = self._loss(self.reader.logits(tokens, read), labels)
         marks = self._examine(state, actions, draws)
         # By chance: a reader that learnt from what the scorers choose would learn to read their choice.
-        lesson = spend(torch.ones_like(tokens[..., 0]), self.budget, rng.uniform(draws["lesson"]))
+        lesson = spend(torch.ones_like(tokens[..., 0]), self.budget, draws["lesson"].uniform())
         self.reader.learn(tokens, lesson, labels, self.moving)
         bits = ledger.soft_targets((weights > 0).sum(-1), self.tokens.count)
         told = torch.full_like(bits, rows)
@@ -317,11 +317,11 @@ class Allocation(World):
         ratings, silent = distributions(relevance.detach())
         return ratings, torch.where(silent, 0.0, bids.detach())
 
-    def _spend(self, shares: Tensor, draws: TensorDict, purpose: str) -> Tensor:
+    def _spend(self, shares: Tensor, draws: rng.DrawDict, purpose: str) -> Tensor:
         """Which tokens are read, bool ``[W, …, R, T]``."""
         if self.spending == "top_k":
             return spend(shares, self.budget)
-        luck = rng.uniform(draws[purpose])
+        luck = draws[purpose].uniform()
         return spend(shares, self.budget, luck if shares.dim() == luck.dim() else luck[:, None])
 
     def _loss(self, answers: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -330,7 +330,7 @@ class Allocation(World):
         sound = torch.isfinite(loss)
         return torch.where(sound, loss, math.log(self.dataset.num_classes)), sound
 
-    def _examine(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> TensorDict:
+    def _examine(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> TensorDict:
         """The marks of the reader after this step, with all scorers and without each, where it is a day for it."""
         names = ("score", "contribution", "reader_score", "accuracy")
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed

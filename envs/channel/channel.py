@@ -168,7 +168,7 @@ class Channel(RoomSettings):
 
     # ---- the episode's fixed part -------------------------------------------------------------------
 
-    def start(self, draws: dict[str, Tensor], classes: int, worlds: int) -> dict[str, Tensor]:
+    def start(self, draws: rng.DrawDict, classes: int, worlds: int) -> dict[str, Tensor]:
         """The channel's part of the state of so many worlds.
 
         Returns:
@@ -181,15 +181,15 @@ class Channel(RoomSettings):
             "present": torch.ones(w, n, dtype=torch.bool, device=self.device),
         }
         if self.liars:
-            rank = rng.permutation(draws["channel/liar"]).argsort(dim=-1)
+            rank = draws["channel/liar"].permutation().argsort(dim=-1)
             codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
-            kind = codes[rng.integers(draws["channel/kind"], len(codes))]
+            kind = codes[draws["channel/kind"].integers(len(codes))]
             count = torch.where(kind == LIAR_KINDS.index("collude"), min(max(self.liars, 2), n), self.liars)
             state["liar"] = torch.where(rank < count, kind, 0)
-            state["shift"] = 1 + rng.integers(draws["channel/shift"][:, 0], max(1, classes - 1))
+            state["shift"] = 1 + draws["channel/shift"].integers(max(1, classes - 1))[:, 0]
         return state
 
-    def _edges(self, draws: dict[str, Tensor]) -> Tensor:
+    def _edges(self, draws: rng.DrawDict) -> Tensor:
         n = self.num_agents
         everyone = ~torch.eye(n, dtype=torch.bool, device=self.device)
         if self._matrix is not None:
@@ -200,7 +200,7 @@ class Channel(RoomSettings):
             hub = torch.arange(n, device=self.device) == 0
             edges = hub[:, None] | hub
         elif self.topology == "k_regular":  # a ring lattice under a random relabelling
-            order = rng.permutation(draws["channel/order"])
+            order = draws["channel/order"].permutation()
             ring = lattice(n, self.degree, self.device)
             edges = ring[order[:, :, None], order[:, None, :]]
         elif self.topology == "small_world":
@@ -211,15 +211,15 @@ class Channel(RoomSettings):
 
     # ---- one step -----------------------------------------------------------------------------------
 
-    def presence(self, present: Tensor, draws: dict[str, Tensor]) -> Tensor:
+    def presence(self, present: Tensor, draws: rng.DrawDict) -> Tensor:
         """Who is in the room next step, bool ``[W, N]``: a two-state Markov chain per agent."""
         if not self.churn:
             return present
-        u = rng.uniform(draws["channel/churn"])
+        u = draws["channel/churn"].uniform()
         return torch.where(present, u >= self.churn, u < self.rejoin)
 
     def on_air(
-        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+        self, published: Tensor, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What becomes of one step's publications at the sender: lies, noise and quantisation.
 
@@ -260,7 +260,7 @@ class Channel(RoomSettings):
             numbers = torch.where(bold[..., None], claim(numbers, spoken), numbers)
         return torch.where(spoken, numbers, 0.0)
 
-    def route(self, size: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor]) -> Route:
+    def route(self, size: Tensor, state: dict[str, Tensor], draws: rng.DrawDict) -> Route:
         """Carry one step's messages, whatever they say.
 
         Args:
@@ -270,13 +270,13 @@ class Channel(RoomSettings):
         """
         order = None
         if self.shuffles:
-            place = rng.permutation(draws["channel/shuffle"])
+            place = draws["channel/shuffle"].permutation()
             order = torch.empty_like(place).scatter_(1, place, place.roll(-1, 1))  # one cycle: no row stays
             kept = torch.arange(order.shape[1], device=order.device)
             order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
         edges = state["edges"]
         if self._is("random"):
-            chance = rng.uniform(draws["channel/edge"]) < self.edge_probability
+            chance = draws["channel/edge"].below(self.edge_probability)
             edges = edges & chance
         if "isolated" in self._modes:
             edges = edges & ~self.isolated[:, None, None]
@@ -287,13 +287,13 @@ class Channel(RoomSettings):
             sending, sent_bits = sending & within[:, None, :], sent_bits * within
         heard = sending
         if self.drop:
-            heard = heard & (rng.uniform(draws["channel/drop"]) >= self.drop)
+            heard = heard & ~draws["channel/drop"].below(self.drop)
         if "mute" in self._modes:
             heard = heard & ~self._in_mode("mute")[:, None, None]
         return Route(order, heard, sent_bits)
 
     def _distort(
-        self, published: Tensor, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor
+        self, published: Tensor, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor
     ) -> Tensor:
         """Lies and noise, at the sender."""
         if self.liars:
@@ -303,11 +303,11 @@ class Channel(RoomSettings):
                 if kind == "sleeper":
                     lying = lying & (clock > self.wake)[:, None]
                 if kind == "fickle":
-                    lying = lying & (rng.uniform(draws["channel/mood"]) < 0.5)
+                    lying = lying & draws["channel/mood"].below(0.5)
                 said = lie(kind, published, state, draws)
                 published = torch.where(lying[:, :, None, None], said, published)
         if self.noise:
-            published = (published + self.noise * rng.normal(draws["channel/noise"])).clamp_min(0.0)
+            published = (published + self.noise * draws["channel/noise"].normal()).clamp_min(0.0)
         return published
 
     @property

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..engine import rng
 
 
-def lie(kind: str, published: Tensor, state: Mapping[str, Tensor], draws: Mapping[str, Tensor]) -> Tensor:
+def lie(kind: str, published: Tensor, state: Mapping[str, Tensor], draws: rng.DrawDict) -> Tensor:
     """What a liar of one kind puts on the air instead of ``published [W, N, B, C]``.
 
     roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
@@ -29,13 +29,13 @@ def lie(kind: str, published: Tensor, state: Mapping[str, Tensor], draws: Mappin
     classes = published.shape[-1]
     shift = state["shift"][:, None, None]
     if kind == "noise":
-        return -torch.log1p(-rng.uniform(draws["channel/lie"]))  # normalised below: Dirichlet(1)
+        return -torch.log1p(-draws["channel/lie"].uniform())  # normalised below: Dirichlet(1)
     if kind in ("roll", "fickle"):
         source = (torch.arange(classes, device=published.device) - state["shift"][:, None]) % classes
         return published.gather(-1, source[:, None, None, :].expand_as(published))
     if kind == "modest":
         confidence = published.amax(-1, keepdim=True)
-        wrong = F.one_hot(rng.integers(draws["channel/wrong"], classes), classes).float()
+        wrong = F.one_hot(draws["channel/wrong"].integers(classes), classes).float()
         return wrong * confidence + (1 - wrong) * (1 - confidence) / max(1, classes - 1)
     best = published.argmax(-1)  # [W, N, B]
     if kind == "collude":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +16,7 @@ def lattice(agents: int, degree: int, device: torch.device | str = "cpu") -> Ten
     return torch.minimum(gap, agents - gap) <= degree // 2
 
 
-def small_world(agents: int, degree: int, rewire: float, draws: Mapping[str, Tensor]) -> Tensor:
+def small_world(agents: int, degree: int, rewire: float, draws: rng.DrawDict) -> Tensor:
     """The ring lattice, some of whose N·degree/2 edges have another far end: one that the agent had no edge to.
 
     Watts & Strogatz, "Collective dynamics of 'small-world' networks" (Nature 393, 1998): one edge after the
@@ -34,8 +32,8 @@ def small_world(agents: int, degree: int, rewire: float, draws: Mapping[str, Ten
     Returns:
         bool ``[W, N, N]`` on the host.
     """
-    moved = (rng.uniform(draws["channel/rewire"]) < rewire).cpu().numpy()
-    target = draws["channel/target"].cpu().numpy().view(np.uint64) >> np.uint64(32)
+    moved = draws["channel/rewire"].below(rewire).cpu().numpy()
+    target = draws["channel/target"].bits().cpu().numpy().view(np.uint64) >> np.uint64(32)
     edges = lattice(agents, degree).repeat(len(moved), 1, 1).numpy()  # oneself among them
     for world, gap, agent in np.argwhere(moved.transpose(0, 2, 1)).tolist():
         of_world = edges[world]

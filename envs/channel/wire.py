@@ -73,12 +73,12 @@ class Numbers:
         """Space of the action ``message``."""
         return spaces.Box(-self.bound, self.bound, (rows, self.width), np.float32)
 
-    def on_air(self, message: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
+    def on_air(self, message: Tensor, drawn: rng.Draw | None) -> tuple[Tensor, Tensor]:
         """Messages as they go on the air.
 
         Args:
             message: float32 ``[W, N, B, M]``.
-            drawn: Bits of the same shape, where there is noise.
+            drawn: Where there is noise: as many numbers.
 
         Returns:
             float32 ``[W, N, B, M]``, zeros where nothing is said, and bool ``[W, N, B]``: which rows say nothing.
@@ -92,7 +92,7 @@ class Numbers:
             sent = _straight_through(rounded, sent)
         if self.noise:
             assert drawn is not None
-            sent = sent + self.noise * rng.normal(drawn)
+            sent = sent + self.noise * drawn.normal().view(sent.shape)
         return torch.where(silent[..., None], 0.0, sent), silent
 
 
@@ -133,7 +133,7 @@ class Symbols:
         """Space of the action ``message`` as whole numbers."""
         return spaces.MultiDiscrete(np.full((rows, self.length), self.vocabulary))
 
-    def on_air(self, message: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
+    def on_air(self, message: Tensor, drawn: rng.Draw | None) -> tuple[Tensor, Tensor]:
         """Messages as they go on the air.
 
         Args:

@@ -70,7 +70,7 @@ class Teacher:
         }
 
     def answer(
-        self, asked: Tensor, left: Tensor, own_left: Tensor, isolated: Tensor, draws: dict[str, Tensor]
+        self, asked: Tensor, left: Tensor, own_left: Tensor, isolated: Tensor, draws: rng.DrawDict
     ) -> Answer:
         """Serve the askers.
 
@@ -88,7 +88,7 @@ class Teacher:
             together = asked & (affordable >= 1)
             calls = together.any(-1).long()
         else:
-            place = rng.permutation(draws["teacher/order"]).argsort(-1)
+            place = draws["teacher/order"].permutation().argsort(-1)
             ahead = (place[:, None, :] < place[:, :, None]) & asked[:, None, :]
             together = asked & (ahead.sum(-1) < affordable)
             calls = together.sum(-1)

@@ -285,7 +285,7 @@ class Classroom(World):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """A fresh exam, a first slice, full budget, nothing heard."""
         w, n, c = self.num_worlds, self.num_agents, self.dataset.num_classes
         clock = state["clock"]
@@ -324,7 +324,7 @@ class Classroom(World):
             feedback["beliefs"] = feedback["published"]
         return feedback
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Score the answers, carry the messages, ask the teacher, deal the next slice."""
         present = state["present"]
         acts = self._brought(state, actions)
@@ -365,7 +365,7 @@ class Classroom(World):
             acts["ask"] = self.host.form.asks(actions)
         return acts
 
-    def _ask(self, acts: TensorDict, state: TensorDict, draws: TensorDict) -> Answer:
+    def _ask(self, acts: TensorDict, state: TensorDict, draws: rng.DrawDict) -> Answer:
         """What the teacher answers."""
         asked = self.asks(acts) & state["present"]
         return self.teacher.answer(asked, state["left"], state["own_left"], self.channel.isolated, draws)
@@ -373,7 +373,7 @@ class Classroom(World):
     def _after(
         self,
         state: TensorDict,
-        draws: TensorDict,
+        draws: rng.DrawDict,
         route: Route,
         said: TensorDict,
         answer: Answer,
@@ -487,7 +487,7 @@ class Classroom(World):
         bits = ledger.soft_targets(rows, self.dataset.num_classes, self.channel.bits)
         return bits if self.beside is None else bits + ledger.messages(rows, 1)
 
-    def _deal(self, state: TensorDict, draws: TensorDict) -> TensorDict:
+    def _deal(self, state: TensorDict, draws: rng.DrawDict) -> TensorDict:
         """The next slices."""
         clock, key, made = state["clock"], state["key"], self._clock + 1
         new = prefixed("stream/", self.schedule.step(under(state, "stream/"), draws, clock, key, made))

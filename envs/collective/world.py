@@ -109,6 +109,7 @@ from torch import Tensor
 
 from ..channel import ledger
 from ..classroom.world import Classroom
+from ..engine.rng import DrawDict
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
@@ -232,7 +233,7 @@ class Collective(Classroom):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: DrawDict, state: TensorDict) -> TensorDict:
         """As a classroom, with nobody consulted."""
         fresh = super().start(draws, state)
         none = torch.zeros_like(fresh["score"])
@@ -258,7 +259,7 @@ class Collective(Classroom):
             "collective_accuracy": none[:, 0],
         }
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: DrawDict) -> Outcome:
         """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
         present = state["present"]
         acts = self._brought(state, actions)

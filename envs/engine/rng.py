@@ -6,51 +6,44 @@ whatever device, alone or in a batch:
     state = mix(mix(world_key, episode, step) ^ id(purpose))        bits = mix(state + index * GOLDEN)
 
 ``mix`` is the finaliser of splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number
-generators", OOPSLA 2014), in wrapping int64 arithmetic. A world declares its draws once (:class:`Draws`)
-and one fused pass makes them all; since each purpose hashes its own name, adding one changes no other.
-The global generators of torch, numpy and random are never touched.
+generators", OOPSLA 2014), in wrapping int64 arithmetic. A world declares its draws once (:class:`Draws`);
+since each purpose hashes its own name, adding one changes no other. A :class:`Draw` is a state and a shape: numbers
+are made when they are asked for, in the form in which they are asked for, and nothing of their size besides. The
+global generators of torch, numpy and random are never touched.
+
+Numbers are made in plain torch, or in bulk on a CPU by numba, which takes a thirtieth of the time. Both give the same
+bits.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from . import rng_torch as plain
+from .rng_torch import GOLDEN, mix, shift, signed
 
 DOMAINS = ("train", "eval", "demo")
 """Seed domains: equal seeds in different domains are unrelated worlds."""
 
+_FEW = 10_000
+"""Numbers that plain torch makes soon enough."""
 
-def _signed(value: int) -> int:
-    """The int64 with the same 64 bits as ``value``."""
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MIX_1 = _signed(0xBF58476D1CE4E5B9)
-_MIX_2 = _signed(0x94D049BB133111EB)
-
-
-def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift of int64 (torch's own is arithmetic)."""
-    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
-
-
-def mix(x: Tensor) -> Tensor:
-    """The splitmix64 finaliser, elementwise: int64 to int64, a bijection."""
-    x = _shift(x, 30).bitwise_xor_(x).mul_(_MIX_1)  # in place on fresh tensors: half the memory traffic
-    x = _shift(x, 27).bitwise_xor_(x).mul_(_MIX_2)
-    return _shift(x, 31).bitwise_xor_(x)
+_MANY = 2**24
+"""Numbers that take plain torch about as long, one to two seconds, as numba takes to be imported and set up."""
 
 
 def purpose_id(name: str) -> int:
     """A 64-bit id of a purpose's name, as a signed integer."""
-    return _signed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
+    return signed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
 
 
 def world_key(seeds: Tensor, domain: str) -> Tensor:
@@ -63,30 +56,102 @@ def world_key(seeds: Tensor, domain: str) -> Tensor:
     Returns:
         int64 ``[W]``; equal seeds in different domains give unrelated keys.
     """
-    return mix(mix(seeds + _GOLDEN) ^ purpose_id(f"domain:{domain}"))
+    return mix(mix(seeds + signed(GOLDEN)) ^ purpose_id(f"domain:{domain}"))
 
 
 def fold(key: Tensor, *counters: Tensor | int) -> Tensor:
     """Mix counters (episode, step, learner, …) into keys, one after the other; shapes broadcast."""
     for counter in counters:
-        key = mix((key ^ counter) + _GOLDEN)
+        key = mix((key ^ counter) + signed(GOLDEN))
     return key
 
 
-def bits(key: Tensor, purpose: str, shape: Sequence[int]) -> Tensor:
-    """Random 64-bit integers for one purpose: int64 ``[*key.shape, *shape]``."""
-    index = torch.arange(math.prod(shape), device=key.device)
-    drawn = mix(mix(key ^ purpose_id(purpose))[..., None] + index * _GOLDEN)
-    return drawn.view(*key.shape, *shape)
+class Draw:
+    """Random numbers of one purpose, made when they are asked for; whoever asks twice gets the same.
+
+    Args:
+        state: int64 ``[…]``, of each world (or learner, …) one.
+        shape: Of the numbers of one state.
+        made: Their bits, int64 ``[P, count]``, where they are there already.
+
+    Attributes:
+        shape: Of the numbers of all states, ``[*state.shape, *shape]``.
+        device: Where they are made.
+    """
+
+    def __init__(self, state: Tensor, shape: Sequence[int] = (), *, made: Tensor | None = None) -> None:
+        self.shape = torch.Size([*state.shape, *shape])
+        self.device = state.device
+        self._state, self._count, self._made = state, math.prod(shape), made
+
+    def bits(self) -> Tensor:
+        """64-bit integers, int64."""
+        kernels = self._kernels()
+        made = kernels.bits(self._states, self._count) if kernels else self._bits(self._count)
+        return made.view(self.shape)
+
+    def uniform(self) -> Tensor:
+        """Float32 in [0, 1) from the top 24 bits: exact."""
+        kernels = self._kernels()
+        if kernels:
+            return kernels.uniform(self._states, self._count).view(self.shape)
+        return plain.uniform(self._bits(self._count)).view(self.shape)
+
+    def below(self, chance: float) -> Tensor:
+        """True with a chance, bool: where :meth:`uniform` is below it, as a float32."""
+        limit = math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
+        kernels = self._kernels()
+        if kernels:
+            return kernels.below(self._states, self._count, limit).view(self.shape)
+        return plain.below(self._bits(self._count), limit).view(self.shape)
+
+    def normal(self) -> Tensor:
+        """Standard normals, float32 within ±6.56: Box–Muller, two of a draw (``rng_torch.normal``)."""
+        kernels = self._kernels()
+        if kernels:
+            return kernels.normal(self._states, self._count).view(self.shape)
+        return plain.normal(self._bits(-(-self._count // 2)), self._count).view(self.shape)
+
+    def integers(self, high: Tensor | int) -> Tensor:
+        """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
+        return (shift(self.bits(), 32) * high).bitwise_right_shift_(32)
+
+    def permutation(self) -> Tensor:
+        """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
+
+        The index sits in the low bits, so no two keys are equal and every device sorts alike.
+        """
+        n = self.shape[-1]
+        low = max(1, (n - 1).bit_length())
+        keys = (shift(self.bits(), low + 1) << low) | torch.arange(n, device=self.device)
+        return keys.argsort(dim=-1)
+
+    @property
+    def _states(self) -> Tensor:
+        """The states in a row, ``[P]``."""
+        return self._state.reshape(-1)
+
+    def _bits(self, count: int) -> Tensor:
+        """The first numbers of each state, ``[P, count]``, in plain torch."""
+        return plain.bits(self._states, count) if self._made is None else self._made[:, :count]
+
+    def _kernels(self) -> ModuleType | None:
+        """What makes the numbers in one pass, where that is due."""
+        return None if self._made is not None else _kernels_for(self.device, self.shape.numel())
+
+
+def draw(key: Tensor, purpose: str, shape: Sequence[int]) -> Draw:
+    """Random numbers for one purpose, ``[*key.shape, *shape]``, by keys int64 ``[…]``."""
+    return Draw(mix(key ^ purpose_id(purpose)), shape)
 
 
 def stretch(drawn: Tensor) -> Tensor:
     """Thirty-two 32-bit numbers of each draw, much cheaper than as many draws: uint32 ``[..., 32 K]``.
 
-    Each half of a draw of ``[..., K]`` seeds a multiplicative congruential generator, of which these are the first
-    sixteen outputs (multiplier of L'Ecuyer 1999, used by O'Neill's PCG). High bits are as good as they come from such
-    a generator, low ones are not random: make floats of them. Draw anew what has to be independent; this is for
-    noise in bulk.
+    Each half of a draw of ``[..., K]`` (:meth:`Draw.bits`) seeds a multiplicative congruential generator, of which
+    these are the first sixteen outputs (multiplier of L'Ecuyer 1999, used by O'Neill's PCG). High bits are as good as
+    they come from such a generator, low ones are not random: make floats of them. Draw anew what has to be
+    independent; this is for noise in bulk.
     """
     factors = _factors(drawn.device)
     return (drawn.view(torch.int32)[..., None, :] * factors).flatten(-2).view(torch.uint32)
@@ -99,23 +164,6 @@ def _factors(device: torch.device) -> Tensor:
     return torch.tensor(powers, device=device).to(torch.int32)[:, None]
 
 
-def uniform(drawn: Tensor) -> Tensor:
-    """Float32 in [0, 1) from the top 24 bits: exact, so equal on every device."""
-    return _shift(drawn, 40).to(torch.float32) * 2.0**-24
-
-
-def integers(drawn: Tensor, high: Tensor | int) -> Tensor:
-    """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
-    return (_shift(drawn, 32) * high) >> 32
-
-
-def normal(drawn: Tensor) -> Tensor:
-    """Standard normals, float32: Box–Muller in float64 on the two 32-bit halves of each draw."""
-    first = (_shift(drawn, 32).double() + 1.0) * 2.0**-32  # (0, 1]: the logarithm stays finite
-    second = (drawn & 0xFFFFFFFF).double() * 2.0**-32
-    return (torch.sqrt(-2.0 * torch.log(first)) * torch.cos(2.0 * math.pi * second)).float()
-
-
 def gumbel(chance: Tensor) -> Tensor:
     """Standard Gumbel noise of uniform numbers, float32: the one way to draw by weights here.
 
@@ -125,48 +173,73 @@ def gumbel(chance: Tensor) -> Tensor:
     return -(-chance.clamp_min(2.0**-25).log()).log()
 
 
-def permutation(drawn: Tensor) -> Tensor:
-    """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
-
-    The index sits in the low bits, so no two keys are equal and every device sorts alike.
-    """
-    n = drawn.shape[-1]
-    low = max(1, (n - 1).bit_length())
-    keys = (_shift(drawn, low + 1) << low) | torch.arange(n, device=drawn.device)
-    return keys.argsort(dim=-1)
+DrawDict = dict[str, Draw]
+"""The draws of a step, by their purposes."""
 
 
 class Draws:
-    """The draws of a step (or a reset), declared once and made in one fused pass.
+    """The draws of a step (or a reset), declared once.
 
     Args:
         shapes: Purpose to shape per world, e.g. ``{"drop": (8, 8)}``.
 
-    Calling it with keys ``[W]`` returns purpose to int64 bits ``[W, *shape]``, each equal to
-    ``bits(key, purpose, shape)``.
+    Calling it with keys ``[W]`` returns purpose to :class:`Draw` of ``[W, *shape]``, each equal to
+    ``draw(key, purpose, shape)``. Few numbers are made at once, in one pass; of many only states are kept.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self._total = sum(self._sizes)
         self._layouts: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def __call__(self, key: Tensor) -> dict[str, Tensor]:
+    def __call__(self, key: Tensor) -> DrawDict:
         """Draw for keys ``[W]``."""
         if not self.shapes:
             return {}
-        names, owner, index = self._layout(key.device)
-        drawn = mix(mix(key[:, None] ^ names).index_select(1, owner).add_(index))
-        return {
-            name: part.view(key.shape[0], *shape)
-            for (name, shape), part in zip(self.shapes.items(), drawn.split(self._sizes, dim=1), strict=True)
-        }
+        purposes, owner, index = self._layout(key.device)
+        state = mix(key[:, None] ^ purposes)  # [W, P]
+        made: Iterable[Tensor | None] = itertools.repeat(None)
+        if len(key) * self._total <= _FEW:
+            made = mix(state.index_select(1, owner).add_(index)).split(self._sizes, dim=1)
+        parts = zip(self.shapes.items(), state.unbind(1), made, strict=False)
+        return {name: Draw(own, shape, made=numbers) for (name, shape), own, numbers in parts}
 
     def _layout(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids of the purposes; of every number whose it is, and its index; put on the device once."""
+        """Ids of the purposes; of every number, where they are few, whose it is and its index; put there once."""
         if device not in self._layouts:
             ids = torch.tensor([purpose_id(name) for name in self.shapes])
-            owner = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(self._sizes))
-            index = torch.cat([torch.arange(size) for size in self._sizes]) * _GOLDEN
+            sizes = self._sizes if self._total <= _FEW else [0] * len(ids)
+            owner = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes))
+            index = torch.cat([torch.arange(size) for size in sizes]) * signed(GOLDEN)
             self._layouts[device] = ids.to(device), owner.to(device), index.to(device)
         return self._layouts[device]
+
+
+_by_torch = 0  # numbers that were made in plain torch although they were many
+
+
+def _kernels_for(device: torch.device, count: int) -> ModuleType | None:
+    """What makes so many numbers on a device in one pass; None where plain torch is to make them.
+
+    Numba is imported when plain torch has made :data:`_MANY`: a data set divided once, or networks drawn once, are
+    not worth its start.
+    """
+    global _by_torch
+    if device.type != "cpu" or count <= _FEW:
+        return None
+    if _by_torch < _MANY:
+        _by_torch += count
+        if _by_torch < _MANY:
+            return None
+    return _numba()
+
+
+@functools.cache
+def _numba() -> ModuleType | None:
+    """The module of kernels; None where numba is not there, or not of this numpy."""
+    try:
+        from . import rng_numba
+    except ImportError:
+        return None
+    return rng_numba

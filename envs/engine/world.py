@@ -164,7 +164,7 @@ class World(Restorable):
     # ---- what a world file writes -------------------------------------------------------------------
 
     @abstractmethod
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """Fresh state of W worlds.
 
         Where some worlds of a batch begin anew, ``num_worlds`` and the parts are for the time of the call those of
@@ -177,7 +177,7 @@ class World(Restorable):
         """
 
     @abstractmethod
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Move all W worlds by one step. ``state["clock"]`` already counts this step."""
 
     @abstractmethod

@@ -178,7 +178,7 @@ class LanguageWorld(World):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def begin(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def begin(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """Fresh state: a first slice, an exam, and what models know of it."""
         w, d, k = self.num_worlds, self.domains, len(self.tasks)
         fresh = prefixed("stream/", self.schedule.start(draws, state["clock"]))
@@ -208,7 +208,7 @@ class LanguageWorld(World):
         """The present slice, int64 ``[W, B, T + 1]``."""
         return self.dataset.dealt(state["stream/slice"][:, 0])
 
-    def go_on(self, state: TensorDict, draws: TensorDict, losses: Tensor) -> TensorDict:
+    def go_on(self, state: TensorDict, draws: rng.DrawDict, losses: Tensor) -> TensorDict:
         """What changes with a step once its slice was learnt: the stream, the exam, and what is kept of losses.
 
         Args:
@@ -304,9 +304,10 @@ class LanguageWorld(World):
         self.models.fix(where)
         if self.learning.anchor != "ewc":
             return
-        bits = rng.bits(rng.fold(key, clock), "anchor", (self.learning.anchor_slices, self.schedule.rows))
+        shape = (self.learning.anchor_slices, self.schedule.rows)
         for number, domain in enumerate(domains):
-            windows = drawn_windows(self.dataset.stream, domain, rng.fold(bits, number))
+            drawn = rng.draw(rng.fold(key, clock, number), "anchor", shape)
+            windows = drawn_windows(self.dataset.stream, domain, drawn)
             self.models.inform(where, self.dataset.inputs("stream", windows.movedim(1, 0)), model=model)
 
     def anchor_cost(self, clock: Tensor) -> Tensor:

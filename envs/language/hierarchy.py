@@ -318,7 +318,7 @@ class Hierarchy(LanguageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """Trees as they were planted, of whom nothing is known."""
         fresh = self.begin(draws, state)
         w, s = self.num_worlds, self.num_agents
@@ -327,12 +327,12 @@ class Hierarchy(LanguageWorld):
         fresh |= self.trials.begin(self._weighed(fresh["nats"]), s, self.snapshots)
         return fresh | planted(self.models.tree) | {"total/updated": torch.zeros(w, device=self.device)}
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Change the tree, learn the slice, sit the exam, judge what is on trial, deal the next slice."""
         clock, made = state["clock"], self._clock + 1
         alive = proposals.tree_of(state).alive
         bids, proposed = forms.said(self.form, actions)
-        by_luck = rng.permutation(draws["ties"])
+        by_luck = draws["ties"].permutation()
         now = state | self.trials.carry_out(
             state,
             self.models,
@@ -387,7 +387,7 @@ class Hierarchy(LanguageWorld):
         place = ranked(offered, by_luck).argsort(-1)
         return wants & (root | (place < self.capacity))
 
-    def _learn(self, state: TensorDict, rates: Tensor, draws: TensorDict) -> TreeStep:
+    def _learn(self, state: TensorDict, rates: Tensor, draws: rng.DrawDict) -> TreeStep:
         """One step of agents at shares ``[W, S]`` of the rate, and of the trunk at the root's."""
         clock = state["clock"]
         rates = rates * (self.warmed(clock) * self.moving)[:, None]
@@ -395,11 +395,11 @@ class Hierarchy(LanguageWorld):
         wandering = None
         if self.net.routing == "hard":
             often = (0.3 * torch.exp((clock - 1) * (-5 / self.horizon))).clamp_min(0.05)
-            wandering = Wandering(rng.uniform(draws["wander"]), rng.uniform(draws["wander/child"]), often)
+            wandering = Wandering(draws["wander"].uniform(), draws["wander/child"].uniform(), often)
         found: TreeStep = self.models.learn(self.tokens(state), rates, root, wandering)
         return found
 
-    def _kept(self, state: TensorDict, seen: TreeStep, learns: Tensor, draws: TensorDict) -> TensorDict:
+    def _kept(self, state: TensorDict, seen: TreeStep, learns: Tensor, draws: rng.DrawDict) -> TensorDict:
         """What is kept of agents and of errors after a slice was learnt."""
         domains = self.dataset.dealt_labels(state["stream/slice"][:, 0])  # [W, B]
         known = domains[..., None] == torch.arange(self.domains, device=self.device)
@@ -412,7 +412,7 @@ class Hierarchy(LanguageWorld):
             domains=known.float(),
             learns=learns,
             begins=begins,
-            drawn=rng.integers(draws["errors"], self.schedule.rows * self.texts.length),
+            drawn=draws["errors"].integers(self.schedule.rows * self.texts.length),
             window=self.window,
         )
 

@@ -310,7 +310,7 @@ class Models(Part):
 
 def drawn_files(keys: Tensor, count: int) -> Tensor:
     """Which of so many files the models of episodes begin with, int64 ``[W]``."""
-    return rng.integers(rng.bits(keys, "models/warm", ()), count)
+    return rng.draw(keys, "models/warm", ()).integers(count)
 
 
 def _along(values: Tensor, stack: Tensor) -> Tensor:

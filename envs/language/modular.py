@@ -244,7 +244,7 @@ class Modular(LanguageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """Nobody has learnt."""
         fresh = self.begin(draws, state)
         nothing = torch.zeros(self.num_worlds, self.num_agents, device=self.device)
@@ -266,7 +266,7 @@ class Modular(LanguageWorld):
             fresh |= self._measured(fresh, self._of_all(squares, clock))
         return fresh
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Choose, learn the slice, sit the exam, deal the next slice."""
         clock, before = state["clock"], self._clock
         model = self._model(before)
@@ -311,14 +311,14 @@ class Modular(LanguageWorld):
         learnt = self.models.learn(tokens, rates, self._probed(made), model=model)
         return learnt.losses, learnt.squares, self._cost(learnt.computed)
 
-    def _choose(self, actions: TensorDict, draws: TensorDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _choose(self, actions: TensorDict, draws: rng.DrawDict, made: np.ndarray) -> tuple[Tensor, Tensor]:
         """Who learns, bool ``[W, N]``, and at which share of the rate, ``[W, N]``."""
         bids = actions["learn"].clamp(0, 1).float() if self.form == "discrete" else read(actions["bid"])
         if self.columns:
             own = torch.from_numpy(self._model(made)).to(self.device)
             column = torch.arange(self.num_agents, device=self.device) // len(self.net.groups)
             bids = bids * (column == own[:, None])
-        order = ranked(bids, rng.permutation(draws["ties"]))
+        order = ranked(bids, draws["ties"].permutation())
         place = order.argsort(-1)
         fits = (self.sizes[order].cumsum(-1) <= self.parameter_share * (1 + 1e-6)).gather(1, place)
         learns = (bids > 0) & (place < self.capacity) & fits

@@ -143,6 +143,6 @@ class Calendar:
         return (steps % self.every == 0) | self.ends(steps)
 
 
-def drawn_windows(split: Split, domain: int, bits: Tensor) -> Tensor:
-    """Windows of one domain, drawn by random bits, int64 shaped like them."""
-    return split.offsets[domain] + rng.integers(bits, split.counts[domain])
+def drawn_windows(split: Split, domain: int, drawn: rng.Draw) -> Tensor:
+    """Windows of one domain, drawn at random, int64 of the draw's shape."""
+    return split.offsets[domain] + drawn.integers(split.counts[domain])

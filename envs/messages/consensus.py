@@ -134,18 +134,18 @@ class Consensus(MessageWorld):
             answer = self.answers.choices(self.rows)
         self._declare(spaces.Box(-np.inf, np.inf, shape, np.float32), answer, deals)
 
-    def deal(self, draws: TensorDict) -> TensorDict:
+    def deal(self, draws: rng.DrawDict) -> TensorDict:
         """Samples, and each witness's view of them ``[W, N, B, D…]``."""
         if self.dataset is None:
-            hidden = truth = rng.normal(draws["vector"])
+            hidden = truth = draws["vector"].normal()
         else:
-            index = rng.integers(draws["slice"], len(self.dataset.split(self.split)))  # [W, B]
+            index = draws["slice"].integers(len(self.dataset.split(self.split)))  # [W, B]
             hidden, truth = self.dataset.inputs(self.split, index), self.dataset.labels(self.split, index)
         view = hidden[:, None].expand(-1, self.num_agents, *[-1] * (hidden.dim() - 1))
         if self.view_noise:
-            view = view + self.view_noise * rng.normal(draws["noise"])
+            view = draws["noise"].normal().mul_(self.view_noise).add_(view)
         if self.view_keep < 1:
-            view = torch.where(rng.uniform(draws["keep"]) < self.view_keep, view, 0.0)
+            view = view * draws["keep"].below(self.view_keep)
         truth = truth[:, None].expand(-1, self.num_agents, *[-1] * (truth.dim() - 1))
         return {"own_view": view.contiguous(), "truth": truth.contiguous()}
 

@@ -166,17 +166,17 @@ class Halves(MessageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def deal(self, draws: TensorDict) -> TensorDict:
+    def deal(self, draws: rng.DrawDict) -> TensorDict:
         """Samples turned, cut and dealt: ``own_view [W, N, B, C, h, w]`` and what is to be painted."""
         w, n, b = self.num_worlds, self.num_agents, self.rows
         split = self.dataset.split(self.split)
-        index = rng.integers(draws["slice"], len(split))  # [W, B]
+        index = draws["slice"].integers(len(split))  # [W, B]
         none = torch.zeros_like(index)
-        turn = rng.integers(draws["turn"], 4) if self.rotate else none
-        flip = rng.integers(draws["flip"], 2) if self.flip else none
+        turn = draws["turn"].integers(4) if self.rotate else none
+        flip = draws["flip"].integers(2) if self.flip else none
         place = torch.arange(n, device=self.device).expand(w, b, n)  # which part an agent holds
         if self.swap:
-            place = rng.permutation(draws["deal"])
+            place = draws["deal"].permutation()
         pixels = self.dataset.pixels(self.split, index).flatten(2)  # [W, B, C·H·W]
         cut = self._cut[turn + 4 * flip]  # [W, B, N, pixels of a part]
         parts = pixels[:, :, None].expand(-1, -1, n, -1).gather(-1, cut)

@@ -243,11 +243,11 @@ class Referential(MessageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def deal(self, draws: TensorDict) -> TensorDict:
+    def deal(self, draws: rng.DrawDict) -> TensorDict:
         """Targets, and for each listener candidates in an order of its own."""
         w, n, b = self.num_worlds, self.num_agents, self.rows
         split = self.combinations[self.split]
-        target = rng.integers(draws["target"], len(split))  # [W, B]
+        target = draws["target"].integers(len(split))  # [W, B]
         named = self.objects[split[target]]  # [W, B, F]
         view = torch.zeros(w, n, b, self.candidates, sum(self.sizes), device=self.device)
         view[:, 0, :, 0] = named
@@ -261,14 +261,14 @@ class Referential(MessageWorld):
             }
         others = _others(draws["distractors"], target, len(split))
         shown = torch.cat([target[..., None], others], dim=-1)  # [W, B, C], the target first
-        order = rng.permutation(draws["order"])  # [W, N − 1, B, C]
+        order = draws["order"].permutation()  # [W, N − 1, B, C]
         shown = shown[:, None].expand_as(order).gather(-1, order)
         view[:, 1:] = self.objects[split[shown]]
         place = (order == 0).long().argmax(-1)  # [W, N − 1, B]
         truth = torch.cat([torch.zeros_like(place[:, :1]), place], dim=1)
         return {"own_view": view, "truth": truth, "read": read}
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """A round; keeps what listeners had read when they answered, for the picture."""
         outcome = super().advance(state, actions, draws)
         listener = torch.arange(1, self.num_agents, device=self.device)
@@ -333,7 +333,7 @@ def _values(sizes: tuple[int, ...]) -> Tensor:
 
 def _divided(total: int, held_out: float, seed: int) -> dict[str, Tensor]:
     """Combinations by split, ranked by a hash of their number and the seed; all in each where none are held out."""
-    order = rng.permutation(rng.bits(torch.tensor(seed), "referential/combinations", (total,)))
+    order = rng.draw(torch.tensor(seed), "referential/combinations", (total,)).permutation()
     count = math.ceil(held_out * total)
     test, exam, stream = order.tensor_split([count, 2 * count])
     if not count:
@@ -341,17 +341,18 @@ def _divided(total: int, held_out: float, seed: int) -> dict[str, Tensor]:
     return {name: rows.sort().values for name, rows in (("stream", stream), ("exam", exam), ("test", test))}
 
 
-def _others(drawn: Tensor, target: Tensor, total: int) -> Tensor:
+def _others(drawn: rng.Draw, target: Tensor, total: int) -> Tensor:
     """C − 1 different numbers below ``total``, none of them the target: ``[W, B, C − 1]``.
 
     Floyd's sampling without replacement (Bentley & Floyd 1987, *Programming pearls: a sample of brilliance*): for
     j = n − k … n − 1 take a random number up to j, or j itself where that was taken already. Numbers from the target on
     then move up by one.
     """
+    count = drawn.shape[-1]
+    random = drawn.integers(torch.arange(total - count, total, device=drawn.device))
     picked: list[Tensor] = []
-    for place in range(drawn.shape[-1]):
-        last = total - 1 - drawn.shape[-1] + place
-        found = rng.integers(drawn[..., place], last + 1)
+    for place in range(count):
+        last, found = total - 1 - count + place, random[..., place]
         taken = [found == earlier for earlier in picked]
         if taken:
             found = torch.where(torch.stack(taken).any(0), last, found)

@@ -174,7 +174,7 @@ class MessageWorld(World):
     # ---- what a world file writes -------------------------------------------------------------------
 
     @abstractmethod
-    def deal(self, draws: TensorDict) -> TensorDict:
+    def deal(self, draws: rng.DrawDict) -> TensorDict:
         """A fresh slice: ``own_view [W, N, B, …]``, what each sees, and whatever judging it takes, ``[W, …]``.
 
         Views of an oracle are made here from these.
@@ -203,7 +203,7 @@ class MessageWorld(World):
         """The split that slices are dealt from."""
         return self._split or SPLITS[self.domain]  # type: ignore[return-value]
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """A fresh slice, and nothing heard."""
         w, n, s = self.num_worlds, self.num_agents, self.sources
         fresh = self.deal(draws) | self.channel.start(draws, 1, w)
@@ -223,7 +223,7 @@ class MessageWorld(World):
         fresh["bits"] = torch.zeros(w, n, dtype=torch.int64, device=self.device)
         return fresh
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Judge the answers, carry the messages."""
         letters, sent_bits = self._carry(actions["message"], state, draws)
         line, arrived = self.line.push(under(state, "line/"), letters)
@@ -243,13 +243,12 @@ class MessageWorld(World):
         info = {"bytes": sent_bits / 8, "score": found}
         return Outcome(new, reward, info, loss)
 
-    def _carry(self, message: Tensor, state: TensorDict, draws: TensorDict) -> tuple[TensorDict, Tensor]:
+    def _carry(self, message: Tensor, state: TensorDict, draws: rng.DrawDict) -> tuple[TensorDict, Tensor]:
         """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""
         if not message.is_floating_point():
             symbols = torch.arange(self.wire.shape[-1], device=self.device)
             message = (message[..., None] == symbols).float()  # what is no symbol says nothing
-        drawn = draws.get("channel/noise")
-        sent, silent = self.wire.on_air(message, None if drawn is None else drawn.view(message.shape))
+        sent, silent = self.wire.on_air(message, draws.get("channel/noise"))
         rows = (~silent).sum(-1)  # [W, N]
         late = state["clock"] + self.line.steps >= self.horizon  # nobody would be there to read it
         size = torch.where(late[:, None], 0, rows * self.wire.bits_per_message)

@@ -236,12 +236,12 @@ class Society(Classroom):
         """Everyone is told the labels of its own slice."""
         return torch.ones(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
 
-    def _ask(self, acts: TensorDict, state: TensorDict, draws: TensorDict) -> Answer:
+    def _ask(self, acts: TensorDict, state: TensorDict, draws: rng.DrawDict) -> Answer:
         """What the teacher answers, and which rows of the public slice it tells everyone present."""
         answer = super()._ask(acts, state, draws)
         if not self.public_labels:
             return answer
-        told = rng.uniform(draws["teacher/public"]) < self.public_labels  # [W, B]
+        told = draws["teacher/public"].below(self.public_labels)  # [W, B]
         public = told[:, None] & state["present"][..., None]
         return answer._replace(public=public, labels=answer.labels + public.sum(-1))
 
@@ -256,7 +256,7 @@ class Society(Classroom):
             obs["fb_parcels"] = state["fb/parcels"][:, None] * (state["fb/heard"] | own)
         return obs
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """As in a classroom, with no label of a public row told yet."""
         fresh = super().start(draws, state)
         return fresh | ({"revealed": torch.zeros_like(fresh["calls"])} if self.public_labels else {})
@@ -264,7 +264,7 @@ class Society(Classroom):
     def _after(
         self,
         state: TensorDict,
-        draws: TensorDict,
+        draws: rng.DrawDict,
         route: Route,
         said: TensorDict,
         answer: Answer,

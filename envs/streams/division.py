@@ -117,7 +117,7 @@ def stratified(y: Tensor, size: int, num_classes: int, purpose: str) -> Tensor:
     by_remainder = sorted(range(num_classes), key=lambda c: (-(share[c] % n), c))
     for c in by_remainder[: size - sum(quota)]:
         quota[c] += 1
-    shuffled = rng.permutation(rng.bits(torch.tensor(_KEY), purpose, (n,)))
+    shuffled = rng.draw(torch.tensor(_KEY), purpose, (n,)).permutation()
     by_class = shuffled[y[shuffled].argsort(stable=True)]
     rank = torch.arange(n) - (counts.cumsum(0) - counts)[y[by_class]]
     chosen = torch.zeros(n, dtype=torch.bool)

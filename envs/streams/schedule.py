@@ -163,7 +163,8 @@ class Schedule:
         if self.share == "class_experts" and self.deal == "random":
             shapes[self._purpose("experts")] = (self.classes,)
         if self.share == "dirichlet":
-            shapes[self._purpose("gamma")] = (self.num_agents, self.classes, _GAMMA_TRIES, 2)
+            shapes[self._purpose("gamma")] = (self.num_agents, self.classes, _GAMMA_TRIES)
+            shapes[self._purpose("accept")] = (self.num_agents, self.classes, _GAMMA_TRIES)
             shapes[self._purpose("boost")] = (self.num_agents, self.classes)
         return shapes | self.step_draws()
 
@@ -178,12 +179,12 @@ class Schedule:
 
     # ---- dealing ------------------------------------------------------------------------------------
 
-    def start(self, draws: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
+    def start(self, draws: rng.DrawDict, clock: Tensor) -> dict[str, Tensor]:
         """The schedule's part of a world's state, its first slice (``slice [W, A, B]``) included."""
         state: dict[str, Tensor] = {}
         worlds, device = clock.shape[0], clock.device
         if self.dealt:
-            state["pass"] = rng.permutation(draws[self._purpose("pass")]).to(torch.int32)
+            state["pass"] = draws[self._purpose("pass")].permutation().to(torch.int32)
         else:
             state["skew"] = self._skew(draws, worlds, device)  # of each class, [W, A, C]
         if self.order == "class_incremental":
@@ -193,7 +194,7 @@ class Schedule:
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
         return self.advance(state, draws, clock)
 
-    def _places(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
+    def _places(self, draws: rng.DrawDict, worlds: int, device: torch.device) -> Tensor:
         """Each class's place in the order of tasks, int64 ``[W, C]``; −1 of one that never comes."""
         if self.tasks is not None:
             places = torch.full((self.classes,), -1, device=device)
@@ -201,10 +202,10 @@ class Schedule:
             return places.scatter(0, order, torch.arange(len(order), device=device)).repeat(worlds, 1)
         if self.task_order == "given":
             return torch.arange(self.classes, device=device).repeat(worlds, 1)
-        return rng.permutation(draws[self._purpose("tasks")]).argsort(-1)
+        return draws[self._purpose("tasks")].permutation().argsort(-1)
 
     def step(
-        self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor, key: Tensor, made: np.ndarray
+        self, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor, key: Tensor, made: np.ndarray
     ) -> dict[str, Tensor]:
         """The schedule's state with the next slice, of a new pass where the last is used up.
 
@@ -225,13 +226,12 @@ class Schedule:
 
     def _shuffle(self, state: dict[str, Tensor], clock: Tensor, key: Tensor) -> dict[str, Tensor]:
         """A new permutation in the worlds where a pass begins; ``key [W]`` are the episodes' keys."""
-        bits = rng.bits(
-            rng.fold(key, clock // self.slices_per_pass), self._purpose("pass"), (len(self.split.y),)
-        )
+        key = rng.fold(key, clock // self.slices_per_pass)
+        drawn = rng.draw(key, self._purpose("pass"), (len(self.split.y),))
         due = (clock % self.slices_per_pass == 0)[:, None]
-        return {**state, "pass": torch.where(due, rng.permutation(bits).to(torch.int32), state["pass"])}
+        return {**state, "pass": torch.where(due, drawn.permutation().to(torch.int32), state["pass"])}
 
-    def advance(self, state: dict[str, Tensor], draws: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
+    def advance(self, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor) -> dict[str, Tensor]:
         """The schedule's state with the slice to be shown after ``clock [W]`` steps.
 
         Args:
@@ -243,15 +243,14 @@ class Schedule:
             return self._deal(state, clock)
         state = dict(state)
         if self.order == "topical":
-            rank = rng.permutation(draws[self._purpose("topic")]).argsort(-1)
+            rank = draws[self._purpose("topic")].permutation().argsort(-1)
             change = (clock % self.topic_steps == 0)[:, None]
             state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
-        bits = draws[self._purpose("items")]
         on = self._classes_on(state, clock)
         skew = state["skew"] if on is None else self._masked(state["skew"], on[:, None, :])
         weights = skew * self.split.counts
         ends = weights.cumsum(-1)  # exact: whole numbers
-        ticket = rng.integers(bits, ends[..., -1:])
+        ticket = draws[self._purpose("items")].integers(ends[..., -1:])
         drawn_class = torch.searchsorted(ends, ticket, right=True)
         offset = ticket - (ends - weights).gather(-1, drawn_class)
         item = offset // skew.expand_as(ends).gather(-1, drawn_class)
@@ -280,7 +279,7 @@ class Schedule:
 
     # ---- shares -------------------------------------------------------------------------------------
 
-    def _skew(self, draws: dict[str, Tensor], worlds: int, device: torch.device) -> Tensor:
+    def _skew(self, draws: rng.DrawDict, worlds: int, device: torch.device) -> Tensor:
         """How much each slot has of each class, int64 ``[W, A, C]``.
 
         Of a Dirichlet share in an order that switches classes on and off: the weights' logarithms, float64.
@@ -289,14 +288,13 @@ class Schedule:
             if self.deal == "sorted":
                 rank = torch.arange(self.classes, device=device).expand(worlds, -1)  # [W, C]
             else:
-                rank = rng.permutation(draws[self._purpose("experts")]).argsort(-1)
+                rank = draws[self._purpose("experts")].permutation().argsort(-1)
             each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()
         if self.share == "dirichlet":
-            gamma = _log_gamma_variates(
-                self.alpha, draws[self._purpose("gamma")], draws[self._purpose("boost")]
-            )
+            tries, accept, boost = (draws[self._purpose(name)] for name in ("gamma", "accept", "boost"))
+            gamma = _log_gamma_variates(self.alpha, tries.normal(), accept.uniform(), boost.uniform())
             return self._levels(gamma) if self.order == "iid" else gamma
         return torch.ones(worlds, self.slots, self.classes, dtype=torch.int64, device=device)
 
@@ -316,19 +314,20 @@ class Schedule:
         return (share * most).round().long()
 
 
-def _log_gamma_variates(alpha: float, proposals: Tensor, boost: Tensor) -> Tensor:
+def _log_gamma_variates(alpha: float, tries: Tensor, accept: Tensor, boost: Tensor) -> Tensor:
     """Logarithms of Gamma(α, 1) variates, float64 ``[…]``, without a loop of unknown length.
 
     Marsaglia & Tsang, "A simple method for generating gamma variables" (2000), for shape α + 1, boosted
-    to α by U^(1/α); of a fixed number of proposals ``[…, tries, 2]`` the first accepted is taken.
+    to α by U^(1/α); of a fixed number of tries, normal and uniform numbers ``[…, tries]``,
+    the first accepted is taken.
     """
     d = alpha + 1 - 1 / 3
     c = (9 * d) ** -0.5
-    x = rng.normal(proposals[..., 0]).double()
+    x = tries.double()
     v = (1 + c * x) ** 3
-    u = rng.uniform(proposals[..., 1]).double().clamp_min(2.0**-25)
+    u = accept.double().clamp_min(2.0**-25)
     safe = v.clamp_min(1e-12)
     accepted = (v > 0) & (u.log() < 0.5 * x * x + d * (1 - safe + safe.log()))
     first = accepted.long().argmax(-1, keepdim=True)
     log_sample = (d * safe).log().gather(-1, first).squeeze(-1)
-    return log_sample + rng.uniform(boost).double().clamp_min(2.0**-25).log() / alpha
+    return log_sample + boost.double().clamp_min(2.0**-25).log() / alpha

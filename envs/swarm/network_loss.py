@@ -70,22 +70,22 @@ class NetworkLoss(Objective):
         """The next slice."""
         return {} if self.rows is None else {"objective/slice": (self.rows,)}
 
-    def start(self, draws: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict) -> TensorDict:
         """``slice`` int64 ``[W, B]`` and ``exam`` int64 ``[W, E]``, with slices."""
         if self.rows is None:
             return {}
-        exam = rng.integers(draws["objective/exam"], len(self.dataset.exam))
+        exam = draws["objective/exam"].integers(len(self.dataset.exam))
         return self.advance({"exam": exam}, draws)
 
-    def advance(self, instance: TensorDict, draws: TensorDict) -> TensorDict:
+    def advance(self, instance: TensorDict, draws: rng.DrawDict) -> TensorDict:
         """The next slice."""
         if self.rows is None:
             return instance
-        return instance | {"slice": rng.integers(draws["objective/slice"], len(self.dataset.stream))}
+        return instance | {"slice": draws["objective/slice"].integers(len(self.dataset.stream))}
 
-    def scatter(self, drawn: Tensor) -> Tensor:
+    def scatter(self, drawn: rng.Draw) -> Tensor:
         """Small Gaussian weights."""
-        return rng.normal(drawn).to(self.dtype) * (_SPREAD / _WEIGHT)
+        return drawn.normal().to(self.dtype) * (_SPREAD / _WEIGHT)
 
     def scale(self, instance: TensorDict) -> Tensor | float:
         """Weights lie within ±4."""

@@ -121,17 +121,17 @@ class Objective(ABC):
         """Draws of a step."""
         return {}
 
-    def start(self, draws: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict) -> TensorDict:
         """The instance of an episode, tensors ``[W, …]``."""
         return {}
 
-    def advance(self, instance: TensorDict, draws: TensorDict) -> TensorDict:
+    def advance(self, instance: TensorDict, draws: rng.DrawDict) -> TensorDict:
         """The instance of the next step."""
         return instance
 
-    def scatter(self, drawn: Tensor) -> Tensor:
-        """Where particles begin, from random bits ``[..., D]``: anywhere in the box."""
-        return 2 * rng.uniform(drawn).to(self.dtype) - 1
+    def scatter(self, drawn: rng.Draw) -> Tensor:
+        """Where particles begin, from random numbers ``[..., D]``: anywhere in the box."""
+        return 2 * drawn.uniform().to(self.dtype) - 1
 
     def scale(self, instance: TensorDict) -> Tensor | float:
         """Half the width of the box in the objective's own units, a number or ``[W, 1, 1]``."""
@@ -192,18 +192,18 @@ class Function(Objective):
             shapes["objective/rotation"] = (d, d)
         return shapes
 
-    def start(self, draws: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict) -> TensorDict:
         """What there is of ``kind`` ``[W]``, ``scale`` and ``centre`` ``[W, 1, …]``, ``rotation`` ``[W, D, D]``."""
         instance = {}
         if len(self.names) > 1:
-            kind = instance["kind"] = rng.integers(draws["objective/kind"], len(self.names))
+            kind = instance["kind"] = draws["objective/kind"].integers(len(self.names))
             radii = [FUNCTIONS[name].radius for name in self.names]
             instance["scale"] = torch.tensor(radii, device=kind.device, dtype=self.dtype)[kind][:, None, None]
         if self.shifted:
-            instance["centre"] = SHIFT * (2 * rng.uniform(draws["objective/centre"]).to(self.dtype) - 1)
+            instance["centre"] = SHIFT * (2 * draws["objective/centre"].uniform().to(self.dtype) - 1)
         if self.rotated:
             # The signs of the diagonal make QR unique, and Q uniform over all rotations (Mezzadri 2007).
-            q, r = torch.linalg.qr(rng.normal(draws["objective/rotation"]).to(self.dtype))
+            q, r = torch.linalg.qr(draws["objective/rotation"].normal().to(self.dtype))
             instance["rotation"] = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]
         return instance
 

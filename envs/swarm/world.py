@@ -233,7 +233,7 @@ class SwarmWorld(World):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
-    def start(self, draws: TensorDict, state: TensorDict) -> TensorDict:
+    def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:
         """Particles at random places, half on the way to others; every place is valued once."""
         w, n = self.num_worlds, self.num_agents
         position, aim = (
@@ -261,7 +261,7 @@ class SwarmWorld(World):
             "trail": _seen(position)[:, None].expand(-1, TRAIL, -1, -1).contiguous(),
         }
 
-    def advance(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Outcome:
+    def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Fly, look, remember, descend, tell."""
         objective = self.objective
         velocity = self._velocity(state, actions, draws)
@@ -309,7 +309,7 @@ class SwarmWorld(World):
         """What bests are worth to the one who pays, ``[W, N]``; what is no number counts as the worst."""
         return _valued(self.objective.judge(x, value, instance), x).nan_to_num(torch.inf, torch.inf)
 
-    def _velocity(self, state: TensorDict, actions: TensorDict, draws: TensorDict) -> Tensor:
+    def _velocity(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Tensor:
         """Next velocities ``[W, N, D]``, bounded; 0 of those who abstain."""
         x, v = state["position"], state["velocity"]
         if self.form == "velocity":
@@ -319,7 +319,7 @@ class SwarmWorld(World):
         given = actions["coefficients"].to(self.dtype)
         finite = given.isfinite().all(-1, keepdim=True)
         w, c1, c2 = torch.where(finite, given, 0.0).clamp_min(0).minimum(self._most).split(1, dim=-1)
-        r = particles.pulls(draws["swarm/pull"], *x.shape[1:])
+        r = particles.pulls(draws["swarm/pull"].bits(), *x.shape[1:])
         guide = particles.pick(state["guide"], state["best"])
         return particles.fly(v, x, state["best"], guide, r, w, c1, c2).clamp_(-WIDTH, WIDTH)
 

@@ -78,7 +78,7 @@ class Glimpsers(nn.Module):
 
     def _draw(self, preference: Tensor, key: Tensor, purpose: str) -> Tensor:
         """Draw k tokens by log preference ``[W, R, T]``; gradients pass straight through to the relaxed draw."""
-        drawn = rng.uniform(rng.bits(key, purpose, tuple(preference.shape[1:])))
+        drawn = rng.draw(key, purpose, tuple(preference.shape[1:])).uniform()
         luck = preference + rng.gumbel(drawn)
         soft = (self.budget * (luck / self.temperature).softmax(-1)).clamp(max=1.0)
         first = luck.topk(self.budget, dim=-1).indices

@@ -171,7 +171,7 @@ class Gossip(Mutual):
         """One-hot weights, zero where nobody was heard."""
         world = self.students.world
         n = world.num_agents
-        drawn = rng.uniform(rng.bits(rng.fold(world.keys, world.steps), "policy/gossip", (n, n)))
+        drawn = rng.draw(rng.fold(world.keys, world.steps), "policy/gossip", (n, n)).uniform()
         luck = torch.where(obs["heard"] == 1, drawn + 1.0, 0.0)
         chosen = torch.nn.functional.one_hot(luck.argmax(-1), n)
         return (chosen * obs["heard"]).float()

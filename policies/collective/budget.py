@@ -56,6 +56,6 @@ def sample_tokens(shares: Tensor, k: int, key: Tensor) -> Tensor:
             f"key must be int64 with the shares' leading dimensions, got {key.dtype} {list(key.shape)} "
             f"for shares {list(shares.shape)}"
         )
-    drawn = rng.uniform(rng.bits(key, "token", tuple(shares.shape[key.ndim :])))
+    drawn = rng.draw(key, "token", tuple(shares.shape[key.ndim :])).uniform()
     waiting = (-torch.log1p(-drawn)).clamp_min(2.0**-25)  # 0 would win even without a share
     return (shares.detach() / waiting).topk(k, dim=-1).indices

@@ -40,7 +40,7 @@ def as_keys(key: Tensor | int) -> Tensor:
 def uniform_parameter(keys: Tensor, purpose: str, shape: Sequence[int], fan_in: int) -> nn.Parameter:
     """A parameter ``[*keys.shape, *shape]`` drawn as ``nn.Linear`` draws: uniform in ±1/√fan_in."""
     afford(keys.numel(), "the widths of the network", weights=math.prod(shape))
-    drawn = rng.uniform(rng.bits(keys, f"init:{purpose}", shape))
+    drawn = rng.draw(keys, f"init:{purpose}", shape).uniform()
     return nn.Parameter((drawn * 2.0 - 1.0) * fan_in**-0.5)
 
 

@@ -130,7 +130,7 @@ class NoisyTopK(TopK):
                 f"the key of the noise must be int64 {list(self.copies)}, got {list(key.shape)}"
             )
         logits = self.gate(x)
-        noise = rng.normal(rng.bits(key.reshape(-1), "gate-noise", tuple(logits.shape[1:])))
+        noise = rng.draw(key.reshape(-1), "gate-noise", tuple(logits.shape[1:])).normal()
         return self._route(logits + noise.to(logits) * F.softplus(self.noise(x)))
 
 

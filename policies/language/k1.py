@@ -72,7 +72,7 @@ class K1(Remembering, Bidding):
     def _with_one_by_chance(self, scores: Tensor, k: int) -> Tensor:
         """Scores of which the k highest are the k − 1 highest that were, and one of the others, drawn."""
         key = rng.fold(self.world.keys, self.world.steps)
-        luck = rng.uniform(rng.bits(key, "policy/slot", (self.world.num_agents,)))
+        luck = rng.draw(key, "policy/slot", (self.world.num_agents,)).uniform()
         kept = ranks(scores) >= self.world.num_agents - (k - 1)
         return torch.where(kept, 2.0, luck)
 

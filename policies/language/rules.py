@@ -98,7 +98,7 @@ class RandomGroups(Bidding):
     def scores(self, obs: TensorDict) -> Tensor:
         """Random numbers, by the worlds' keys."""
         key = rng.fold(self.world.keys, self.world.steps)
-        return rng.uniform(rng.bits(key, "policy/groups", (self.world.num_agents,)))
+        return rng.draw(key, "policy/groups", (self.world.num_agents,)).uniform()
 
 
 class RoundRobin(Bidding):
@@ -109,6 +109,6 @@ class RoundRobin(Bidding):
         n, k = self.world.num_agents, self.groups.capacity
         steps, turns = self.world.steps, math.ceil(n / k)
         key = rng.fold(self.world.keys, steps // turns)
-        place = rng.permutation(rng.bits(key, "policy/turns", (n,))).argsort(-1)
+        place = rng.draw(key, "policy/turns", (n,)).permutation().argsort(-1)
         mine = place // k == (steps % turns)[:, None]
         return torch.where(mine, 0.0, -torch.inf)

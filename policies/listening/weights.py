@@ -42,7 +42,7 @@ class RandomSource(Weighted):
     def weights(self, talk: Talk) -> Tensor:
         """One-hot."""
         key = rng.fold(self.world.keys, self.world.steps)
-        return pick(rng.uniform(rng.bits(key, "policy/source", talk.heard.shape[1:])), talk.heard)
+        return pick(rng.draw(key, "policy/source", talk.heard.shape[1:]).uniform(), talk.heard)
 
 
 class Mean(Weighted):

@@ -149,4 +149,4 @@ def speech_of(world: MessageWorld, estimator: str, temperature: float, entropy: 
 
 def _noise(key: Tensor, shape: torch.Size) -> Tensor:
     """Gumbel noise ``[W, …]``."""
-    return rng.gumbel(rng.uniform(rng.bits(key, "policy/speech", shape[1:])))
+    return rng.gumbel(rng.draw(key, "policy/speech", shape[1:]).uniform())

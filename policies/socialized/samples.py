@@ -22,7 +22,7 @@ def flipped(x: Tensor, keys: Tensor) -> Tensor:
         x: The pictures.
         keys: int64 ``[W]``, of the world, the step and the purpose.
     """
-    turn = rng.uniform(rng.bits(keys, "policy/flip", x.shape[1:3])) < 0.5
+    turn = rng.draw(keys, "policy/flip", x.shape[1:3]).below(0.5)
     return torch.where(turn[..., None, None, None], x.flip(-1), x)
 
 
@@ -36,7 +36,7 @@ def held_out(x: Tensor, share: float, dims: int) -> Tensor:
     """
     # Whole numbers: their sum does not depend on the order in which a device adds them up.
     content = x.contiguous().view(torch.int32).flatten(x.dim() - dims).long().sum(-1)
-    return rng.uniform(rng.mix(content)) < share
+    return rng.Draw(content).below(share)
 
 
 class HeldOut:

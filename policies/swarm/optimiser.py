@@ -97,8 +97,8 @@ class Swarm:
             together = -(-w // blocks)
         self.together = whole("together", together, 1)
         self._key = rng.world_key(whole("seed", seed, 0, LAST_SEED) + torch.arange(w, device=device), "train")
-        drawn = rng.bits(self._key, "swarm/start", (2, n, d))
-        scattered = (2 * rng.uniform(drawn).to(dtype) - 1) * radius
+        drawn = rng.draw(self._key, "swarm/start", (2, n, d))
+        scattered = (2 * drawn.uniform().to(dtype) - 1) * radius
         if start is not None and start.shape != (w, n, d):
             raise ConfigError(f"start must have shape {(w, n, d)}, got {tuple(start.shape)}")
         self.position = scattered[:, 0] if start is None else start.to(device, dtype)
@@ -172,7 +172,7 @@ class Swarm:
         draws, numbers = (max(1, size // (w * n * d)) for size in (_DRAWN_AHEAD, _PULLED_AHEAD))
         coming = torch.arange(1, iterations + 1, device=key.device) + self.iterations
         for turns in coming.split(draws):
-            drawn = rng.bits(rng.fold(key, turns[:, None]), "swarm/pull", pull_draws(n, d))
+            drawn = rng.draw(rng.fold(key, turns[:, None]), "swarm/pull", pull_draws(n, d)).bits()
             for part in drawn.split(numbers):
                 yield from pulls(part, n, d)
 

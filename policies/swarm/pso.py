@@ -65,7 +65,7 @@ class PSO(Policy):
     def _velocity(self, obs: TensorDict) -> Tensor:
         x = obs["position"]
         key = rng.fold(self.world.keys, self.world.steps + 1)
-        drawn = rng.bits(key, "swarm/pull", pull_draws(*x.shape[1:]))
+        drawn = rng.draw(key, "swarm/pull", pull_draws(*x.shape[1:])).bits()
         r = pulls(drawn, *x.shape[1:])
         flight = fly(obs["velocity"], x, obs["best"], obs["guide"], r, *self.coefficients)
         return flight.clamp_(-2, 2)

@@ -59,8 +59,8 @@ def language(world: World, policy: Policy) -> Measured:
     if name is None or named is None:
         return {}
     objects, values = named
-    drawn = rng.bits(torch.tensor(0, device=world.device), "measure/objects", (len(objects),))
-    some = rng.permutation(drawn)[:NAMED]
+    drawn = rng.draw(torch.tensor(0, device=world.device), "measure/objects", (len(objects),))
+    some = drawn.permutation()[:NAMED]
     names, values = name(objects[some]), values[some]
     found = {
         "topographic_similarity": topographic_similarity(names, values),

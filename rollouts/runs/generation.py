@@ -116,5 +116,5 @@ def _drawn(logits: Tensor, temperature: float, key: Tensor) -> int:
     """A token from logits ``[V]``: the greatest of them with Gumbel noise added."""
     if not temperature:
         return int(logits.argmax())
-    noise = rng.gumbel(rng.uniform(rng.bits(key, "generate", logits.shape)))
+    noise = rng.gumbel(rng.draw(key, "generate", logits.shape).uniform())
     return int((logits / temperature + noise).argmax())

@@ -246,9 +246,9 @@ class EvolutionTraining(UpdateTraining):
         """One generation; "train/return" is the smoothed mean of its candidates, "train/spread" their deviation."""
         settings, episodes = self.config.settings, self.config.episodes
         key = rng.fold(torch.tensor(self.config.seed), self._done)
-        noise = rng.normal(rng.bits(key, "es/noise", (settings.candidates // 2, len(self.numbers))))
+        noise = rng.draw(key, "es/noise", (settings.candidates // 2, len(self.numbers))).normal()
         noise = torch.cat([noise, -noise])  # [candidates, P]
-        seeds = (rng.bits(key, "es/seeds", (episodes,)) >> 1) & (2**62 - 1)
+        seeds = (rng.draw(key, "es/seeds", (episodes,)).bits() >> 1) & (2**62 - 1)
         candidates = self.numbers + settings.sigma * noise
         self.tried.parameters = candidates.repeat_interleave(episodes, dim=0).to(self.config.device)
         found = returns(self.tried, self.world, seeds.repeat(settings.candidates).tolist(), show=show)

@@ -43,7 +43,7 @@ class RandomAgents(Choosing):
     def scores(self, obs: TensorDict) -> Tensor:
         """Random numbers, by the worlds' keys."""
         key = rng.fold(self.world.keys, self.world.steps)
-        return rng.uniform(rng.bits(key, "policy/agents", (self.world.num_agents,)))
+        return rng.draw(key, "policy/agents", (self.world.num_agents,)).uniform()
 
 
 class LeastUsed(Choosing):
@@ -97,9 +97,7 @@ class Newcomers(Remembering, Choosing):
         domain = obs["current_domain"][:, 0].argmax(-1, keepdim=True)
         begins = domain != memory["domain"]
         veteran = torch.where(begins, torch.maximum(memory["veteran"], memory["learner"]), memory["veteran"])
-        luck = rng.uniform(
-            rng.bits(rng.fold(self.world.keys, domain[:, 0]), "policy/agents", alive.shape[1:])
-        )
+        luck = rng.draw(rng.fold(self.world.keys, domain[:, 0]), "policy/agents", alive.shape[1:]).uniform()
         others = alive & (obs["own_features"][..., 0] == 0)
         later = (veteran > 0).any(-1, keepdim=True)
         old = _first(luck, others & (veteran > 0), self.earlier * later)

@@ -47,8 +47,8 @@ class RandomOperations(Gardening):
         """Of all that is legal, but rolling back, each is as likely."""
         world, legal = self.world, obs["operation_mask"][..., 1:-1]
         key = rng.fold(world.keys, world.steps)
-        luck = rng.uniform(rng.bits(key, "policy/operation", tuple(legal.shape[1:]))) * legal
-        due = rng.uniform(rng.bits(key, "policy/due", (1,))) < self.chance
+        luck = rng.draw(key, "policy/operation", tuple(legal.shape[1:])).uniform() * legal
+        due = rng.draw(key, "policy/due", (1,)).below(self.chance)
         best = (luck == luck.amax((1, 2), keepdim=True)) & (luck > 0) & due[..., None]
         operation = torch.where(best.any(-1), best.long().argmax(-1) + 1, 0)
         return {"bid": obs["alive"], "operation": operation}

@@ -213,7 +213,7 @@ class K1Hierarchy(Remembering, Gardening):
         later = 0.4 * places(size, others) + 0.3 * trust + 0.3 * recency
         scores = torch.where(others, torch.where(second, later, first), -torch.inf)
         key = rng.fold(self.world.keys, self.world.steps)
-        luck = rng.uniform(rng.bits(key, "policy/slot", (scores.shape[1] + 1,)))
+        luck = rng.draw(key, "policy/slot", (scores.shape[1] + 1,)).uniform()
         lucky = ~second | (luck[:, -1:] < memory["exploration"])
         ahead = scores[..., None, :] > scores[..., None]
         equal = scores[..., None, :] == scores[..., None]
@@ -255,7 +255,7 @@ class K1Hierarchy(Remembering, Gardening):
         operation = torch.zeros_like(trust, dtype=torch.int64)
         reason = reasons.none(trust)
         key = rng.fold(self.world.keys, self.world.steps)
-        luck = rng.uniform(rng.bits(key, "policy/rule", trust.shape[1:]))
+        luck = rng.draw(key, "policy/rule", trust.shape[1:]).uniform()
         done = ~free
         for name, number, found in rules:
             if tree.OPERATIONS[number] in self.without:
