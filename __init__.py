@@ -5,6 +5,7 @@ from . import _moved  # noqa: F401
 import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
+from .envs.memory import keep_memory
 from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, register, registry, spec
 
 if _TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "EnvSpec",
     "__version__",
     "compare",
+    "keep_memory",
     "make_aec",
     "make_env",
     "make_sb3",

@@ -73,7 +73,8 @@ def normal(drawn: Tensor, count: int) -> Tensor:
     """Standard normals, float32 ``[P, count]``, of half as many draws ``[P, ⌈count/2⌉]``.
 
     Of each draw the top 31 bits make the radius, up to √(2 ln 2³¹) = 6.56, and the low 32 the angle. Draw i gives
-    numbers i and i + ⌈count/2⌉, the last one of an odd count only the first.
+    numbers i and i + ⌈count/2⌉, the last one of an odd count only the first. Given the bits, numbers are exact to a
+    millionth; radii below 0.001 come in steps, since float32 has 24 bits.
     """
     radius = _log(shift(drawn, 33).bitwise_or_(1).to(torch.int32).float()).mul_(-2.0)
     # Of float32 torch's root on a CPU is not the nearest number; that of float64, rounded, is.

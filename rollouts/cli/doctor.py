@@ -22,6 +22,7 @@ _INSTALL = "install the package anew: pip install -c constraints.txt -e ."
 _PACKAGES = (
     "torchvision",
     "numpy",
+    "numba",
     "gymnasium",
     "pettingzoo",
     "scikit-learn",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ...envs.errors import ConfigError
+from .memory import keep_memory_of
 from .options import Debug, Device, Json, Seeds, Steps, Threads
 
 
@@ -62,6 +63,7 @@ def run(
             device=device or "auto",
             threads=threads or 1,
         )
+        keep_memory_of(config.worlds)
         folder, report = launch(config, out, assignments or (), checkpoint_every)
     elif resume is not None:
         if any(given is not None for given in (steps, seeds, threads, controls, out)):
@@ -72,6 +74,7 @@ def run(
             raise ConfigError(f"{resume} is a run of {config.scenario.name}, not of {scenario}")
         if device is not None:
             config = dataclasses.replace(config, device=parse_device(device))
+        keep_memory_of(config.worlds)
         report = take_up(folder, config, checkpoint_every)
     if as_json:
         output.print_json({"folder": str(folder.path), **report.as_json()})

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ...envs.errors import ConfigError
+from .memory import keep_memory_of
 from .options import Debug, Json, Threads
 
 
@@ -108,7 +109,7 @@ def train(
         get_scenario(scenario)  # says so where there is none, before what takes seconds to import
     from ..settings import parse_device
     from ..terminal import output
-    from ..training import begin, scenario_of
+    from ..training import carry_out, scenario_of, settle
     from ..training.trained import interrupted
 
     options = {
@@ -128,7 +129,7 @@ def train(
         _once_for_each(scenario, seeds, algo, options, assignments or (), where, threads, out, as_json)
         return
     chosen = get_scenario(scenario or scenario_of(resume or Path()))
-    found = begin(
+    config = settle(
         chosen,
         algorithm=algo,
         assignments=assignments or (),
@@ -139,6 +140,8 @@ def train(
         device=where,
         **options,
     )
+    keep_memory_of(config.worlds)
+    found = carry_out(config, out, resume)
     if as_json:
         output.print_json(found.as_json())
     elif not found.stopped:

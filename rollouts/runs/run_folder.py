@@ -44,6 +44,11 @@ class RunConfig:
     device: str
     threads: int
 
+    @property
+    def worlds(self) -> int:
+        """How many run side by side, controls among them."""
+        return len(self.seeds) * (1 + len(self.scenario.controls))
+
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -15,6 +15,6 @@
 `evolution.py` are what an update is and what is kept of it.
 """
 
-from .begin import begin, scenario_of, train
+from .begin import begin, carry_out, scenario_of, settle, train
 
-__all__ = ["begin", "scenario_of", "train"]
+__all__ = ["begin", "carry_out", "scenario_of", "settle", "train"]

@@ -111,7 +111,21 @@ def begin(
     resume: Path | None = None,
     **options: Any,
 ) -> Trained:
-    """Train as the options of ``studyhall train`` say.
+    """Train as the options of ``studyhall train`` say: :func:`settle`, then :func:`carry_out`."""
+    config = settle(scenario, algorithm=algorithm, assignments=assignments, out=out, resume=resume, **options)
+    return carry_out(config, out, resume)
+
+
+def settle(
+    scenario: Scenario,
+    *,
+    algorithm: str | None = None,
+    assignments: Assignments = (),
+    out: Path | None = None,
+    resume: Path | None = None,
+    **options: Any,
+) -> TrainingConfig:
+    """What is to be trained, from the options of ``studyhall train``, or from the folder that is resumed.
 
     Args:
         scenario: The scenario.
@@ -131,14 +145,18 @@ def begin(
     own_policy = None if resume is None else own_policy_of(assignments)
     chosen = _chosen(algorithm, scenario, resume)
     if resume is None:
-        config = configure(scenario, algorithm=chosen, assignments=assignments, **options)
-        return _module(chosen).train(config, out)
-    begun = _module(chosen).resumed(resume, own_policy, **_given(chosen, options))
+        return configure(scenario, algorithm=chosen, assignments=assignments, **options)
+    begun: TrainingConfig = _module(chosen).resumed(resume, own_policy, **_given(chosen, options))
     if begun.scenario.name != scenario.name:
         raise ConfigError(f"{resume} is a training of {begun.scenario.name}, not of {scenario.name}")
     if begun.algorithm != chosen:
         raise ConfigError(f"{resume} is a training by {begun.algorithm}, not by {chosen}")
-    return _module(chosen).train(begun, resume, resume=True)
+    return begun
+
+
+def carry_out(config: TrainingConfig, out: Path | None, resume: Path | None = None) -> Trained:
+    """Train what was settled: into a folder, or where None a free one; or in that of a training that goes on."""
+    return _module(config.algorithm).train(config, resume or out, resume=resume is not None)
 
 
 def configure(
