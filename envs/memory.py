@@ -13,7 +13,7 @@ def keep_memory() -> bool:
 
     By its defaults glibc gets every tensor above 32 MiB from the system and gives it back when it is freed, and the
     system clears each of its pages anew, which can take longer than what is computed. Where many worlds run side by
-    side this doubles their speed, and more (``docs/results.md``); with few it changes nothing. No number changes. The
+    side this can double their speed; with few it changes nothing. No number changes. The
     price is that the process stays as large as it has ever been.
 
     Call it before the tensors are made. ``studyhall run`` and ``studyhall train`` do.
