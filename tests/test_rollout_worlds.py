@@ -407,9 +407,9 @@ def test_run_as_json_leaves_a_folder(call):
     assert "distance" in out
 
 
-@pytest.mark.parametrize("drawn", [(1, 2, 3), (1, 2, 3, 4, 5, 6), (1, 3, 11, 36, 121, 400)])
+@pytest.mark.parametrize("drawn", [(1, 3), (1, 2, 6), (1, 4, 15, 60), (1, 3, 11, 36, 121, 400)])
 def test_pictures_are_of_more_and_more_distant_steps(drawn):
-    """Of every step of a short run; what happens first is seen of a long one."""
+    """Fewer of a short run, where less happens; what happens first is seen of a long one."""
     run = Rollout(customise(DESCENT, steps=drawn[-1]), seeds=(0,))
     run.run(pictures=6)
     shades = [(60 * places(0) / 2.0**step).to(torch.uint8).tolist() for step in drawn]

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError, DataError, StudyhallWarning, UnknownName
 from studyhall.envs.streams import (
     CORPORA,
@@ -191,7 +192,8 @@ def test_dealt_windows_and_no_windows():
     assert torch.equal(dealt[1, 0], data.stream.x[2].long())
     assert not dealt[0, 1].any()
     schedule = Schedule(data.stream, 1, 4, 10, order="class_incremental", task_classes=1, task_order="given")
-    state = schedule.start({"stream/items": torch.zeros(2, 1, 4, dtype=torch.int64)}, torch.tensor([0, 5]))
+    draws = rng.Draws({"stream/items": (1, 4)})(torch.arange(2))
+    state = schedule.start(draws, torch.tensor([0, 5]))
     assert data.dealt_labels(state["slice"]).unique(dim=-1).flatten().tolist() == [0, 1]
 
 
