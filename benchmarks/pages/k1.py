@@ -158,7 +158,7 @@ def wikitext(found: dict) -> str:
 
     rows = []
     for name, arm in arms.items():
-        same = name == "as published"  # by another tokeniser: nats cannot be compared
+        words = name == "as published"  # nats of other tokens, many of them unknown: nothing to compare
         last = over_seeds(arm, lambda e: column(e, "prose")[-1])
         cells = [
             cell(
@@ -169,15 +169,15 @@ def wikitext(found: dict) -> str:
         ]
         rows.append(
             (
-                name,
+                f"{name}, nats of words" if words else name,
                 cell(over_seeds(arm, lambda e: e["figures"]["test_nats"])),
-                cell(over_seeds(arm, lambda e: e["figures"]["test_bits_per_byte/prose"])),
+                "–" if words else cell(over_seeds(arm, lambda e: e["figures"]["test_bits_per_byte/prose"])),
                 cell(last),
                 *(
                     ["", "", ""]
                     if name == "dense"
                     else ["–"] * 3
-                    if same
+                    if words
                     else [apart(last, over_seeds(dense, lambda e: column(e, "prose")[-1])), *cells]
                 ),
                 *(
