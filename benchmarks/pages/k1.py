@@ -219,7 +219,7 @@ def long(found: dict) -> str:
         }
         gaps = ["" if name == "dense" else apart(at[step], of_dense[step]) for step in steps[1:]]
         rows.append((name, *(cell(at[step]) for step in steps), *gaps))
-    return markdown(header, rows)
+    return f"{_seeds(arms['dense'])} Nats of a token on the exam.\n\n{markdown(header, rows)}"
 
 
 def responsible(found: dict) -> str:
