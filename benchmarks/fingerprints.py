@@ -19,8 +19,9 @@ from studyhall.rollouts.settings import customise
 from studyhall.scenarios import get_scenario
 
 Figures = dict[str, float]
-TOLERANCE = 1e-3
-"""Two figures are the same up to this, of the larger of them and 0.01. Vector units differ by less over few steps."""
+TOLERANCE = 3e-4
+"""Two figures are the same up to this, of the larger of them and 0.01. Products in twice the precision move none by
+more than a tenth of it over these few steps, and so may another CPU; another formula moves them by far more."""
 
 
 def played(scenario: str, *assignments: str, steps: int | None = 6) -> Figures:
@@ -72,7 +73,12 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "referential": lambda: trained("referential-attributes", updates=4, eval_every=4, eval_worlds=2),
     "society": lambda: played("society-liar-digits"),
     "society_ablation": lambda: trained(
-        "society-liar-digits", algorithm="ppo", changes={"horizon": 20}, timesteps=64, worlds=2, eval_every=64
+        "society-liar-digits",
+        algorithm="ppo",
+        changes={"actions": "gated", "horizon": 20},
+        timesteps=64,
+        worlds=2,
+        eval_every=64,
     ),
     "society_tuning": lambda: played("society-liar-digits", "policy=reputation_self"),
     "swarm": lambda: played("swarm-ackley-30d", "dimensions=5") | named("pso", played("swarm-sphere")),

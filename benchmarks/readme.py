@@ -1,8 +1,8 @@
 """Fill the pages' results from committed JSON: ``python benchmarks/readme.py``.
 
-Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of the section of that name below, or,
-where its JSON is not there yet, the command that measures it; and below them by what command and at which commit they
-were recorded, and whether a replay of that arithmetic differs now (``fresh.py``). Figures in sentences stand before a comment each, which
+Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of the section of that name below, with how
+they were recorded and whether a replay differs (``fresh.py``), or, where its JSON is not there yet, the command that
+measures it. Figures in sentences stand before a comment each, which
 says where they come from (``pages/sentences.py``).
 """
 

@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import platform
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from fingerprints import Figures, differing, figures
 
 from studyhall.envs.files import whole_file
@@ -19,6 +21,11 @@ FINGERPRINTS = "fingerprints"
 
 _ABOUT_FILES = ("--out", "--plot", "--models")
 """Options, with one value, that say where files are, not what was measured."""
+
+
+def machine() -> str:
+    """What speeds depend on."""
+    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 class Choice(NamedTuple):
@@ -139,10 +146,10 @@ class File:
     def _row(self, row: Mapping[str, Any], seeds: Sequence[int], chosen: Sequence[Choice]) -> dict[str, Any]:
         added = {"seeds": list(seeds)} | ({"chosen": [c._asdict() for c in chosen]} if chosen else {})
         added |= self._made
-        if both := row.keys() & {*added, "chosen", "fingerprint"}:
+        if both := row.keys() & ({*added, "chosen", "fingerprint"} - {"threads"}):
             raise ValueError(f"{', '.join(sorted(both))} of a row are told by the file")
         self._figures = self._figures or figures(self.name)  # takes seconds: before the file is locked
-        return {**row, **added}
+        return {**added, **row} if "threads" in row else {**row, **added}
 
     def _fingerprint(self, held: dict[str, Any]) -> str:
         """What rows call this code's fingerprint; tells where the file's rows have others."""
