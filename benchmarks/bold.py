@@ -203,6 +203,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     policies, file = contenders(options.policies, TRAININGS, options.models), File(options.out, "bold")
+    file.only(("settings",), options.seeds)
     file.about({"scenario": SCENARIO})
     for setting in options.settings:
         measured(file, policies, setting, options.seeds)

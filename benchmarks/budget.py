@@ -96,6 +96,8 @@ def main() -> None:
     torch.set_num_threads(1)
     seeds, file = options.seeds, File(options.out, "budget")
 
+    file.only((), seeds)
+
     def add(row: str, by_metric: dict[str, list[float]], names: dict[str, str]) -> None:
         found = {metric: {"values": v, **interval(v)._asdict()} for metric, v in by_metric.items()}
         chosen = checkpoints(names, "return, mean over worlds and agents")

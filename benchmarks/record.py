@@ -90,6 +90,18 @@ class File:
         row = self.get(names)
         return isinstance(row, dict) and row.get("seeds") == list(seeds)
 
+    def only(self, names: Sequence[str], seeds: Sequence[int]) -> None:
+        """Refuse to put rows of these seeds beside those under names of others.
+
+        Raises:
+            SystemExit: There are some.
+        """
+        for row in rows_of(self.get(names)):
+            if (held := row.get("seeds")) != list(seeds):
+                sys.exit(
+                    f"{self.path} holds rows of seeds {held}, not {list(seeds)}: give another file, or delete them"
+                )
+
     def find(self, names: Sequence[str], **facts: Any) -> dict[str, Any] | None:
         """The first row of the list under names that says so, if any."""
         rows = self.get(names) or []
@@ -106,7 +118,7 @@ class File:
         for key, value in facts.items():
             if held.get(key, value) != value:
                 sys.exit(
-                    f"{self.path} holds rows of {key} {held[key]}, not {value}: give another file with --out"
+                    f"{self.path} holds rows of {key} {held[key]}, not {value}: give another file, or delete them"
                 )
         self._change(lambda held: _place(held, names).update(facts))
 

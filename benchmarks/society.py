@@ -164,6 +164,7 @@ def evaluate(
 ) -> None:
     """Every policy under every kind of liar, those that the file lacks."""
     kinds = setting.get("liar_kinds", KINDS)
+    file.only((name, "policies"), seeds)
     file.about({"setting": setting}, (name,))
 
     def add(label: str, by_kind: dict[str, list[float]], names: dict[str, str]) -> None:

@@ -179,6 +179,7 @@ def main() -> None:
     except ConfigError as fault:
         parser.error(f"--train-seeds: {fault}")
     file = File(options.out, "society_ablation")
+    file.only((), options.seeds)
     for variant in options.variants:
         if file.has((variant,), options.seeds):
             continue

@@ -1,12 +1,11 @@
 """Give the classical rules their best: a small grid for each, on training worlds of a society with liars.
 
-Settings are chosen by the mean over kinds of liar, on selection worlds of the *training* domain, which no table uses, by
-the statistic that tables show: the test accuracy of the honest. The first
-pass varies a rule's own settings; the second, with the best of them, how strongly its targets are imitated, since a
-learned protocol may choose that too.
+Settings are chosen by the mean over kinds of liar of the honest's test accuracy, which tables show, on selection worlds
+of the *training* domain, which no table uses. The first pass varies a rule's own settings; the second, with the best of
+them, how strongly its targets are imitated, since a learned protocol may choose that too.
 
-    python benchmarks/society_tuning.py [--scenario society-liar-digits] [--kinds KIND …] [--rules NAME …] [--seeds 10000-10003]
-        [--out docs/results/society_tuning.json]
+    python benchmarks/society_tuning.py [--scenario society-liar-digits] [--kinds KIND …] [--rules NAME …]
+        [--seeds 10000-10003] [--out docs/results/society_tuning.json]
 """
 
 import argparse
@@ -14,8 +13,8 @@ import itertools
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from record import File
+from rich.console import Console
 from society import KINDS, RANGES, TUNED, Weaker, honest_accuracy
 
 from studyhall.envs.channel import LIAR_KINDS
@@ -63,6 +62,7 @@ def main() -> None:
     torch.set_num_threads(1)
     where = options.seeds, options.kinds, options.scenario
     file = File(options.out, "bold_tuning" if options.scenario == BOLD else "society_tuning")
+    file.only((), options.seeds)
     console = Console(width=140)
     for name in options.rules:
         if file.has((name,), options.seeds):
