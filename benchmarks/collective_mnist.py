@@ -4,8 +4,9 @@
 
 Members are 784-128-64-10, trained side by side on the same batches of one shuffled pass over all 60,000 training
 items, from different initial weights. Each diversity term has the learning rate that is best for it, chosen without the
-test set: by the soft vote on 12,000 items held out of the training set, with other seeds. Every diversity term sees the seeds, initial weights and
-batches of the control, so differences are paired. Seeds are trained at once, as copies of one ``Ensemble``.
+test set: by the soft vote on 12,000 items held out of the training set, with other seeds. Every diversity term sees the
+seeds, initial weights and batches of the control, so differences are paired. Seeds are trained at once, as copies of
+one ``Ensemble``.
 """
 
 import argparse

@@ -147,9 +147,6 @@ def main() -> None:
     file = File(options.out, "messages_rl")
     file.only(("routes",), TEST_SEEDS)
     file.about({"scenario": SCENARIO, "quick": options.quick})
-    chosen = (
-        Choice("best.zip of each training", "its evaluations", "exam split", [EVAL_SEED], "accuracy or loss"),
-    )
     for name, route in ROUTES.items():
         if file.has(("routes", name), TEST_SEEDS):
             continue
@@ -159,6 +156,8 @@ def main() -> None:
                 folder = Path(base) / f"{name}-{seed}"
                 training = train(route.shortened() if options.quick else route, seed, folder)
                 runs.append(measure(folder) | {"training": training})
+        by = "return" if route.algorithm == "ppo" else "loss"
+        chosen = [Choice("best.zip of each training", "its evaluations", "exam split", [EVAL_SEED], by)]
         file.add(("routes", name), summary(runs), seeds=TEST_SEEDS, chosen=chosen)
     Console(width=140).print(table(file.get(("routes",)), len(options.seeds)))
 

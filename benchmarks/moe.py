@@ -1,6 +1,7 @@
 """Sparse experts beside dense networks: accuracy at equal active parameters, use of the experts, and time.
 
-    STUDYHALL_DATA=… python benchmarks/moe.py [--only accuracy|time] [--seeds 100-109] [--rounds 7] [--quick] [--out FILE]
+    STUDYHALL_DATA=… python benchmarks/moe.py [--only accuracy|time] [--seeds 100-109] [--rounds 7] [--quick]
+        [--out FILE]
 
 Accuracy, and why tokens are dropped: see moe_learning.py.
 

@@ -172,7 +172,7 @@ def measure(model: nn.Module, test_set: tuple[Tensor, Tensor], seeds: int) -> di
 
 
 def accuracy(file: File, name: str, seeds: list[int]) -> None:
-    """Every contender that the file lacks: tuned, trained again with other seeds on all but the test set, and tested."""
+    """Contenders that the file lacks: tuned, trained again with other seeds on all but the test set, and tested."""
     data, (passes, size) = load_dataset(name), DATA[name]
     stream, exam, test = (items(data, split) for split in ("stream", "exam", "test"))
     for title, layer in layers().items():

@@ -97,12 +97,10 @@ SECTIONS: dict[str, Section | Sources] = {
     "classroom": Section(
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
-    "peer_rules": benchmark("peer_rules", classroom.peer_rules, "--steps 3000"),
+    "peer_rules": benchmark("peer_rules", classroom.peer_rules),
     "society": benchmark("society", society.society),
     "transfer": benchmark("society", society.transfer),
-    "ablation": benchmark(
-        "society_ablation", society.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
-    ),
+    "ablation": benchmark("society_ablation", society.ablation),
     "masc_documented": benchmark("masc", socialized.documented, "compare"),
     "masc": benchmark("masc", socialized.everyone, "compare"),
     "masc_own_best": benchmark("masc", socialized.own_best, "compare"),

@@ -6,7 +6,7 @@ listeners are right (open, mute, shuffled messages), and what the language is li
 place of the one that was sent, in bits, mean over situations; in reconstruction, summed over attributes. A muted
 listener has nothing to choose by and ends at chance: 20 % of 5 candidates, 1/256 in reconstruction.
 
-    python benchmarks/referential.py [--games NAME …] [--seeds 1000-1002] [--scale 1] [--out docs/results/referential.json]
+    python benchmarks/referential.py [--games NAME …] [--seeds 1000-1002] [--scale 1] [--out FILE]
 
 About five minutes on one thread that has a core to itself.
 """
