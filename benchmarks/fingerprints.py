@@ -33,7 +33,7 @@ def played(scenario: str, *assignments: str, steps: int | None = 6) -> Figures:
 
 def trained(scenario: str, *, changes: Mapping[str, Any] = {}, **options: Any) -> Figures:
     """What a training was at its evaluations."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         found = train(scenario, seed=0, threads=1, out=Path(folder) / "run", **options, **changes)
     return {f"after {at}": float(value) for at, value in found.evaluations}
 
@@ -76,9 +76,9 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
         "society-liar-digits",
         algorithm="ppo",
         changes={"actions": "gated", "horizon": 20},
-        timesteps=64,
+        timesteps=500,  # the first 250 end with the first update
         worlds=2,
-        eval_every=64,
+        eval_every=250,
     ),
     "society_tuning": lambda: played("society-liar-digits", "policy=reputation_self"),
     "swarm": lambda: played("swarm-ackley-30d", "dimensions=5") | named("pso", played("swarm-sphere")),

@@ -11,6 +11,8 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,19 @@ def files(name: str) -> list[Path]:
     return [path for folder in FOLDERS if (path := folder / f"{name}.json").exists()]
 
 
-def replayed(path: Path, now: Figures) -> dict[str, Any]:
+def replayed(path: Path, replay: Callable[[], Figures]) -> dict[str, Any]:
     """Of a file: rows by fingerprint, which of these a replay differs from, and in what.
+
+    Args:
+        path: The file.
+        replay: Is called where the file has a fingerprint.
 
     Returns:
         ``agree``, ``differ`` and ``none``: how many rows; ``commits`` of rows that differ; ``differs``, by fingerprint
         whether it does; and ``figures``, those that differ, then and now.
     """
     held = json.loads(path.read_text(encoding="utf-8"))
-    apart = {key: differing(one["figures"], now) for key, one in held.get(KEY, {}).items()}
+    apart = {key: differing(one["figures"], replay()) for key, one in held.get(KEY, {}).items()}
     rows = [(row.get("fingerprint"), row["commit"]) for row in rows_of(held)]
     counts = Counter("none" if key not in apart else "differ" if apart[key] else "agree" for key, _ in rows)
     return {
@@ -84,9 +90,8 @@ def main() -> None:
     for name in track(
         options.names or list(FINGERPRINTS), "replays", console=Console(stderr=True), transient=True
     ):
-        if paths := files(name):
-            now = figures(name)
-            found |= {f"{path.parent.parent.name}/{name}": replayed(path, now) for path in paths}
+        replay = cache(partial(figures, name))
+        found |= {f"{path.parent.parent.name}/{name}": replayed(path, replay) for path in files(name)}
     held = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
     with whole_file(options.out) as file:
         file.write(json.dumps(held | found, indent=1).encode() + b"\n")

@@ -1,8 +1,8 @@
 """Split-image autoencoders that talk: messengers, controls and discrete messages, as long and as often updated.
 
 Every row is trained for the same processor time on one thread, or for the same updates, and evaluated on pictures of
-the test split, the same for all, with messages, muted, and with messages shuffled between samples. A figure is the summed
-MSE (of one's painting, summed over the viewers); its interval is over training seeds.
+the test split, the same for all, with messages, muted, and with messages shuffled between samples. A figure is the
+summed MSE (of one's painting, summed over the viewers); its interval is over training seeds.
 
     python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120 | --updates 2500] [--train-seeds 1000-1002]
         [--out FILE] [--plot FILE]

@@ -156,12 +156,12 @@ class File:
         self._change(put)
 
     def _row(self, row: Mapping[str, Any], seeds: Sequence[int], chosen: Sequence[Choice]) -> dict[str, Any]:
-        added = {"seeds": list(seeds)} | ({"chosen": [c._asdict() for c in chosen]} if chosen else {})
-        added |= self._made
+        choices = [choice._asdict() | {"seeds": list(choice.seeds)} for choice in chosen]
+        added = {"seeds": list(seeds)} | ({"chosen": choices} if choices else {}) | self._made
         if both := row.keys() & ({*added, "chosen", "fingerprint"} - {"threads"}):
             raise ValueError(f"{', '.join(sorted(both))} of a row are told by the file")
         self._figures = self._figures or figures(self.name)  # takes seconds: before the file is locked
-        return {**added, **row} if "threads" in row else {**row, **added}
+        return json.loads(json.dumps({**row, **added, **row}))
 
     def _fingerprint(self, held: dict[str, Any]) -> str:
         """What rows call this code's fingerprint; tells where the file's rows have others."""
