@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from studyhall import train
-from studyhall.rollouts import Rollout
+from studyhall.rollouts.runs.fingerprint import STEPS, fingerprint
 from studyhall.rollouts.settings import customise
 from studyhall.scenarios import get_scenario
 
@@ -24,11 +24,9 @@ TOLERANCE = 3e-4
 more than a tenth of it over these few steps, and so may another CPU; another formula moves them by far more."""
 
 
-def played(scenario: str, *assignments: str, steps: int | None = 6) -> Figures:
+def played(scenario: str, *assignments: str, steps: int = STEPS) -> Figures:
     """Metrics of the first world of a scenario after so many steps."""
-    chosen = customise(get_scenario(scenario), assignments=assignments, steps=steps, controls=())
-    metrics = Rollout(chosen, seeds=(0,)).run().metrics["open"]
-    return {name: float(values[0]) for name, values in metrics.items()}
+    return fingerprint(customise(get_scenario(scenario), assignments=assignments), steps)
 
 
 def trained(scenario: str, *, changes: Mapping[str, Any] = {}, **options: Any) -> Figures:
@@ -53,7 +51,7 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "collective_mnist": lambda: played("collective-digits-ensemble"),
     "consensus": lambda: trained("consensus-digits", updates=4, eval_every=4, eval_worlds=2),
     "convolutional": lambda: played("classroom-budget-digits", "learners=cnn"),
-    "draws": lambda: played("consensus-digits", "policy=random", steps=None),
+    "draws": lambda: played("consensus-digits", "policy=random"),
     "halves": lambda: trained("halves-digits", updates=4, eval_every=4, eval_worlds=2),
     "hosted": lambda: played("society-liar-digits", "policy=mean"),
     "k1": lambda: played("k1-quick"),
@@ -76,6 +74,7 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
         "society-liar-digits",
         algorithm="ppo",
         changes={"actions": "gated", "horizon": 20},
+        settings={"learning_rate": 0.01},
         timesteps=500,  # the first 250 end with the first update
         worlds=2,
         eval_every=250,

@@ -8,11 +8,10 @@ where a replay differs, until its rows are measured anew.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from studyhall.envs.errors import DataError
 from studyhall.envs.files import whole_file
+from studyhall.rollouts.runs.fingerprint import fingerprint
+from studyhall.scenarios import get_scenario
 
+REPRODUCED = ("classroom", "collective")
+"""Files of `studyhall reproduce`: each scenario in them is replayed itself."""
 FOLDERS = (RESULTS, Path(__file__).resolve().parent / "results")
 FRESH = RESULTS / "fresh.json"
 
@@ -34,19 +38,24 @@ def files(name: str) -> list[Path]:
     return [path for folder in FOLDERS if (path := folder / f"{name}.json").exists()]
 
 
-def replayed(path: Path, replay: Callable[[], Figures]) -> dict[str, Any]:
-    """Of a file: rows by fingerprint, which of these a replay differs from, and in what.
+def replays(path: Path, held: dict[str, Any]) -> dict[str, Figures]:
+    """Figures of now for each fingerprint of a file; a scenario whose data are not there has none."""
+    found = {}
+    for key in held.get(KEY, {}):
+        with contextlib.suppress(DataError):
+            found[key] = fingerprint(get_scenario(key)) if "scenarios" in held else figures(path.stem)
+    return found
 
-    Args:
-        path: The file.
-        replay: Is called where the file has a fingerprint.
+
+def replayed(path: Path) -> dict[str, Any]:
+    """Of a file: rows by fingerprint, which of these a replay differs from, and in what.
 
     Returns:
         ``agree``, ``differ`` and ``none``: how many rows; ``commits`` of rows that differ; ``differs``, by fingerprint
-        whether it does; and ``figures``, those that differ, then and now.
+        whether it does; and ``figures``, those that differ, then and now. What cannot be replayed counts as none.
     """
     held = json.loads(path.read_text(encoding="utf-8"))
-    apart = {key: differing(one["figures"], replay()) for key, one in held.get(KEY, {}).items()}
+    apart = {key: differing(held[KEY][key]["figures"], now) for key, now in replays(path, held).items()}
     rows = [(row.get("fingerprint"), row["commit"]) for row in rows_of(held)]
     counts = Counter("none" if key not in apart else "differ" if apart[key] else "agree" for key, _ in rows)
     return {
@@ -84,14 +93,12 @@ def main() -> None:
         "--out", type=Path, default=FRESH, help="JSON; files that are not replayed stay in it"
     )
     options = parser.parse_args()
-    if unknown := set(options.names) - FINGERPRINTS.keys():
-        parser.error(f"no fingerprint of {', '.join(sorted(unknown))}: there are {', '.join(FINGERPRINTS)}")
+    known = list(dict.fromkeys((*FINGERPRINTS, *REPRODUCED)))
+    if unknown := set(options.names) - set(known):
+        parser.error(f"no fingerprint of {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     found = {}
-    for name in track(
-        options.names or list(FINGERPRINTS), "replays", console=Console(stderr=True), transient=True
-    ):
-        replay = cache(partial(figures, name))
-        found |= {f"{path.parent.parent.name}/{name}": replayed(path, replay) for path in files(name)}
+    for name in track(options.names or known, "replays", console=Console(stderr=True), transient=True):
+        found |= {f"{path.parent.parent.name}/{name}": replayed(path) for path in files(name)}
     held = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
     with whole_file(options.out) as file:
         file.write(json.dumps(held | found, indent=1).encode() + b"\n")

@@ -115,7 +115,7 @@ def test_checkpoints_are_chosen_on_worlds_to_choose_on(benchmark):
 def test_every_file_of_results_has_a_fingerprint(benchmark):
     sections = benchmark("readme").SECTIONS.values()
     files = {Path(section.json).stem for section in sections if hasattr(section, "json")}
-    assert files - benchmark("fingerprints").FINGERPRINTS.keys() == {"collective"}  # of `studyhall reproduce`
+    assert files <= {*benchmark("fingerprints").FINGERPRINTS, *benchmark("fresh").REPRODUCED}
 
 
 def test_a_replay_that_differs_is_told_of_and_shown(benchmark, monkeypatch, tmp_path, capsys):

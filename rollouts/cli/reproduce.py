@@ -45,7 +45,9 @@ def reproduce(
     """
     import torch
 
+    from ...scenarios import get_scenario
     from ..reports.claims import FAILS
+    from ..runs.fingerprint import fingerprint
     from ..runs.progress import LiveProgress
     from ..runs.reproduce import reproduce as entries_of
     from ..runs.reproduce import scenarios_of, too_short
@@ -82,7 +84,10 @@ def reproduce(
                 if "unmeasured" in entry:
                     found["unmeasured"].append(entry)
                 else:
-                    found["scenarios"].append(entry | made)
+                    found["scenarios"].append(entry | made | {"fingerprint": entry["name"]})
+                    if file is not None:
+                        figures = fingerprint(get_scenario(entry["name"]))
+                        found["fingerprints"][entry["name"]] = {"commit": made["commit"], "figures": figures}
                 if file is not None:
                     file.write(found)
     except KeyboardInterrupt:
@@ -140,4 +145,5 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
     from ... import __version__
 
     versions = {"studyhall": __version__, "torch": torch.__version__}
-    return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}
+    lists = {"scenarios": [], "unmeasured": [], "fingerprints": {}}
+    return {"system": system, "device": device, "versions": versions, **lists}
