@@ -316,10 +316,11 @@ def shares(worlds: int, steps: int) -> dict[str, float]:
         object.__setattr__(owner, method, timed)  # past the channel, which is frozen
 
     clocked(world.host, "learn", "learn")
-    clocked(world.host, "beliefs", "publish")
-    clocked(world.channel, "carry", "publish")
+    clocked(world.host, "publications", "publish")
+    clocked(world.channel, "on_air", "publish")
+    clocked(world.channel, "route", "publish")
     clocked(world.host, "answers", "exam")
-    clocked(world, "_sit_exam", "exam")
+    clocked(world, "mark", "exam")
     clocked(world.host, "update_statistics", "features")
     clocked(world, "observe", "features")
     for turn in range(3):
