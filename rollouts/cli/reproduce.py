@@ -145,5 +145,5 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
     from ... import __version__
 
     versions = {"studyhall": __version__, "torch": torch.__version__}
-    lists = {"scenarios": [], "unmeasured": [], "fingerprints": {}}
-    return {"system": system, "device": device, "versions": versions, **lists}
+    found: dict[str, Any] = {"system": system, "device": device, "versions": versions}
+    return {**found, "scenarios": [], "unmeasured": [], "fingerprints": {}}
