@@ -170,10 +170,15 @@ def altered(run: Run, kwargs: Mapping[str, Any]) -> Run:
     return run._replace(kwargs={**kwargs, **run.kwargs})
 
 
+def trials_of(data: str, name: str) -> list[dict[str, Any]]:
+    """What `tune` found of a run, or of the one whose settings it takes."""
+    held = json.loads((RESULTS / "masc_tuning.json").read_text())
+    return held.get(data, {}).get(TUNED_AS.get(name, name), [])
+
+
 def tuned(data: str, name: str) -> Run:
     """A run with the best that `tune` found."""
-    of = TUNED_AS.get(name, name)
-    tried = json.loads((RESULTS / "masc_tuning.json").read_text()).get(data, {}).get(of, [])
+    of, tried = TUNED_AS.get(name, name), trials_of(data, name)
     if len(tried) < len(trials(RUNS[of])):
         sys.exit(
             f"{of} on {data} has had {len(tried)} trials of {len(trials(RUNS[of]))}: go on with tune first"
@@ -210,8 +215,11 @@ def measured(
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Every run as it was tuned."""
+    """Every run as it was tuned; those that never were are left out, unless they are asked for."""
     for data, name in itertools.product(options.data, options.runs or RUNS):
+        if not options.runs and not trials_of(data, name):
+            print(f"{name} on {data} was not tuned: left out", file=sys.stderr)
+            continue
         measured((data, name), data, tuned(data, name), options)
 
 
