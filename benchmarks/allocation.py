@@ -1,6 +1,6 @@
 """How well a reader answers that sees only what scorers choose for it: budgets and policies of `allocation-v0`.
 
-    [STUDYHALL_DATA=…] python benchmarks/allocation.py [--seeds 0-4] [--quick] [--out FILE]
+    [STUDYHALL_DATA=…] python benchmarks/allocation.py [--seeds 100-104] [--quick] [--out FILE]
 
 Digits: 16 patches of 2×2 pixels. Text: the first 32 words of passages, each from an abstract of a scientific paper or
 from an encyclopedia, of which the reader says which; it needs `text/science-*.parquet` and `text/wikitext2-*.parquet`
@@ -13,16 +13,15 @@ seeds. A first comparison of kinds of readers, without scorers, used the encyclo
 
 import argparse
 import dataclasses
-import json
 import os
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from pyarrow import parquet
+from ranges import Ranges
+from record import File
 from rich.console import Console
 from rich.table import Table
 
@@ -33,8 +32,9 @@ from studyhall.policies import RandomPolicy
 from studyhall.policies.allocation import Router, Saliency, SwarmAllocation
 from studyhall.policies.policy import Policy
 from studyhall.rollouts import interval, spread
-from studyhall.rollouts.settings import parse_seeds
 
+RANGES = Ranges(report=range(100, 1000))
+"""Worlds 0 to 4 were looked at."""
 WORDS = 32
 SOURCES = {
     "science": ("science-train", "science-test"),
@@ -119,64 +119,50 @@ def measure(policy: Policy, task: Task, budget: int, seeds: list[int], steps: in
     return env.metrics()["reader_accuracy"].tolist()
 
 
-def run(task: Task, seeds: list[int], steps: int, budgets: tuple[int, ...]) -> dict[str, Any]:
-    """Accuracies by policy and budget."""
-    everything = measure(RandomPolicy(), task, task.tokens, seeds, steps)
-    accuracy = {
-        name: {str(budget): measure(make(), task, budget, seeds, steps) for budget in budgets}
-        for name, make in contenders(task.reader).items()
-    }
-    return {
-        "tokens": task.tokens,
-        "classes": task.data.num_classes,
-        "items": {"stream": len(task.data.stream), "test": exam_size(task)},
-        "reader": task.reader,
-        "slices": steps,
-        "everything": everything,
-        "accuracy": accuracy,
-    }
+def run(file: File, name: str, task: Task, seeds: list[int], steps: int, budgets: tuple[int, ...]) -> None:
+    """Accuracies by policy and budget, those that the file lacks."""
+    about = {"tokens": task.tokens, "classes": task.data.num_classes, "reader": task.reader, "slices": steps}
+    items = {"stream": len(task.data.stream), "test": exam_size(task)}
+    file.about({**about, "items": items}, ("tasks", name))
+    if not file.has(("tasks", name, "everything"), seeds):
+        whole = {"values": measure(RandomPolicy(), task, task.tokens, seeds, steps)}
+        file.add(("tasks", name, "everything"), whole, seeds=seeds)
+    for policy, make in contenders(task.reader).items():
+        if not file.has(("tasks", name, "accuracy", policy), seeds):
+            row = {str(budget): measure(make(), task, budget, seeds, steps) for budget in budgets}
+            file.add(("tasks", name, "accuracy", policy), row, seeds=seeds)
 
 
 def show(name: str, found: dict[str, Any]) -> None:
-    budgets = list(next(iter(found["accuracy"].values())))
+    budgets = [key for key in next(iter(found["accuracy"].values())) if key.isdigit()]
     table = Table("policy", *(f"{budget} of {found['tokens']}" for budget in budgets))
-    whole = interval(found["everything"])
+    whole = interval(found["everything"]["values"])
     table.title = f"{name}: test accuracy in %; everything read: {spread(whole)}"
     for policy, by_budget in found["accuracy"].items():
-        table.add_row(policy, *(spread(interval(values)) for values in by_budget.values()))
+        table.add_row(policy, *(spread(interval(by_budget[budget])) for budget in budgets))
     Console(width=120).print(table)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-104")
     parser.add_argument("--quick", action="store_true", help="few seeds and slices: to see that it runs")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    seeds = list(parse_seeds("0-1" if args.quick else args.seeds))
-    begin = time.process_time()
+    seeds = list(args.seeds[:2] if args.quick else args.seeds)
     tasks = {"digits": digits()}
     folder = Path(os.environ.get("STUDYHALL_DATA", ".")) / "text"
     if all((folder / f"{file}.parquet").exists() for files in SOURCES.values() for file in files):
         tasks["text"] = text(folder)
     else:
         Console().print("No text: set STUDYHALL_DATA to a folder with text/*.parquet of the two sources.")
-    report: dict[str, Any] = {
-        "benchmark": "allocation",
-        "seeds": seeds,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "tasks": {},
-    }
+    file = File(args.out, "allocation")
+    file.about({"seeds": seeds})
     for name, task in tasks.items():
         steps, budgets = (10, task.budgets[:1]) if args.quick else (task.steps, task.budgets)
-        report["tasks"][name] = run(task, seeds, steps, budgets)
-        show(name, report["tasks"][name])
-    report["processor seconds"] = round(time.process_time() - begin)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
+        run(file, name, task, seeds, steps, budgets)
+        show(name, file.get(("tasks", name)))
 
 
 if __name__ == "__main__":

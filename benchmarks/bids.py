@@ -17,14 +17,14 @@ further training. Everything runs on one thread.
 
 import argparse
 import itertools
-import json
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from pages.cells import known
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.table import Table
 from stable_baselines3 import PPO
@@ -53,9 +53,12 @@ CASES = {
     "one consulted (top-1)": {"weighting": "top_k", "k": 1},
     "MNIST": {"data": "mnist"},
 }
-TRAININGS = (0, 1000, 2000, 3000, 4000)
+TRAININGS = (1000, 2000, 3000, 4000, 5000)
 """Seeds, further apart than a training has worlds."""
-TUNED_ON, HELD_OUT = 50_000, 10_000  # first seeds, of the training and of the evaluation domain
+RANGES = Ranges(report=range(100, 1000))
+TUNED_ON, HELD_OUT = RANGES.choose.start, RANGES.report.start
+"""First seeds, of the training and of the evaluation domain; the worlds from 10,000 of the latter were looked at."""
+STATISTIC = "accuracy of the collective, mean over worlds and moments"
 POWERS = (0.5, 1, 2, 4, 8, 16, 32)
 CARD_POWERS = (0.5, 1, 2, 4, 8, 16)
 
@@ -208,12 +211,20 @@ def best(label, bidders, exams):
     return {f"{label}: {name}": bidders[name]}
 
 
-def run(quick):
-    """Everything, as the JSON has it."""
+def run(file, quick):
+    """Everything that the file lacks; trainings go before all else, whose networks are not kept."""
     worlds, timesteps, tuning = (4, 40_000, 4) if quick else (100, 640_000, 32)
     cases = dict(itertools.islice(CASES.items(), 2)) if quick else CASES
-    exams = Exams(tuning, TUNED_ON, "train")
-    scorers, training = zip(*(trained(timesteps, seed, exams) for seed in TRAININGS), strict=True)
+    seeds = range(HELD_OUT, HELD_OUT + worlds)
+    file.only(("cases",), seeds)
+    file.about({"setting": SETTING | TRAINED_WITH, "timesteps": timesteps, "training_seeds": TRAININGS})
+    file.about({"measured_with": MEASURED_WITH | {"moments": MOMENTS, "worlds": worlds}})
+    exams, where = Exams(tuning, TUNED_ON, "train"), range(TUNED_ON, TUNED_ON + tuning)
+    scorers, told_of = zip(*(trained(timesteps, seed, exams) for seed in TRAININGS), strict=True)
+    snapshot = Choice("a snapshot", "one after every rollout", "training domain", where, STATISTIC)
+    for seed, training in zip(TRAININGS, told_of, strict=True):
+        if not file.find(("trainings",), seeds=[seed]):
+            file.append(("trainings",), training, seeds=[seed], chosen=[snapshot])
     rules = {
         f"{feature}^{power:g}": by_rule(feature, power)
         for feature, power in itertools.product(SAMPLE_FEATURES[:4], POWERS)
@@ -230,8 +241,15 @@ def run(quick):
         **best("best rule with report card", with_cards, exams),
         "oracle": oracle,
     }
-    found = {}
+    rule, with_card = (name.partition(": ")[2] for name in rivals if name.startswith("best rule"))
+    choices = (
+        snapshot,
+        Choice(rule, list(rules), "training domain", where, STATISTIC),
+        Choice(with_card, list(with_cards), "training domain", where, STATISTIC),
+    )
     for label, changed in cases.items():
+        if file.has(("cases", label), seeds):
+            continue
         held_out = Exams(worlds, HELD_OUT, "eval", **changed)
         ours = np.stack([held_out.accuracy(by_scorer(scorer)) for scorer in scorers])
         informed = told(Exams(tuning, TUNED_ON + 1000, "train", **changed), 50 if quick else 400)
@@ -240,20 +258,7 @@ def run(quick):
         theirs = {name: held_out.accuracy(bidder) for name, bidder in rivals.items()}
         theirs["told there who was right"] = held_out.accuracy(fitted)
         _, theirs["best member, in hindsight"] = held_out.sat(rivals["uniform"])
-        found[label] = compared(ours, theirs)
-    return {
-        "setting": SETTING | TRAINED_WITH,
-        "measured_with": MEASURED_WITH | {"moments": MOMENTS, "worlds": worlds},
-        "timesteps": timesteps,
-        "training_seeds": TRAININGS,
-        "trainings": training,
-        "cases": found,
-        "machine": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cpu": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        },
-    }
+        file.add(("cases", label), compared(ours, theirs), seeds=seeds, chosen=choices)
 
 
 def table(found):
@@ -274,14 +279,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few short runs: to see that it works")
-    parser.add_argument("--out", type=Path, help="JSON")
+    parser.add_argument("--out", type=Path, help="JSON; cases it holds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = run(options.quick)
-    Console(width=180).print(table(found))
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+    file = File(options.out, "bids")
+    run(file, options.quick)
+    Console(width=180).print(table(file.read()))
 
 
 if __name__ == "__main__":

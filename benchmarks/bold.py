@@ -2,48 +2,41 @@
 
 `masc-digits-bold`: five experts of two digits each, who have learnt to know their own by their energy; one claims every
 row with all its weight and its lowest energy. A figure is the accuracy of the honest learners on the test split. A gate
-that PPO trained (`studyhall train masc-digits-bold --set actions=gated …`) comes as several training seeds
-(`'ppo gated=a.zip,b.zip'`): each is a row, and `ppo gated` their mean, world by world. A bold expert whose learner
+that PPO trained is made three times (kept in `--models`, made where it is not there yet): each is a row, and `ppo
+gated` their mean, world by world; others may be given as `'LABEL=a.zip,b.zip'`. A bold expert whose learner
 listens to the others comes to know what it claims; a deaf one learns from its own labels alone. Beside rules as they
 are stand those with the settings that `society_tuning.py` found on training worlds ("tuned"); Krum and the trimmed mean
 are told how many lie. `society-gated` is the gate that comes with the package: trained among other liars, of whom none
 was bold, and without energies.
 
-    python benchmarks/bold.py [--settings NAME …] [--policies NAME|LABEL=ZIP,… …] [--seeds 0-19] [--out FILE]
+    python benchmarks/bold.py [--settings NAME …] [--policies NAME|LABEL=ZIP,… …] [--seeds 100-119] [--out FILE]
 """
 
 import argparse
-import json
-import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import stable_baselines3
 import torch
+from contenders import Training, add_options, checkpoints, contenders, trained_by
 from pages.bold import GATE
 from pages.cells import known
+from ranges import Ranges
+from record import RESULTS, File
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from society import honest_accuracy, policy_of
+from society import honest_accuracy, policy_of, tuning
 
-import studyhall
 from studyhall import make_world
 from studyhall.envs.hosted.sources import ENERGY
 from studyhall.policies import Policy, make_policy
-from studyhall.policies.files import read
-from studyhall.policies.listening.learned import FORMAT, LearnedPolicy
+from studyhall.policies.listening.learned import LearnedPolicy
 from studyhall.rollouts import interval
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 SCENARIO = "masc-digits-bold"
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 TUNED = RESULTS / "bold_tuning.json"
 
 
@@ -119,6 +112,14 @@ RULES = (
 )
 
 
+_ALL = '["none", "sharp", "roll", "noise", "modest", "sleeper", "collude", "bold"]'
+TRAININGS = {
+    GATE: Training(SCENARIO, ("actions=gated",)),
+    "ppo on all kinds": Training(SCENARIO, (f"liar_kinds={_ALL}", "actions=gated"), seeds=(1000,)),
+}
+RANGES = Ranges(report=range(100, 1000))
+"""Worlds 0 to 19 were looked at."""
+
 LOOKED_AT = (20, 50, 100, 200, 390)
 """Steps at which the weights of gates are told."""
 
@@ -162,39 +163,22 @@ def weights(paths: list[str], seeds: tuple[int, ...]) -> dict:
     }
 
 
-def measured(policies: dict[str, list[str]], setting: str, seeds: tuple[int, ...]) -> dict:
-    """Every policy: its values, their mean and its interval over worlds."""
-    found = {}
+def measured(file: File, policies: dict[str, dict[str, str]], setting: str, seeds: tuple[int, ...]) -> None:
+    """Every policy that the file lacks: its values, their mean and its interval over worlds."""
+
+    def add(row: str, values: list[float], names: dict[str, str]) -> None:
+        chosen = (*tuning(row, TUNED, "the bold"), *checkpoints(names, "return, mean over worlds and agents"))
+        found = {"mean": interval(values)._asdict(), "values": values} | trained_by(names)
+        file.add(("settings", setting, row), found, seeds=seeds, chosen=chosen)
+
     for label, names in track(policies.items(), description=setting):
-        runs = [values_of(name, setting, seeds) for name in names]
-        each = {f"{label} ({Path(name).stem})": run for name, run in zip(names, runs, strict=True)}
-        mean = [sum(values) / len(values) for values in zip(*runs, strict=True)]
-        for row, values in ((each if len(names) > 1 else {}) | {label: mean}).items():
-            found[row] = {"mean": interval(values)._asdict(), "values": values}
-    return found
-
-
-def written(options: argparse.Namespace, kept: dict, found: dict, trainings: dict, looked: dict) -> dict:
-    """What the JSON holds."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=False
-    )
-    versions = {
-        "studyhall": studyhall.__version__,
-        "torch": torch.__version__,
-        "stable_baselines3": stable_baselines3.__version__,
-        "python": platform.python_version(),
-    }
-    return {
-        "commands": [*kept.get("commands", []), shlex.join(["python", "benchmarks/bold.py", *sys.argv[1:]])],
-        "commit": commit.stdout.strip() or None,
-        "versions": versions,
-        "scenario": SCENARIO,
-        "trainings": kept.get("trainings", {}) | trainings,
-        "seeds": options.seeds,
-        "weights": looked or kept.get("weights", {}),
-        "settings": {name: found[name] for name in SETTINGS if name in found},
-    }
+        if file.has(("settings", setting, label), seeds):
+            continue
+        runs = {member: values_of(name, setting, seeds) for member, name in names.items()}
+        if len(names) > 1:
+            for member, run in runs.items():
+                add(f"{label} ({member})", run, {member: names[member]})
+        add(label, [sum(values) / len(values) for values in zip(*runs.values(), strict=True)], names)
 
 
 def table(found: dict) -> Table:
@@ -213,30 +197,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument(
-        "--policies", nargs="+", metavar="NAME|LABEL=ZIP,…", default=RULES, help="default: every rule"
-    )
-    parser.add_argument("--seeds", default="0-19")
-    parser.add_argument("--out", type=Path, help="JSON; what it holds already of the same seeds is kept")
+    add_options(parser, [*RULES, *TRAININGS], "runs/bold")
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-119")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds of the same seeds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    policies, trainings = {}, {}
-    for given in options.policies:
-        label, _, paths = given.partition("=")
-        policies[label] = paths.split(",") if paths else [label]
-        if paths:
-            trainings[label] = [read(path, FORMAT)[0]["command"] for path in policies[label]]
-    kept = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    found = kept.get("settings", {}) if kept.get("seeds") == options.seeds else {}
-    looked = weights(policies[GATE], parse_seeds(options.seeds)) if GATE in policies else {}
+    policies, file = contenders(options.policies, TRAININGS, options.models), File(options.out, "bold")
+    file.only(("settings",), options.seeds)
+    file.about({"scenario": SCENARIO})
     for setting in options.settings:
-        new = measured(policies, setting, parse_seeds(options.seeds))
-        found[setting] = found.get(setting, {}) | new
-        if options.out:
-            options.out.write_text(
-                json.dumps(written(options, kept, found, trainings, looked), indent=1) + "\n"
-            )
-    Console(width=180).print(table(found))
+        measured(file, policies, setting, options.seeds)
+    if GATE in policies and not file.has(("weights",), options.seeds):
+        looked = weights(list(policies[GATE].values()), options.seeds)
+        file.add(("weights",), {"by_step": looked} | trained_by(policies[GATE]), seeds=options.seeds)
+    Console(width=180).print(table(file.get(("settings",))))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 """A teacher on a budget: learned and scripted protocols beside stopping when the labels run out.
 
-Every policy gets the same worlds of `classroom-budget-digits`, the seeds of the evaluation domain. A learned protocol
-may come as several training seeds (`ppo=a.zip,b.zip`): each is a row, and `ppo` their mean, world by world.
+Every policy gets the same worlds of `classroom-budget-digits`, of seeds of the evaluation domain. Learned protocols are
+trained three times each (kept in `--models`, made where they are not there yet): each training is a row, and the label
+their mean, world by world; others may be given as `LABEL=a.zip,b.zip`.
 
-    python benchmarks/budget.py [--policies NAME … ] [--seeds 0-19] [--out FILE]
+    python benchmarks/budget.py [--policies NAME … ] [--seeds 100-119] [--out FILE]
+
+Rows that the file holds of the same seeds are not measured again.
 """
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
+from contenders import Training, add_options, checkpoints, contenders, trained_by
 from pages.cells import known
+from ranges import Ranges
+from record import File
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -20,7 +25,6 @@ from rich.table import Table
 from studyhall.policies import PolicySpec, register_policy
 from studyhall.policies.listening.weights import BestCard, Nobody
 from studyhall.rollouts import interval, rollout
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 
@@ -60,6 +64,15 @@ RULES = {
     "reputation_self": "whoever agreed with oneself",
     "composite": "hand-tuned (on the society)",
 }
+_LENGTH = {"timesteps": 800_000, "worlds": 32, "eval_every": 200_000}
+_FAR = ("cooperation=1", "ppo.gamma=0.99", "ppo.log_std_init=0")
+TRAININGS = {
+    "ppo listen": Training("classroom-budget-digits", ("actions=listen", *_FAR), **_LENGTH),
+    "ppo discrete": Training("classroom-budget-digits", ("actions=discrete", "ppo.ent_coef=0.01"), **_LENGTH),
+}
+RANGES = Ranges(report=range(100, 1000))
+"""Worlds 0 to 19 were looked at."""
+
 METRICS = ("mean", "best", "hard_vote", "soft_vote", "calls", "labelled_slices", "kib")
 
 
@@ -76,25 +89,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--policies", nargs="+", metavar="NAME|LABEL=ZIP,…", default=list(RULES))
-    parser.add_argument("--seeds", default="0-19")
-    parser.add_argument("--out", type=Path, help="JSON; policies it holds already are kept")
+    add_options(parser, [*RULES, *TRAININGS], "runs/budget")
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-119")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds of the same seeds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    seeds = parse_seeds(options.seeds)
-    found = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    for given in track(options.policies, description="policies"):
-        label, _, paths = given.partition("=")
-        names = paths.split(",") if paths else [label]
-        runs = [measure(name, seeds) for name in names]
-        rows = {f"{label} ({Path(n).stem})": run for n, run in zip(names, runs, strict=True)} if paths else {}
-        rows[label] = {
-            m: [sum(v) / len(v) for v in zip(*(run[m] for run in runs), strict=True)] for m in METRICS
+    seeds, file = options.seeds, File(options.out, "budget")
+
+    file.only((), seeds)
+
+    def add(row: str, by_metric: dict[str, list[float]], names: dict[str, str]) -> None:
+        found = {metric: {"values": v, **interval(v)._asdict()} for metric, v in by_metric.items()}
+        chosen = checkpoints(names, "return, mean over worlds and agents")
+        file.add((row,), found | trained_by(names), seeds=seeds, chosen=chosen)
+
+    policies = contenders(options.policies, TRAININGS, options.models)
+    for label, names in track(policies.items(), description="policies"):
+        if file.has((label,), seeds):
+            continue
+        runs = {member: measure(name, seeds) for member, name in names.items()}
+        if len(names) > 1:
+            for member, run in runs.items():
+                add(f"{label} ({member})", run, {member: names[member]})
+        mean = {
+            m: [sum(v) / len(v) for v in zip(*(run[m] for run in runs.values()), strict=True)]
+            for m in METRICS
         }
-        found |= {
-            row: {m: {"values": v, **interval(v)._asdict()} for m, v in metrics.items()}
-            for row, metrics in rows.items()
-        }
+        add(label, mean, names)
+    found = file.read()
     table = Table(
         title=f"20 calls to the teacher: test accuracy, %, {len(seeds)} worlds", title_justify="left"
     )
@@ -108,9 +130,6 @@ def main() -> None:
             cells.append(known(entry, 1) if share else f"{entry['mean']:.1f}")
         table.add_row(row, *cells)
     Console(width=140).print(table)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from record import File
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -165,21 +166,18 @@ def main() -> None:
             )
         rounds.append(seconds)
     ratios = {name: [r[name] / r["studyhall"] for r in rounds] for name in loops}
-    result = {
+    row = {
         "steps": args.steps,
-        "seeds": args.seeds,
-        "threads": 1,
         "rounds": rounds,
         "loop_over_arithmetic": statistics.median(r["tensors"] / r["arithmetic"] for r in rounds),
         "loop_over_studyhall": {
             name: {"median": statistics.median(r), "min": min(r), "max": max(r)} for name, r in ratios.items()
         },
     }
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    file = File(args.out, "classroom")
+    file.add(("results",), row, seeds=range(args.seeds))
     if args.json:
-        print(json.dumps(result))
+        print(json.dumps(file.read(), indent=1))
         return
     table = Table(title=f"MNIST classroom, {args.steps} steps, {args.seeds} seeds, one thread")
     for column in ("", "median s", "slower than studyhall by"):

@@ -5,23 +5,24 @@ of the test split over eight and at other rates of loss. Beside it stand the wit
 arithmetically and geometrically: those of the same network before any message, and those of a network trained mute,
 which had nothing else to learn.
 
-    python benchmarks/consensus.py [--train-seeds 0-2] [--updates 1500] [--out FILE] [--plot FILE]
+    python benchmarks/consensus.py [--train-seeds 1000-1002] [--updates 1500] [--out FILE] [--plot FILE]
 """
 
 import argparse
 import dataclasses
-import json
 import tempfile
 from pathlib import Path
 
 import torch
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.table import Table
 
 from studyhall import make_world
 from studyhall.policies import make_policy
 from studyhall.rollouts import backprop, interval, spread
-from studyhall.rollouts.settings import parse_seeds
+from studyhall.rollouts.training.loop import EVAL_SEED
 from studyhall.scenarios import get_scenario
 
 WITNESSES, ROUNDS, TRAINED_ROUNDS = 8, 8, 5
@@ -30,6 +31,8 @@ VIEW = ["view_keep=0.25", "view_noise=1.0"]
 TOPOLOGIES = ("complete", "ring", "random")
 DROPS = (0.0, 0.1, 0.25, 0.5)
 _WORLDS, _SLICE = 8, 500  # of an evaluation
+RANGES = Ranges(report=range(100, 1000))
+"""Worlds 0 to 7 were looked at."""
 
 
 def train(topology: str, mode: str, seed: int, updates: int, folder: Path) -> tuple[Path, dict]:
@@ -70,7 +73,7 @@ def evaluate(path: Path, kwargs: dict, drop: float) -> tuple[list[float], list[f
     world = make_world("consensus-v0", num_worlds=_WORLDS, autoreset=False, **given)
     policy = make_policy(str(path))
     policy.bind(world)
-    obs = world.reset(seed=0, options={"domain": "eval"})
+    obs = world.reset(seed=RANGES.report.start, options={"domain": "eval"})
     policy.reset()
     accuracies, agreements, averages = [], [], []
     with torch.no_grad():
@@ -88,38 +91,41 @@ def evaluate(path: Path, kwargs: dict, drop: float) -> tuple[list[float], list[f
     return accuracies, agreements, averages[0], averages[1]
 
 
-def measure(seeds: tuple[int, ...], updates: int) -> dict:
-    """Everything, by topology and loss: a list over training seeds."""
-    found: dict = {
-        "witnesses": WITNESSES,
-        "message_bytes": message_bytes(),
-        "seeds": list(seeds),
-        "updates": updates,
-        "curves": {},
-        "averages": {},
-    }
+def checkpoints(updates: int) -> tuple[Choice, ...]:
+    """How the network of each training was chosen."""
+    among, on = f"every 250 of {updates} updates", "evaluation domain, exam split"
+    return (Choice("best.zip of each training", among, on, [EVAL_SEED], "loss"),)
+
+
+def measure(file: File, seeds: tuple[int, ...], updates: int) -> None:
+    """Everything that the file lacks, by topology and loss: a list over training seeds."""
+    file.about({"witnesses": WITNESSES, "seeds": seeds, "updates": updates})
+    if file.get(("message_bytes",)) is None:
+        file.about({"message_bytes": message_bytes()})
+    worlds, chosen = range(RANGES.report.start, RANGES.report.start + _WORLDS), checkpoints(updates)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for seed in seeds:
-            mute, kwargs = train("complete", "mute", seed, updates, folder)
-            curve, _, arithmetic, geometric = evaluate(mute, kwargs, 0.0)
-            for key, value in (
-                ("own estimate, trained mute", curve[0]),
-                ("mean of estimates, trained mute", arithmetic),
-                ("geometric mean, trained mute", geometric),
-            ):
-                found["averages"].setdefault(key, []).append(value)
-            for topology in TOPOLOGIES:
-                path, kwargs = train(topology, "open", seed, updates, folder)
-                for drop in DROPS:
-                    curve, agreement, arithmetic, geometric = evaluate(path, kwargs, drop)
-                    at = found["curves"].setdefault(topology, {}).setdefault(str(drop), {})
-                    at.setdefault("accuracy", []).append(curve)
-                    at.setdefault("agreement", []).append(agreement)
-                    if topology == "complete" and not drop:
-                        found["averages"].setdefault("mean of estimates", []).append(arithmetic)
-                        found["averages"].setdefault("geometric mean", []).append(geometric)
-    return found
+        if not file.get(("averages", "own estimate, trained mute")):
+            found = [evaluate(*train("complete", "mute", seed, updates, folder), 0.0) for seed in seeds]
+            averages = {
+                "own estimate, trained mute": [curve[0] for curve, *_ in found],
+                "mean of estimates, trained mute": [arithmetic for _, _, arithmetic, _ in found],
+                "geometric mean, trained mute": [geometric for *_, geometric in found],
+            }
+            for key, values in averages.items():
+                file.add(("averages", key), {"values": values}, seeds=worlds, chosen=chosen)
+        for topology in TOPOLOGIES:
+            if len(file.get(("curves", topology)) or {}) == len(DROPS):
+                continue
+            trained = [train(topology, "open", seed, updates, folder) for seed in seeds]
+            for drop in DROPS:
+                found = [evaluate(path, kwargs, drop) for path, kwargs in trained]
+                row = {"accuracy": [one[0] for one in found], "agreement": [one[1] for one in found]}
+                if topology == "complete" and not drop:
+                    for key, k in {"mean of estimates": 2, "geometric mean": 3}.items():
+                        values = {"values": [one[k] for one in found]}
+                        file.add(("averages", key), values, seeds=worlds, chosen=chosen)
+                file.add(("curves", topology, str(drop)), row, seeds=worlds, chosen=chosen)
 
 
 def _percent(values: list[float], *, sign: bool = False) -> str:
@@ -131,7 +137,7 @@ def tables(found: dict) -> list[Table]:
     shown = Table(
         "topology", "lost", *(str(r) for r in range(ROUNDS + 1)), "5 − 1", "5 − mean", "5 − geometric"
     )
-    mute = found["averages"]
+    mute = {key: row["values"] for key, row in found["averages"].items()}
     for topology, drops in found["curves"].items():
         for drop, at in drops.items():
             curves = at["accuracy"]
@@ -158,7 +164,7 @@ def plot(found: dict, path: Path) -> None:
     figure = Figure(figsize=(11, 3.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(TOPOLOGIES), sharey=True)
-    best = interval([100 * v for v in found["averages"]["geometric mean, trained mute"]]).mean
+    best = interval([100 * v for v in found["averages"]["geometric mean, trained mute"]["values"]]).mean
     for axes, (topology, drops) in zip(panels, found["curves"].items(), strict=True):
         for drop, at in drops.items():
             mean = [interval([100 * c[r] for c in at["accuracy"]]).mean for r in range(ROUNDS + 1)]
@@ -173,15 +179,15 @@ def plot(found: dict, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--train-seeds", type=parse_seeds, default=(0, 1, 2))
+    parser.add_argument("--train-seeds", type=RANGES.seeds("fit"), default="1000-1002")
     parser.add_argument("--updates", type=int, default=1500)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = measure(given.train_seeds, given.updates)
-    if given.out is not None:
-        given.out.write_text(json.dumps(found, indent=1) + "\n")
+    file = File(given.out, "consensus")
+    measure(file, given.train_seeds, given.updates)
+    found = file.read()
     if given.plot is not None:
         plot(found, given.plot)
     for shown in tables(found):

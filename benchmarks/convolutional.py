@@ -10,10 +10,9 @@ take turns on one thread; times are the process's own, and a ratio is taken with
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -97,41 +97,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="pictures of a step")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = 3 if arguments.quick else arguments.rounds
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    report = {
-        "benchmark": "convolutional",
-        "command": f"python benchmarks/convolutional.py --rounds {rounds} "
-        f"--learners {arguments.learners} --rows {arguments.rows}",
-        "commit": commit.stdout.strip() or None,
-        "seed": 0,
-        "count": arguments.learners,
-        "rows": arguments.rows,
-        "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "results": [
-            measure(name, data, own, arguments.learners, arguments.rows, rounds)
-            for name in ("cnn", "conv3")
-            for data in SHAPES
-            for own in (False, True)
-        ],
-    }
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    file = File(arguments.out, "convolutional")
+    file.about({"count": arguments.learners, "rows": arguments.rows, "rounds": rounds, "machine": machine()})
+    for name, data, own in itertools.product(("cnn", "conv3"), SHAPES, (False, True)):
+        if not file.find(("results",), learners=name, data=data, pictures="own" if own else "shared"):
+            row = measure(name, data, own, arguments.learners, arguments.rows, rounds)
+            file.append(("results",), row, seeds=[0])
     if arguments.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(file.read(), indent=1))
     else:
-        show(report)
+        show(file.read())
 
 
 if __name__ == "__main__":

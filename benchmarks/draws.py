@@ -160,8 +160,9 @@ def main() -> None:
     if options.serve:
         serve(options.serve)
         return
-    from record import File, provenance
+    from record import File
 
+    file = File(options.out, "draws")
     with ExitStack() as stack:
         before = checked_out(stack, options.before)
         with ExitStack() as running:
@@ -174,9 +175,8 @@ def main() -> None:
                     print(
                         f"{case:<20}{name:<8}{speed['per_second']:>16,.0f}{speed['ratio']:>8.2f}x", flush=True
                     )
-                if options.out:
-                    entry = {**provenance(), "before": options.before, "rounds": options.rounds, "found": row}
-                    File(options.out).add([case], entry)
+                entry = {"before": options.before, "rounds": options.rounds, "found": row}
+                file.add([case], entry, seeds=[0])
             for side in sides.values():
                 assert side.stdin is not None
                 side.stdin.close()

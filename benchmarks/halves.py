@@ -1,28 +1,31 @@
-"""Split-image autoencoders that talk: messengers, controls and discrete messages at equal processor time.
+"""Split-image autoencoders that talk: messengers, controls and discrete messages, as long and as often updated.
 
-Every row is trained for the same processor time on one thread and evaluated on pictures of the test split, the same for
-all, with messages, muted, and with messages shuffled between samples. A figure is the summed MSE (of one's painting,
-summed over the viewers); its interval is over training seeds.
+Every row is trained for the same processor time on one thread, or for the same updates, and evaluated on pictures of
+the test split, the same for all, with messages, muted, and with messages shuffled between samples. A figure is the
+summed MSE (of one's painting, summed over the viewers); its interval is over training seeds.
 
-    python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120] [--train-seeds 0-2] [--out FILE] [--plot FILE]
+    python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120 | --updates 2500] [--train-seeds 1000-1002]
+        [--out FILE] [--plot FILE]
 
-A row that is in FILE already is not trained again.
+Rows that are in FILE already are not trained again. Those of equal updates can be repeated on any machine.
 """
 
 import argparse
 import dataclasses
-import json
+import itertools
 import tempfile
 from pathlib import Path
 
 import torch
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.table import Table
 
 from studyhall import make_world
 from studyhall.policies import make_policy
 from studyhall.rollouts import backprop, interval, spread
-from studyhall.rollouts.settings import parse_seeds
+from studyhall.rollouts.training.loop import EVAL_SEED
 from studyhall.scenarios import get_scenario
 
 ROWS = {
@@ -37,7 +40,6 @@ ROWS = {
         # errors are of the order of .05: the usual bonus for entropy would be all that counts
         ["vocabulary=10", "policy.estimator=sampled", "policy.entropy=0.0001", "slice_size=1"],
     ),
-    "1 number": ("halves-mnist", ["width=1"]),
 }
 """Name to a scenario and what is set in it."""
 
@@ -45,6 +47,8 @@ MUTE = ("trained mute",)
 """Rows that never hear a message."""
 
 MODES = ("open", "mute", "shuffled")
+RANGES = Ranges(report=range(100, 1000))
+"""Worlds 0 to 79 were looked at."""
 _SAMPLES, _SLICE = 5120, 64  # of the evaluation for each mode; samples of a slice, at least
 
 
@@ -60,7 +64,7 @@ def evaluate(path, scenario) -> dict[str, dict[str, float]]:
     world = make_world(scenario.env, num_worlds=len(modes) * worlds, autoreset=False, **kwargs)
     policy = make_policy(str(path))
     policy.bind(world)
-    obs = world.reset(seed=list(range(worlds)) * len(modes), options={"domain": "eval"})
+    obs = world.reset(seed=list(_worlds(worlds)) * len(modes), options={"domain": "eval"})
     policy.reset()
     with torch.no_grad():
         while not world.ended.all():
@@ -74,8 +78,12 @@ def evaluate(path, scenario) -> dict[str, dict[str, float]]:
     }
 
 
-def measure(row: str, seed: int, cpu_seconds: float) -> dict:
-    """Train one row with one seed, and evaluate it."""
+def _worlds(count: int) -> range:
+    return range(RANGES.report.start, RANGES.report.start + count)
+
+
+def measure(row: str, seed: int, length: dict[str, float]) -> dict:
+    """Train one row with one seed, for so many ``cpu_seconds`` or ``updates``, and evaluate it."""
     name, assignments = ROWS[row]
     worlds = 128 if "slice_size=1" in assignments else 1
     scenario = get_scenario(name)
@@ -84,7 +92,7 @@ def measure(row: str, seed: int, cpu_seconds: float) -> dict:
     config = backprop.configure(
         scenario,
         assignments=[*assignments, f"policy.seed={seed}"],
-        cpu_seconds=cpu_seconds,
+        **length,
         seed=seed,
         worlds=worlds,
         eval_worlds=4 * worlds,
@@ -99,7 +107,7 @@ def measure(row: str, seed: int, cpu_seconds: float) -> dict:
         "updates": found.timesteps // per_update,
         "curve": [(at // per_update, loss) for at, loss in found.evaluations],
         "test": tested,
-        "command": config.command,
+        "trained_by": config.command,
     }
 
 
@@ -163,22 +171,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--cpu-seconds", type=float, default=120)
-    parser.add_argument("--train-seeds", type=parse_seeds, default=(0, 1, 2))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--updates", type=int, help="train for so many updates, however long they take")
+    parser.add_argument("--train-seeds", type=RANGES.seeds("fit"), default="1000-1002")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = {"cpu_seconds": given.cpu_seconds, "rows": {}}
-    if given.out is not None and given.out.exists():
-        found = json.loads(given.out.read_text())
-    for row in given.rows:
-        if row not in found["rows"]:
-            found["rows"][row] = [measure(row, seed, given.cpu_seconds) for seed in given.train_seeds]
-            if given.out is not None:
-                given.out.write_text(json.dumps(found, indent=1) + "\n")
+    file = File(given.out, "halves")
+    part = ("rows",) if given.updates is None else ("equal updates",)
+    length = {"cpu_seconds": given.cpu_seconds} if given.updates is None else {"updates": given.updates}
+    file.about(length | {"train_seeds": given.train_seeds})
+    chosen = (Choice("best.zip", "every 500 updates", "exam split", [EVAL_SEED], "loss"),)
+    for row, seed in itertools.product(given.rows, given.train_seeds):
+        if not file.find((*part, row), seed=seed):
+            run = measure(row, seed, length)
+            file.append((*part, row), run, seeds=_worlds(_SAMPLES // _SLICE), chosen=chosen)
+    found = file.read()
     if given.plot is not None:
         plot(found, given.plot)
-    Console(width=170).print(table(found))
+    Console(width=170).print(table(found | {"rows": found[part[0]]}))
 
 
 if __name__ == "__main__":

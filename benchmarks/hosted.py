@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -43,6 +42,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -316,10 +316,11 @@ def shares(worlds: int, steps: int) -> dict[str, float]:
         object.__setattr__(owner, method, timed)  # past the channel, which is frozen
 
     clocked(world.host, "learn", "learn")
-    clocked(world.host, "beliefs", "publish")
-    clocked(world.channel, "carry", "publish")
+    clocked(world.host, "publications", "publish")
+    clocked(world.channel, "on_air", "publish")
+    clocked(world.channel, "route", "publish")
     clocked(world.host, "answers", "exam")
-    clocked(world, "_sit_exam", "exam")
+    clocked(world, "mark", "exam")
     clocked(world.host, "update_statistics", "features")
     clocked(world, "observe", "features")
     for turn in range(3):
@@ -348,7 +349,8 @@ def summary(values: list[float]) -> dict[str, float]:
 def show(report: dict[str, Any]) -> None:
     console = Console()
     console.print(
-        f"Beliefs of world and loop after {CHECKED} equal steps differ by {report['difference']:.0e} at most."
+        f"Beliefs of world and loop after {CHECKED} equal steps differ by "
+        f"{report['steps']['difference']:.0e} at most."
     )
     header = ("threads", "", "updates/s", "x loop, Adam", "x loop, fused")
     table = Table(*header, title="Society of 8 learners a world, 64-64-64-10: learner-updates per second")
@@ -359,7 +361,7 @@ def show(report: dict[str, Any]) -> None:
         )
     console.print(table)
 
-    parts = report["share"]
+    parts = report["steps"]["share"]
     whole = sum(parts.values())
     title = f"Where a step of 64 worlds goes, one thread: {whole:.1f} ms"
     table = Table("part", "ms", "share", title=title)
@@ -395,7 +397,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns each contender takes")
     parser.add_argument("--quick", action="store_true", help="few short rounds: to see that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     arguments = parser.parse_args()
     rounds, seconds = (2, 0.05) if arguments.quick else (arguments.rounds, 0.8)
     torch.set_num_threads(1)
@@ -404,26 +406,22 @@ def main() -> None:
     if not supersuit:
         console.print("SuperSuit is left out; to measure it: pip install -r benchmarks/requirements.txt")
     ready, weights = lessons(LESSONS), first_weights()
-    report: dict[str, Any] = {
-        "benchmark": "hosted",
-        "course": COURSE | LEARNERS,
-        "rounds": rounds,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "supersuit": version("supersuit") if supersuit else None,
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "difference": difference(ready, weights),
-    }
-    report["share"] = shares(64, 5 if arguments.quick else 40)
-    report["bridge"] = [bridge(worlds, rounds, seconds) for worlds in BRIDGED]
-    report["throughput"] = throughput(ready, weights, rounds, seconds)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    file = File(arguments.out, "hosted")
+    about = {"course": COURSE | LEARNERS, "rounds": rounds, "machine": machine()}
+    file.about(about | {"supersuit": version("supersuit") if supersuit else None})
+    if not file.get(("steps",)):
+        parts = {"difference": difference(ready, weights), "share": shares(64, 5 if arguments.quick else 40)}
+        file.add(("steps",), parts, seeds=[0])
+    for worlds in BRIDGED:
+        if not file.find(("bridge",), worlds=worlds):
+            file.append(("bridge",), bridge(worlds, rounds, seconds), seeds=[0])
+    if not file.get(("throughput",)):
+        for row in throughput(ready, weights, rounds, seconds):
+            file.append(("throughput",), row, seeds=[0])
     if arguments.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(file.read(), indent=1))
     else:
-        show(report)
+        show(file.read())
 
 
 if __name__ == "__main__":

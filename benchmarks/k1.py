@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import torch
 from ngrams import nats
-from record import RESULTS, File, provenance
+from ranges import Ranges
+from record import RESULTS, File
 from rich.console import Console
 from rich.progress import Progress
 from scipy.stats import spearmanr
@@ -27,11 +28,11 @@ from studyhall import make_world
 from studyhall.envs.language import Modular
 from studyhall.policies import make_policy
 from studyhall.rollouts import Rollout
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 PROSE, CODE, SCIENCE = "wikitext2", "python", "arxiv"
 LR = 2e-3
+RANGES = Ranges(report=range(5))
 SIZE = {
     "vocabulary": 512,
     "width": 32,
@@ -149,7 +150,7 @@ def arms_of(options: argparse.Namespace, known: Mapping[str, Arm]) -> dict[str, 
 
 def run_arms(part: str, options: argparse.Namespace, arms: Mapping[str, Arm], warm: bool, **env: Any) -> None:
     """Run every arm with every seed, those that the file lacks."""
-    file = File(options.out)
+    file = File(options.out, "k1")
     for seed, (name, arm) in itertools.product(options.seeds, arms_of(options, arms).items()):
         if file.get((part, name, str(seed))):
             continue
@@ -161,7 +162,7 @@ def run_arms(part: str, options: argparse.Namespace, arms: Mapping[str, Arm], wa
         world = make_world("modular-v0", autoreset=False, **given)
         assert isinstance(world, Modular)
         found = followed(world, arm, seed, f"{part}, {name}, seed {seed}")
-        file.add((part, name, str(seed)), {**found, **provenance()})
+        file.add((part, name, str(seed)), found, seeds=[seed])
         nats = {k: round(v, 3) for k, v in found["figures"].items() if k.startswith("nats")}
         print(part, name, seed, nats, flush=True)
 
@@ -195,7 +196,7 @@ def counts(options: argparse.Namespace) -> None:
     assert isinstance(world, Modular)
     test = world.dataset.test.x[world.tested_windows()[0]].numpy()
     found = nats(world.dataset, test)
-    File(options.out).add(("counts",), {**found, **provenance()})
+    File(options.out, "k1").add(("counts",), found, seeds=[])
     print(found)
 
 
@@ -213,7 +214,7 @@ def responsible(options: argparse.Namespace) -> None:
     the full rate from fresh moments, on the slice whose gradients were shown. Such a first step of AdamW is about as
     long whatever the gradient's size: what is asked is whether its direction helps where it is large.
     """
-    file = File(options.out)
+    file = File(options.out, "k1")
     env = {**SIZE, "corpora": {"prose": PROSE}, "horizon": 400, "measure": "all", "k": None, "exam_size": 256}
     for seed in options.seeds:
         if file.get(("responsible", str(seed))):
@@ -227,7 +228,7 @@ def responsible(options: argparse.Namespace) -> None:
             obs = world.step({"bid": everyone}).obs
             if step % 50 == 0:
                 rows.append({"step": step, **_alone(world, obs)})
-        file.add(("responsible", str(seed)), {"rows": rows, **provenance()})
+        file.add(("responsible", str(seed)), {"rows": rows}, seeds=[seed])
         print("responsible", seed, [round(r["rank_correlation"], 2) for r in rows], flush=True)
 
 
@@ -263,7 +264,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=sorted(PARTS))
-    parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("0-4"))
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="0-4")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="default: all")
     parser.add_argument(
         "--models", type=Path, default=Path("runs/k1-prose"), help="where models of prose are kept"

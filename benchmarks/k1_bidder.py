@@ -1,7 +1,7 @@
 """A learnt bidder beside the documented rules: who should learn code so that prose is not lost?
 
     python benchmarks/k1_bidder.py models --seeds 0-4,10-17
-    python benchmarks/k1_bidder.py short | long [--seeds 0-4] [--arms NAME …] [--learnt NAME=FILE …]
+    python benchmarks/k1_bidder.py short | long [--seeds 0-4] [--purpose report] [--arms NAME …] [--learnt NAME=FILE …]
 
 `models` makes models that learnt prose densely (scenario `k1-prose`): bidders are trained from 10 to 14, settings are
 chosen on 15 to 17, and 0 to 4 are reported. `short` are worlds of `k1-train`, 60 steps of code, `long` 150 steps. Every
@@ -18,16 +18,21 @@ from typing import Any
 
 import torch
 from k1 import FIXED, LR, RULES, Arm, anchored, prose_model
-from record import RESULTS, File, provenance
+from ranges import PURPOSES, Ranges
+from record import RESULTS, File
 
 from studyhall import make_world
+from studyhall.envs.errors import ConfigError
 from studyhall.envs.language import Modular
 from studyhall.policies import make_policy
 from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 STEPS = {"short": 60, "long": 150}
+REPORTED = RESULTS / "k1_bidder.json"
 STREAMS = 3
+RANGES = Ranges(fit=range(10, 15), choose=range(15, 18), report=range(5))
+"""Bidders learn on models of the first, and settings of what is compared are chosen on those of the second."""
 TRAINED_WITH = ("lr", "anchor", "anchor_strength", "actions", "k")
 """What a learnt arm's world takes over from the world of its training."""
 
@@ -79,10 +84,10 @@ def scored(part: str, arm: Arm, seed: int, models: Path) -> dict[str, Any]:
 
 def compare(part: str, options: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     """Run every arm with every seed, those that the file lacks, and print the means."""
-    file = File(options.out)
+    file = File(options.out, "k1_bidder")
     for (name, arm), seed in itertools.product(arms.items(), options.seeds):
         if not file.get((part, name, str(seed))):
-            file.add((part, name, str(seed)), {**scored(part, arm, seed, options.models), **provenance()})
+            file.add((part, name, str(seed)), scored(part, arm, seed, options.models), seeds=[seed])
     rows = file.read()[part]
     means = {
         name: [
@@ -101,7 +106,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["models", *STEPS])
-    parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("0-4"))
+    parser.add_argument("--seeds", type=parse_seeds, default="0-4")
+    parser.add_argument(
+        "--purpose", choices=PURPOSES, default="report", help="of the seeds; others than report need an --out"
+    )
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), help="default: all")
     parser.add_argument(
         "--learnt", nargs="+", default=[], metavar="NAME=FILE", help="trained bidders, beside the arms"
@@ -109,14 +117,18 @@ def main() -> None:
     parser.add_argument(
         "--models", type=Path, default=Path("runs/k1-prose"), help="where models of prose are kept"
     )
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS / "k1_bidder.json", help="JSON; what it holds is kept"
-    )
+    parser.add_argument("--out", type=Path, default=REPORTED, help="JSON; what it holds is kept")
     options = parser.parse_args()
     if options.what == "models":
         for seed in options.seeds:
             prose_model(seed, options.models)
         return
+    try:
+        RANGES.checked(options.purpose, options.seeds)
+    except ConfigError as fault:
+        parser.error(str(fault))
+    if options.purpose != "report" and options.out == REPORTED:
+        parser.error(f"{REPORTED.name} is of reported seeds: give --out")
     arms = {name: arm for name, arm in ARMS.items() if options.arms is None or name in options.arms}
     given = (text.partition("=") for text in options.learnt)
     arms |= {name: learnt_arm(source) for name, _, source in given}

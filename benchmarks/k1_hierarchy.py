@@ -19,16 +19,17 @@ from typing import Any
 
 from k1 import Arm
 from k1_hierarchy_picture import drawn
-from record import RESULTS, File, provenance
+from ranges import Ranges
+from record import RESULTS, File
 from rich.console import Console
 from rich.progress import Progress
 
 from studyhall import make_world
 from studyhall.envs.language import Hierarchy
 from studyhall.policies import make_policy
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
+RANGES = Ranges(report=range(5))
 FLAT = {"max_children": 50}
 """All experts are the root's children."""
 
@@ -122,14 +123,14 @@ def followed(scenario: str, arm: Arm, seeds: Sequence[int], title: str) -> list[
 
 def run(part: str, options: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     """Run arms of a part with the seeds that the file lacks, and say what came of them."""
-    file = File(options.out)
+    file = File(options.out, "k1_hierarchy")
     for name, arm in arms.items():
         missing = [seed for seed in options.seeds if not file.get((part, name, str(seed)))]
         if not missing:
             continue
         entries = followed(PARTS[part][0], arm, missing, f"{part}, {name}")
         for seed, entry in zip(missing, entries, strict=True):
-            file.add((part, name, str(seed)), {**entry, **provenance()})
+            file.add((part, name, str(seed)), entry, seeds=[seed])
             figures = entry["figures"]
             told = {k: v for k, v in figures.items() if k.startswith("nats/") or k == "updates_on_earlier"}
             print(part, name, seed, told, flush=True)
@@ -140,7 +141,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=sorted(PARTS))
-    parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("0-2"))
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="0-2")
     parser.add_argument("--arms", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--learnt", nargs="+", default=[], metavar="NAME=FILE", help="trained policies")
     parser.add_argument(
@@ -156,7 +157,7 @@ def main() -> None:
         parser.error(f"{options.what} has no arm {sorted(unknown)}: it has {', '.join(arms)}")
     run(options.what, options, {name: arms[name] for name in options.arms or arms})
     if options.plot:
-        drawn(File(options.out).read(), options.plot)
+        drawn(File(options.out, "k1_hierarchy").read(), options.plot)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Socialized learning beside its rivals: who knows the others' classes in the end, for how many bytes.
 
-    python benchmarks/masc.py tune    [--data digits mnist cifar100] [--out docs/results/masc_tuning.json]
+    python benchmarks/masc.py tune    [--data digits mnist …] [--out docs/results/masc_tuning.json]
     python benchmarks/masc.py compare [--data …] [--seeds 0-4] [--runs NAME …] [--out docs/results/masc.json]
     python benchmarks/masc.py subsets | robustness | carriers | amounts [--data …] [--seeds 0-4] [--out …]
 
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from record import RESULTS, File, provenance
+from ranges import Ranges
+from record import RESULTS, Choice, File
 from rich.console import Console
 from rich.progress import Progress
 
@@ -28,11 +29,11 @@ from studyhall.policies.socialized import PRESETS
 from studyhall.rollouts import Rollout, interval
 from studyhall.rollouts.metrics.expertise import figures
 from studyhall.rollouts.metrics.measure import kib
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 DATA = ("digits", "mnist", "cifar10", "cifar100")
 RATES = (0.003, 0.01, 0.03)
+RANGES = Ranges(choose=range(100, 103), report=range(5))
 SELECTION = {"digits": (100, 101, 102)}
 """Seeds of trials, by data; of others 100 alone."""
 
@@ -52,6 +53,7 @@ class Run(NamedTuple):
         labelled: Whether all labels of public rows are told.
         mode: Of the channel.
         part: Whose Average is tuned.
+        chosen: What was chosen before it is measured.
     """
 
     policy: str = "masc"
@@ -60,6 +62,7 @@ class Run(NamedTuple):
     labelled: bool = False
     mode: str = "open"
     part: str = "masc"
+    chosen: tuple[Choice, ...] = ()
 
 
 DOCUMENTED = {"preset": "documented"}
@@ -146,7 +149,7 @@ def watched(done: Rollout, title: str) -> list[float]:
 
 def tune(options: argparse.Namespace) -> None:
     """Every method with everything that it is tried with."""
-    file = File(options.out)
+    file = File(options.out, "masc_tuning")
     for data, (name, run) in itertools.product(options.data, RUNS.items()):
         if name in TUNED_AS or (options.runs and name not in options.runs):
             continue
@@ -154,11 +157,11 @@ def tune(options: argparse.Namespace) -> None:
         for kwargs in trials(run):
             if any(trial["kwargs"] == kwargs for trial in tried):
                 continue
-            done = rollout(data, altered(run, kwargs), SELECTION.get(data, (100,)), SHORTER.get(data))
+            seeds = RANGES.checked("choose", SELECTION.get(data, (100,)))
+            done = rollout(data, altered(run, kwargs), seeds, SHORTER.get(data))
             watched(done, f"{data}, {name}, {kwargs}")
-            found = {"average": on_the_exam(done, run.part), "steps": done.steps, "seeds": list(done.seeds)}
-            tried = [*tried, {"kwargs": kwargs, **found, **provenance()}]
-            file.add((data, name), tried)
+            found = {"kwargs": kwargs, "average": on_the_exam(done, run.part), "steps": done.steps}
+            file.append((data, name), found, seeds=seeds)
             print(data, name, kwargs, round(100 * found["average"], 1), flush=True)
 
 
@@ -167,15 +170,24 @@ def altered(run: Run, kwargs: Mapping[str, Any]) -> Run:
     return run._replace(kwargs={**kwargs, **run.kwargs})
 
 
+def trials_of(data: str, name: str) -> list[dict[str, Any]]:
+    """What `tune` found of a run, or of the one whose settings it takes."""
+    held = json.loads((RESULTS / "masc_tuning.json").read_text())
+    return held.get(data, {}).get(TUNED_AS.get(name, name), [])
+
+
 def tuned(data: str, name: str) -> Run:
     """A run with the best that `tune` found."""
-    of = TUNED_AS.get(name, name)
-    tried = json.loads((RESULTS / "masc_tuning.json").read_text()).get(data, {}).get(of, [])
+    of, tried = TUNED_AS.get(name, name), trials_of(data, name)
     if len(tried) < len(trials(RUNS[of])):
         sys.exit(
             f"{of} on {data} has had {len(tried)} trials of {len(trials(RUNS[of]))}: go on with tune first"
         )
-    return altered(RUNS[name], max(tried, key=lambda trial: trial["average"])["kwargs"])
+    best = max(tried, key=lambda trial: trial["average"])
+    among = [trial["kwargs"] for trial in tried]
+    statistic = f"{RUNS[of].part}'s Average, mean over worlds and agents"
+    choice = Choice(best["kwargs"], among, "exam split", best["seeds"], statistic)
+    return altered(RUNS[name], best["kwargs"])._replace(chosen=(choice,))
 
 
 def measured(
@@ -187,26 +199,27 @@ def measured(
     **env: Any,
 ) -> None:
     """Run one and keep its figures, unless the file holds them."""
-    file = File(options.out)
-    asked = {"seeds": list(options.seeds), "kwargs": dict(run.kwargs), "env": env, "steps": steps}
-    asked = json.loads(json.dumps(asked))
-    held = file.read()
-    for name in names:
-        held = held.get(name, {})
-    if all(held.get(key, ...) == value for key, value in asked.items()):
+    file = File(options.out, "masc")
+    asked = json.loads(json.dumps({"kwargs": dict(run.kwargs), "env": env, "steps": steps}))
+    held = file.get(names) or {}
+    if file.has(names, options.seeds) and all(held.get(key, ...) == value for key, value in asked.items()):
         return
     done = rollout(data, run, options.seeds, steps, **env)
     sent, report = watched(done, ", ".join(names)), done.report
     metrics = {name: values for name, values in report.metrics["open"].items() if "dropout" not in name}
     stages = {"kib_by_stage": sent, "stages": list(done.policy.stages.ends)}
-    file.add(names, {**asked, "metrics": metrics, "seconds": report.seconds, **stages, **provenance()})
+    row = {**asked, "metrics": metrics, "seconds": report.seconds, **stages}
+    file.add(names, row, seeds=options.seeds, chosen=run.chosen)
     averages = {n: round(100 * interval(v).mean, 1) for n, v in metrics.items() if n.endswith("_average")}
     print(*names, averages, f"{report.seconds:.0f} s", flush=True)
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Every run as it was tuned."""
+    """Every run as it was tuned; those that never were are left out, unless they are asked for."""
     for data, name in itertools.product(options.data, options.runs or RUNS):
+        if not options.runs and not trials_of(data, name):
+            print(f"{name} on {data} was not tuned: left out", file=sys.stderr)
+            continue
         measured((data, name), data, tuned(data, name), options)
 
 
@@ -286,8 +299,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=sorted(PARTS))
-    parser.add_argument("--data", nargs="+", choices=DATA, default=["digits", "mnist", "cifar100"])
-    parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("0-4"))
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="0-4")
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), help="default: all")
     parser.add_argument("--out", type=Path, help="JSON; what it holds is kept")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """One symbol of ten, learnt from rewards and through the channel: what a message is worth, however it was learnt.
 
-    python benchmarks/messages_rl.py [--seeds 3] [--quick] [--out docs/results/messages_rl.json]
+    python benchmarks/messages_rl.py [--seeds 1000,2000,3000] [--quick] [--out docs/results/messages_rl.json]
 
 In `consensus-digits-symbols` three witnesses, each with a noisy and partial view of a digit, tell each other one symbol
 of ten, half a byte. The same small network learns to speak and to listen by four routes:
@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -31,17 +30,21 @@ from typing import Any
 
 import torch
 from pages.cells import known
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import studyhall
 from studyhall.rollouts import interval, rollout
 from studyhall.rollouts.training import begin
+from studyhall.rollouts.training.loop import EVAL_SEED
 from studyhall.scenarios import Scenario, get_scenario
 
 SCENARIO = "consensus-digits-symbols"
-TEST_SEEDS = tuple(range(32))
+RANGES = Ranges(report=range(100, 132))
+"""Worlds 0 to 31 were looked at."""
+TEST_SEEDS = tuple(RANGES.report)
 MODES = ("open", "mute", "shuffled")
 _OPTIONS = ("timesteps", "updates", "cpu_seconds", "worlds", "seed", "threads", "eval_every", "eval_worlds")
 
@@ -83,13 +86,14 @@ def train(route: Route, seed: int, folder: Path) -> dict[str, Any]:
     scenario = get_scenario(SCENARIO)
     scenario = dataclasses.replace(scenario, env_kwargs={**scenario.env_kwargs, **route.env})
     sets = route.sets if route.algorithm == "ppo" else (*route.sets, f"policy.seed={seed}")
-    options = dict.fromkeys(_OPTIONS) | route.options | {"seed": 1000 * (seed + 1), "threads": 1}
+    options = dict.fromkeys(_OPTIONS) | route.options | {"seed": seed, "threads": 1}
     begun = time.process_time()
     found = begin(scenario, algorithm=route.algorithm, assignments=sets, out=folder, **options)
     config = json.loads((folder / "config.json").read_text())
     rows = 1 if route.algorithm == "ppo" else config["scenario"]["env_kwargs"]["slice_size"]
     return {
-        "command": None if route.env else config["command"],  # the command line sets no modes
+        "seed": seed,
+        "trained_by": None if route.env else config["command"],  # the command line sets no modes
         "answers": found.timesteps * rows,
         "cpu_seconds": round(time.process_time() - begun, 1),
         "best_at": found.best[0] * rows,
@@ -135,30 +139,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds")
+    parser.add_argument("--seeds", type=RANGES.seeds("fit"), default="1000,2000,3000", help="of trainings")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the training")
-    parser.add_argument("--out", type=Path, help="JSON")
+    parser.add_argument("--out", type=Path, help="JSON; routes it holds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    routes = {name: route.shortened() if options.quick else route for name, route in ROUTES.items()}
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in routes}
-    plan = [(seed, name) for seed in range(options.seeds) for name in routes]
-    with tempfile.TemporaryDirectory() as base:
-        for seed, name in track(plan, description="trainings"):
-            folder = Path(base) / f"{name}-{seed}"
-            training = train(routes[name], seed, folder)
-            runs[name].append(measure(folder) | {"training": training})
-    found = {name: summary(entries) for name, entries in runs.items()}
-    Console(width=140).print(table(found, options.seeds))
-    if options.out:
-        versions = {
-            "studyhall": studyhall.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        }
-        written = {"scenario": SCENARIO, "quick": options.quick, "versions": versions, "routes": found}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(written, indent=1) + "\n")
+    file = File(options.out, "messages_rl")
+    file.only(("routes",), TEST_SEEDS)
+    file.about({"scenario": SCENARIO, "quick": options.quick})
+    for name, route in ROUTES.items():
+        if file.has(("routes", name), TEST_SEEDS):
+            continue
+        runs = []
+        with tempfile.TemporaryDirectory() as base:
+            for seed in track(options.seeds, description=name):
+                folder = Path(base) / f"{name}-{seed}"
+                training = train(route.shortened() if options.quick else route, seed, folder)
+                runs.append(measure(folder) | {"training": training})
+        by = "return" if route.algorithm == "ppo" else "loss"
+        chosen = [Choice("best.zip of each training", "its evaluations", "exam split", [EVAL_SEED], by)]
+        file.add(("routes", name), summary(runs), seeds=TEST_SEEDS, chosen=chosen)
+    Console(width=140).print(table(file.get(("routes",)), len(options.seeds)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ on one thread, so that other load on the machine weighs less.
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any
 
 import torch
 from plain_minicomo import PlainMiniCoMo
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -119,28 +119,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="turns each form takes")
     parser.add_argument("--steps", type=int, default=3, help="of a turn")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
     views = batches((options.rounds + 1) * options.steps)
-    report = {
-        "benchmark": "minicomo_speed",
-        "batch": BATCH,
-        "threads": torch.get_num_threads(),
-        "rounds": options.rounds,
-        "steps": len(views),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "results": [measure(messenger, views, options.steps) for messenger in MESSENGERS],
-    }
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=2) + "\n")
+    file = File(options.out, "minicomo_speed")
+    file.about({"batch": BATCH, "rounds": options.rounds, "steps": len(views), "machine": machine()})
+    for messenger in MESSENGERS:
+        if not file.find(("results",), messenger=messenger):
+            file.append(("results",), measure(messenger, views, options.steps), seeds=[0])
     if options.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(file.read(), indent=1))
     else:
-        show(report)
+        show(file.read())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Sparse experts beside dense networks: accuracy at equal active parameters, use of the experts, and time.
 
-    STUDYHALL_DATA=… python benchmarks/moe.py [--only accuracy|time] [--seeds 0-9] [--rounds 7] [--quick] [--out FILE]
+    STUDYHALL_DATA=… python benchmarks/moe.py [--only accuracy|time] [--seeds 100-109] [--rounds 7] [--quick]
+        [--out FILE]
 
 Accuracy, and why tokens are dropped: see moe_learning.py.
 
@@ -10,22 +11,20 @@ counted is processor time, so that it does not matter much what else the machine
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from moe_learning import DATA, EXPERTS, K, accuracy, drops, show_accuracy, show_drops
+from moe_learning import DATA, EXPERTS, RANGES, K, accuracy, drops, show_accuracy, show_drops
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from studyhall.policies.collective import Experts, grouped
 from studyhall.policies.collective.routing import room
-from studyhall.rollouts.settings import parse_seeds
 
 TOKENS = 4096
 SHAPES = ((64, 64), (64, 256), (256, 32), (256, 64), (256, 256), (512, 64))
@@ -155,43 +154,29 @@ def show_time(results: list[dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", choices=("accuracy", "time"), help="the other half of FILE is kept")
-    parser.add_argument("--seeds", default="0-9")
+    parser.add_argument("--only", choices=("accuracy", "time"), help="default: both")
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-109")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="digits and one shape: to see that it runs")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    seeds = list(parse_seeds("0-1" if args.quick else args.seeds))
-    report: dict = {
-        "benchmark": "moe",
-        "experts": EXPERTS,
-        "tokens": TOKENS,
-        "k": K,
-        "seeds": seeds,
-        "data": {name: {"passes": passes, "batch": batch} for name, (passes, batch) in DATA.items()},
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-    }
-    begin = time.perf_counter()
+    seeds, file = list(args.seeds[:2] if args.quick else args.seeds), File(args.out, "moe")
+    file.about({"experts": EXPERTS, "tokens": TOKENS, "k": K})
     if args.only != "accuracy":
-        report["rounds"] = args.rounds
-        report["time"] = [timing(*shape, args.rounds) for shape in (SHAPES[:1] if args.quick else SHAPES)]
-        show_time(report["time"])
+        file.about({"rounds": args.rounds, "machine": machine()})
+        for width, hidden in SHAPES[:1] if args.quick else SHAPES:
+            if not file.find(("time",), width=width, hidden=hidden):
+                file.append(("time",), timing(width, hidden, args.rounds), seeds=[0])
+        show_time(file.get(("time",)))
     if args.only != "time":
-        report["accuracy"], report["drops"] = {}, {}
+        data = {name: {"passes": passes, "batch": batch} for name, (passes, batch) in DATA.items()}
+        file.about({"seeds": seeds, "data": data})
         for name in ("digits",) if args.quick else DATA:
-            report["accuracy"][name] = accuracy(name, seeds)
-            show_accuracy(name, report["accuracy"][name])
-            report["drops"][name] = drops(name)
-            show_drops(name, report["drops"][name])
-    report["seconds"] = round(time.perf_counter() - begin)
-    if args.out:
-        if args.only and args.out.exists():
-            report = {**json.loads(args.out.read_text()), **report}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
+            accuracy(file, name, seeds)
+            show_accuracy(name, file.get(("accuracy", name)))
+            drops(file, name)
+            show_drops(name, file.get(("drops", name)))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 import torch
 from items import items
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -37,7 +39,8 @@ WIDTH, MOE_HIDDEN = 64, 32
 """Widths of what a block adds to, and of the hidden layer of an expert of ``MoE``; of ``Switch`` it is K times that."""
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-TUNING_SEEDS = [1000, 1001, 1002]
+RANGES = Ranges(report=range(100, 1000))
+TUNING_SEEDS = [10_000, 10_001, 10_002]
 DATA = {"digits": (30, 64), "mnist": (4, 128)}
 """Passes and batch size."""
 
@@ -168,12 +171,13 @@ def measure(model: nn.Module, test_set: tuple[Tensor, Tensor], seeds: int) -> di
     return found
 
 
-def accuracy(name: str, seeds: list[int]) -> dict:
-    """Every contender: tuned, trained again with other seeds on all but the test set, and tested."""
+def accuracy(file: File, name: str, seeds: list[int]) -> None:
+    """Contenders that the file lacks: tuned, trained again with other seeds on all but the test set, and tested."""
     data, (passes, size) = load_dataset(name), DATA[name]
     stream, exam, test = (items(data, split) for split in ("stream", "exam", "test"))
-    results: dict[str, dict] = {}
     for title, layer in layers().items():
+        if file.has(("accuracy", name, title), seeds):
+            continue
         make, tuning = block(data, layer), {}
         for rate in RATES:
             model, _ = train(make, stream, TUNING_SEEDS, rate, passes, size)
@@ -181,7 +185,7 @@ def accuracy(name: str, seeds: list[int]) -> dict:
         rate = max(tuning, key=lambda r: tuning[r])
         model, carried = train(make, items(data, "stream", "exam"), seeds, rate, passes, size)
         active, total = parameters(model.layer)
-        results[title] = {
+        row = {
             "active parameters": active,
             "parameters": total,
             "learning rate": rate,
@@ -189,10 +193,11 @@ def accuracy(name: str, seeds: list[int]) -> dict:
             **measure(model, test, len(seeds)),
             **carried,
         }
-    return results
+        choice = Choice(rate, RATES, "exam split", TUNING_SEEDS, "accuracy, mean over seeds")
+        file.add(("accuracy", name, title), row, seeds=seeds, chosen=[choice])
 
 
-def drops(name: str) -> list[dict]:
+def drops(file: File, name: str) -> None:
     """Why ``Switch`` drops tokens in training: the weight of its balance loss, the batch, and what it is part of."""
     data, (passes, size) = load_dataset(name), DATA[name]
     stream, exam = items(data, "stream"), items(data, "exam")
@@ -201,14 +206,15 @@ def drops(name: str) -> list[dict]:
         "alone": lambda a: lambda key: Switch(inputs, hidden, data.num_classes, key=key, balance=a),
         "block": lambda a: block(data, lambda key: Switch(WIDTH, hidden, key=key, balance=a)),
     }
-    results = []
     for form, batch in (("alone", size), ("block", size), ("block", 4 * size)):
         for balance in (0.0, 0.01, 0.1, 1.0):
+            if file.find(("drops", name), form=form, batch=batch, balance=balance):
+                continue
             model, carried = train(forms[form](balance), stream, TUNING_SEEDS, DROPS_RATE, passes, batch)
             told = {"form": form, "batch": batch, "balance": balance, "dropped by chance": by_chance(batch)}
             found = measure(model, exam, len(TUNING_SEEDS))
-            results.append({**told, "accuracy": found["accuracy"], **carried})
-    return results
+            row = {**told, "accuracy": found["accuracy"], **carried}
+            file.append(("drops", name), row, seeds=TUNING_SEEDS)
 
 
 def by_chance(tokens: int) -> float:

@@ -1,10 +1,11 @@
 """What students can teach each other once the teacher's budget is spent: every rule we tried, on MNIST.
 
 Each rule gets the same worlds: eight students, 1,000 calls to the teacher (64,000 labels), then no labels. A
-rule decides what is published and imitated after that; the control stops. Rules are chosen on the exam split
-with seeds from 100 up; the table to quote is measured on the test split with other seeds.
+rule decides what is published and imitated after that; the control stops. Rules are compared on the exam split with
+seeds to choose on first (`--split exam --seeds 10000-10004`, kept in docs/results/peer_rules_exam.json); the table to
+quote is measured on the test split with other seeds.
 
-    STUDYHALL_DATA=… python benchmarks/peer_rules.py [--seeds 0-4] [--steps 5000] [--split test|exam]
+    STUDYHALL_DATA=… python benchmarks/peer_rules.py [--seeds 100-104] [--steps 3000] [--split test|exam]
                                                      [--rules NAME …] [--out FILE]
 """
 
@@ -14,12 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ranges import Ranges
+from record import RESULTS, Choice, File
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch.nn import functional as F
 
 from studyhall import make_world
+from studyhall.envs.errors import ConfigError
 from studyhall.policies import Policy, make_policy
 from studyhall.policies.classroom.protocols import (
     Lesson,
@@ -84,6 +88,10 @@ def students(protocol, temperature: float) -> Students:
     return Students(protocol, temperature=temperature)
 
 
+PURPOSE = {"test": "report", "exam": "choose"}
+RANGES = Ranges(report=range(100, 1000))
+COMPARED = RESULTS / "peer_rules_exam.json"
+
 RULES: dict[str, Callable[[], Policy]] = {
     "stop at budget (control)": lambda: make_policy("stop_at_budget"),
     "averaged weights, no peer phase (control)": lambda: Averaged(
@@ -133,33 +141,46 @@ def run(rule: str, seeds: list[int], steps: int, split: str) -> dict[str, dict[s
     return {**found, "end": accuracies(world, policy, split)}
 
 
+def best_on_exam() -> tuple[Choice, ...]:
+    """Which rule was the best on the exam split; nothing where that was not kept."""
+    if not COMPARED.exists():
+        return ()
+    rows = json.loads(COMPARED.read_text(encoding="utf-8"))["rules"]
+    best = max(rows, key=lambda rule: interval(rows[rule]["end"]["vote"]).mean)
+    return (Choice(best, list(rows), "exam split", rows[best]["seeds"], "soft vote, mean over worlds"),)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", default="0-4")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--split", choices=("test", "exam"), default="test")
+    parser.add_argument("--seeds", type=parse_seeds, default="100-104")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--split", choices=PURPOSE, default="test")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES), metavar="NAME")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON; rules it holds are kept")
     args = parser.parse_args()
+    try:
+        seeds = list(RANGES.checked(PURPOSE[args.split], args.seeds))
+    except ConfigError as fault:
+        parser.error(f"--split {args.split}: {fault}")
     torch.set_num_threads(1)
-    seeds = list(parse_seeds(args.seeds))
+    file = File(args.out, "peer_rules")
+    file.about({"split": args.split, "steps": args.steps, "seeds": seeds})
+    for rule in args.rules:
+        if not file.has(("rules", rule), seeds):
+            chosen = best_on_exam() if args.split == "test" else ()
+            file.add(("rules", rule), run(rule, seeds, args.steps, args.split), seeds=seeds, chosen=chosen)
     table = Table(
         title=f"{args.split} accuracy in % after {args.steps} steps, {len(seeds)} seeds, 95 % intervals"
     )
     table.add_column("rule")
     for name in ("mean", "best", "vote", "vote − control, paired"):
         table.add_column(name, justify="right")
-    result: dict[str, dict] = {}
-    for rule in args.rules:
-        result[rule] = run(rule, seeds, args.steps, args.split)
-        end, control = result[rule]["end"], result[args.rules[0]]["end"]
-        gain = [a - b for a, b in zip(end["vote"], control["vote"], strict=True)]
-        table.add_row(rule, *[spread(interval(values)) for values in (*end.values(), gain)])
+    rows = file.get(("rules",))
+    control = next(iter(rows.values()))["end"]
+    for rule, row in rows.items():
+        gain = [a - b for a, b in zip(row["end"]["vote"], control["vote"], strict=True)]
+        table.add_row(rule, *[spread(interval(values)) for values in (*row["end"].values(), gain)])
     Console().print(table)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"split": args.split, "steps": args.steps, "seeds": seeds, "rules": result}
-        args.out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -155,31 +155,26 @@ def main() -> None:
     parser.add_argument("--hosted", action="store_true", help="learners of worlds that host them")
     parser.add_argument("--quick", action="store_true", help="few short rounds: to see that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds, seconds = (3, 0.05) if arguments.quick else (arguments.rounds, 0.5)
     cases = HOSTED if arguments.hosted else SHARED
-    report = {
-        "benchmark": "population",
+    file = File(arguments.out, "population")
+    about = {
         "sizes": list(cases[0].network.sizes),
         "dropout": cases[0].network.dropout,
         "slice": cases[0].rows,
-        "threads": torch.get_num_threads(),
-        "rounds": rounds,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "results": [measure(case, rounds, seconds) for case in cases],
     }
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    file.about({**about, "rounds": rounds, "machine": machine()})
+    for case in cases:
+        if not file.find(("results",), learners=case.total):
+            file.append(("results",), measure(case, rounds, seconds), seeds=[0])
     if arguments.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(file.read(), indent=1))
     else:
-        show(report)
+        show(file.read())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Fill the pages' results from committed JSON: ``python benchmarks/readme.py``.
 
-Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of the section of that name below, or,
-where its JSON is not there yet, the command that measures it. Figures in sentences stand before a comment each, which
+Between ``<!-- results:NAME -->`` and ``<!-- /results -->`` stand the tables of the section of that name below, with how
+they were recorded and whether a replay differs (``fresh.py``), or, where its JSON is not there yet, the command that
+measures it. Figures in sentences stand before a comment each, which
 says where they come from (``pages/sentences.py``).
 """
 
@@ -29,6 +30,7 @@ from pages import (
     swarm,
 )
 from pages.cells import changed, markdown
+from pages.recorded import recorded
 
 from studyhall.rollouts.reports.claims import SOURCE_COLUMNS, source_rows
 from studyhall.scenarios import sources
@@ -44,7 +46,7 @@ class Section(NamedTuple):
     Args:
         json: File, from the root of the repository.
         render: Markdown of what it holds.
-        command: What measures it, but for ``--out`` and the file.
+        command: What measures all of it, but for ``--out`` and the file.
         part: Key of the file without which the section is not measured.
         plot: Picture below the table, drawn by the same command.
     """
@@ -62,10 +64,17 @@ class Section(NamedTuple):
         if found is None or (self.part is not None and self.part not in found):
             plot = f" --plot {self.plot}" if self.plot else ""
             return f"Not measured yet: `{self.command} --out {self.json}{plot}`."
-        parts = [self.render(found), f"*Measured by `{self.command}`.*"]
+        part = found if self.part is None else found[self.part]
+        parts = [self.render(found), *recorded(part, self.command, self._fresh())]
         if self.plot is not None and (ROOT / self.plot).exists():
             parts.append(f"![{Path(self.plot).stem}]({Path(self.plot).name})")
         return "\n\n".join(parts)
+
+    def _fresh(self) -> dict:
+        """What `fresh.py` found of the file."""
+        path, fresh = ROOT / self.json, ROOT / "docs" / "results" / "fresh.json"
+        found = json.loads(fresh.read_text(encoding="utf-8")) if fresh.exists() else {}
+        return found.get(f"{path.parent.parent.name}/{path.stem}", {})
 
 
 class Sources:
@@ -88,12 +97,10 @@ SECTIONS: dict[str, Section | Sources] = {
     "classroom": Section(
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
-    "peer_rules": benchmark("peer_rules", classroom.peer_rules, "--steps 3000"),
+    "peer_rules": benchmark("peer_rules", classroom.peer_rules),
     "society": benchmark("society", society.society),
     "transfer": benchmark("society", society.transfer),
-    "ablation": benchmark(
-        "society_ablation", society.ablation, "--timesteps 300000 --train-seeds 0 1000 --seeds 0-9"
-    ),
+    "ablation": benchmark("society_ablation", society.ablation),
     "masc_documented": benchmark("masc", socialized.documented, "compare"),
     "masc": benchmark("masc", socialized.everyone, "compare"),
     "masc_own_best": benchmark("masc", socialized.own_best, "compare"),

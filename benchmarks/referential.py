@@ -6,18 +6,20 @@ listeners are right (open, mute, shuffled messages), and what the language is li
 place of the one that was sent, in bits, mean over situations; in reconstruction, summed over attributes. A muted
 listener has nothing to choose by and ends at chance: 20 % of 5 candidates, 1/256 in reconstruction.
 
-    python benchmarks/referential.py [--games NAME …] [--seeds 0-2] [--scale 1] [--out docs/results/referential.json]
+    python benchmarks/referential.py [--games NAME …] [--seeds 1000-1002] [--scale 1] [--out FILE]
 
 About five minutes on one thread that has a core to itself.
 """
 
 import argparse
-import json
+import itertools
 import time
 from pathlib import Path
 
 import torch
 from pages.cells import known
+from ranges import Ranges
+from record import File
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +33,6 @@ from studyhall.rollouts.language import (
     topographic_similarity,
 )
 from studyhall.rollouts.reports.stats import interval
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.rollouts.training.through_channel import ChannelConfig, ChannelSettings, ChannelTraining
 from studyhall.scenarios import Scenario
 
@@ -60,7 +61,8 @@ LONGER = {("reconstruction", "reinforce"): 3}
 
 
 SITUATIONS = 200
-_SEED = 20_000
+RANGES = Ranges(report=range(100, 1000))
+_SEED = RANGES.report.start
 
 
 def train(game: str, estimator: str, seed: int, scale: float) -> ChannelTraining:
@@ -138,6 +140,7 @@ def cell(game: str, estimator: str, seeds: tuple[int, ...], scale: float) -> dic
     runs = [measure(training) for training in trained]
     figures = {name: interval([run[name] for run in runs])._asdict() for name in runs[0]}
     return {
+        "train_seeds": list(seeds),
         "env_kwargs": GAMES[game],
         "updates": trained[0].done,
         "samples_per_update": 100,
@@ -182,20 +185,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--games", nargs="+", choices=list(GAMES), default=list(GAMES))
-    parser.add_argument("--seeds", default="0-2")
+    parser.add_argument("--seeds", type=RANGES.seeds("fit"), default="1000-1002", help="of trainings")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of updates")
-    parser.add_argument("--out", type=Path, help="JSON; games it holds already are kept")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(options.out.read_text()) if options.out and options.out.exists() else {"games": {}}
-    for game in options.games:
-        found["games"][game] = {}
-        for estimator in ESTIMATORS:
-            found["games"][game][estimator] = cell(game, estimator, parse_seeds(options.seeds), options.scale)
-            if options.out:
-                options.out.parent.mkdir(parents=True, exist_ok=True)
-                options.out.write_text(json.dumps(found, indent=1) + "\n")
-    Console(width=170).print(table(found))
+    file = File(options.out, "referential")
+    file.only(("games",), [_SEED])
+    for game, estimator in itertools.product(options.games, ESTIMATORS):
+        if not file.has(("games", game, estimator), [_SEED]):
+            row = cell(game, estimator, options.seeds, options.scale)
+            file.add(("games", game, estimator), row, seeds=[_SEED])
+    Console(width=170).print(table(file.read()))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
 """Who to listen to when some lie: learned and scripted protocols beside oracles, by kind of liar.
 
 Every policy gets the same worlds: the seeds of the evaluation domain, once with every kind of liar. A figure is the
-accuracy of the honest learners on the test split at the end. A learned protocol may come as several training
-seeds (`ppo=a.zip,b.zip`): each is a row, and `ppo` their mean, world by world. A rule's name with "tuned" behind it
-has the settings that `benchmarks/society_tuning.py` found on training worlds; Krum and the trimmed mean are told how
-many lie.
+accuracy of the honest learners on the test split at the end. `ppo gated` and `ppo listen` are trained three times
+(kept in `--models`, made where they are not there yet): each training is a row, and the label their mean, world by
+world; others may be given as `LABEL=a.zip,b.zip`. A rule's name with "tuned" behind it has the settings that
+`benchmarks/society_tuning.py` found on training worlds; Krum and the trimmed mean are told how many lie.
 
-    python benchmarks/society.py [--settings base …] [--policies NAME … ] [--seeds 0-19] [--out FILE]
+    python benchmarks/society.py [--settings base …] [--policies NAME … ] [--seeds 100-119] [--out FILE]
+
+Rows that the file holds of the same seeds are not measured again.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from contenders import Training, add_options, checkpoints, contenders, trained_by
 from pages.cells import known
+from ranges import Ranges
+from record import Choice, File
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,20 +32,35 @@ from studyhall.policies import Policy, make_policy
 from studyhall.policies.listening import RULES
 from studyhall.rollouts import interval
 from studyhall.rollouts.metrics.measure import measure
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.scenarios import get_scenario
 
 TUNED = Path(__file__).resolve().parents[1] / "docs" / "results" / "society_tuning.json"
 
+RANGES = Ranges(report=range(100, 120))
+"""Worlds 0 to 19 were looked at while PPO's exploration was set."""
+
+
+class Setting(NamedTuple):
+    """What differs from the scenario, and how many worlds are measured."""
+
+    changes: Mapping[str, Any]
+    worlds: int
+
+
 SETTINGS = {
-    "base": {},
-    "8 experts, 1 liar": {"agents": 8},
-    "8 experts, 2 liars": {"agents": 8, "liars": 2},
-    "8 experts, 3 liars": {"agents": 8, "liars": 3},
-    "MNIST": {"data": "mnist"},
-    "unseen kind": {"liar_kinds": ("fickle",)},
+    "base": Setting({}, 20),
+    "8 experts, 1 liar": Setting({"agents": 8}, 10),
+    "8 experts, 2 liars": Setting({"agents": 8, "liars": 2}, 10),
+    "8 experts, 3 liars": Setting({"agents": 8, "liars": 3}, 10),
+    "MNIST": Setting({"data": "mnist"}, 5),
+    "unseen kind": Setting({"liar_kinds": ("fickle",)}, 20),
 }
-"""What differs from `society-liar-digits`; all but the first are transfer, without further training."""
+"""All but the first are transfer, without further training."""
+
+TRAININGS = {
+    "ppo gated": Training("society-liar-digits", ("actions=gated",)),
+    "ppo listen": Training("society-liar-digits", ("actions=listen",)),
+}
 
 
 class Weaker(Policy):
@@ -75,7 +97,19 @@ def policy_of(name: str, liars: int, tuned: Path = TUNED) -> Policy:
     return make_policy(name, **told.get(name, {}))
 
 
-def lying(setting: dict, kind: str) -> int:
+def tuning(name: str, tuned: Path = TUNED, kinds: str = "kinds of liar") -> tuple[Choice, ...]:
+    """How the settings of a tuned rule were chosen; nothing of others."""
+    rule = name.removesuffix(" tuned")
+    if rule == name:
+        return ()
+    found = json.loads(tuned.read_text())[rule]
+    what = {key: found[key] for key in ("kwargs", "strength")}
+    among = [{key: trial[key] for key in ("kwargs", "strength")} for trial in found["tried"]]
+    statistic = f"test accuracy of the honest, mean over worlds and {kinds}"
+    return (Choice(what, among, "training domain", found["seeds"], statistic),)
+
+
+def lying(setting: Mapping[str, Any], kind: str) -> int:
     """How many lie."""
     return max(setting.get("liars", 1), 2 * (kind == "collude"))
 
@@ -83,7 +117,7 @@ def lying(setting: dict, kind: str) -> int:
 def honest_accuracy(
     policy: Policy,
     kind: str,
-    setting: dict,
+    setting: Mapping[str, Any],
     seeds: tuple[int, ...],
     domain: str = "eval",
     scenario_name: str = "society-liar-digits",
@@ -121,28 +155,39 @@ def summarise(by_kind: dict[str, list[float]]) -> dict:
     }
 
 
-def evaluate(policies: dict[str, list[str]], setting: dict, seeds: tuple[int, ...], title: str) -> dict:
-    """Every policy under every kind of liar."""
+def evaluate(
+    file: File,
+    name: str,
+    policies: dict[str, dict[str, str]],
+    setting: Mapping[str, Any],
+    seeds: tuple[int, ...],
+) -> None:
+    """Every policy under every kind of liar, those that the file lacks."""
     kinds = setting.get("liar_kinds", KINDS)
-    found = {}
-    for label, names in track(policies.items(), description=title):
-        runs = [
-            {
-                kind: honest_accuracy(policy_of(name, lying(setting, kind)), kind, setting, seeds)
+    file.only((name, "policies"), seeds)
+    file.about({"setting": setting}, (name,))
+
+    def add(label: str, by_kind: dict[str, list[float]], names: dict[str, str]) -> None:
+        chosen = (*tuning(label), *checkpoints(names, "return, mean over worlds and agents"))
+        place = (name, "policies", label)
+        file.add(place, summarise(by_kind) | trained_by(names), seeds=seeds, chosen=chosen)
+
+    for label, names in track(policies.items(), description=name):
+        if file.has((name, "policies", label), seeds):
+            continue
+        runs = {}
+        for member, policy in names.items():
+            runs[member] = {
+                kind: honest_accuracy(policy_of(policy, lying(setting, kind)), kind, setting, seeds)
                 for kind in kinds
             }
-            for name in names
-        ]
-        for name, run in zip(names, runs, strict=True):
             if len(names) > 1:
-                found[f"{label} ({Path(name).stem})"] = summarise(run)
-        found[label] = summarise(
-            {
-                kind: [sum(v) / len(v) for v in zip(*(run[kind] for run in runs), strict=True)]
-                for kind in kinds
-            }
-        )
-    return found
+                add(f"{label} ({member})", runs[member], {member: policy})
+        mean = {
+            kind: [sum(v) / len(v) for v in zip(*(run[kind] for run in runs.values()), strict=True)]
+            for kind in kinds
+        }
+        add(label, mean, names)
 
 
 def table(found: dict, title: str) -> Table:
@@ -167,33 +212,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["base"])
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    tuned = [f"{rule} tuned" for rule in json.loads(TUNED.read_text())]
+    add_options(parser, [*(spec.name for spec in RULES), *tuned, *TRAININGS], "runs/society")
     parser.add_argument(
-        "--policies", nargs="+", metavar="NAME|LABEL=ZIP,…", help="default: every scripted rule"
+        "--seeds",
+        type=RANGES.seeds("report"),
+        default="100-119",
+        help="the first of them in settings of fewer",
     )
-    parser.add_argument("--seeds", default="0-19")
-    parser.add_argument("--out", type=Path, help="JSON; policies and settings it holds already are kept")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds of the same seeds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    policies = {}
-    for given in options.policies or [spec.name for spec in RULES]:
-        label, _, paths = given.partition("=")
-        policies[label] = paths.split(",") if paths else [label]
-    seeds = parse_seeds(options.seeds)
-    results = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    console = Console(width=160)
+    policies = contenders(options.policies, TRAININGS, options.models)
+    file, console = File(options.out, "society"), Console(width=160)
     for name in options.settings:
-        kept = (
-            results.get(name, {}).get("policies", {})
-            if results.get(name, {}).get("seeds") == list(seeds)
-            else {}
-        )
-        found = kept | evaluate(policies, SETTINGS[name], seeds, name)
-        results[name] = {"setting": SETTINGS[name], "seeds": list(seeds), "policies": found}
+        setting = SETTINGS[name]
+        seeds = options.seeds[: setting.worlds]
+        evaluate(file, name, policies, setting.changes, seeds)
+        found = file.get((name, "policies"))
         console.print(table(found, f"{name}: test accuracy of the honest, %, {len(seeds)} worlds a kind"))
-        if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,26 +3,29 @@
 Trains the gated protocol of `society-liar-digits` as `studyhall train` does, each time with something taken away, and
 measures it as `benchmarks/society.py` does. A feature is taken away by reading 0, in training and afterwards.
 
-    python benchmarks/society_ablation.py [--variants NAME …] [--timesteps 960000] [--train-seeds 0 …] [--out FILE]
+    python benchmarks/society_ablation.py [--variants NAME …] [--train-seeds 1000 …] [--seeds 100-109] [--out FILE]
+
+What the last update left is measured: no checkpoint is chosen. Variants that the file holds of the same seeds are not
+measured again.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from pages.cells import known
+from record import File
 from rich.console import Console
 from rich.table import Table
-from society import KINDS, honest_accuracy, summarise
+from society import KINDS, RANGES, honest_accuracy, summarise
 
 from studyhall import make_world
 from studyhall.envs.bridges.sb3 import WorldVecEnv
+from studyhall.envs.errors import ConfigError
 from studyhall.envs.hosted.sources import FEATURES, OBSERVED, OWN_FEATURES
 from studyhall.policies.listening.learned import ScorerPolicy
-from studyhall.rollouts.settings import parse_seeds
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import get_scenario
 
@@ -137,7 +140,8 @@ def measure(name: str, reward: str, timesteps: int, train_seeds: list[int], seed
     runs = [{kind: honest_accuracy(policy, kind, {}, seeds) for kind in KINDS} for policy in policies]
     mean = {k: [sum(v) / len(v) for v in zip(*(run[k] for run in runs), strict=True)] for k in KINDS}
     each = [summarise(run)["mean"]["mean"] for run in runs]
-    return summarise(mean) | {"train_seeds": train_seeds, "mean_of_each": each, "minutes_each": minutes}
+    trained = {"train_seeds": train_seeds, "timesteps": timesteps, "minutes_each": minutes}
+    return summarise(mean) | trained | {"mean_of_each": each}
 
 
 def table(found: dict) -> Table:
@@ -164,22 +168,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--variants", nargs="+", choices=variants, default=variants)
-    parser.add_argument("--timesteps", type=int, default=960_000)
-    parser.add_argument("--train-seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--seeds", default="0-19")
-    parser.add_argument("--out", type=Path, help="JSON; variants it holds already are kept")
+    parser.add_argument("--timesteps", type=int, default=300_000)
+    parser.add_argument("--train-seeds", type=int, nargs="+", default=[1000, 2000, 3000])
+    parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-109")
+    parser.add_argument("--out", type=Path, help="JSON; variants it holds of the same seeds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    try:
+        RANGES.checked("fit", options.train_seeds)
+    except ConfigError as fault:
+        parser.error(f"--train-seeds: {fault}")
+    file = File(options.out, "society_ablation")
+    file.only((), options.seeds)
     for variant in options.variants:
+        if file.has((variant,), options.seeds):
+            continue
         features, reward = ("everything", variant) if variant in REWARDS else (variant, "progress")
-        found[variant] = measure(
-            features, reward, options.timesteps, options.train_seeds, parse_seeds(options.seeds)
-        )
-        if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(found, indent=1) + "\n")
-    Console(width=160).print(table(found))
+        found = measure(features, reward, options.timesteps, options.train_seeds, options.seeds)
+        file.add((variant,), found, seeds=options.seeds)
+    Console(width=160).print(table(file.read()))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,26 @@
 """Give the classical rules their best: a small grid for each, on training worlds of a society with liars.
 
-Settings are chosen by the mean over kinds of liar, on seeds of the *training* domain, which no table uses. The first
-pass varies a rule's own settings; the second, with the best of them, how strongly its targets are imitated, since a
-learned protocol may choose that too.
+Settings are chosen by the mean over kinds of liar of the honest's test accuracy, which tables show, on selection worlds
+of the *training* domain, which no table uses. The first pass varies a rule's own settings; the second, with the best of
+them, how strongly its targets are imitated, since a learned protocol may choose that too.
 
-    python benchmarks/society_tuning.py [--scenario society-liar-digits] [--kinds KIND …] [--rules NAME …] [--seeds 0-3]
-        [--out docs/results/society_tuning.json]
+    python benchmarks/society_tuning.py [--scenario society-liar-digits] [--kinds KIND …] [--rules NAME …]
+        [--seeds 10000-10003] [--out docs/results/society_tuning.json]
 """
 
 import argparse
 import itertools
-import json
+from pathlib import Path
 
 import torch
+from record import File
 from rich.console import Console
-from society import KINDS, TUNED, Weaker, honest_accuracy
+from society import KINDS, RANGES, TUNED, Weaker, honest_accuracy
 
 from studyhall.envs.channel import LIAR_KINDS
 from studyhall.policies import make_policy
-from studyhall.rollouts.settings import parse_seeds
 
+BOLD = "masc-digits-bold"
 GRID = {
     "mean": {},
     "most_confident_sample": {},
@@ -53,13 +54,19 @@ def main() -> None:
     parser.add_argument(
         "--rules", nargs="+", choices=list(GRID), default=[name for name in GRID if name != "lowest_energy"]
     )
-    parser.add_argument("--seeds", default="0-3")
-    parser.add_argument("--out", default=str(TUNED))
+    parser.add_argument("--seeds", type=RANGES.seeds("choose"), default="10000-10003")
+    parser.add_argument(
+        "--out", type=Path, default=TUNED, help="JSON; rules it holds of the same seeds are kept"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    where = parse_seeds(options.seeds), options.kinds, options.scenario
-    found, console = {}, Console(width=140)
+    where = options.seeds, options.kinds, options.scenario
+    file = File(options.out, "bold_tuning" if options.scenario == BOLD else "society_tuning")
+    file.only((), options.seeds)
+    console = Console(width=140)
     for name in options.rules:
+        if file.has((name,), options.seeds):
+            continue
         settings = [
             dict(zip(GRID[name], values, strict=True)) for values in itertools.product(*GRID[name].values())
         ]
@@ -74,9 +81,7 @@ def main() -> None:
         console.print(
             f"{name}: {best['kwargs']}, strength {best['strength']}: {100 * best['mean']:.1f} of {len(tried)}"
         )
-        found[name] = {**best, "tried": tried, "seeds": list(where[0])}
-    with open(options.out, "w") as file:
-        file.write(json.dumps(found, indent=1) + "\n")
+        file.add((name,), {**best, "tried": tried}, seeds=options.seeds)
 
 
 if __name__ == "__main__":

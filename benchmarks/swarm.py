@@ -4,18 +4,17 @@
 
 Everything runs on one thread. ``yardsticks`` and ``speed`` put `pyswarms` beside ours in the same run and are skipped
 for it where it is not installed (`pip install -r benchmarks/requirements.txt`). ``hybrid`` and ``network`` compare at
-equal evaluations as the world counts them, a gradient as three. ``learned`` trains PPO on four functions, several
-times, and flies it on these and on two it never saw, on worlds of the evaluation domain, beside fixed coefficients: the
-documented ones, pyswarms' and the best of a grid on training worlds. The JSON keeps the parts that a run leaves out.
+equal evaluations as the world counts them, a gradient as three (`swarm_hybrid.py`). ``learned`` trains PPO on four
+functions, several times, and flies it on these and on two it never saw, on worlds of the evaluation domain, beside
+fixed coefficients: the documented ones, pyswarms' and the best of a grid on selection worlds. The JSON keeps the parts
+that a run leaves out.
 """
 
 import argparse
 import contextlib
 import io
 import itertools
-import json
 import logging
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -23,15 +22,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from pages.cells import known
+from record import Choice, File, machine
 from rich.console import Console
 from rich.table import Table
+from swarm_hybrid import RANGES, hybrid, network, spread
 from trainings import compared
 
 from studyhall import make_sb3, make_world
 from studyhall.envs.bridges.flat import FlatActions
 from studyhall.envs.swarm.objectives import FUNCTIONS
-from studyhall.policies.swarm import PSO, HybridPSO, Swarm
-from studyhall.rollouts import interval
+from studyhall.policies.swarm import PSO, Swarm
 
 try:
     import pyswarms
@@ -49,12 +49,6 @@ NUMPY = {
 }
 
 
-def spread(values) -> dict:
-    """Median and quartiles."""
-    low, middle, high = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75))
-    return {"median": float(middle), "quartiles": [float(low), float(high)], "n": len(values)}
-
-
 # ---- yardsticks -------------------------------------------------------------------------------------
 
 
@@ -67,10 +61,9 @@ def theirs(name, particles, dimensions, start, iterations, *, loud=False):
     return optimiser.optimize(NUMPY[name], iters=iterations, verbose=loud)[0]
 
 
-def yardsticks(quick):
+def yardsticks(file, quick):
     """1,000 iterations; where a swarm starts matters, so both: in [0, 1]^D as pyswarms does unasked, and in the box."""
     swarms, runs, iterations = (20, 3, 100) if quick else (100, 20, 1000)
-    found = {}
     cases = (
         ("sphere", 10, 2),
         ("rastrigin", 10, 2),
@@ -79,7 +72,7 @@ def yardsticks(quick):
     )
     for name, particles, dimensions in cases:
         formula, radius = FUNCTIONS[name].formula, FUNCTIONS[name].radius
-        entry = {}
+        case = f"{name}-{dimensions}D"
         shape = (swarms, particles, dimensions)
         generator = torch.Generator().manual_seed(0)
         for start in ("unit", "box"):
@@ -98,7 +91,8 @@ def yardsticks(quick):
                     social=c2,
                 )
                 swarm.velocity = velocity
-                entry[f"{label} ({start})"] = spread(swarm.run(iterations).tolist())
+                row = spread(swarm.run(iterations).tolist())
+                file.add(("yardsticks", case, f"{label} ({start})"), row, seeds=range(swarms))
             if pyswarms:
                 values = []
                 for seed in range(runs):
@@ -107,18 +101,16 @@ def yardsticks(quick):
                     values.append(
                         theirs(name, particles, dimensions, box if start == "box" else None, iterations)
                     )
-                entry[f"pyswarms ({start})"] = spread(values)
-        found[f"{name}-{dimensions}D"] = entry
-    return found
+                file.add(("yardsticks", case, f"pyswarms ({start})"), spread(values), seeds=range(runs))
 
 
 # ---- speed ------------------------------------------------------------------------------------------
 
 
-def speed(quick):
+def speed(file, quick):
     """Swarm-iterations per second of processor time on the sphere; contenders take turns, ratios are of a round."""
     rounds, seconds = (2, 0.05) if quick else (15, 0.3)
-    found = {}
+    file.about({"machine": {"cpu": machine()}})
     for particles, dimensions in ((10, 2), (40, 30)):
         contenders = {}
         for label, swarms, dtype in (
@@ -157,8 +149,8 @@ def speed(quick):
                 begin = time.process_time()
                 run(turns[label])
                 speeds[label].append(turns[label] * swarms / (time.process_time() - begin))
-        found[f"{particles} x {dimensions}-D"] = {
-            label: {
+        for label, values in speeds.items():
+            row = {
                 "per_second": spread(values),
                 "times_pyswarms": {
                     base: statistics.median(a / b for a, b in zip(values, speeds[base], strict=True))
@@ -166,9 +158,7 @@ def speed(quick):
                     if base.startswith("pyswarms")
                 },
             }
-            for label, values in speeds.items()
-        }
-    return found
+            file.add(("speed", f"{particles} x {dimensions}-D", label), row, seeds=[0])
 
 
 def flights(particles, dimensions, swarms):
@@ -187,96 +177,6 @@ def flights(particles, dimensions, swarms):
     return run
 
 
-# ---- the hybrid -------------------------------------------------------------------------------------
-
-
-def fly(policy, worlds, evaluations, domain="eval", **kwargs):
-    """Metrics of worlds flown until so many evaluations are spent."""
-    world = make_world(
-        "swarm-v0", num_worlds=worlds, horizon=10**6, actions="coefficients", **kwargs, **policy.world_kwargs
-    )
-    policy.bind(world)
-    obs = world.reset(seed=0, options={"domain": domain})
-    spent = 0
-    while spent < evaluations:
-        step = world.step(policy.act(obs))
-        obs, spent = step.obs, int(world.metrics()["evaluations"][0])
-    return world.metrics() | {"steps": world.steps}
-
-
-RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0)
-CONSTANTS = list(
-    itertools.product((0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5, 1.0, 1.5, 2.0), (0.5, 1.0, 1.5, 2.0))
-)
-
-
-def constants(policy):
-    """Of PSO, in words."""
-    return "w {:g} c {:g} {:g}".format(*policy.coefficients)
-
-
-def best_of(policies, quick, **kwargs):
-    """The policy with the lowest mean log₁₀ error after as many evaluations, on worlds of the training domain."""
-    worlds, evaluations = (2, 2_000) if quick else (8, 160_000)
-
-    def error(policy):
-        metrics = fly(policy, worlds, evaluations, "train", **kwargs)
-        return metrics["log_error"].clamp_min(-16).mean().item()
-
-    return min(policies, key=error)
-
-
-def hybrid(quick):
-    """Ackley in 30 dimensions, 40 particles; "tuned" is the best of a grid on training worlds, moved and turned."""
-    worlds, evaluations = (3, 10_000) if quick else (20, 160_000)
-    ackley = {"objective": "ackley", "dimensions": 30, "agents": 40}
-    moved, ring = {"shifted": True, "rotated": True}, {"topology": "ring"}
-    classic = [PSO(*given) for given in (CONSTANTS[::20] if quick else CONSTANTS)]
-    tuned = best_of(classic, quick, **ackley, **moved)
-    tuned_ring = best_of(classic, quick, **ackley, **moved, **ring)
-    refined = best_of([HybridPSO(refine_rate=rate) for rate in RATES], quick, **ackley, **moved)
-    rivals = {
-        "pso": (PSO(), {}),
-        f"pso, tuned ({constants(tuned)})": (tuned, {}),
-        "pso on a ring": (PSO(), ring),
-        f"pso on a ring, tuned ({constants(tuned_ring)})": (tuned_ring, ring),
-        "hybrid, rate .01": (HybridPSO(), {}),
-        f"hybrid, tuned (rate {refined.world_kwargs['refine_rate']:g})": (refined, {}),
-    }
-    contenders = {f"pso, {constants(PSO(*YARDSTICK))}": (PSO(*YARDSTICK), {}), **rivals}
-    contenders |= {
-        f"{label}, moved and turned": (policy, moved | kwargs) for label, (policy, kwargs) in rivals.items()
-    }
-    found = {}
-    for label, (policy, kwargs) in contenders.items():
-        metrics = fly(policy, worlds, evaluations, **ackley, **kwargs)
-        found[label] = {
-            "error": spread(metrics["best"].tolist()),
-            "log_error": interval(metrics["log_error"].clamp_min(-16).tolist())._asdict(),
-            "steps": int(metrics["steps"][0]),
-        }
-    return {"evaluations": evaluations, "policies": found}
-
-
-def network(quick):
-    """A 64-16-10 network on digits, its loss on the whole stream; 20 particles."""
-    worlds, evaluations = (2, 1000) if quick else (8, 20_000)
-    contenders = {
-        "pso": PSO(),
-        "hybrid, rate .01": HybridPSO(),
-        "hybrid, rate .1": HybridPSO(refine_rate=0.1),
-    }
-    found = {}
-    for label, policy in contenders.items():
-        metrics = fly(policy, worlds, evaluations, objective="network", agents=20)
-        found[label] = {
-            "loss": spread(metrics["best"].tolist()),
-            "test_accuracy": interval(metrics["accuracy"].tolist())._asdict(),
-            "steps": int(metrics["steps"][0]),
-        }
-    return {"evaluations": evaluations, "policies": found}
-
-
 # ---- learned coefficients ---------------------------------------------------------------------------
 
 SETTING = {
@@ -289,20 +189,23 @@ SETTING = {
 }
 SEEN = ("sphere", "rosenbrock", "rastrigin", "griewank")
 UNSEEN = ("ackley", "schwefel")
-TRAININGS = (0, 1000, 2000, 3000, 4000)
+TRAININGS = (1000, 2000, 3000, 4000, 5000)
 """Seeds, further apart than a training has worlds."""
-GRID = list(
-    itertools.product((0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5, 1.0, 1.5, 2.0, 2.5), (0.5, 1.0, 1.5, 2.0))
-)
+SELECTION = 32
+"""Worlds on which snapshots are chosen, and constants."""
+TIMESTEPS = 4_000_000
+GRID = list(itertools.product((0.4, 0.6, 0.7, 0.8, 0.9), (0.5, 1.0, 1.5, 2.5), (0.5, 1.0, 1.5, 2.0)))
+"""As many as a training has snapshots to choose from, or more."""
 
 
-def decades(policy, function, seeds, domain, **changed):
+def decades(policy, function, count, domain, **changed):
     """Decades won in an episode, one value a world."""
     world = make_world(
-        "swarm-v0", num_worlds=seeds, autoreset=False, objective=function, **{**SETTING, **changed}
+        "swarm-v0", num_worlds=count, autoreset=False, objective=function, **{**SETTING, **changed}
     )
     act = policy(world)
-    obs = world.reset(seed=10_000, options={"domain": domain})
+    first = (RANGES.report if domain == "eval" else RANGES.choose).start
+    obs = world.reset(seed=first, options={"domain": domain})
     while not world.ended.all():
         obs = world.step(act(obs)).obs
     return world.metrics()["return"][:, 0].tolist()
@@ -349,7 +252,7 @@ def trained(timesteps, seed):
         def _on_rollout_end(self):
             self.rollouts += 1
             if self.rollouts % 5 == 0:
-                mean = np.mean([decades(flown_by(self.model), f, 32, "train") for f in SEEN])
+                mean = np.mean([decades(flown_by(self.model), f, SELECTION, "train") for f in SEEN])
                 if mean > self.best:
                     self.best = mean
                     self.weights = {k: v.clone() for k, v in self.model.policy.state_dict().items()}
@@ -375,20 +278,29 @@ def trained(timesteps, seed):
     return model, time.process_time() - begin
 
 
-def learned(quick):
+def learned(file, quick):
     """Decades won by learned and by fixed coefficients, and the gain over each, paired world by world."""
-    worlds, timesteps, grid = (8, 40_000, GRID[::20]) if quick else (200, 4_000_000, GRID)
+    worlds, timesteps, grid = (8, 40_000, GRID[::20]) if quick else (200, TIMESTEPS, GRID)
+    seeds = range(RANGES.report.start, RANGES.report.start + worlds)
+    file.only(("learned", "functions"), seeds)
     models, seconds = zip(*(trained(timesteps, seed) for seed in TRAININGS), strict=True)
-    scores = {c: np.mean([decades(fixed(*c), f, 16, "train") for f in SEEN]) for c in grid}
+    scores = {c: np.mean([decades(fixed(*c), f, SELECTION, "train") for f in SEEN]) for c in grid}
     tuned = max(scores, key=scores.get)
     rivals = {
         "documented (.7 1.5 1.5)": fixed(*DOCUMENTED),
         "pyswarms (.9 .5 .3)": fixed(*YARDSTICK),
         f"best of a grid {tuned}": fixed(*tuned),
     }
+    about = {"setting": SETTING, "timesteps": timesteps, "training_seeds": TRAININGS}
+    file.about(about | {"training_cpu_seconds": [round(each) for each in seconds]}, ("learned",))
+    on = RANGES.choose.start, RANGES.choose.start + SELECTION
+    where = ("training domain", range(*on), f"decades won, mean over worlds and {', '.join(SEEN)}")
+    choices = (
+        Choice(tuned, grid, *where),
+        Choice("a snapshot of each training", "one after every fifth rollout", *where),
+    )
     cases = {f: (f, {}) for f in SEEN + UNSEEN}
     cases |= {f"{f}, 30-D, 20 particles": (f, {"dimensions": 30, "agents": 20}) for f in ("sphere", "ackley")}
-    found = {}
     for label, (function, changed) in cases.items():
 
         def won(policy, function=function, changed=changed):
@@ -396,14 +308,8 @@ def learned(quick):
 
         ours = np.stack([won(flown_by(model)) for model in models])  # [trainings, worlds]
         theirs = {name: won(policy) for name, policy in rivals.items()}
-        found[label] = {"seen": function in SEEN, **compared(ours, theirs)}
-    return {
-        "setting": SETTING,
-        "timesteps": timesteps,
-        "training_seeds": list(TRAININGS),
-        "training_cpu_seconds": [round(each) for each in seconds],
-        "functions": found,
-    }
+        row = {"seen": function in SEEN, **compared(ours, theirs)}
+        file.add(("learned", "functions", label), row, seeds=seeds, chosen=choices)
 
 
 # ---- report -----------------------------------------------------------------------------------------
@@ -413,11 +319,13 @@ def tables(name, part):
     """A part as tables."""
     table = Table(title=name, title_justify="left")
     if name == "yardsticks":
-        columns = list(dict.fromkeys(key for entry in part.values() for key in entry))
+        columns = list(
+            dict.fromkeys(key for entry in part.values() for key, at in entry.items() if "median" in at)
+        )
         for column in ("median of", *columns):
             table.add_column(column)
         for case, entry in part.items():
-            cells = [entry[c] if isinstance(entry[c], str) else f"{entry[c]['median']:.2g}" for c in columns]
+            cells = [f"{entry[c]['median']:.2g}" for c in columns]
             table.add_row(case, *cells)
     elif name == "speed":
         for column in ("case", "", "swarm-iterations/s", "times pyswarms", "… with its progress bar"):
@@ -463,25 +371,18 @@ def main() -> None:
     )
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="few short runs: to see that it works")
-    parser.add_argument("--out", type=Path, help="JSON; parts it holds already are kept")
+    parser.add_argument("--out", type=Path, help="JSON; what it holds of other parts is kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)  # pyswarms' own
     console = Console(width=150)
     if pyswarms is None:
         console.print("pyswarms is not installed: its columns are left out")
-    report = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    file = File(options.out, "swarm")
+    file.about({"quick": options.quick})
     for name in options.parts:
-        report[name] = PARTS[name](options.quick)
-        console.print(tables(name, report[name]))
-        report["machine"] = {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cpu": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        }
-        if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(report, indent=2) + "\n")
+        PARTS[name](file, options.quick)
+        console.print(tables(name, file.get((name,))))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from record import provenance
+from record import File, machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -172,27 +171,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="turns each contender takes")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--out", type=Path, help="JSON; rows it holds are kept")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = 3 if arguments.quick else arguments.rounds
-    report = {
-        "benchmark": "transformer",
-        **provenance(),
-        "seed": 0,
-        "rounds": rounds,
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "documented": [*documented(0.1, rounds), *documented(0.0, rounds)],
-        "small": small(3 * rounds),
-    }
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    file = File(arguments.out, "transformer")
+    file.about({"rounds": rounds, "machine": machine()})
+    for dropout in (0.1, 0.0):
+        if not file.find(("documented",), dropout=dropout):
+            for row in documented(dropout, rounds):
+                file.append(("documented",), row, seeds=[0])
+    if not file.get(("small",)):
+        for row in small(3 * rounds):
+            file.append(("small",), row, seeds=[0])
     if arguments.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(file.read(), indent=1))
     else:
-        show(report)
+        show(file.read())
 
 
 if __name__ == "__main__":

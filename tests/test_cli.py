@@ -649,6 +649,9 @@ def test_reproduce(call, tiny_system):
     assert "not comparable" not in out
     found = json.loads(Path("docs/tiny.json").read_text())
     (entry,) = found["scenarios"]
+    assert entry["command"] == "studyhall reproduce tiny"
+    assert {"commit", "versions", "python", "threads"} <= entry.keys()
+    assert 0 <= found["fingerprints"][entry["fingerprint"]]["figures"]["soft_vote"] <= 1
     verdicts = ["holds", "does not hold", "not resolved", "not measured"]
     assert [claim["verdict"] for claim in entry["claims"]] == verdicts
     assert all(verdict in out for verdict in verdicts)

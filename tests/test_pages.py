@@ -152,6 +152,11 @@ def test_rivals_may_have_any_name(benchmark):
     }
 
 
+def test_few_worlds_leave_a_share_uncertain(benchmark):
+    share = benchmark("pages.cells").share
+    assert (share(19, 20), share(0, 20)) == ("19 of 20 (76–99)", "0 of 20 (0–16)")
+
+
 def test_tables_of_swarms_say_how_many_and_what_time(benchmark):
     swarm, found = benchmark("pages.swarm"), results("swarm")
     assert "over 100 swarms (ours) and 20 runs (pyswarms);" in swarm.yardsticks(found)

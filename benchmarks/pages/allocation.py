@@ -16,14 +16,14 @@ def allocation(found: dict) -> str:
     ]
     for name, task in found["tasks"].items():
         accuracy = task["accuracy"]
-        budgets = list(accuracy["ink"])
+        budgets = [key for key in accuracy["ink"] if key.isdigit()]
         rows = [(policy, *(spread(by[k], 1) for k in budgets)) for policy, by in accuracy.items()]
         ahead = (gain(accuracy["relevance_router"][k], accuracy["ink"][k], 1) for k in budgets)
         rows.append(("relevance_router − ink, paired", *ahead))
         title = (
             f"{name.capitalize()}, {task['tokens']} {about[name]} {task['classes']} classes, "
             f"{task['items']['stream']:,} items to learn from and {task['items']['test']:,} for the test, "
-            f"{task['slices']} slices. Everything read: {spread(task['everything'], 1)}."
+            f"{task['slices']} slices. Everything read: {spread(task['everything']['values'], 1)}."
         )
         header = ("policy", *(f"{k} of {task['tokens']}" for k in budgets))
         parts.append(f"{title}\n\n{markdown(header, rows)}")

@@ -20,10 +20,17 @@ def bold(found: dict) -> str:
 
     rows = [(name, *(cell(entries, name) for entries in settings.values())) for name in names]
     title = (
-        f"Worlds {found['seeds']} of the evaluation domain, test accuracy of the honest in per cent; in brackets how "
+        f"Worlds {_told(settings)} of the evaluation domain, test accuracy of the honest in per cent; in brackets how "
         f"far {GATE} is ahead, paired world by world."
     )
-    looked = [(step, *(f"{value:.2f}" for value in at.values())) for step, at in found["weights"].items()]
+    looked = [
+        (step, *(f"{value:.2f}" for value in at.values())) for step, at in found["weights"]["by_step"].items()
+    ]
     listens = "What the gates of the honest are, mean of the trainings:"
     header = ("step", "weight of the bold", "weight of an honest", "gate on confidence")
     return f"{title}\n\n{markdown(('policy', *settings), rows)}\n\n{listens}\n\n{markdown(header, looked)}"
+
+
+def _told(settings: dict) -> str:
+    seeds = next(iter(next(iter(settings.values())).values()))["seeds"]
+    return f"{seeds[0]}–{seeds[-1]}"

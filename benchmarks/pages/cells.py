@@ -1,5 +1,6 @@
 """Cells and tables of Markdown."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from studyhall.rollouts import interval
@@ -67,6 +68,14 @@ def spread(values: Sequence[float], digits: int = 2, scale: float = 100.0, *, si
 def gain(ours: Sequence[float], others: Sequence[float], digits: int = 2) -> str:
     """How far ours are ahead in per cent, seed by seed."""
     return spread([a - b for a, b in zip(ours, others, strict=True)], digits, signed=True)
+
+
+def share(count: int, of: int) -> str:
+    """How many of how many, with Wilson's 95 % interval of the share in per cent."""
+    z, p = 1.959964, count / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return f"{count} of {of} ({100 * max(middle - half, 0):.0f}–{100 * min(middle + half, 1):.0f})"
 
 
 def ratio(found: Mapping) -> str:

@@ -60,12 +60,26 @@ def peer_rules(found: dict) -> str:
     return f"{title}\n\n{markdown(header, rows)}"
 
 
+STOPPING = "listen_nobody"
+ACCURACIES = {"mean": "mean", "best": "best", "hard_vote": "hard vote", "soft_vote": "soft vote"}
+
+
 def budget(found: dict) -> str:
-    """A teacher on a budget."""
-    rows = []
+    """A teacher on a budget: accuracies and what they are ahead of stopping, paired, and what was asked of him."""
+    rows, gains, control = [], [], found[STOPPING]
     for name, entry in best_first(found):
-        shares = (known(entry[metric], 1) for metric in ("mean", "best", "hard_vote", "soft_vote"))
         counts = (f"{entry[metric]['mean']:.1f}" for metric in ("calls", "labelled_slices"))
-        rows.append((name, *shares, *counts))
-    header = ("policy", "mean", "best", "hard vote", "soft vote", "calls", "labelled slices of a student")
-    return markdown(header, rows)
+        rows.append((name, *(known(entry[metric], 1) for metric in ACCURACIES), *counts))
+        if name != STOPPING and entry["seeds"] == control["seeds"]:
+            ahead = (gain(entry[metric]["values"], control[metric]["values"], 1) for metric in ACCURACIES)
+            gains.append((name, *ahead))
+    header = ("policy", *ACCURACIES.values())
+    title = f"{len(control['seeds'])} worlds, test accuracy in per cent."
+    return "\n\n".join(
+        (
+            title,
+            markdown((*header, "calls", "labelled slices of a student"), rows),
+            f"Ahead of `{STOPPING}`, which stops when the labels run out, paired world by world:",
+            markdown(header, gains),
+        )
+    )

@@ -13,17 +13,24 @@ def collective_mnist(found: dict) -> str:
         "–".join(f"{100 * end:.1f}" for end in get_source("collective-yardstick").figures[name])
         for name in ("best single", "soft vote")
     )
-    rows = [("documented, no term", best, "–", vote, *["–"] * 3)]
+    rows = [("documented, no term", "–", best, "–", vote, *["–"] * 3)]
     for name, term in found["terms"].items():
         ahead = "–" if name == "none" else gain(term["soft vote"], control)
         accuracies = (spread(term[metric]) for metric in metrics)
-        rows.append((name, *accuracies, ahead, spread(term["error correlation"], 2, 1)))
-    header = ("diversity term", *metrics, "soft vote − none, paired", "correlation of errors")
+        rate = f"{term['learning rate']:g}"
+        rows.append((name, rate, *accuracies, ahead, spread(term["error correlation"], 2, 1)))
+    header = (
+        "diversity term",
+        "learning rate",
+        *metrics,
+        "soft vote − none, paired",
+        "correlation of errors",
+    )
     passes = "one pass" if found["passes"] == 1 else f"{found['passes']} passes"
     title = (
         f"{found['members']} networks {'-'.join(map(str, found['sizes']))}, {passes} of {found['items']:,} items, "
-        f"{len(found['seeds'])} seeds, test accuracy in per cent; learning rate {found['learning_rate']:g}, chosen on "
-        "items held out of the training set."
+        f"{len(found['seeds'])} seeds, test accuracy in per cent; learning rates chosen on items held out of the "
+        "training set."
     )
     return f"{title}\n\n{markdown(header, rows)}"
 

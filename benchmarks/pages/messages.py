@@ -13,7 +13,25 @@ _DOCUMENTED_AS = {
 
 
 def halves(found: dict) -> str:
-    """Summed MSE of every variant, by case and mode."""
+    """Summed MSE of every variant, by case and mode: after as much time, and after as many updates."""
+    seeds = max(len(runs) for runs in found["rows"].values())
+    title = (
+        f"Summed MSE on the MNIST test split after {found['cpu_seconds']:g} processor seconds of training on one "
+        f"thread, {seeds} seeds. The first figures are of upright samples with parts in place, as documented ones are "
+        "(a re-run of the original for as long, on another machine)."
+    )
+    parts = [title, _halves(found["rows"])]
+    if equal := found.get("equal updates"):
+        parts += [
+            f"The same after {found['updates']:,} updates each, however long they took:",
+            _halves(equal),
+        ]
+    else:
+        parts.append("At equal updates: not measured yet (`python benchmarks/halves.py --updates 2500`).")
+    return "\n\n".join(parts)
+
+
+def _halves(variants: dict[str, list[dict]]) -> str:
     rows, figures = [], get_source("minicomo-rerun").figures
 
     def documented(name: str) -> str:
@@ -21,7 +39,7 @@ def halves(found: dict) -> str:
 
     for name in ("all black", "mean image"):
         rows.append((f"{name}, documented", "–", "–", documented(name), *["–"] * 7))
-    for name, runs in found["rows"].items():
+    for name, runs in variants.items():
         first = "open" if "open" in runs[0]["test"] else "mute"  # what was trained mute has no other mode
 
         def of(mode: str, case: str = "summed_upright", runs: list[dict] = runs) -> str:
@@ -59,13 +77,7 @@ def halves(found: dict) -> str:
         "turned",
         "swapped",
     )
-    seeds = max(len(runs) for runs in found["rows"].values())
-    title = (
-        f"Summed MSE on the MNIST test split after {found['cpu_seconds']:g} processor seconds of training on one "
-        f"thread, {seeds} seeds. The first figures are of upright samples with parts in place, as documented ones are "
-        "(a re-run of the original for as long, on another machine)."
-    )
-    return f"{title}\n\n{markdown(header, rows)}"
+    return markdown(header, rows)
 
 
 def minicomo_speed(found: dict) -> str:
@@ -108,7 +120,7 @@ def _speeds(entry: dict) -> tuple[dict, dict]:
 
 def consensus(found: dict) -> str:
     """Accuracy by topology, loss and rounds, and averages of what all knew without a message."""
-    averages = found["averages"]
+    averages = {name: row["values"] for name, row in found["averages"].items()}
     apart = {name: averages[f"{name}, trained mute"] for name in ("mean of estimates", "geometric mean")}
     rows = []
     for topology, drops in found["curves"].items():

@@ -2,6 +2,8 @@
 
 from .cells import best_first, gain, known, markdown
 
+GATED = "ppo gated"
+
 
 def _by_kind(entry: dict) -> tuple[str, ...]:
     """Mean over kinds, the worst kind, and every kind."""
@@ -10,44 +12,66 @@ def _by_kind(entry: dict) -> tuple[str, ...]:
     return (known(entry["mean"], 1), f"{known(worst, 1)} ({worst['kind']})", *kinds)
 
 
+def over_kinds(entry: dict) -> list[float]:
+    """One value a world, the mean over kinds."""
+    return [sum(world) / len(world) for world in zip(*entry["values"].values(), strict=True)]
+
+
+def _ahead(policies: dict, name: str) -> str:
+    """How far the gated protocol is ahead of a policy, where both saw the same worlds."""
+    ours, other = policies.get(GATED), policies[name]
+    if ours is None or GATED in name or ours["seeds"] != other["seeds"]:
+        return "–"
+    return gain(over_kinds(ours), over_kinds(other), 1)
+
+
 def society(found: dict) -> str:
     """Who to listen to: every policy under every kind of liar, and what the gated protocol is ahead by."""
     base = found["base"]["policies"]
     kinds = next(iter(base.values()))["kinds"]
-
-    def over_kinds(entry: dict) -> list[float]:
-        return [sum(world) / len(world) for world in zip(*entry["values"].values(), strict=True)]
-
-    learned = over_kinds(base["ppo gated"])
-    rows = [
-        (name, *_by_kind(entry), "–" if "ppo gated" in name else gain(learned, over_kinds(entry), 1))
-        for name, entry in best_first(base)
-    ]
-    header = ("policy", "mean over kinds", "worst kind", *kinds, "ppo gated − it, paired")
-    title = f"{len(found['base']['seeds'])} held-out worlds a kind, test accuracy of the honest in per cent."
+    rows = [(name, *_by_kind(entry), _ahead(base, name)) for name, entry in best_first(base)]
+    header = ("policy", "mean over kinds", "worst kind", *kinds, f"{GATED} − it, paired")
+    title = f"{_worlds(base)} held-out worlds a kind, test accuracy of the honest in per cent."
     return f"{title}\n\n{markdown(header, rows)}"
 
 
+def _worlds(policies: dict) -> int:
+    return max(len(entry["seeds"]) for entry in policies.values())
+
+
 def transfer(found: dict) -> str:
-    """The same protocols, untrained further, elsewhere."""
-    settings = {name: entry for name, entry in found.items() if name != "base"}
-    measured = {name for entry in settings.values() for name in entry["policies"]}
-    order = [name for name, _ in best_first(found["base"]["policies"])]
-    shown = [name for name in order if name in measured and "(" not in name]
+    """The same protocols, untrained further, elsewhere: a table a setting."""
+    settings = {name: entry["policies"] for name, entry in found.items() if name != "base"}
+    everyone = [name for name in found["base"]["policies"] if "(" not in name]
+    return "\n\n".join(_elsewhere(name, policies, everyone) for name, policies in settings.items())
 
-    def cell(entry: dict | None) -> str:
-        if entry is None:
-            return "–"
-        return f"{100 * entry['mean']['mean']:.1f} / {100 * entry['worst']['mean']:.1f}"
 
-    rows = [(name, *(cell(at["policies"].get(name)) for at in settings.values())) for name in shown]
-    counts = ", ".join(f"{name}: {len(entry['seeds'])}" for name, entry in settings.items())
-    title = f"Mean over kinds / worst kind, in per cent; worlds a kind: {counts}."
-    return f"{title}\n\n{markdown(('policy', *settings), rows)}"
+def _elsewhere(name: str, policies: dict, everyone: list[str]) -> str:
+    def alone(entry: dict) -> str:
+        return known(entry["kinds"]["none"], 1) if "none" in entry["kinds"] else "–"
+
+    rows = [
+        (
+            policy,
+            known(entry["mean"], 1),
+            f"{known(entry['worst'], 1)} ({entry['worst']['kind']})",
+            alone(entry),
+            _ahead(policies, policy),
+        )
+        for policy, entry in best_first(policies)
+        if "(" not in policy
+    ]
+    header = ("policy", "mean over kinds", "worst kind", "nobody lies", f"{GATED} − it, paired")
+    text = f"{name}, {_worlds(policies)} worlds a kind, in per cent:\n\n{markdown(header, rows)}"
+    missing = [policy for policy in everyone if policy not in policies]
+    return text + (f"\n\nNot measured here: {', '.join(missing)}." if missing else "")
 
 
 def ablation(found: dict) -> str:
     """The gated protocol with something taken away."""
     kinds = next(iter(found.values()))["kinds"]
-    rows = [(name, str(len(entry["train_seeds"])), *_by_kind(entry)) for name, entry in found.items()]
-    return markdown(("variant", "trainings", "mean over kinds", "worst kind", *kinds), rows)
+    rows = []
+    for name, entry in found.items():
+        each = " / ".join(f"{100 * mean:.1f}" for mean in entry["mean_of_each"])
+        rows.append((name, each, *_by_kind(entry)))
+    return markdown(("variant", "each training", "mean over kinds", "worst kind", *kinds), rows)

@@ -30,13 +30,16 @@ def convolutional(found: dict) -> str:
 
 def scenario(found: dict) -> str:
     """The whole classroom beside plain loops."""
-    ratios = found["loop_over_studyhall"]
+    row = found["results"]
+    ratios = row["loop_over_studyhall"]
     text = {"tensors": "a loop over tensors in memory", "loader": "a loop over a DataLoader"}
     cells = [
         f"{text[k]} takes {r['median']:.2f}× as long ({r['min']:.2f}–{r['max']:.2f})"
         for k, r in ratios.items()
     ]
-    return f"The whole MNIST classroom, {found['seeds']} seeds in one batch, one thread: {'; '.join(cells)}."
+    return (
+        f"The whole MNIST classroom, {len(row['seeds'])} seeds in one batch, one thread: {'; '.join(cells)}."
+    )
 
 
 def hosted(found: dict) -> str:

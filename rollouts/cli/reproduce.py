@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,19 +45,22 @@ def reproduce(
     """
     import torch
 
+    from ...scenarios import get_scenario
     from ..reports.claims import FAILS
+    from ..runs.fingerprint import fingerprint
     from ..runs.progress import LiveProgress
     from ..runs.reproduce import reproduce as entries_of
     from ..runs.reproduce import scenarios_of, too_short
     from ..runs.reproduction_file import ReproductionFile
     from ..settings import parse_device, parse_seeds
+    from ..storage.provenance import provenance
     from ..terminal import output
 
     where = parse_device(device or "auto")
     torch.set_num_threads(threads or 1)
     scenarios = scenarios_of(system)
     chosen = None if seeds is None else parse_seeds(seeds)
-    found = _reproduction(system, where)
+    found, made = _reproduction(system, where), provenance(_command(system, seeds, steps, quick))
     file = None if out is None else ReproductionFile(out)
     if file is not None:
         file.write(found)  # a file that cannot be written is found before the long work
@@ -77,7 +81,13 @@ def reproduce(
             for entry in entries_of(
                 scenarios, seeds=chosen, steps=steps, quick=quick, device=where, watch=watch
             ):
-                found["unmeasured" if "unmeasured" in entry else "scenarios"].append(entry)
+                if "unmeasured" in entry:
+                    found["unmeasured"].append(entry)
+                else:
+                    found["scenarios"].append(entry | made | {"fingerprint": entry["name"]})
+                    if file is not None:
+                        figures = fingerprint(get_scenario(entry["name"]))
+                        found["fingerprints"][entry["name"]] = {"commit": made["commit"], "figures": figures}
                 if file is not None:
                     file.write(found)
     except KeyboardInterrupt:
@@ -97,6 +107,15 @@ def reproduce(
         raise typer.Exit(2)
     if any(claim["verdict"] == FAILS for entry in found["scenarios"] for claim in entry["claims"]):
         raise typer.Exit(1)
+
+
+def _command(system: str | None, seeds: str | None, steps: int | None, quick: bool) -> str:
+    """What measures the same; where it is written, and on what device, is no part of it."""
+    given = [system] if system else []
+    given += ["--seeds", seeds] if seeds else []
+    given += ["--steps", str(steps)] if steps else []
+    given += ["--quick"] if quick else []
+    return shlex.join(["studyhall", "reproduce", *given])
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -126,4 +145,5 @@ def _reproduction(system: str | None, device: str) -> dict[str, Any]:
     from ... import __version__
 
     versions = {"studyhall": __version__, "torch": torch.__version__}
-    return {"system": system, "device": device, "versions": versions, "scenarios": [], "unmeasured": []}
+    found: dict[str, Any] = {"system": system, "device": device, "versions": versions}
+    return {**found, "scenarios": [], "unmeasured": [], "fingerprints": {}}
