@@ -42,7 +42,6 @@ from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .batch import Batch
-from .drawing import plain_style
 from .flat import join, joined_space
 from .saving import Restorable
 from .state import TensorDict
@@ -527,7 +526,11 @@ class World(Restorable):
             raise ConfigError(
                 f"unknown render mode {short(mode)}: use one of {self.metadata['render_modes']}"
             )
-        with plain_style():
+        if mode == "ansi":
+            return self.picture(self._begun(), world, mode)
+        from .drawing import style  # matplotlib takes a second
+
+        with style():
             return self.picture(self._begun(), world, mode)
 
     # ---- small helpers ------------------------------------------------------------------------------

@@ -260,7 +260,6 @@ def _to_the_end(
     pictures: int,
 ) -> Result:
     from ...policies.messages import MessagePolicy
-    from ..reports.plots import draw_pictures
 
     if isinstance(run.policy, MessagePolicy) and not run.policy.about:
         name, policy = run.scenario.name, run.scenario.policy
@@ -281,6 +280,8 @@ def _to_the_end(
     except Stopped as stopped:
         raise Stopped(stopped.step, stopped.steps, f"studyhall run --resume {folder.path}") from None
     if run.pictures:
-        draw_pictures(run.pictures, folder.path / "picture.png")
+        from ...envs.engine.drawing import write_pictures
+
+        write_pictures(run.pictures, folder.path / "picture.png")
     folder.finish(report)
     return report
