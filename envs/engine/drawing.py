@@ -2,7 +2,8 @@
 
 A :class:`Picture` is laid out in inches, from the sizes of its panels and the room that their labels take, so that it
 is drawn once; matplotlib's own layouts draw it several times to measure it. Nothing of pyplot is touched, no display is
-needed, and what a matplotlibrc of the folder or the user says changes nothing.
+needed, and what a matplotlibrc of the folder or the user says changes nothing. A world's pictures are all of one size,
+of an even number of pixels, so that they make a film.
 
 Everything is drawn within :func:`style`; :meth:`World.render <studyhall.envs.engine.world.World.render>` sees to that
 for the pictures of worlds.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,7 +124,8 @@ class Picture(Figure):
         head = 1.6 * _LINE if title else 0.0
         width = sum(widths) + sum(lefts) + sum(rights)
         height = sum(heights) + sum(tops) + sum(bottoms) + head
-        super().__init__(figsize=(width, height), dpi=PER_INCH)
+        width, height = (math.ceil(inches * PER_INCH / 2) * 2 / PER_INCH for inches in (width, height))
+        super().__init__(figsize=(width, height), dpi=PER_INCH)  # even numbers of pixels, as films need them
         FigureCanvasAgg(self)
         if title:
             self.text(0.5, 1 - _LINE / height, title, ha="center", va="center", fontsize=SIZE + 2)

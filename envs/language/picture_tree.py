@@ -13,6 +13,8 @@ from ..streams.tokens import TokenDataset
 from .proposals import tree_of
 from .tree import KINDS, walk
 
+_DEEP = 4  # levels whose names have room
+
 
 class TreeView(Drawn, Protocol):
     """What this picture asks of the world, beside what every picture does."""
@@ -45,10 +47,11 @@ def as_image(world: TreeView, state: TensorDict, w: int) -> np.ndarray:
     kind, routed = state["tree/kind"][w].tolist(), state["routed"][w].cpu().numpy()
     places = np.arange(len(agents))
     labels = [f"{'   ' * (len(path) - 1)}{KINDS[kind[path[-1]]]} {path[-1]}" for path in paths]
+    beside = drawing.room(["   " * _DEEP + "manager 00"])
     picture = drawing.Picture(
         (5.0, 3.2),
-        (drawing.height_of(len(agents), most=8.0),),
-        left=(drawing.room(labels), 0.3),
+        (drawing.height_of(world.num_agents, most=7.0),),
+        left=(beside, 0.3),
         right=(0.2, 0.6),
         title=drawing.head_of(world, state, w),
     )
@@ -70,7 +73,7 @@ def as_image(world: TreeView, state: TensorDict, w: int) -> np.ndarray:
     drawing.name_rows(used, labels)
     for label in used.get_yticklabels():  # the tree is read from the left
         label.set_horizontalalignment("left")
-    used.tick_params(axis="y", pad=72 * (drawing.room(labels) - 0.1))
+    used.tick_params(axis="y", pad=72 * (beside - 0.1))
     used.set(title="weight, summed over steps")
     used.legend(loc="lower right")
     learnt.set(title="steps learnt")

@@ -12,6 +12,8 @@ from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 
 _SAMPLES = 6
+_LISTENERS = 3
+_WORDS = 20  # symbols of a message that have room
 
 
 class ReferentialView(Drawn, Protocol):
@@ -68,16 +70,18 @@ def _understood(world: ReferentialView, host: dict[str, np.ndarray], i: int, b: 
 
 
 def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: a row per sample; the target and message, then each listener's answer."""
-    samples, listeners = min(_SAMPLES, world.rows), world.num_agents - 1
+    """uint8 ``[H, W, 3]``: a row per sample; the target and message, then the first listeners' answers."""
+    samples, listeners = min(_SAMPLES, world.rows), min(_LISTENERS, world.num_agents - 1)
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
     meant = [_named(world, host["own_view"][0, b, 0]) for b in range(samples)]
     said = [f"{meant[b]}  “{_said(world, host['read'][0, b])}”" for b in range(samples)]
+    numbers = world.wire.length if isinstance(world.wire, Symbols) else 2 * world.wire.shape[0]
+    longest = max(9, 2 * min(numbers, _WORDS))  # "(nothing)", or so many symbols
     # Names stand upright below their bars where they are numbers, one beside the other where they are objects.
     bars = sum(world.sizes) if world.game == "reconstruction" else world.candidates
     wide = max(3.0, bars * (0.25 if world.game == "reconstruction" else drawing.room(meant) - 0.05))
     picture = drawing.Picture(
-        (drawing.room(said), *(wide,) * listeners),
+        (drawing.room([meant[0] + (5 + longest) * "0"], drawing.SIZE), *(wide,) * listeners),
         (0.8,) * samples,
         left=0.2,
         above=(0.4, *(0.08,) * (samples - 1)),
@@ -89,7 +93,7 @@ def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
         speaker.axis("off")
         for i, axes in enumerate(others, 1):
             _draw_answer(axes, world, host, i, b)
-    for axes, name in zip(picture.panels[0], world.agents, strict=True):
+    for axes, name in zip(picture.panels[0], world.agents, strict=False):
         axes.set_title(name)
     return picture.pixels()
 

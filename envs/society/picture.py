@@ -15,7 +15,9 @@ _BAR = 20
 
 
 class SocietyView(ClassroomView, Protocol):
-    """What this picture asks of the world: nothing beside what a classroom's does."""
+    """What this picture asks of the world, beside what a classroom's does."""
+
+    liars: int
 
 
 def kinds(world: SocietyView, state: TensorDict, w: int) -> list[str]:
@@ -58,12 +60,13 @@ def as_image(world: SocietyView, state: TensorDict, w: int) -> np.ndarray:
     colours = [drawing.RED if kind else drawing.BLUE for kind in lies]
     names = [f"{name}: {kind}" if kind else name for name, kind in zip(world.agents, lies, strict=True)]
     told = [f"{i} ({kind})" if kind else str(i) for i, kind in enumerate(lies)]
+    longest = max(LIAR_KINDS, key=len) if world.liars else ""  # the same room in every episode
     how = next((kind for kind in lies if kind), "")
     head = f"{sum(map(bool, lies))} of {world.num_agents} lie ({how}): red" if how else "nobody lies"
     picture = drawing.Picture(
         (3.0, 2.6, 2.6, 3.0),
         (drawing.height_of(world.num_agents),),
-        left=(0.2, drawing.room(names), drawing.room(told), 0.2),
+        left=(0.2, drawing.room([f"{world.agents[-1]}: {longest}"]), drawing.room([f"00 ({longest})"]), 0.2),
         right=(0.95, 0.2, 0.6, 0.2),
         title=drawing.head_of(world, state, w, head),
     )
