@@ -306,7 +306,8 @@ class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
         if self.render_mode is None:
             return None
         if self.render_mode == "human":
-            return self._show()
+            self._show()
+            return None
         return tuple(self.world.render(self.render_mode, world) for world in range(self.num_envs))
 
     def _show(self) -> None:

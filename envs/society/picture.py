@@ -17,7 +17,9 @@ _BAR = 20
 class SocietyView(ClassroomView, Protocol):
     """What this picture asks of the world, beside what a classroom's does."""
 
-    liars: int
+    @property
+    def liars(self) -> int:
+        """How many may lie."""
 
 
 def kinds(world: SocietyView, state: TensorDict, w: int) -> list[str]:
