@@ -158,12 +158,15 @@ def tables(found: dict) -> list[Table]:
 
 def plot(found: dict, path: Path) -> None:
     """Accuracy over rounds, a panel for every topology, a line for every rate of loss."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from studyhall.envs.engine.drawing import Picture, style
 
-    figure = Figure(figsize=(11, 3.8), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(TOPOLOGIES), sharey=True)
+    with style():
+        figure = Picture((3.4,) * len(TOPOLOGIES), (3.2,), left=(0.8, *(0.4,) * (len(TOPOLOGIES) - 1)))
+        _curves(figure.panels[0], found)
+    figure.write(path)
+
+
+def _curves(panels, found: dict) -> None:
     best = interval([100 * v for v in found["averages"]["geometric mean, trained mute"]["values"]]).mean
     for axes, (topology, drops) in zip(panels, found["curves"].items(), strict=True):
         for drop, at in drops.items():
@@ -171,10 +174,10 @@ def plot(found: dict, path: Path) -> None:
             axes.plot(range(ROUNDS + 1), mean, marker=".", label=f"{float(drop):.0%} lost")
         axes.axhline(best, color="grey", lw=1, ls="--", label="geometric mean of estimates")
         axes.set(title=topology, xlabel="rounds of messages")
-        axes.grid(alpha=0.3)
+        axes.grid()
+        axes.sharey(panels[0])
     panels[0].set_ylabel("accuracy, %")
-    panels[0].legend(fontsize=7)
-    figure.savefig(path)
+    panels[0].legend()
 
 
 def main() -> None:

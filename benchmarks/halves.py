@@ -142,18 +142,21 @@ def table(found: dict) -> Table:
 
 def plot(found: dict, path: Path) -> None:
     """Loss on validation slices over updates, a line for every row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from studyhall.envs.engine.drawing import PALETTE, Picture, style
 
-    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    with style():
+        figure = Picture((8.0,), (4.4,), left=0.9, above=0.2)
+        _curves(figure.panels[0][0], found, PALETTE)
+    figure.write(path)
+
+
+def _curves(axes, found: dict, palette) -> None:
     for row, runs in found["rows"].items():
         if row in ("trained mute", "oracle"):
             continue
         for k, run in enumerate(runs):
             at, loss = zip(*run["curve"], strict=True)
-            colour = f"C{list(found['rows']).index(row)}"
+            colour = palette[list(found["rows"]).index(row) % len(palette)]
             axes.plot(at, loss, color=colour, lw=1, alpha=0.8, label=row if k == 0 else None)
     axes.set(
         xlabel="updates",
@@ -162,9 +165,8 @@ def plot(found: dict, path: Path) -> None:
         ylim=(0.012, 0.08),
         xlim=(0, None),
     )
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-    figure.savefig(path)
+    axes.legend()
+    axes.grid()
 
 
 def main() -> None:

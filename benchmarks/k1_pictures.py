@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from pages.k1 import column
-from pictures import figure, written
 
-from studyhall.envs.engine.drawing import plain_style
+from studyhall.envs.engine.drawing import Picture, heat, name_rows, room, style
 
 SHOWN = {
     "dense": "black",
@@ -28,8 +27,8 @@ SHOWN = {
 
 def forgetting(found: dict, path: Path) -> None:
     """Prose forgotten over code learnt: an arm further down forgets less for the same."""
-    made = figure(7, 4.5)
-    axes = made.subplots()
+    made = Picture((7.0,), (4.6,), left=0.9, above=0.2)
+    ((axes,),) = made.panels
     for name, colour in SHOWN.items():
         arm = found["pareto"].get(name)
         if not arm:
@@ -42,8 +41,10 @@ def forgetting(found: dict, path: Path) -> None:
     )
     axes.invert_xaxis()
     axes.set(xlim=(5.6, None))
-    axes.legend(fontsize="small")
-    written(made, path)
+    axes.grid()
+    axes.legend()
+    made.write(path)
+    print(path)
 
 
 def who(found: dict, path: Path) -> None:
@@ -52,16 +53,11 @@ def who(found: dict, path: Path) -> None:
         name: arm for name, arm in found["pareto"].items() if len(next(iter(arm.values()))["learnt"]) == 10
     }
     shares = np.array([np.mean([entry["learnt"] for entry in arm.values()], axis=0) for arm in arms.values()])
-    made = figure(6, 0.28 * len(arms) + 1)
-    axes = made.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set(
-        xticks=range(10),
-        yticks=range(len(arms)),
-        yticklabels=list(arms),
-        xlabel="group",
-        title="share of steps learnt",
-    )
+    made = Picture((6.0,), (0.3 * len(arms),), left=room(list(arms)), right=0.95)
+    ((axes,),) = made.panels
+    heat(axes, shares, "share of steps", cmap="Blues")
+    name_rows(axes, list(arms))
+    axes.set(xticks=range(10), xlabel="group", title="share of steps learnt")
     for (row, place), share in np.ndenumerate(shares):
         axes.text(
             place,
@@ -69,10 +65,11 @@ def who(found: dict, path: Path) -> None:
             f"{share:.1f}",
             ha="center",
             va="center",
-            fontsize=6,
+            fontsize=9,
             color="w" if share > 0.6 else "k",
         )
-    written(made, path)
+    made.write(path)
+    print(path)
 
 
 def main() -> None:
@@ -83,7 +80,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("docs"))
     options = parser.parse_args()
     found = json.loads(options.found.read_text())
-    with plain_style():
+    with style():
         forgetting(found, options.folder / "k1-forgetting.png")
         who(found, options.folder / "k1-who.png")
 

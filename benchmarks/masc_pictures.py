@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 
 from pages.socialized import NAMES
-from pictures import figure, written
 
-from studyhall.envs.engine.drawing import plain_style
+from studyhall.envs.engine.drawing import Picture, style
 from studyhall.rollouts import interval
 
 CARRIERS = {
@@ -25,8 +24,8 @@ PARTS = {"fedavg": "averaged", "mutual, gated": "peer"}
 
 def row(columns: int):
     """A row of pictures."""
-    made = figure(4 * columns, 3.6)
-    return made, made.subplots(1, columns, squeeze=False)[0]
+    made = Picture((3.8,) * columns, (3.4,), left=(0.8, *(0.6,) * (columns - 1)))
+    return made, made.panels[0]
 
 
 def by_bytes(found: dict, path: Path) -> None:
@@ -47,8 +46,9 @@ def by_bytes(found: dict, path: Path) -> None:
                 )
         axes.set(xscale="log", xlabel="KiB sent in an episode, all agents", title=NAMES[data])
     panels[0].set_ylabel("Average, %")
-    panels[-1].legend(fontsize="small")
-    written(made, path)
+    panels[-1].legend()
+    made.write(path)
+    print(path)
 
 
 def by_teachers(found: dict, path: Path) -> None:
@@ -64,12 +64,13 @@ def by_teachers(found: dict, path: Path) -> None:
         return
     made, panels = row(len(shown))
     for axes, ((data, agents), points) in zip(panels, shown.items(), strict=True):
-        axes.plot(*zip(*points, strict=True), marker="o", linestyle="", color="#1f77b4", alpha=0.6)
+        axes.plot(*zip(*points, strict=True), marker="o", linestyle="", alpha=0.6)
         kind = NAMES[data].partition(",")[0]
         axes.set(xlabel="agents who teach", title=f"{kind}, {agents} agents: {len(points)} subsets")
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel("students' Average, %")
-    written(made, path)
+    made.write(path)
+    print(path)
 
 
 def main() -> None:
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("docs"))
     options = parser.parse_args()
     found = json.loads(options.found.read_text())
-    with plain_style():
+    with style():
         by_bytes(found, options.folder / "masc-bytes.png")
         by_teachers(found, options.folder / "masc-teachers.png")
 

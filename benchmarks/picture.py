@@ -3,20 +3,16 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
+from studyhall.envs.engine.drawing import Picture, stacked, style
 from studyhall.rollouts import Rollout
 from studyhall.rollouts.reports.plots import plot_curve
 from studyhall.rollouts.settings import customise
 from studyhall.scenarios import get_scenario
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-HEIGHT = 4.5  # inches; the world's own picture is 360 pixels high
-DPI = 80
 
 
 def main() -> None:
@@ -29,12 +25,10 @@ def main() -> None:
     run = Rollout(scenario)
     report = run.run()
     picture = run.world.render("rgb_array")
-    figure = Figure(figsize=(6, HEIGHT), dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    plot_curve(figure.subplots(), report)
-    canvas.draw()
-    curve = np.asarray(canvas.buffer_rgba())[..., :3]
-    both = Image.fromarray(np.concatenate([curve, picture], axis=1))
+    with style():  # as wide as the world's own picture, which stands below
+        curve = Picture((picture.shape[1] / 100 - 1.2,), (3.4,), left=0.9, right=0.3)
+        plot_curve(curve.panels[0][0], report)
+        both = Image.fromarray(stacked([curve.pixels(), picture]))
     both.quantize(128, dither=Image.Dither.NONE).save(args.out, optimize=True)
     print(f"{args.out}: {both.width}×{both.height}, {args.out.stat().st_size / 1024:.0f} KiB")
 

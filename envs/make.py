@@ -73,7 +73,7 @@ def make_env(
 
     Args:
         id: E.g. ``"classroom-v0"``.
-        render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or ``"human"`` (a window, or a notebook's cell), or None.
         flat: Observations and actions are one vector each instead of dicts, for libraries that take no dicts; see
             ``studyhall.envs.bridges.flat``.
         **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
@@ -129,7 +129,7 @@ def make_vec(
         id: E.g. ``"classroom-v0"``.
         num_envs: W.
         autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, or Gymnasium's enum.
-        render_mode: ``"ansi"`` or ``"rgb_array"``, of every world, or None.
+        render_mode: ``"ansi"`` or ``"rgb_array"``, of every world, ``"human"``, which shows the first, or None.
         flat: As of :func:`make_env`; of all agents one after the other.
         **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
     """
@@ -151,7 +151,7 @@ def make_joint(id: str, *, render_mode: str | None = None, flat: bool = False, *
 
     Args:
         id: E.g. ``"classroom-v0"``.
-        render_mode: ``"ansi"`` or ``"rgb_array"``, or None.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or ``"human"`` (a window, or a notebook's cell), or None.
         flat: As of :func:`make_env`; of all agents one after the other.
         **kwargs: The world's own arguments; ``studyhall show ID`` is its page, ``studyhall.show(id)`` in code.
     """

@@ -23,6 +23,7 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDYHALL_CACHE", str(base / "studyhall-cache"))
         patch.delenv("STUDYHALL_DATA", raising=False)
+        patch.setenv("MPLBACKEND", "agg")  # windows are drawn, and not shown
         yield
 
 

@@ -568,7 +568,8 @@ def test_a_stopped_run_resumes_to_the_same_end(number, call, tmp_path, uninterru
     done = torch.load(folder / "checkpoints" / "checkpoint.pt", weights_only=True)["done"]
     assert 0 < done < 150
     code, out, err = call("run", "--resume", "run", "--json")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert all(line.startswith("studyhall: step ") for line in err.splitlines())  # of a machine that is slow
     assert json.loads(out)["metrics"] == uninterrupted["metrics"]
     assert results(folder) == uninterrupted
 

@@ -51,9 +51,9 @@ SMALL_MODEL = {"layers": 1, "width": 8, "feedforward": 8, "length": 6, "slice_si
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("id", sorted(registry))
 def test_torchrl_takes_every_world(id, flat):
-    form = (
-        {"actions": "discrete"} if flat and id == "hierarchy-v0" else {}
-    )  # a choice beside a number is no vector
+    form = {"agents": 3} if "agents" in registry[id].arguments() else {}
+    if flat and id == "hierarchy-v0":  # a choice beside a number is no vector
+        form["actions"] = "discrete"
     check_env_specs(PettingZooWrapper(make_env(id, flat=flat, **form)), seed=0)
     check_env_specs(GymEnv(f"studyhall/{id}", flat=flat, **form), seed=0)  # which tries arguments out
 

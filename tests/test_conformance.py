@@ -77,28 +77,48 @@ def quick(id, **kwargs):
     return {name: size for name, size in known.items() if taken.get(name) is not None} | kwargs
 
 
-@pytest.mark.parametrize("id", sorted(registry))
-def test_registered_world(id):
-    check_world(id, **quick(id))
-
-
 def slow(values, *names):
     """Those that take long are for the slow suite."""
     return [pytest.param(value, marks=pytest.mark.slow) if value in names else value for value in values]
 
 
-@pytest.mark.parametrize("length", [1, 2])
-@pytest.mark.parametrize("id", slow(sorted(registry), "hierarchy-v0", "modular-v0"))
-def test_registered_world_of_short_episodes(id, length):
-    """Those that can host their learners do so where an episode is one step; the views are checked there alone."""
+LARGE = ("allocation-v0", "collective-v0", "consensus-v0", "hierarchy-v0", "modular-v0", "society-v0")
+"""Worlds whose views take seconds to check, and which have a sibling or a form of observations and actions that others
+have too. The fast suite checks their engines."""
+
+
+@pytest.mark.parametrize("id", slow(sorted(registry), *LARGE))
+def test_registered_world(id):
+    check_world(id, **quick(id))
+
+
+@pytest.mark.parametrize("id", slow(LARGE, "hierarchy-v0"))
+def test_engine_of_a_large_world(id):
+    steps = {} if "rounds" in registry[id].arguments() else {"horizon": 4}
+    check_engine(id, **quick(id, **steps))
+
+
+def short(id, length):
+    """Arguments of a world whose episodes are so short; of one step, it hosts its learners where it can."""
     length_of = "rounds" if "rounds" in registry[id].arguments() else "horizon"
     learners = {"learners": "mlp", "hidden": (4,)} if length == 1 and registry[id].hosted else {}
     agents = {"agents": 2} if "agents" in registry[id].arguments() else {}
-    kwargs = quick(id, **learners) | agents | {length_of: length}
-    if length == 1:
-        check_world(id, **kwargs)
-    else:
-        check_engine(id, **kwargs)
+    return quick(id, **learners) | agents | {length_of: length}
+
+
+@pytest.mark.parametrize("id", slow(sorted(registry), "hierarchy-v0", "modular-v0"))
+def test_registered_world_of_episodes_of_one_step(id):
+    check_engine(id, **short(id, 1))
+
+
+@pytest.mark.parametrize("id", slow(sorted(registry), *LARGE))
+def test_registered_world_of_episodes_of_two_steps(id):
+    check_engine(id, **short(id, 2))
+
+
+@pytest.mark.parametrize("id", slow(sorted(registry), *LARGE, "classroom-v0", "referential-v0"))
+def test_views_of_episodes_of_one_step(id):
+    check_world(id, **short(id, 1))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

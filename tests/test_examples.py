@@ -12,9 +12,9 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"
 
 
 SHORT = {
-    name: ("--steps", "800", "--worlds", "2", "--horizon", "20") for name in ("cleanrl_ppo", "train_sb3")
+    name: ("--steps", "400", "--worlds", "2", "--horizon", "10") for name in ("cleanrl_ppo", "train_sb3")
 }
-"""Arguments of the short form, where it is not ``--steps 20``."""
+"""Arguments of the short form, where it is not ``--steps 10``."""
 
 ONE_AFTER_THE_OTHER = """
 import contextlib, io, json, runpy, sys
@@ -29,7 +29,7 @@ for path, arguments in json.loads(sys.argv[1]):
 
 def test_every_example_runs(tmp_path):
     """In one process of their own, whose imports take longer than the examples."""
-    asked = [(str(path), SHORT.get(path.stem, ("--steps", "20"))) for path in EXAMPLES]
+    asked = [(str(path), SHORT.get(path.stem, ("--steps", "10"))) for path in EXAMPLES]
     done = subprocess.run(
         [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(asked)],
         cwd=tmp_path,

@@ -62,7 +62,16 @@ def begun():
     return made
 
 
-@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
+def one_of_a_module(names):
+    """The first policy of each module, and of the trained ones; the others, which share its code, are slow."""
+    seen = set()
+    for name in names:
+        module = policies[name].entry_point.partition(":")[0] if name in policies else "trained"
+        yield pytest.param(name, marks=pytest.mark.slow) if module in seen else name
+        seen.add(module)
+
+
+@pytest.mark.parametrize("name", one_of_a_module(sorted([*policies, *trained()])))
 def test_every_policy_keeps_what_is_promised(name):
     """In the first world that it fits."""
     make, refusals = partial(make_policy, name, **SMALL.get(name, {})), []

@@ -34,6 +34,19 @@ NEEDED = {
 """What an argument means nothing without."""
 
 
+TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
+LITTLE = {
+    "agents": 3,
+    "slice_size": 4,
+    "exam_size": 10,
+    "corpora": TEXTS,
+    "width": 8,
+    "feedforward": 8,
+    "layers": 1,
+}
+"""Everything else is small, or most of the time goes into worlds that are accepted."""
+
+
 def counts(id, *, hosted):
     """Names of a world's arguments that are sizes or counts."""
     defaults = registry[id].arguments(hosted=hosted)
@@ -60,7 +73,10 @@ def faults(id, name, hosted):
     known = {*registry[id].arguments(hosted=hosted), "num_worlds"}
     for absurd in (10**20, 2 * 10**9):
         kwargs = {**NEEDED.get(name, {}), **NEEDED.get((id, name), {})}
-        kwargs = {key: value for key, value in kwargs.items() if key in known}
+        little = {
+            key: value for key, value in LITTLE.items() if registry[id].arguments().get(key) is not None
+        }
+        kwargs = little | {key: value for key, value in kwargs.items() if key in known}
         kwargs |= {name: [absurd] * 2 if name in WIDTHS else absurd}
         if hosted:
             kwargs["learners"] = "mlp"

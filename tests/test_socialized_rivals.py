@@ -316,7 +316,10 @@ def test_without_labels_of_public_rows_there_is_nothing_to_go_on_to(kind):
 # ---- all of them ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("fedavg", "lwf") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
+)
 def test_each_keeps_what_policies_promise_into_the_second_stage(name):
     """A state saved mid-episode goes on bit for bit, under losses and absences."""
     options = {"every": 2} if name == "fedavg" else {"shares": (0.25,)}

@@ -222,7 +222,7 @@ def same_training(first, second):
         assert first[key] == second[key]
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+@pytest.mark.parametrize("algorithm", ["ppo", pytest.param("a2c", marks=pytest.mark.slow)])
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, algorithm):
     """Stopped in the middle of an evaluation, which is then made anew."""
     arguments = (
@@ -260,6 +260,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, a
     )  # nothing is left
 
 
+@pytest.mark.slow  # two processes; what is stopped within one goes on as above
 def test_ctrl_c_in_a_process_and_resume(call, tmp_path):
     """A real signal, wherever it comes, to a training with learners in its worlds."""
     small = ["agents=3", "horizon=8", "slice_size=4", "exam_size=10", "hidden=[8]", "ppo.n_steps=3"]

@@ -115,7 +115,9 @@ def test_what_is_trained_runs(call, name):
     assert json.loads(out)["seeds"] == [0]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name", [name if name == "swarm" else pytest.param(name, marks=pytest.mark.slow) for name in FORMATS]
+)
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, name):
     whole = json.loads(call("train", name, *QUICK, "--out", "whole", "--json")[1])
     evaluate, calls = training.Evaluation.__call__, []
@@ -142,7 +144,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(call, monkeypatch, n
 _OWN = ("folder", "best", "last", "seconds", "agent_steps_per_second")
 
 
-@pytest.mark.parametrize("name", ["bids", "aim"])
+@pytest.mark.parametrize("name", [pytest.param("bids", marks=pytest.mark.slow), "aim"])
 def test_a2c(call, name):
     code, out, err = call("train", name, "--algo", "a2c", *QUICK[:-2], "--set", "a2c.n_steps=2", "--json")
     assert code == 0, err

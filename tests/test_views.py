@@ -316,7 +316,7 @@ def test_pettingzoo_make():
     env = pettingzoo_make("parallel", FULL, **SMALL)
     assert isinstance(env, WorldParallelEnv)
     assert str(env) == "classroom-v0"
-    assert env.metadata["render_modes"] == ["ansi", "rgb_array"]
+    assert env.metadata["render_modes"] == ["ansi", "rgb_array", "human"]
     assert env.unwrapped.world.horizon == 3
     assert pettingzoo_make("parallel", FULL, max_cycles=7).max_cycles == 7
     aec = pettingzoo_make("aec", FULL, **SMALL)
@@ -638,7 +638,7 @@ def test_unknown_agent():
         ({"agents": 0}, "agents must be a whole number of at least 1, got 0"),
         ({"teacher_budget": -1}, "teacher_budget .* got -1"),
         ({"horizon": 0}, "horizon .* got 0"),
-        ({"render_mode": "human"}, "unknown render_mode 'human': use None or one of ansi, rgb_array"),
+        ({"render_mode": "rgb"}, "unknown render_mode 'rgb': use None or one of ansi, rgb_array, human"),
     ],
 )
 @pytest.mark.parametrize("make", [studyhall.make_env, studyhall.make_vec])

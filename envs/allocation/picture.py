@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams import Dataset, TextDataset
 from .tokens import Tokens
@@ -53,25 +54,28 @@ def as_text(world: AllocationView, state: TensorDict, w: int) -> str:
 def as_image(world: AllocationView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: samples of the last slice with what was not read dimmed or grey, and who dominates."""
     metrics = {name: value[w].cpu().numpy() for name, value in world.summary(state).items()}
-    figure = new_figure(10, 4.5)
-    tiles, bars = figure.subplots(1, 2, width_ratios=(2, 1))
-    if isinstance(world.dataset, TextDataset):
-        _print(tiles, _texts(world, world.dataset, state, w))
-    else:
-        tiles.imshow(_overlay(world, state, w))
-    tiles.set_title(f"what was read: {world.budget} of {world.tokens.count} tokens")
-    tiles.axis("off")
-    places = np.arange(world.num_agents)
-    bars.barh(places, metrics["dominance"], color="#4c78a8")
-    bars.set(xlim=(0, 1), yticks=places, yticklabels=world.agents, title="tokens dominated")
-    bars.invert_yaxis()
     accuracy = float(metrics["reader_accuracy"])
-    figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    the reader's exam {accuracy:.0%}")
-    return as_pixels(figure)
+    high = drawing.height_of(world.num_agents, least=4.0)
+    picture = drawing.Picture(
+        (7.0, 3.0),
+        (high,),
+        left=(0.3, drawing.room(world.agents)),
+        right=(0.2, 0.6),
+        title=drawing.head_of(world, state, w, f"the reader's exam {accuracy:.0%}"),
+    )
+    ((samples, bars),) = picture.panels
+    if isinstance(world.dataset, TextDataset):
+        _print(samples, _texts(world, world.dataset, state, w))
+    else:
+        drawing.tiles(samples, _overlay(world, state, w), columns=6)
+    samples.set_title(f"what was read (bright): {world.budget} of {world.tokens.count} tokens")
+    drawing.bars(bars, world.agents, metrics["dominance"])
+    bars.set(title="tokens dominated")
+    return picture.pixels()
 
 
 def _overlay(world: AllocationView, state: TensorDict, w: int) -> np.ndarray:
-    """Samples side by side in [0, 1], ``[height, width, 3]``: unread tokens dark, read ones as they are, in a tint."""
+    """Samples ``[M, height, width, 3]`` in [0, 1]: unread tokens dark, read ones as they are, in a tint."""
     index = state["fb/slice"][w, 0, :_SAMPLES].clamp_min(0)
     pixels = world.dataset.pixels("stream", index)
     read = world.tokens.paint(state["fb/read"][w, :_SAMPLES].float()).cpu().numpy()[..., None]
@@ -81,12 +85,7 @@ def _overlay(world: AllocationView, state: TensorDict, w: int) -> np.ndarray:
         grey = pixels[:, 0] if pixels.dim() == 4 else pixels.view(len(pixels), *read.shape[1:3])
         colour = grey[..., None].expand(*grey.shape, 3).cpu().numpy()
     tint = np.array([0.25, 0.2, 0.0])
-    shown = np.where(read > 0, colour * (1 - tint) + tint, colour * _UNREAD)
-    count = -(-len(shown) // 4) * 4  # rows of four
-    blank = np.ones((count - len(shown), *shown.shape[1:]))
-    framed = np.pad(np.concatenate([shown, blank]), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
-    rows = framed.reshape(-1, 4, *framed.shape[1:])
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+    return np.where(read > 0, colour * (1 - tint) + tint, colour * _UNREAD)
 
 
 def _texts(
@@ -102,6 +101,7 @@ def _texts(
 
 def _print(axes: Any, texts: list[list[tuple[str, bool]]]) -> None:
     """Texts in lines, words that were read on a tint, the others grey."""
+    axes.axis("off")
     columns, lines = 76, 5
     for row, text in enumerate(texts):
         line = column = 0
@@ -114,7 +114,7 @@ def _print(axes: Any, texts: list[list[tuple[str, bool]]]) -> None:
                     1 - (row + line / (lines + 1)) / _TEXTS,
                     word,
                     family="monospace",
-                    fontsize=8,
+                    fontsize=10,
                     va="top",
                     color="black" if read else "#bbbbbb",
                     bbox={"facecolor": "#ffe8a0" if read else "none", "edgecolor": "none", "pad": 1},

@@ -203,7 +203,7 @@ class FlatObservations(spaces.Box):
 
 _OF_THE_WORLD = frozenset(
     {"agents", "autoreset", "device", "horizon", "hosts_learners", "metadata", "num_agents", "num_worlds"}
-    | {"render", "state", "state_space", "validate"}
+    | {"close", "render", "state", "state_space", "validate"}
 )
 """What views ask of a world that flat observations and actions do not change."""
 

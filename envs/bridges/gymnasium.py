@@ -144,6 +144,7 @@ class WorldEnv(_Specified, gymnasium.Env[Any, Any]):
         """Start an episode; seeds and options as in :meth:`World.reset`. Info is empty."""
         obs = self.world.reset(seed=seed, options=options)
         super().reset(seed=seed)
+        self._show()
         return self._seen(obs), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Infos]:
@@ -159,11 +160,24 @@ class WorldEnv(_Specified, gymnasium.Env[Any, Any]):
         info: Infos = _only(_info_arrays(step))
         if terminated or truncated:
             info["metrics"] = _only(to_arrays(step.info["episode"]))
+        self._show()
         return self._seen(step.obs), float(_mean_reward(step)[0]), terminated, truncated, info
 
     def render(self) -> Any:
-        """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode."""
+        """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode.
+
+        In mode "human" every reset and step show it, and this once more.
+        """
         return None if self.render_mode is None else self.world.render(self.render_mode)
+
+    def _show(self) -> None:
+        """Show the world to a person, where that was asked for."""
+        if self.render_mode == "human":
+            self.world.render("human")
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self.world.close()
 
     def _seen(self, obs: TensorDict | Tensor) -> Any:
         return each(itemgetter(0), joint_arrays(obs, self.world))
@@ -244,6 +258,7 @@ class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
             super().reset(seed=seed)
         self._ended = self._ended & ~chosen
         self._started = True
+        self._show()
         return joint_arrays(obs, self.world), {}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, Infos]:
@@ -283,13 +298,26 @@ class WorldVectorEnv(_Specified, VectorEnv[Any, Any, np.ndarray]):
             resetting, self._ended = self._ended, np.zeros_like(self._ended)
         if resetting.any():
             obs = self.world.reset(mask=resetting)
+        self._show()
         return joint_arrays(obs, self.world), reward, terminated, truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
-        """A drawing of every world; None without a render mode."""
+        """A drawing of every world; None without a render mode, and in mode "human", which shows the first world."""
         if self.render_mode is None:
             return None
+        if self.render_mode == "human":
+            self._show()
+            return None
         return tuple(self.world.render(self.render_mode, world) for world in range(self.num_envs))
+
+    def _show(self) -> None:
+        """Show the first world to a person, where that was asked for."""
+        if self.render_mode == "human":
+            self.world.render("human")
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window, if there is one."""
+        self.world.close()
 
     def _infos(self, step: Step, moving: np.ndarray, ended: np.ndarray) -> Infos:
         """The engine's info in Gymnasium's form."""

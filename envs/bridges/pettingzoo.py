@@ -105,6 +105,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         obs = self.world.reset(seed=seed, options=options)
         self.agents = self.possible_agents[:]
         self._started = True
+        self._show()
         return self._by_agent(to_arrays(obs)), {agent: {} for agent in self.agents}
 
     def step(
@@ -140,6 +141,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         infos = self._infos(step.info, ended=terminated or truncated)
         if terminated or truncated:
             self.agents = []
+        self._show()
         rewards = step.reward[0].tolist()
         return (
             self._by_agent(to_arrays(step.obs)),
@@ -161,14 +163,23 @@ class WorldParallelEnv(ParallelEnv[str, Any, Any]):
         return self.world.state_space
 
     def render(self) -> Any:
-        """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode."""
+        """The world as text ("ansi") or as uint8 ``[H, W, 3]`` ("rgb_array"); None without a render mode.
+
+        In mode "human" every reset and step show it, and this once more.
+        """
         if self.render_mode is None:
             gymnasium.logger.warn("render() draws nothing: make the environment with a render_mode")
             return None
         return self.world.render(self.render_mode)
 
+    def _show(self) -> None:
+        """Show the world to a person, where that was asked for."""
+        if self.render_mode == "human":
+            self.world.render("human")
+
     def close(self) -> None:
-        """Nothing is held open."""
+        """Close the window, if there is one."""
+        self.world.close()
 
     # ---- between agents and the batch ---------------------------------------------------------------
 

@@ -1,14 +1,16 @@
-"""How a classroom looks to a person: a text table, or a picture drawn with matplotlib."""
+"""How a classroom looks to a person: a text table, or a picture."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
+from ..hosted.host import Host
 from ..streams import Dataset
 
 _BAR = 20
@@ -19,6 +21,7 @@ class ClassroomView(Drawn, Protocol):
     """What this picture asks of the world, beside what every picture does."""
 
     dataset: Dataset
+    host: Host | None
 
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""
@@ -44,50 +47,76 @@ def as_text(world: ClassroomView, state: TensorDict, w: int) -> str:
 
 def as_image(world: ClassroomView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: who heard whom on a circle, exam accuracies, budget, and the slice."""
-    figure = new_figure(9, 4.5)
-    graph, bars, tiles = figure.subplots(1, 3, width_ratios=(1.1, 1, 1))
-    _draw_graph(graph, state["fb/heard"][w].cpu().numpy(), state["accuracy"][w].cpu().numpy())
-    accuracy = state["accuracy"][w].cpu().numpy()
-    bars.barh(world.agents[::-1], accuracy[::-1], color="#4c78a8")
-    bars.set(xlim=(0, 1), title="exam accuracy")
+    high = drawing.height_of(world.num_agents)
     budget = float(world.budget_left(state)[w].mean())
-    figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    teacher's budget left {budget:.0%}")
-    draw_slice(tiles, world.dataset, state, w)
-    return as_pixels(figure)
+    picture = drawing.Picture(
+        (3.2, 3.0, 3.2),
+        (high,),
+        left=(0.2, drawing.room(world.agents), 0.6),
+        right=(0.95, 0.6, 0.2),
+        title=drawing.head_of(world, state, w, f"teacher's budget left {budget:.0%}"),
+    )
+    ((graph, bars, slice_),) = picture.panels
+    accuracy = state["accuracy"][w].cpu().numpy()
+    draw_listening(graph, world, state, w, accuracy)
+    drawing.bars(bars, world.agents, accuracy)
+    bars.set(title="exam accuracy")
+    draw_slice(slice_, world.dataset, state, w)
+    return picture.pixels()
 
 
-def _draw_graph(axes, heard: np.ndarray, accuracy: np.ndarray) -> None:
-    n = len(accuracy)
-    angle = 2 * np.pi * np.arange(n) / n
-    x, y = np.cos(angle), np.sin(angle)
-    for receiver, sender in np.argwhere(heard):
-        axes.annotate(
-            "",
-            xy=(0.88 * x[receiver], 0.88 * y[receiver]),
-            xytext=(0.88 * x[sender], 0.88 * y[sender]),
-            arrowprops={"arrowstyle": "-|>", "alpha": 0.35, "color": "#777777", "lw": 0.8},
-        )
-    axes.scatter(x, y, c=accuracy, s=260, cmap="viridis", vmin=0, vmax=1, zorder=3)
-    for i in range(n):
-        axes.text(x[i], y[i], str(i), ha="center", va="center", color="white", fontsize=8, zorder=4)
-    axes.set(title="who heard whom", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
-    axes.axis("off")
+def listening(world: ClassroomView, state: TensorDict, w: int) -> np.ndarray:
+    """How much each listens to whom, of receiver and sender ``[N, N]`` in [0, 1]; who heard whom, where nobody knows.
+
+    A world knows how much hosted learners listen. What becomes of a message at one that an agent brings, it does not.
+    """
+    if world.host is None:
+        return state["fb/heard"][w].float().cpu().numpy()
+    weights = np.zeros((world.num_agents, world.num_agents), np.float32)
+    index = world.host.sources.index(state["listened"].device).cpu().numpy()
+    np.put_along_axis(weights, index, state["listened"][w].cpu().numpy(), axis=1)
+    return weights
 
 
-def draw_slice(axes, dataset: Dataset, state: TensorDict, w: int) -> None:
-    """Draw the first pictures of the slice, or its rows where they are no pictures."""
-    axes.set_title("the slice")
-    axes.axis("off")
+def draw_listening(
+    axes: Any, world: ClassroomView, state: TensorDict, w: int, values: np.ndarray, **how: Any
+) -> None:
+    """Draw agents on a circle, coloured by accuracies, and arrows to each from those to whom it listens, or heard.
+
+    Args:
+        axes: The panel; its scale is right of it.
+        world: The world.
+        state: Its state.
+        w: Which of the batch.
+        values: ``[N]`` in [0, 1].
+        **how: Of the discs, as of ``scatter``.
+    """
+    weights, hosted = listening(world, state, w), world.host is not None
+    places = drawing.circle(axes, world.num_agents)
+    drawing.arrows(axes, places, weights / max(weights.max(), 1e-9) if hosted else 0.4 * weights)
+    drawing.scale(axes, drawing.nodes(axes, places, values, **how), "exam accuracy")
+    axes.set_title("who listens to whom (dark: more)" if hosted else "who heard whom")
+
+
+def draw_slice(axes: Any, dataset: Dataset, state: TensorDict, w: int, *, of: str = "stream") -> None:
+    """Draw the first pictures of a slice, or its rows where they are no pictures.
+
+    Args:
+        axes: The panel.
+        dataset: Of the world.
+        state: Its state.
+        w: Which of the batch.
+        of: "stream", or "public".
+    """
+    axes.set_title("the slice" if of == "stream" else "the public slice")
     shape = dataset.shape
-    index = state["stream/slice"][w, 0, :_TILES].clamp_min(0)
+    index = state[f"{of}/slice"][w, 0, :_TILES].clamp_min(0)
     if len(shape) not in (2, 3):  # not a picture: show the rows as they are
-        axes.imshow(dataset.inputs("stream", index).flatten(1).cpu().numpy(), aspect="auto")
+        rows = dataset.inputs("stream", index).flatten(1).cpu().numpy()
+        drawing.heat(axes, rows, "feature", vmin=rows.min(), vmax=rows.max())
+        axes.set(xlabel="features", ylabel="samples", yticks=[])
         return
     pixels = dataset.pixels("stream", index).cpu().numpy()
     if pixels.ndim == 4:
-        pixels = pixels.transpose(0, 2, 3, 1)[..., : 3 if shape[0] >= 3 else 1]
-        pixels = pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels
-    side = 4
-    blank = np.zeros((side * side - len(pixels), *pixels.shape[1:]), pixels.dtype)
-    rows = np.concatenate([pixels, blank]).reshape(side, side, *pixels.shape[1:])
-    axes.imshow(np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0), cmap="gray")
+        pixels = pixels[:, 0] if shape[0] < 3 else pixels.transpose(0, 2, 3, 1)[..., :3]
+    drawing.tiles(axes, pixels)

@@ -137,6 +137,9 @@ from ..study import Pay, Study
 from ..validation import afford
 from .teacher import Answer, Teacher
 
+_REMEMBERED = 20
+"""Steps that the running mean of who listens to whom reaches back."""
+
 
 class Classroom(World):
     """The batched world behind ``classroom-v0``; this module's page documents every argument.
@@ -303,6 +306,7 @@ class Classroom(World):
         fresh["calls"] = torch.zeros_like(clock)
         if self.host is not None:
             fresh |= prefixed("known/", self.host.sources.start(w, self.device))
+            fresh["listened"] = fresh["known/times"]
         return fresh | self.first_marks(fresh)
 
     def no_feedback(self, fresh: TensorDict) -> TensorDict:
@@ -334,6 +338,7 @@ class Classroom(World):
         route = self.channel.route(self.message_bits((~unsaid).sum(-1), said), state, draws)
         answer = self._ask(acts, state, draws)
         marks = self._sit_exam(state, acts["answers"])
+        state = {**state, **self._listened(state, acts)}
         progress = self.pay.progress(state["score"], marks["score"])
         reward = (progress - self.pay.prices(route.sent_bits, answer.labels)) * present
         correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
@@ -354,8 +359,12 @@ class Classroom(World):
         if self.host is None:
             return actions
         allowed = state["present"] & self.moving[:, None]
-        self.host.learn(actions, self._feedback(state, self.host), allowed)
-        acts = {**actions, **self.host.publications(self._flat("stream", self._shown(state))[:, 0])}
+        listened = self.host.learn(actions, self._feedback(state, self.host), allowed)
+        acts = {
+            **actions,
+            "listened": listened,
+            **self.host.publications(self._flat("stream", self._shown(state))[:, 0]),
+        }
         if self.exam.today(self._clock).any():
             acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
         else:
@@ -364,6 +373,13 @@ class Classroom(World):
         if self.host.form.teacher:
             acts["ask"] = self.host.form.asks(actions)
         return acts
+
+    def _listened(self, state: TensorDict, acts: TensorDict) -> TensorDict:
+        """How much hosted learners listen to whom: a running mean, exact at first, then exponential."""
+        if self.host is None:
+            return {}
+        rate = (1 / state["clock"].clamp(1, _REMEMBERED))[:, None, None]
+        return {"listened": state["listened"] + rate * (acts["listened"] - state["listened"])}
 
     def _ask(self, acts: TensorDict, state: TensorDict, draws: rng.DrawDict) -> Answer:
         """What the teacher answers."""

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from ..classroom.picture import draw_slice
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams import Dataset
 
@@ -42,28 +43,37 @@ def as_text(world: CollectiveView, state: TensorDict, w: int) -> str:
 
 
 def as_image(world: CollectiveView, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: accuracies, utilisation (in all, and over time), weights on the last slice, the slice."""
+    """uint8 ``[H, W, 3]``: accuracies, contributions, utilisation (in all, and over time), weights, the slice."""
     metrics = {name: value[w].cpu().numpy() for name, value in world.summary(state).items()}
-    figure = new_figure(14, 4.5)
-    bars, shares, times, weights, tiles = figure.subplots(1, 5)
+    together, dropped = float(metrics["collective_accuracy"]), int(metrics["dropped"])
+    high = drawing.height_of(world.num_agents, least=2.5)
+    picture = drawing.Picture(
+        (3.0, 3.0, 3.0),
+        (high, high),
+        left=(drawing.room(world.agents), 0.6, 0.6),
+        right=(0.95, 0.95, 0.7),
+        title=drawing.head_of(world, state, w, f"together {together:.0%}", f"dropped {dropped:,}"),
+    )
+    (bars, shares, slice_), (times, weights, worth) = picture.panels
+    drawing.bars(bars, world.agents, metrics["exam_accuracy"])
+    bars.axvline(together, color=drawing.RED, linestyle="--")
+    bars.set(title="exam accuracy (red: together)")
     places = np.arange(world.num_agents)
-    together = float(metrics["collective_accuracy"])
-    bars.barh(places, metrics["exam_accuracy"], color="#4c78a8")
-    bars.axvline(together, color="#e45756")
-    bars.set(xlim=(0, 1), yticks=places, yticklabels=world.agents, title=f"exam: together {together:.0%}")
-    shares.barh(places - 0.2, metrics["utilisation"], height=0.4, color="#72b7b2", label="consulted")
-    shares.barh(places + 0.2, metrics["load"], height=0.4, color="#f58518", label="load")
-    shares.set(xlim=(0, 1), yticks=places, title="utilisation and load")
-    shares.legend(loc="upper right", fontsize=8)
+    shares.barh(places - 0.2, metrics["utilisation"], height=0.38, color=drawing.TEAL, label="consulted")
+    shares.barh(places + 0.2, metrics["load"], height=0.38, color=drawing.ORANGE, label="load")
+    drawing.name_rows(shares, [str(i) for i in places])
+    shares.set(xlim=(0, 1), title="consulted, and load")
+    shares.legend(loc="upper right")
     past, asked = (state[f"past/{name}"][w].cpu().numpy() for name in ("consulted", "asked"))
     when = np.where(asked[:, None] > 0, past / np.maximum(asked, 1)[:, None], np.nan)  # [MOMENTS, N]
-    shown = {"vmin": 0, "vmax": 1, "aspect": "auto", "cmap": "viridis"}
-    times.imshow(when.T, extent=(0, world.horizon, world.num_agents - 0.5, -0.5), **shown)
-    times.set(yticks=places, xlabel="step", title="consulted, over time")
-    weights.imshow(state["fb/weights"][w].cpu().numpy(), **shown)
-    weights.set(yticks=places, xlabel="sample", title="weights on the last slice")
-    for axes in (bars, shares):
-        axes.invert_yaxis()
-    draw_slice(tiles, world.dataset, state, w)
-    figure.suptitle(f"step {int(state['clock'][w])}/{world.horizon}    dropped {int(metrics['dropped']):,}")
-    return as_pixels(figure)
+    drawing.heat(times, when.T, "share of samples", extent=(0, world.horizon, world.num_agents - 0.5, -0.5))
+    drawing.name_rows(times, world.agents)
+    times.set(xlabel="step", title="consulted, over time")
+    drawing.heat(weights, state["fb/weights"][w].cpu().numpy(), "weight")
+    drawing.name_rows(weights, [str(i) for i in places])
+    weights.set(xlabel="sample", title="weights on the last slice")
+    far = max(0.01, 1.3 * float(np.abs(metrics["contribution"]).max()))
+    drawing.bars(worth, [str(i) for i in places], metrics["contribution"], limits=(-far, far), form="{:+.3f}")
+    worth.set(title="contribution")
+    draw_slice(slice_, world.dataset, state, w)
+    return picture.pixels()

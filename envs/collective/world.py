@@ -263,6 +263,7 @@ class Collective(Classroom):
         """Weigh the bids, carry what was consulted, examine members and collective, deal the next slice."""
         present = state["present"]
         acts = self._brought(state, actions)
+        state = {**state, **self._listened(state, acts)}
         targets, silent = distributions(acts["soft_targets"])
         silent = silent | ~present[..., None]
         bids = torch.where(silent, 0.0, acts["bids"].detach())

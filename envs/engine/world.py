@@ -29,7 +29,7 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -42,10 +42,13 @@ from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .batch import Batch
-from .drawing import plain_style
 from .flat import join, joined_space
 from .saving import Restorable
 from .state import TensorDict
+from .window import Screen
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LOOK_EVERY = 10
 """Steps of an episode between two looks at whether parts are still finite; on a device the host has to wait for one."""
@@ -97,7 +100,7 @@ class World(Restorable):
             (learners) must stay as they are in the others.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"]}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array", "human"]}
     agent_noun: ClassVar[str] = "agent"
     differentiable: ClassVar[bool] = False
     """Whether gradients pass through the channel (message worlds); elsewhere a step records no graph."""
@@ -152,6 +155,7 @@ class World(Restorable):
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
         self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        self._screens: dict[int, Screen] = {}  # where each world is shown to a person
         super().__init__(self.num_worlds)
 
     def __repr__(self) -> str:
@@ -521,14 +525,42 @@ class World(Restorable):
         parts: dict[str, Any] = self.observation_space.spaces
         return joined_space(parts[key] for key in sorted(parts) for _ in range(self.num_agents))
 
-    def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray:
-        """Draw one world; ``mode`` is one of ``metadata["render_modes"]``."""
+    def render(self, mode: str = "ansi", world: int = 0) -> str | np.ndarray | None:
+        """Draw one world.
+
+        Args:
+            mode: One of ``metadata["render_modes"]``: "ansi" and "rgb_array" return what is drawn, "human" shows it in
+                a window, or in a notebook's cell, and returns None.
+            world: Which of the batch.
+
+        Raises:
+            ConfigError: No such mode, or no window to be had here.
+        """
         if not isinstance(mode, str) or mode not in self.metadata["render_modes"]:
             raise ConfigError(
                 f"unknown render mode {short(mode)}: use one of {self.metadata['render_modes']}"
             )
-        with plain_style():
+        if mode == "ansi":
             return self.picture(self._begun(), world, mode)
+        from .drawing import style  # matplotlib takes a second
+
+        with style():
+            picture = np.asarray(self.picture(self._begun(), world, "rgb_array"))
+        if mode == "rgb_array":
+            return picture
+        self._screens.setdefault(world, Screen(f"{type(self).__name__}, world {world}")).show(picture)
+        return None
+
+    def fork(self) -> Self:
+        """As of every :class:`Restorable`; a copy has windows of its own."""
+        twin = super().fork()
+        twin._screens = {}
+        return twin
+
+    def close(self) -> None:
+        """Close the windows that :meth:`render` opened; everything else goes on."""
+        for screen in self._screens.values():
+            screen.close()
 
     # ---- small helpers ------------------------------------------------------------------------------
 

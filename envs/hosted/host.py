@@ -212,13 +212,16 @@ class Host(Learners):
 
     # ---- what the learners do -----------------------------------------------------------------------
 
-    def learn(self, actions: TensorDict, feedback: Feedback, allowed: Tensor) -> None:
+    def learn(self, actions: TensorDict, feedback: Feedback, allowed: Tensor) -> Tensor:
         """Make the learning steps on the last slice that the actions ask for.
 
         Args:
             actions: In the host's form.
             feedback: On that slice.
             allowed: Who may learn, bool ``[W, N]``; the others keep every bit.
+
+        Returns:
+            How much each agent listened to each source, ``[W, N, S]``, 1 at most in all.
         """
         lesson = lesson_of(self.form.targets(actions, feedback.heard), feedback.told)
         prior, weight = feedback.prior, self.settings.detect
@@ -235,6 +238,7 @@ class Host(Learners):
                 distill_scale=self.settings.temperature**2,
                 detect=detect,
             )
+        return self.form.shares(actions, feedback.heard)
 
     def publications(self, x: Tensor) -> TensorDict:
         """What the learners publish on inputs ``[W, B, D]``.

@@ -76,6 +76,10 @@ class Form(ABC):
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """What to imitate, ``[W, N, B, C]``; row sums in [0, 1] are weights."""
 
+    @abstractmethod
+    def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """How much each source counts in these targets, ``[W, N, S]``, 1 at most in all; for pictures."""
+
     def asks(self, actions: TensorDict) -> Tensor:
         """Who asks the teacher, bool ``[W, N]``."""
         return actions["ask"] == 1
@@ -92,6 +96,10 @@ class Listen(Form):
         """The mixture of those heard; weights of others count for nothing."""
         return mixture(_weights(actions["listen"]), heard)
 
+    def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The weights; divided by their sum where it is above 1."""
+        return _shares(_weights(actions["listen"]) * heard.mask)
+
 
 class Gated(Listen):
     """Beside the weights, how much a source's confidence counts, row by row: w·(max p)^(16·gate)."""
@@ -102,12 +110,22 @@ class Gated(Listen):
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mixture, by row."""
+        return mixture(_weights(actions["listen"]), heard, self._gates(actions, heard))
+
+    def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The weights after the gate, in the mean over rows."""
+        weights = _weights(actions["listen"]) * heard.mask
+        gated = weights[..., None] * self._gates(actions, heard) * heard.messages.any(-1)
+        parts = gated / gated.sum(2, keepdim=True).clamp_min(1e-12)
+        return parts.mean(-1) * weights.sum(-1, keepdim=True).clamp(max=1.0)
+
+    def _gates(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """By how much each row of each source counts, ``[W, N, S, B]``."""
         exponent = SHARPEST * _weights(actions["gate"])[..., None]  # [W, N, 1, 1]
-        weights = _weights(actions["listen"])
         # Of those listened to: their powers of a ratio to the surest cannot all vanish.
-        confidence = heard.messages.amax(-1) * (weights > 0)[..., None]  # [W, N, S, B]
+        confidence = heard.messages.amax(-1) * (_weights(actions["listen"]) > 0)[..., None]  # [W, N, S, B]
         surest = confidence.amax(2, keepdim=True).clamp_min(1e-12)
-        return mixture(weights, heard, (confidence / surest) ** exponent)
+        return (confidence / surest) ** exponent
 
 
 class Imitate(Form):
@@ -139,6 +157,12 @@ class Imitate(Form):
         fit = torch.isfinite(given).all(-1, keepdim=True) & (given.amin(-1, keepdim=True) >= 0)
         given = torch.where(fit, given, 0.0)
         return given / given.sum(-1, keepdim=True).clamp_min(1.0)
+
+    def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """The targets' weight, divided by how much each message has in common with them: Σ_c min(p_c, q_c)."""
+        targets = self.targets(actions, heard)
+        common = torch.minimum(targets[:, :, None], heard.messages).sum((-1, -2))  # [W, N, S]
+        return common / common.sum(-1, keepdim=True).clamp_min(1e-12) * targets.sum(-1).mean(-1, keepdim=True)
 
 
 class Choose(Form):
@@ -173,9 +197,17 @@ class Choose(Form):
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mean, one peer's message, or nothing."""
+        return mixture(self._chosen(actions), heard)
+
+    def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
+        """All of one peer, an equal part of each, or nothing."""
+        return _shares(self._chosen(actions) * heard.mask)
+
+    def _chosen(self, actions: TensorDict) -> Tensor:
+        """A choice as weights, ``[W, N, S]``."""
         chosen = F.one_hot(actions["choice"].clamp(0, self.size - 1), self.size).float()
         first = 1 + self.teacher
-        return mixture(chosen[..., first : first + 1] + chosen[..., first + 1 :], heard)
+        return chosen[..., first : first + 1] + chosen[..., first + 1 :]
 
     def asks(self, actions: TensorDict) -> Tensor:
         """Who chose the teacher, bool ``[W, N]``."""
@@ -201,6 +233,11 @@ def mixture(weights: Tensor, heard: Heard, by_row: Tensor | None = None) -> Tens
     total = mixed.sum(-1, keepdim=True)
     weight = weights.sum(-1).clamp(max=1.0)[..., None, None]
     return torch.where(total > 1e-12, mixed / total.clamp_min(1e-12) * weight, 0.0)
+
+
+def _shares(weights: Tensor) -> Tensor:
+    """Weights ``[W, N, S]`` that are 1 at most in all."""
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1.0)
 
 
 def _weights(given: Tensor) -> Tensor:

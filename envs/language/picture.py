@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from ...learners.transformer import Transformer
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams.tokens import TokenDataset
 
@@ -54,18 +55,20 @@ def as_text(world: ModularView, state: TensorDict, w: int) -> str:
 
 def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: who learnt when, above the nats of each domain on the exam."""
-    figure = new_figure(9, 6)
-    who, what = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     names, steps = names_of(world), int(state["clock"][w])
-    who.imshow(
-        _shares(world, state, w),
-        aspect="auto",
-        vmin=0,
-        vmax=1,
-        cmap="Blues",
-        extent=(0, world.horizon, len(names), 0),
+    picture = drawing.Picture(
+        (8.5,),
+        (drawing.height_of(len(names)), 2.2),
+        left=drawing.room(names),
+        right=1.0,
+        below=(0.4, 0.6),
+        title=drawing.head_of(world, state, w),
     )
-    who.set(yticks=np.arange(len(names)) + 0.5, yticklabels=names, title="who learnt")
+    (who,), (what,) = picture.panels
+    extent = (0, world.horizon, len(names) - 0.5, -0.5)
+    drawing.heat(who, _shares(world, state, w), "share of steps", cmap="Blues", extent=extent)
+    drawing.name_rows(who, names)
+    who.set(title="who learnt")
     parts = state["curve/nats"].shape[1]
     at = (np.arange(parts) + 1) * world.horizon / parts
     nats = state["curve/nats"][w].cpu().numpy()
@@ -76,8 +79,9 @@ def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
         for axes in (who, what):
             axes.axvline(task * world.horizon / len(world.tasks), color="grey", linewidth=0.8)
     what.set(xlim=(0, world.horizon), xlabel="step", ylabel="nats of a token", title="exam")
+    what.grid()
     what.legend(loc="upper right")
-    return as_pixels(figure)
+    return picture.pixels()
 
 
 def _shares(world: ModularView, state: TensorDict, w: int) -> np.ndarray:

@@ -6,11 +6,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams.tokens import TokenDataset
 from .proposals import tree_of
 from .tree import KINDS, walk
+
+_DEEP = 4  # levels whose names have room
 
 
 class TreeView(Drawn, Protocol):
@@ -44,18 +47,34 @@ def as_image(world: TreeView, state: TensorDict, w: int) -> np.ndarray:
     kind, routed = state["tree/kind"][w].tolist(), state["routed"][w].cpu().numpy()
     places = np.arange(len(agents))
     labels = [f"{'   ' * (len(path) - 1)}{KINDS[kind[path[-1]]]} {path[-1]}" for path in paths]
-    figure = new_figure(9, 6)
-    used, learnt = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    beside = drawing.room(["   " * _DEEP + "manager 00"])
+    picture = drawing.Picture(
+        (5.0, 3.2),
+        (drawing.height_of(world.num_agents, most=7.0),),
+        left=(beside, 0.3),
+        right=(0.2, 0.6),
+        title=drawing.head_of(world, state, w),
+    )
+    ((used, learnt),) = picture.panels
     left = np.zeros(len(agents))
     for d, name in enumerate(world.dataset.classes):
         part = np.array([routed[s, d] for s in agents])
         used.barh(places, part, left=left, label=name)
         left += part
-    learnt.barh(places, [float(state["updates"][w, s]) for s in agents], color="grey")
-    used.set_yticks(places, labels, ha="left")
-    used.tick_params(axis="y", pad=90)
-    used.invert_yaxis()
+    updates = np.array([float(state["updates"][w, s]) for s in agents])
+    drawing.bars(
+        learnt,
+        [""] * len(agents),
+        updates,
+        limits=(0, max(1.0, updates.max())),
+        form="{:.0f}",
+        colour=drawing.GREY,
+    )
+    drawing.name_rows(used, labels)
+    for label in used.get_yticklabels():  # the tree is read from the left
+        label.set_horizontalalignment("left")
+    used.tick_params(axis="y", pad=72 * (beside - 0.1))
     used.set(title="weight, summed over steps")
     used.legend(loc="lower right")
     learnt.set(title="steps learnt")
-    return as_pixels(figure)
+    return picture.pixels()

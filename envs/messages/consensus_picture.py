@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from .answers import Answers, Classes
 
 _SAMPLES = 4
+_TALL = 6  # witnesses; of more the rows are lower
 
 
 class ConsensusView(Drawn, Protocol):
@@ -37,33 +39,56 @@ def as_text(world: ConsensusView, state: TensorDict, w: int) -> str:
 def as_image(world: ConsensusView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: a row per witness; of each of the first samples its view, and its estimate."""
     n, samples = world.num_agents, min(_SAMPLES, world.rows)
-    figure = new_figure(3.2 * samples, 1.3 * n + 0.5)
-    axes = figure.subplots(n, 2 * samples, squeeze=False)
+    row = 1.1 if n <= _TALL else max(0.3, 1.1 * _TALL / n)
+    picture = drawing.Picture(
+        (row, 1.8) * samples,
+        (row * n,),
+        left=(drawing.room(world.agents), 0.1, *(0.3, 0.1) * (samples - 1)),
+        right=(*(0.0,) * (2 * samples - 1), 0.95),
+        title=drawing.head_of(world, state, w, "green: the right one", unit="round"),
+    )
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "answer", "truth")}
-    for i in range(n):
-        for b in range(samples):
-            _draw_view(axes[i, 2 * b], host["own_view"][i, b])
-            _draw_estimate(axes[i, 2 * b + 1], world, host["answer"][i, b], host["truth"][i, b])
-        axes[i, 0].set_ylabel(world.agents[i], fontsize=7)
-    figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)
-    return as_pixels(figure)
+    (panels,) = picture.panels
+    for b in range(samples):
+        view, estimate = panels[2 * b], panels[2 * b + 1]
+        seen = host["own_view"][:, b]
+        if seen.ndim == 4:
+            shown = drawing.tiles(view, seen[:, 0], columns=1, limits=(-2, 2))
+            shown.axes.set_aspect("auto")
+        else:
+            drawing.ridges(view, seen.reshape(n, -1), limits=(-3, 3))
+            view.set(xticks=[])
+        _draw_estimates(estimate, world, host["answer"][:, b], host["truth"][:, b])
+        view.set_title("view")
+        estimate.set_title("estimate")
+    for i, name in enumerate(world.agents):
+        panels[0].text(
+            -0.1,
+            1 - (i + 0.5) / n,
+            name,
+            transform=panels[0].transAxes,
+            ha="right",
+            va="center",
+            fontsize=drawing.SMALL,
+        )
+    if seen.ndim == 4:
+        drawing.scale(panels[-1], shown, "view")
+    return picture.pixels()
 
 
-def _draw_view(axes, view: np.ndarray) -> None:
-    axes.set(xticks=[], yticks=[])
-    if view.ndim == 3:
-        axes.imshow(view[0], cmap="gray", vmin=-2, vmax=2)
-    else:
-        axes.bar(np.arange(view.size), view.ravel(), color="#4c78a8")
-
-
-def _draw_estimate(axes, world: ConsensusView, estimate: np.ndarray, truth: np.ndarray) -> None:
-    places = np.arange(estimate.size)
-    axes.set(xticks=[], yticks=[])
+def _draw_estimates(axes: Any, world: ConsensusView, estimates: np.ndarray, truth: np.ndarray) -> None:
+    """A row per witness of ``[N, K]``; the right class, ``[N]``, or the right numbers, ``[N, K]``, green."""
+    places = np.arange(estimates.shape[1])
     if isinstance(world.answers, Classes):
-        axes.bar(places, estimate, color=["#54a24b" if k == truth else "#bab0ac" for k in places])
-        axes.set(ylim=(0, 1), xticks=places)
-        axes.tick_params(labelsize=5, length=0)
-    else:
-        axes.bar(places, estimate, color="#bab0ac")
-        axes.plot(places, truth, "o", color="#54a24b", markersize=3)
+        right = places == truth.reshape(-1, 1)
+        colours = np.where(right, drawing.GREEN, drawing.GREY).ravel()
+        drawing.ridges(axes, estimates, colours=list(colours))
+        shown = places[:: -(-len(places) // 10)]
+        axes.set_xticks(shown, shown)
+        axes.set_xlabel("class")
+        return
+    far = max(1e-6, float(np.abs([estimates, truth]).max()))
+    drawing.ridges(axes, estimates, (-far, far), drawing.GREY)
+    base = np.arange(len(estimates))[::-1, None] + 0.46 + truth * 0.46 / far
+    axes.plot(np.tile(places, len(estimates)), base.ravel(), "o", color=drawing.GREEN, markersize=4)
+    axes.set(xticks=[])

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine.drawing import SMALL, Drawn, Picture, head_of, room
 from ..engine.state import TensorDict
 
 _SAMPLES = 8
@@ -48,19 +48,29 @@ def as_image(world: HalvesView, state: TensorDict, w: int) -> np.ndarray:
     if world.oracle:
         held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
     truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]
-    figure = new_figure(9, 3.4 * world.num_agents + 0.4)
-    axes = figure.subplots(3 * world.num_agents, 1)
+    shape = _strip(world, {0: held[0]}).shape
+    wide = 9.0
+    high = wide * shape[0] / shape[1]
+    labels = [f"{name} {what}" for name in world.agents for what in ("saw", "painted", "truth")]
+    picture = Picture(
+        (wide,),
+        (high,) * len(labels),
+        left=room(labels),
+        above=(0.05, 0.05, 0.05) * world.num_agents,
+        below=(0.0, 0.0, 0.15) * world.num_agents,
+        title=head_of(world, state, w, unit="round"),
+    )
     for i, name in enumerate(world.agents):
         others = [(i + 1 + s) % world.num_agents for s in range(world.sources)]
         saw: dict[int, Tensor] = {i: held[i]}
         painted = {**saw, **{j: answer[i, s] for s, j in enumerate(others)}}
         right = {**saw, **{j: truth[j] for j in others}}
         for k, (what, parts) in enumerate((("saw", saw), ("painted", painted), ("truth", right))):
-            axes[3 * i + k].imshow(_strip(world, parts), vmin=0, vmax=1)
-            axes[3 * i + k].set(xticks=[], yticks=[])
-            axes[3 * i + k].set_ylabel(f"{name}\n{what}", fontsize=8, rotation=0, ha="right", va="center")
-    figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=10)
-    return as_pixels(figure)
+            (axes,) = picture.panels[3 * i + k]
+            axes.imshow(_strip(world, parts), aspect="auto")
+            axes.set(xticks=[], yticks=[])
+            axes.set_ylabel(f"{name} {what}", fontsize=SMALL, rotation=0, ha="right", va="center")
+    return picture.pixels()
 
 
 def _strip(world: HalvesView, parts: dict[int, Tensor]) -> np.ndarray:

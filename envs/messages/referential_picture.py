@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..channel.wire import Symbols, Wire
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 
 _SAMPLES = 6
+_LISTENERS = 3
+_WORDS = 20  # symbols of a message that have room
 
 
 class ReferentialView(Drawn, Protocol):
@@ -67,26 +70,35 @@ def _understood(world: ReferentialView, host: dict[str, np.ndarray], i: int, b: 
 
 
 def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
-    """uint8 ``[H, W, 3]``: a row per sample; the target and message, then each listener's answer."""
-    samples, listeners = min(_SAMPLES, world.rows), world.num_agents - 1
-    figure = new_figure(3.2 * (listeners + 1), 0.9 * samples + 0.5)
-    axes = figure.subplots(samples, listeners + 1, squeeze=False)
+    """uint8 ``[H, W, 3]``: a row per sample; the target and message, then the first listeners' answers."""
+    samples, listeners = min(_SAMPLES, world.rows), min(_LISTENERS, world.num_agents - 1)
     host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
-    for b in range(samples):
-        said = _said(world, host["read"][0, b])
-        axes[b, 0].text(
-            0, 0.5, f"{_named(world, host['own_view'][0, b, 0])}   “{said}”", va="center", fontsize=9
-        )
-        axes[b, 0].axis("off")
-        for i in range(1, listeners + 1):
-            _draw_answer(axes[b, i], world, host, i, b)
-    for i in range(listeners + 1):
-        axes[0, i].set_title(world.agents[i], fontsize=8)
-    figure.suptitle(f"round {int(state['clock'][w])}/{world.horizon}", fontsize=9)
-    return as_pixels(figure)
+    meant = [_named(world, host["own_view"][0, b, 0]) for b in range(samples)]
+    said = [f"{meant[b]}  “{_said(world, host['read'][0, b])}”" for b in range(samples)]
+    numbers = world.wire.length if isinstance(world.wire, Symbols) else 2 * world.wire.shape[0]
+    longest = max(9, 2 * min(numbers, _WORDS))  # "(nothing)", or so many symbols
+    # Names stand upright below their bars where they are numbers, one beside the other where they are objects.
+    bars = sum(world.sizes) if world.game == "reconstruction" else world.candidates
+    wide = max(3.0, bars * (0.25 if world.game == "reconstruction" else drawing.room(meant) - 0.05))
+    picture = drawing.Picture(
+        (drawing.room([meant[0] + (5 + longest) * "0"], drawing.SIZE), *(wide,) * listeners),
+        (0.8,) * samples,
+        left=0.2,
+        above=(0.4, *(0.08,) * (samples - 1)),
+        below=0.3,
+        title=drawing.head_of(world, state, w, "green: the right one", unit="round"),
+    )
+    for b, (speaker, *others) in enumerate(picture.panels):
+        speaker.text(0, 0.5, said[b], va="center")
+        speaker.axis("off")
+        for i, axes in enumerate(others, 1):
+            _draw_answer(axes, world, host, i, b)
+    for axes, name in zip(picture.panels[0], world.agents, strict=False):
+        axes.set_title(name)
+    return picture.pixels()
 
 
-def _draw_answer(axes, world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> None:
+def _draw_answer(axes: Any, world: ReferentialView, host: dict[str, np.ndarray], i: int, b: int) -> None:
     """Bars of weights, the right ones green."""
     answer = host["answer"][i, b]
     if world.game == "reconstruction":
@@ -95,7 +107,7 @@ def _draw_answer(axes, world: ReferentialView, host: dict[str, np.ndarray], i: i
     else:
         right = np.arange(answer.size) == host["truth"][i, b]
         names = [_named(world, features) for features in host["own_view"][i, b, : world.candidates]]
-    axes.bar(np.arange(answer.size), answer, color=np.where(right, "#54a24b", "#bab0ac"))
-    axes.set(ylim=(0, 1), yticks=[], xticks=np.arange(answer.size))
-    axes.set_xticklabels(names)
-    axes.tick_params(labelsize=5, length=0)
+    axes.bar(np.arange(answer.size), answer, color=np.where(right, drawing.GREEN, drawing.GREY))
+    axes.set(ylim=(0, 1), yticks=[])
+    axes.set_xticks(np.arange(answer.size), names)
+    axes.tick_params(length=0)

@@ -316,6 +316,12 @@ class Society(Classroom):
             "forgetting": state["expert_best"] - expert,
         }
 
+    def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
+        """Who lies, who listens to whom, accuracies, and the public slice."""
+        from .picture import as_image, as_text
+
+        return as_text(self, state, world) if mode == "ansi" else as_image(self, state, world)
+
 
 def _share(right: Tensor, among: Tensor) -> Tensor:
     """Share of right answers ``[W, N, E]`` among those of a mask; 0 where there are none."""

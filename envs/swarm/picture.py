@@ -1,13 +1,14 @@
-"""How a swarm looks to a person: a map in characters, or a picture drawn with matplotlib."""
+"""How a swarm looks to a person: a map in characters, or a picture."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from ..engine.drawing import Drawn, as_pixels, new_figure
+from ..engine import drawing
+from ..engine.drawing import Drawn
 from ..engine.state import TensorDict, under
 from .objectives import Objective
 
@@ -51,29 +52,37 @@ def as_image(world: SwarmView, state: TensorDict, w: int) -> np.ndarray:
 
     The plane is that of the first two coordinates; the others are those of the swarm's best position.
     """
-    figure = new_figure(9, 4.5)
-    plane, bars = figure.subplots(1, 2, width_ratios=(1.25, 1))
     worth = state["worth"][w].cpu().numpy()
     leader = int(worth.argmin())
+    names = [str(i) for i in range(world.num_agents)]
+    evaluations = f"evaluations {int(state['evaluations'][w]):,}"
+    picture = drawing.Picture(
+        (4.2, 4.2),
+        (4.2,),
+        left=(0.6, drawing.room(names) + 0.3),
+        right=(0.95, 0.2),
+        title=drawing.head_of(world, state, w, f"best {worth[leader]:.4g}", evaluations),
+    )
+    ((plane, bars),) = picture.panels
     if world.objective.dimensions > 1:
         _draw_contours(plane, world, state, w, leader)
     position, best = (_plane(state[k][w]) for k in ("position", "best"))
     for path in state["trail"][w].cpu().numpy().transpose(1, 2, 0):  # [2, TRAIL] of a particle
         plane.plot(*path, color="white", lw=0.8, alpha=0.6)
-    plane.scatter(*best.T, s=18, facecolors="none", edgecolors="white", linewidths=0.8)
-    plane.scatter(*position.T, s=16, color="#f58518", zorder=3)
-    plane.scatter(*best[leader], s=90, marker="*", color="#e45756", zorder=4)
-    plane.set(xlim=(-1, 1), ylim=(-1, 1), title="first two coordinates", facecolor="#30466b")
-    error = np.clip(worth - world.objective.optimum, 1e-40, None)
-    bars.barh(range(len(error)), np.log10(error) + 40, left=-40, color="#4c78a8")
-    bars.set(xlim=(min(-8.0, float(np.log10(error.min())) - 1), max(3.0, float(np.log10(error.max())))))
-    bars.set(title="log₁₀ error of the bests", ylabel="particle")
-    bars.invert_yaxis()
-    evaluations = int(state["evaluations"][w])
-    figure.suptitle(
-        f"step {int(state['clock'][w])}/{world.horizon}    best {worth[leader]:.4g}    evaluations {evaluations:,}"
+    plane.scatter(best[:, 0], best[:, 1], s=18, facecolors="none", edgecolors="white", linewidths=0.8)
+    plane.scatter(position[:, 0], position[:, 1], s=30, color=drawing.ORANGE, zorder=3)
+    plane.scatter(
+        best[leader, 0], best[leader, 1], s=160, marker="*", color=drawing.RED, edgecolors="white", zorder=4
     )
-    return as_pixels(figure)
+    plane.set(xlim=(-1, 1), ylim=(-1, 1), title="first two coordinates", facecolor="#30466b")
+    plane.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+    error = np.clip(worth - world.objective.optimum, 1e-40, None)
+    decades = np.log10(error)
+    limits = min(-8.0, float(decades.min()) - 1), max(3.0, float(decades.max()))
+    bars.barh(range(len(error)), decades - limits[0], left=limits[0], height=0.7)
+    drawing.name_rows(bars, names)
+    bars.set(xlim=limits, title="log₁₀ error of the bests", ylabel="particle")
+    return picture.pixels()
 
 
 def _plane(x: torch.Tensor) -> np.ndarray:
@@ -82,7 +91,7 @@ def _plane(x: torch.Tensor) -> np.ndarray:
     return found if found.shape[1] == 2 else np.pad(found, ((0, 0), (0, 1)))
 
 
-def _draw_contours(axes, world: SwarmView, state: TensorDict, w: int, leader: int) -> None:
+def _draw_contours(axes: Any, world: SwarmView, state: TensorDict, w: int, leader: int) -> None:
     grid = torch.linspace(-1, 1, _GRID, dtype=world.dtype, device=world.device)
     y, x = torch.meshgrid(grid, grid, indexing="ij")
     places = state["best"][w, leader].expand(_GRID * _GRID, -1).clone()
@@ -91,4 +100,6 @@ def _draw_contours(axes, world: SwarmView, state: TensorDict, w: int, leader: in
     with torch.no_grad():  # in parts: networks take memory
         parts = [world.objective.value(part[None], instance)[0] for part in places.split(_GRID)]
     value = torch.cat(parts).view(_GRID, _GRID).cpu().numpy()
-    axes.contourf(grid.cpu(), grid.cpu(), np.log10(value - world.objective.optimum + 1e-3), levels=24)
+    decades = np.log10(value - world.objective.optimum + 1e-3)
+    drawn = axes.contourf(grid.cpu().numpy(), grid.cpu().numpy(), decades, levels=16)
+    drawing.scale(axes, drawn, "log₁₀ error")

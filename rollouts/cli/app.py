@@ -24,6 +24,7 @@ from .show import show
 from .sweep import sweep
 from .train import train
 from .trial import trial
+from .watch import watch
 
 app = typer.Typer(
     name="studyhall",
@@ -75,7 +76,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (show, run, sweep, compare, train, reproduce, generate):
+for command in (show, run, watch, sweep, compare, train, reproduce, generate):
     app.command()(command)
 app.command("test")(trial)
 

@@ -20,6 +20,16 @@ Threads = Annotated[
         "last digits.",
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="KEY=VALUE sets an argument of the world (horizon=200), policy.KEY=VALUE one of the policy "
+        "(policy.lr=0.01), policy=NAME takes another policy, with its own defaults. VALUE is JSON, else "
+        "text. May be given several times.",
+    ),
+]
 Seeds = Annotated[
     str | None, typer.Option(help="One world each: 3, 0-4 or 0,2,5; the scenario's by default.")
 ]

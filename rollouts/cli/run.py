@@ -10,7 +10,7 @@ import typer
 
 from ...envs.errors import ConfigError
 from .memory import keep_memory_of
-from .options import Debug, Device, Json, Seeds, Steps, Threads
+from .options import Debug, Device, Json, Seeds, Settings, Steps, Threads
 
 
 def run(
@@ -19,16 +19,7 @@ def run(
     seeds: Seeds = None,
     device: Device = None,
     threads: Threads = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="KEY=VALUE sets an argument of the world (horizon=200), policy.KEY=VALUE one of the policy "
-            "(policy.lr=0.01), policy=NAME takes another policy, with its own defaults. VALUE is JSON, else "
-            "text. May be given several times.",
-        ),
-    ] = None,
+    assignments: Settings = None,
     controls: Annotated[
         str | None,
         typer.Option(

@@ -131,10 +131,7 @@ class Comparison:
 
     def save_plot(self, path: Path) -> None:
         """Write :meth:`plot` as PNG, whole or not at all."""
-        from ...envs.files import whole_file
-
-        with whole_file(path) as file:
-            file.write(draw(self)._repr_png_())
+        draw(self).write(path)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain JSON types."""
@@ -364,17 +361,17 @@ def _sentence(found: Comparison, run: Compared) -> str:
 
 def draw(found: Comparison) -> Any:
     """Interquartile means with their intervals and the seeds behind them, and beside them performance profiles."""
-    from ...envs.engine.drawing import plain_style
-    from .plots import Picture
+    from ...envs.engine.drawing import Picture, colours, height_of, name_rows, room, style
 
     percent = is_fraction(found.metric, found.headline)
     scale = 100 if percent else 1
     name = human(found.metric, found.headline) + (", %" if percent else "")
-    with plain_style():
-        figure = Picture(10, max(2.5, 1.2 + 0.5 * len(found.runs)))
-        means, profiles = figure.subplots(1, 2)
-        for place, run in enumerate(found.runs):
-            colour = f"C{place % 10}"
+    names = [run.name for run in found.runs]
+    with style():
+        high = max(height_of(len(names)), 0.6 * len(names))
+        picture = Picture((4.6, 4.6), (high,), left=(room(names), 0.9), above=0.2)
+        ((means, profiles),) = picture.panels
+        for place, (run, colour) in enumerate(zip(found.runs, colours(), strict=False)):
             own = scale * np.array(run.values)
             value, low, high = (scale * number for number in run.iqm)
             means.plot(own, [place] * len(own), "|", color=colour, alpha=0.6, markersize=12)
@@ -382,12 +379,11 @@ def draw(found: Comparison) -> Any:
                 means.plot([low, high], [place, place], color=colour, linewidth=4, alpha=0.5)
             means.plot([value], [place], "o", color=colour)
             profiles.step(scale * np.array(found.thresholds), run.profile, color=colour, label=run.name)
-        means.set_yticks(range(len(found.runs)), [run.name for run in found.runs], fontsize=8)
-        means.set_ylim(len(found.runs) - 0.5, -0.5)
-        means.set_xlabel(f"{name}: interquartile mean, seeds", fontsize=8)
+        name_rows(means, names)
+        means.set_xlabel(f"{name}: interquartile mean, seeds")
         profiles.set(ylabel="share of seeds above", ylim=(-0.02, 1.02))
-        profiles.set_xlabel(f"{name}, threshold", fontsize=8)
-        profiles.legend(fontsize=8)
+        profiles.set_xlabel(f"{name}, threshold")
+        profiles.legend()
         for axes in (means, profiles):
-            axes.grid(alpha=0.3)
-    return figure
+            axes.grid()
+    return picture

@@ -1,85 +1,35 @@
-"""Plots of runs. Figures are drawn without pyplot, so nothing global is touched and no display is needed."""
+"""Curves of runs."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from ...envs.engine.drawing import plain_style
+from ...envs.engine.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, Picture, marks_of, style
 from ...envs.errors import plural
-from ...envs.files import whole_file
 from ..metrics.names import human, is_fraction
 from .report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"open": "#1f77b4", "mute": "#ff7f0e", "shuffled": "#2ca02c", "isolated": "#7f7f7f"}
-_GAP = 12  # pixels between two pictures
-FEW_POINTS = 20
-"""Points of a curve that are marked one by one: of a single one there is no line."""
-
-
-class Picture(Figure):
-    """A figure without pyplot that notebooks show.
-
-    Args:
-        width: In inches.
-        height: In inches.
-    """
-
-    def __init__(self, width: float = 8, height: float = 4.5) -> None:
-        super().__init__(figsize=(width, height), dpi=120, layout="constrained")
-        FigureCanvasAgg(self)
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        with plain_style():
-            self.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
-@contextmanager
-def picture_file(path: Path, rows: int = 1) -> Iterator[list[Axes]]:
-    """Axes, one above the other, of a picture that is written as PNG when the block ends, whole or not at all."""
-    with plain_style(), whole_file(path) as file:
-        figure = Picture()
-        yield list(figure.subplots(rows, sharex=True, squeeze=False)[:, 0])
-        figure.savefig(file, format="png")
+_COLOURS = {"open": BLUE, "mute": ORANGE, "shuffled": GREEN, "isolated": GREY}
 
 
 def curve_figure(report: Report) -> Picture:
     """The picture of :func:`plot_curve`."""
-    with plain_style():
-        figure = Picture()
-        plot_curve(figure.subplots(), report)
-    return figure
+    with style():
+        picture = Picture((8.0,), (4.2,), left=0.9)
+        plot_curve(picture.panels[0][0], report)
+    return picture
 
 
 def draw_curve(report: Report, path: Path) -> None:
     """Write a PNG of :func:`plot_curve`."""
-    with picture_file(path) as (axes,):
-        plot_curve(axes, report)
-
-
-def draw_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
-    """Write pictures of a world, uint8 ``[H, W, 3]``, one below the other as one PNG."""
-    from matplotlib.image import imsave
-
-    width = max(picture.shape[1] for picture in pictures)
-    rows = [
-        np.pad(picture, ((0, _GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
-        for picture in pictures
-    ]
-    with plain_style(), whole_file(path) as file:
-        imsave(file, np.concatenate(rows)[:-_GAP], format="png")
+    curve_figure(report).write(path)
 
 
 def _of_the_world(curve: Sequence[Any]) -> bool:
@@ -94,11 +44,11 @@ def plot_curve(axes: Axes, report: Report) -> None:
     agent = report.noun
     percent = is_fraction(headline, headline)
     shared = all(_of_the_world(report.curves[mode]) for mode in report.modes)
-    marker = "." if len(report.steps) < FEW_POINTS else None
+    marker = marks_of(len(report.steps))
     for mode, colour in zip(report.modes, _colours(report.modes), strict=True):
         values = (100 if percent else 1) * np.asarray(report.curves[mode], dtype=float)  # [points, seeds, N]
         mean = values.mean(-1)
-        line: dict[str, Any] = {"color": colour, "linewidth": 1.6, "zorder": 3 if mode == "open" else 2}
+        line: dict[str, Any] = {"color": colour, "zorder": 3 if mode == "open" else 2}
         axes.plot(
             report.steps,
             mean.mean(-1),
@@ -122,7 +72,7 @@ def plot_curve(axes: Axes, report: Report) -> None:
             xycoords=("data", "axes fraction"),
             xytext=(4, 0),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=10,
             color="#444444",
         )
     seeds = f"{len(report.seeds)} seeds, band: their range" if len(report.seeds) > 1 else "1 seed"
@@ -133,10 +83,10 @@ def plot_curve(axes: Axes, report: Report) -> None:
     )
     axes.set_xlim(0, report.steps[-1])
     axes.locator_params(axis="x", integer=True)
-    axes.grid(alpha=0.3)
+    axes.grid()
     if not percent and _spans_decades(report):
         axes.set_yscale("log")
-    axes.legend(fontsize=8, loc="lower right" if percent else "best", framealpha=0.9)
+    axes.legend(loc="lower right" if percent else "best")
 
 
 def _spans_decades(report: Report) -> bool:
@@ -147,4 +97,4 @@ def _spans_decades(report: Report) -> bool:
 
 
 def _colours(modes: list[str]) -> list[str]:
-    return [_COLOURS.get(mode, "#9467bd") for mode in modes]
+    return [_COLOURS.get(mode, PURPLE) for mode in modes]

@@ -102,7 +102,7 @@ def rollout(
     )
     if out is not None:
         return launch(config, Path(out), assignments, checkpoint_every, progress=progress, on_step=on_step)[1]
-    run = _set_up(config, _as_given(assignments))
+    run = set_up(config, _as_given(assignments))
     with _shown(run, progress, on_step) as tell:
         return run.run(on_step=tell)
 
@@ -175,7 +175,7 @@ def launch(
         ConfigError: The run cannot be set up, or its folder not be written.
         Stopped: The user stopped it; a checkpoint was saved.
     """
-    run = _set_up(config, _as_given(assignments))
+    run = set_up(config, _as_given(assignments))
     with RunFolder.create(out, config) as folder:
         return folder, _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
 
@@ -208,7 +208,7 @@ def take_up(
         print(f"studyhall: {folder.path} has ended; this is what it found", file=sys.stderr)
         return Result.of(found)
     with own_folder(folder.path, "run"):
-        run = _set_up(config, f"as {folder.path}/config.json says")
+        run = set_up(config, f"as {folder.path}/config.json says")
         if not run.load_if_saved(folder.checkpoints):
             say_no_checkpoint("step 0")
         return _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
@@ -221,7 +221,7 @@ def _as_given(assignments: Assignments) -> str:
     return f"with {' '.join(assignments)}" if assignments else ""
 
 
-def _set_up(config: RunConfig, how: str) -> Rollout:
+def set_up(config: RunConfig, how: str) -> Rollout:
     """The run at its beginning; ``how`` it was asked for, to be named where it cannot be set up so."""
     torch.set_num_threads(config.threads)
     try:
@@ -260,7 +260,6 @@ def _to_the_end(
     pictures: int,
 ) -> Result:
     from ...policies.messages import MessagePolicy
-    from ..reports.plots import draw_pictures
 
     if isinstance(run.policy, MessagePolicy) and not run.policy.about:
         name, policy = run.scenario.name, run.scenario.policy
@@ -281,6 +280,8 @@ def _to_the_end(
     except Stopped as stopped:
         raise Stopped(stopped.step, stopped.steps, f"studyhall run --resume {folder.path}") from None
     if run.pictures:
-        draw_pictures(run.pictures, folder.path / "picture.png")
+        from ...envs.engine.drawing import write_pictures
+
+        write_pictures(run.pictures, folder.path / "picture.png")
     folder.finish(report)
     return report

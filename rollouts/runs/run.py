@@ -148,6 +148,7 @@ class Rollout:
         stop: Callable[[], bool] | None = None,
         pictures: int = 0,
         networks: Path | None = None,
+        after_step: Callable[[], None] | None = None,
     ) -> Result:
         """Run to the end of the episode, then measure; arguments as of :meth:`simulate`."""
         self.simulate(
@@ -157,6 +158,7 @@ class Rollout:
             stop=stop,
             pictures=pictures,
             networks=networks,
+            after_step=after_step,
         )
         self._record(findings(self.world, self.policy) | account(self.world), "")
         self.report.decisions = self._decisions()
@@ -171,6 +173,7 @@ class Rollout:
         stop: Callable[[], bool] | None = None,
         pictures: int = 0,
         networks: Path | None = None,
+        after_step: Callable[[], None] | None = None,
     ) -> None:
         """Step to the end of the episode.
 
@@ -184,6 +187,7 @@ class Rollout:
                 drawn.
             networks: Folder to leave networks of open worlds in that learn no more, ``seed_S/…`` of each seed, as soon
                 as the policy has them; what is there already is written anew.
+            after_step: Is called after every step.
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
@@ -214,6 +218,8 @@ class Rollout:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
             if networks is not None and (over or self._done in milestones):
                 self._leave(networks)
+            if after_step is not None:
+                after_step()
             now = time.perf_counter()
             self.report.seconds = self._before + now - begun
             if on_step is not None and (over or now - shown >= _LIVE_EVERY):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ...envs.engine.window import in_notebook
 from .output import console
 from .streams import redraws
 
@@ -67,12 +68,6 @@ class ProgressBar:
             self._bar.update(self._task, completed=done)
         if self._cell is not None:
             self._cell.show(done, figures)
-
-
-def in_notebook() -> bool:
-    """Whether this is the process behind a notebook, whose cells show HTML."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
 
 
 class _TwoLines(Progress):

@@ -19,10 +19,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...envs.engine.drawing import RED, SMALL, Picture, marks_of, style
 from ...envs.files import unwritable
-from ..reports.plots import FEW_POINTS, picture_file
 from ..storage.text import as_csv, as_json, write_text
 
 if TYPE_CHECKING:
@@ -109,19 +109,22 @@ def draw_training(found: Trained, title: str, train_figure: str, path: Path) -> 
     per = found.per_update or 1
     at = [row["timesteps"] / per for row in found.curve]
     below = f"{train_figure.partition('/')[2]} in training"
-    with picture_file(path, rows=2) as (held_out, training):
+    with style():
+        picture = Picture((8.0,), (2.3, 2.3), left=1.0, below=(0.3, 0.6))
+        (held_out,), (training,) = picture.panels
         _plot(held_out, at, [row[f"eval/{found.figure}"] for row in found.curve], found.measure)
         _plot(training, at, [row.get(train_figure, math.nan) for row in found.curve], below)
         where, best = found.best
         if not math.isnan(best):
-            held_out.plot([where / per], [best], marker="o", color="#d62728", linestyle="", label="best")
-            held_out.legend(fontsize=8, loc="best", framealpha=0.9)
+            held_out.plot([where / per], [best], marker="o", color=RED, linestyle="", label="best")
+            held_out.legend(loc="best")
         held_out.set_title(title)
+        held_out.sharex(training)
         training.set_xlabel("agent-steps" if found.per_update is None else "updates")
+    picture.write(path)
 
 
 def _plot(axes: Axes, at: list[float], values: list[float], label: str) -> None:
-    style: dict[str, Any] = {"marker": "." if len(at) < FEW_POINTS else None, "linewidth": 1.6}
-    axes.plot(at, values, color="#1f77b4", **style)
-    axes.set_ylabel(label, fontsize=8)
-    axes.grid(alpha=0.3)
+    axes.plot(at, values, marker=marks_of(len(at)))
+    axes.set_ylabel(label, fontsize=SMALL)
+    axes.grid()
