@@ -32,6 +32,7 @@ from studyhall.policies.classroom.protocols import (
     TwoPhase,
     budget_left,
     labelled,
+    with_oneself,
 )
 from studyhall.policies.classroom.students import Students
 from studyhall.rollouts import interval, spread
@@ -61,7 +62,7 @@ class Live(Mutual):
         return Lesson(told.float(), rows, targets, torch.where(told, 1.0, self.rate))
 
     def listens_to(self, obs):
-        return (obs["heard"] + obs["agent_id"]).clamp(max=1).float()
+        return with_oneself(obs["heard"])
 
     def publish(self, obs):
         return ~budget_left(obs)
@@ -71,8 +72,8 @@ class FrozenBest(SnapshotEnsemble):
     """After the labels, imitate the best report card's snapshot, which stands still."""
 
     def listens_to(self, obs):
-        best = obs["report"][..., :-1].argmax(-1)
-        return F.one_hot(best, obs["heard"].shape[-1]) * super().listens_to(obs)
+        best = F.one_hot(obs["report"][..., 0].argmax(-1), obs["report"].shape[1])
+        return self.students.world.neighbours().with_oneself(best) * super().listens_to(obs)
 
 
 class Averaged(Students):

@@ -29,6 +29,16 @@ def carry(channel: Channel, published: torch.Tensor, step: int = 1, seed: int = 
     return SimpleNamespace(published=on_air, **channel.route(size, state, draws)._asdict()), state
 
 
+def matrix(channel: Channel, state: dict, slots: torch.Tensor) -> torch.Tensor:
+    """What is said of the slots of each agent, as [W, N, N] of receivers and senders."""
+    return channel.neighbours(state).by_agent(torch.cat([torch.zeros_like(slots[..., :1]), slots], dim=-1))
+
+
+def edges_of(channel: Channel, seed: int = 0) -> torch.Tensor:
+    _, state = start(channel, seed)
+    return matrix(channel, state, state["edges"])
+
+
 def beliefs(channel: Channel, seed: int = 0) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
     return torch.rand(channel.num_worlds, channel.num_agents, B, C, generator=g).softmax(-1)
@@ -40,16 +50,16 @@ def beliefs(channel: Channel, seed: int = 0) -> torch.Tensor:
 )
 def test_degrees_of_fixed_topologies(topology, degrees):
     channel = Channel(6, 3, topology=topology, degree=4)
-    _, state = start(channel)
-    assert state["edges"].sum(-1).tolist() == [degrees] * 3
-    assert torch.equal(state["edges"], state["edges"].transpose(1, 2))
-    assert not state["edges"].diagonal(dim1=1, dim2=2).any()
+    edges = edges_of(channel)
+    assert edges.sum(-1).tolist() == [degrees] * 3
+    assert torch.equal(edges, edges.transpose(1, 2))
+    assert not edges.diagonal(dim1=1, dim2=2).any()
 
 
 def test_small_world_rewires_about_its_share_and_keeps_symmetry():
     channel = Channel(20, 50, topology="small_world", degree=4, rewire=0.3)
-    lattice = start(Channel(20, 1, topology="small_world", degree=4, rewire=0.0))[1]["edges"]
-    edges = start(channel)[1]["edges"]
+    lattice = edges_of(Channel(20, 1, topology="small_world", degree=4, rewire=0.0))
+    edges = edges_of(channel)
     assert torch.equal(edges, edges.transpose(1, 2))
     assert lattice.sum() == 80
     kept = (edges & lattice).sum() / (50 * 80)
@@ -60,7 +70,7 @@ def test_small_world_rewires_about_its_share_and_keeps_symmetry():
 @pytest.mark.parametrize("rewire", [0.0, 0.5, 1.0])
 def test_small_world_has_as_many_edges_as_its_lattice(agents, degree, rewire):
     channel = Channel(agents, 40, topology="small_world", degree=degree, rewire=rewire)
-    edges = start(channel)[1]["edges"]
+    edges = edges_of(channel)
     assert torch.equal(edges, edges.transpose(1, 2))
     assert not edges.diagonal(dim1=1, dim2=2).any()
     assert edges.sum((1, 2)).tolist() == [agents * degree] * 40  # each edge in both directions
@@ -68,13 +78,13 @@ def test_small_world_has_as_many_edges_as_its_lattice(agents, degree, rewire):
 
 def test_rewired_edges_go_where_networkx_has_them():
     channel = Channel(12, 1000, topology="small_world", degree=4, rewire=1.0)
-    edges = start(channel)[1]["edges"]
+    edges = edges_of(channel)
     around = torch.stack([edges.roll(gap, 2).diagonal(dim1=1, dim2=2) for gap in range(12)]).float()
     chance = around.mean((1, 2)).tolist()
     # The mean of 2,000 graphs watts_strogatz_graph(12, 4, 1.0), by distance around the ring.
     known = [0, 0.350, 0.113, 0.433, 0.441, 0.439, 0.448]
     assert chance == pytest.approx(known + known[5:0:-1], abs=0.015)
-    alone = start(Channel(12, 1, topology="small_world", degree=4, rewire=1.0), seed=7)[1]["edges"]
+    alone = edges_of(Channel(12, 1, topology="small_world", degree=4, rewire=1.0), seed=7)
     assert torch.equal(alone[0], edges[7])
 
 
@@ -93,16 +103,17 @@ def test_random_edges_are_new_each_step_with_their_chance():
 
 
 def test_a_matrix_is_taken_as_it_is_but_for_oneself():
-    matrix = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 0]]).bool()
-    sent, _ = carry(channel := Channel(3, 2, topology=matrix), beliefs(channel))
-    assert sent.heard[0].tolist() == [[False, True, False], [False, False, True], [False, False, False]]
+    given = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 0]]).bool()
+    sent, state = carry(channel := Channel(3, 2, topology=given), beliefs(channel))
+    assert channel.slots == 1  # the most that anyone hears
+    assert matrix(channel, state, sent.heard)[0].int().tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
 def test_matrices_come_as_arrays_tensors_or_lists(kind):
-    matrix = kind([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    sent, _ = carry(channel := Channel(3, topology=matrix), beliefs(channel))
-    assert sent.heard[0].int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    given = kind([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    sent, state = carry(channel := Channel(3, topology=given), beliefs(channel))
+    assert matrix(channel, state, sent.heard)[0].int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
 def test_the_ledger_counts_every_sent_edge_to_the_byte():
@@ -162,8 +173,9 @@ def test_the_absent_neither_send_nor_hear():
     draws = rng.Draws(channel.step_draws(B, C))(rng.world_key(torch.arange(1), "train"))
     _, silent = channel.on_air(beliefs(channel), state, draws, torch.ones(1))
     sent = channel.route((~silent).sum(-1), state, draws)
-    assert not sent.heard[0, 1].any()
-    assert not sent.heard[0, :, 1].any()
+    heard = matrix(channel, state, sent.heard)
+    assert not heard[0, 1].any()
+    assert not heard[0, :, 1].any()
     assert sent.sent_bits[0, 1] == 0
 
 

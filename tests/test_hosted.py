@@ -275,7 +275,7 @@ def test_a_liar_believes_honestly_what_it_lies_about():
     assert liar.sum(-1).tolist() == [1] * 8
     assert (obs["beliefs"].amax(-1) < 0.9).all()  # fresh networks are not sure of anything
     told = obs["messages"].amax(-1).amin(-1) == 1  # [W, N, S]: sharp
-    assert torch.equal(told, liar[:, world.host.sources.index(world.device)])
+    assert torch.equal(told, world.neighbours().of(liar))
 
 
 def test_the_exam_shapes_nothing_but_cards_and_scores():

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from studyhall import make_world
 from studyhall.envs import rng
+from studyhall.envs.channel import Neighbours
 from studyhall.envs.engine.world import World
 from studyhall.envs.errors import ConfigError
 from studyhall.policies.listening import RULES
@@ -48,7 +49,9 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         device=torch.device("cpu"),
         keys=keys,
         steps=torch.full((len(keys),), step),
+        observation_space=spaces.Dict({"sources": spaces.Box(-2, 2, (S, 21))}),
         action_space=spaces.Dict(known),
+        neighbours=lambda: Neighbours((torch.arange(N)[:, None] + 1 + torch.arange(S)) % N),
         privileged=lambda: secrets,
         experts=lambda: secrets["experts"],
         energies=True,

@@ -22,6 +22,14 @@ def society(num_worlds=2, seed=3, **kwargs):
     return world, world.reset(seed=[seed] * num_worlds)
 
 
+SLOTS = ("heard", "fb_targets", "fb_energies", "fb_parcels")
+
+
+def by_agent(world, obs):
+    """What is observed by slot as [W, N, N, …], by agent."""
+    return obs | {key: world.neighbours().by_agent(obs[key]) for key in SLOTS if key in obs}
+
+
 def played(world, steps, seed=0, **given):
     """Steps of random actions, but for what is given."""
     generator = seeded(seed)
@@ -113,7 +121,7 @@ def test_energies_come_with_the_rows_that_speak():
     assert not obs["fb_energies"].any()
     for seed in range(5):
         actions, said, silent = energetic(world, seed)
-        obs = world.step(actions).obs
+        obs = by_agent(world, world.step(actions).obs)
         known = obs["heard"].bool() | torch.eye(4, dtype=torch.bool)
         assert torch.equal(obs["fb_energies"], said[:, None] * known[..., None])
         assert torch.equal(obs["fb_targets"].any(-1), known[..., None] & ~silent[:, None])
@@ -134,7 +142,8 @@ def test_energies_in_the_modes_of_the_channel():
     world, _ = society(4, energies=True, mode=MODES)
     actions, said, _ = energetic(world)
     step = world.step({k: v[:1].expand_as(v).clone() for k, v in actions.items()})
-    seen, own = step.obs["fb_energies"], torch.eye(4, dtype=torch.bool)
+    obs = by_agent(world, step.obs)
+    seen, own = obs["fb_energies"], torch.eye(4, dtype=torch.bool)
     alone = said[0] * own[..., None]
     assert torch.equal(seen[0], said[0].expand(4, 4, 6))
     assert torch.equal(seen[1], alone)
@@ -143,7 +152,7 @@ def test_energies_in_the_modes_of_the_channel():
     assert not step.info["bytes"][3].any()
     order = world._state["fb/order"][2]
     assert torch.equal(seen[2], torch.where(own[..., None], said[0], said[0][:, order].expand(4, 4, 6)))
-    spoken = step.obs["fb_targets"][2].any(-1)
+    spoken = obs["fb_targets"][2].any(-1)
     assert torch.equal(seen[2] != 0, spoken)  # with its row, wherever that went
 
 
@@ -153,13 +162,13 @@ def test_energies_come_late_and_not_beyond_a_cap():
     for seed in range(5):
         actions, said, _ = energetic(world, seed)
         sent.append(said)
-        obs = world.step(actions).obs
+        obs = by_agent(world, world.step(actions).obs)
         late = sent[seed - 2] if seed > 1 else torch.zeros_like(said)
         assert torch.equal(obs["fb_energies"], late[:, None].expand(-1, 4, -1, -1))
     whole = 3 * 6 * 44
     world, _ = society(energies=True, cap=whole - 1)
     actions, said, _ = energetic(world)
-    heard = world.step(actions).obs["heard"]
+    heard = by_agent(world, world.step(actions).obs)["heard"]
     assert heard[:, 2:, :2].all()  # who keeps silent on some rows stays below it
     assert not heard[:, :, 2:].any()
 
@@ -167,7 +176,7 @@ def test_energies_come_late_and_not_beyond_a_cap():
 def test_noise_and_bits_leave_energies_alone():
     world, _ = society(energies=True, noise=0.1, bits=8)
     actions, said, _ = energetic(world)
-    assert torch.equal(world.step(actions).obs["fb_energies"][:, 0], said)
+    assert torch.equal(by_agent(world, world.step(actions).obs)["fb_energies"][:, 0], said)
 
 
 # ---- bold liars -------------------------------------------------------------------------------------
@@ -177,7 +186,7 @@ def test_a_bold_liar_claims_every_row_it_speaks_of():
     world, _ = society(6, energies=True, liars=2, liar_kinds=("bold",))
     world.reset(seed=0)
     actions, said, silent = energetic(world)
-    obs = world.step(actions).obs
+    obs = by_agent(world, world.step(actions).obs)
     bold = world.privileged()["liar"]
     meant = actions["soft_targets"].argmax(-1)
     for w in range(6):
@@ -201,7 +210,7 @@ def test_bold_is_no_kind_that_a_society_has_unless_told_so():
     hosted, _ = society(**HOSTED, liars=4, liar_kinds=("bold",), actions="targets")
     obs = hosted.step({"targets": torch.zeros(2, 4, 6, 10)}).obs
     assert (obs["messages"].amax(-1) == 1).all()
-    lowest = obs["own_energies"].amin(-1)[:, hosted.host.sources.index(hosted.device)]
+    lowest = obs["own_energies"].amin(-1)[:, [[1, 2, 3], [2, 3, 0], [3, 0, 1], [0, 1, 2]]]
     assert torch.equal(obs["energies"], lowest[..., None].expand_as(obs["energies"]))
 
 
@@ -275,7 +284,7 @@ def test_a_parcel_arrives_with_its_message_and_costs_four_bytes_a_number():
     assert world.crosses == {"soft_targets", "labels", "weights"}
     assert not obs["fb_parcels"].any()
     step = world.step(loaded(world, [5, 0, 1000, 7]))
-    assert step.obs["fb_parcels"][0].tolist() == [
+    assert by_agent(world, step.obs)["fb_parcels"][0].tolist() == [
         [5, 0, 0, 7],
         [5, 0, 1000, 0],
         [0, 0, 1000, 7],
@@ -287,7 +296,7 @@ def test_a_parcel_arrives_with_its_message_and_costs_four_bytes_a_number():
 def test_a_parcel_alone_is_a_message_and_nothing_is_none():
     world, _ = society(parcels=True)
     step = world.step(loaded(world, [5, 0, 0, 7], speaks=False))
-    assert step.obs["heard"][0].any(0).tolist() == [True, False, False, True]
+    assert by_agent(world, step.obs)["heard"][0].any(0).tolist() == [True, False, False, True]
     assert not step.obs["fb_targets"].any()
     assert step.info["bytes"][0].tolist() == [60, 0, 0, 84]
 
@@ -296,7 +305,7 @@ def test_the_greatest_parcels_are_summed_up_exactly_and_what_is_beyond_counts_as
     world, _ = society(parcels=True)
     for t in range(1, 4):
         step = world.step(loaded(world, [MOST, 2**40, -3, 0], speaks=False))
-        assert step.obs["fb_parcels"][0, 3].tolist() == [MOST, MOST, 0, 0]
+        assert step.obs["fb_parcels"][0, 3].tolist() == [0, MOST, MOST, 0]  # oneself, then 0, 1 and 2
         assert world._state["bits"][0].tolist() == [t * 3 * 32 * MOST] * 2 + [0, 0]
     assert step.info["bytes"][0, 0] == pytest.approx(3 * 4 * MOST)
 
@@ -306,7 +315,7 @@ def test_one_message_has_one_fate():
     lost = 0
     for seed in range(8):
         present = world._state["present"]
-        obs = world.step(loaded(world, [4, 3, 2, 1], seed)).obs
+        obs = by_agent(world, world.step(loaded(world, [4, 3, 2, 1], seed)).obs)
         heard = obs["heard"].bool()
         sent = torch.tensor([4, 3, 2, 1]) * present
         own = torch.eye(4, dtype=torch.bool)
@@ -319,9 +328,10 @@ def test_one_message_has_one_fate():
 def test_a_cap_keeps_back_the_whole_message():
     world, _ = society(parcels=True, cap=3 * (6 * 40 + 4 * 10))
     step = world.step(loaded(world, [10, 11, 0, 10]))
-    assert step.obs["heard"][0].any(0).tolist() == [True, False, True, True]
-    assert step.obs["fb_parcels"][0, 0].tolist() == [10, 0, 0, 10]
-    assert step.obs["fb_parcels"][0, 1].tolist() == [10, 11, 0, 10]  # one's own as one sent it
+    obs = by_agent(world, step.obs)
+    assert obs["heard"][0].any(0).tolist() == [True, False, True, True]
+    assert obs["fb_parcels"][0, 0].tolist() == [10, 0, 0, 10]
+    assert obs["fb_parcels"][0, 1].tolist() == [10, 11, 0, 10]  # one's own as one sent it
     assert step.info["bytes"][0, 1] == 0
 
 
@@ -329,11 +339,11 @@ def test_parcels_in_the_modes_of_the_channel():
     world, _ = society(4, parcels=True, mode=MODES, delay=1)
     assert not world.step(loaded(world, [4, 3, 2, 1])).obs["fb_parcels"].any()
     step = world.step(loaded(world, [9, 9, 9, 9]))
-    sent = torch.tensor([4, 3, 2, 1])
-    assert torch.equal(step.obs["fb_parcels"][0], sent.expand(4, 4))
-    assert torch.equal(step.obs["fb_parcels"][1], sent.diag())
-    assert torch.equal(step.obs["fb_parcels"][2], sent.expand(4, 4))
-    assert torch.equal(step.obs["fb_parcels"][3], sent.diag())
+    sent, came = torch.tensor([4, 3, 2, 1]), by_agent(world, step.obs)["fb_parcels"]
+    assert torch.equal(came[0], sent.expand(4, 4))
+    assert torch.equal(came[1], sent.diag())
+    assert torch.equal(came[2], sent.expand(4, 4))
+    assert torch.equal(came[3], sent.diag())
     assert torch.equal(step.info["bytes"][1], step.info["bytes"][0])
     assert not step.info["bytes"][3].any()
 

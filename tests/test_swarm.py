@@ -315,11 +315,13 @@ def test_both_forms_of_actions_fly_alike():
 
 def test_a_guide_is_the_best_of_those_heard_and_oneself():
     value = torch.rand(3, 6, generator=torch.Generator().manual_seed(0))
-    heard = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3
-    found = guides(value, heard)
+    value[:, 4] = value[:, 1]  # of equals it is the first
+    heard = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(1)) < 0.5
+    who = (torch.arange(6)[:, None] + 1 + torch.arange(5)) % 6
+    found = guides(value, torch.where(heard, value[:, who], torch.inf), who)
     for w in range(3):
         for i in range(6):
-            known = [j for j in range(6) if heard[w, i, j] or j == i]
+            known = [i, *sorted(j for s, j in enumerate(who[i].tolist()) if heard[w, i, s])]
             assert int(found[w, i]) == min(known, key=lambda j: float(value[w, j]))
 
 

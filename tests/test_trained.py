@@ -42,7 +42,7 @@ def test_shipped_societies_turn_away_from_liars(name):
     for _ in range(200):  # those who lie at ordinary confidence take a while to be found out
         actions = policy.act(obs)
         obs = world.step(actions).obs
-    lies = world.privileged()["liar"][:, world.host.sources.index(world.device)]  # [W, N, S]
+    lies = world.neighbours().of(world.privileged()["liar"])  # [W, N, S]
     weights = actions["listen"]
     assert weights[lies].mean() < 0.5 * weights[~lies].mean()
     assert torch.isfinite(weights).all()

@@ -3,6 +3,7 @@
 from .channel import Channel, Route, rearranged
 from .delay import DelayLine
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, ChannelSettings, RoomSettings, modes_of
+from .topology import Neighbours
 
 __all__ = [
     "LIAR_KINDS",
@@ -11,6 +12,7 @@ __all__ = [
     "Channel",
     "ChannelSettings",
     "DelayLine",
+    "Neighbours",
     "RoomSettings",
     "Route",
     "modes_of",

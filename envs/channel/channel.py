@@ -1,8 +1,8 @@
 """The channel: who hears whom, what goes wrong on the way, and what it costs in bytes.
 
 Agents publish, :meth:`Channel.on_air` says what becomes of it at the sender, :meth:`Channel.route` whom it reaches and
-what that is charged. Edges are ``[W, N, N]`` with receivers in rows and senders in
-columns. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
+what that is charged. Edges are ``[W, N, K]``: of each receiver the K slots of `topology.py`, in each of which is a
+sender that it may hear. Every fault is drawn from the world's own random numbers, so it is the same whatever the policy
 does. Order on the way: liars, noise, quantisation (at the sender), shuffled mode, byte cap, then drop
 (per edge), delay (handled by the world, which hands feedback about a slice out as a whole). What a message holds beside
 its rows (a number a row, a parcel of weights) shares its fate; see :meth:`Channel.beside`.
@@ -13,7 +13,7 @@ quantisation rounds to nothing is charged and arrives as an abstention.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,14 +25,22 @@ from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
 from .lies import claim, lie
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings, modes_of
-from .topology import lattice, small_world
+from .topology import (
+    Neighbours,
+    everyone,
+    lattice,
+    lattice_slots,
+    relabelled_lattice,
+    slots_of,
+    small_world,
+)
 
 
 class Route(NamedTuple):
     """How one step's messages travelled."""
 
     order: Tensor | None  # int64 [W, B]: rows as they arrive, where some world shuffles them
-    heard: Tensor  # bool [W, N, N]: receiver i got sender j's message
+    heard: Tensor  # bool [W, N, K]: receiver i got the message of the sender in its slot
     sent_bits: Tensor  # int64 [W, N]: charged to the sender
 
 
@@ -46,12 +54,16 @@ class Channel(RoomSettings):
         device: Where the tensors live.
 
     The others are those of :class:`RoomSettings`.
+
+    Attributes:
+        slots: K, the most neighbours that an agent can have, at least 1.
     """
 
     num_agents: int
     num_worlds: int = 1
     device: torch.device | str = "cpu"
-    _matrix: Tensor | None = field(init=False, repr=False, compare=False)
+    slots: int = field(init=False, compare=False)
+    _given: tuple[Tensor, Tensor] | None = field(init=False, repr=False, compare=False)
     _mode: Tensor = field(init=False, repr=False, compare=False)
     _modes: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -83,7 +95,8 @@ class Channel(RoomSettings):
         codes = torch.tensor([MODES.index(mode) for mode in modes])
         object.__setattr__(self, "_modes", frozenset(modes))
         object.__setattr__(self, "_mode", codes.to(self.device))
-        object.__setattr__(self, "_matrix", self._given_matrix())
+        matrix = self._given_matrix()
+        object.__setattr__(self, "_given", None if matrix is None else slots_of(matrix))
         if self._is("k_regular") or self._is("small_world"):
             if self.degree % 2:
                 raise ConfigError(f"degree must be even, got {self.degree}")
@@ -92,6 +105,14 @@ class Channel(RoomSettings):
                     f"degree {self.degree} is for {self.degree + 1} agents or more, there are {self.num_agents}: "
                     'add agents, lower degree, or take topology="complete"'
                 )
+        object.__setattr__(self, "slots", self._count())
+
+    def _count(self) -> int:
+        """K, before there is anything of its size."""
+        if self._given is not None:
+            return self._given[0].shape[1]
+        bounded = {"ring": 2, "k_regular": self.degree}
+        return lattice_slots(self.num_agents, bounded.get(str(self.topology), self.num_agents))
 
     def _given_matrix(self) -> Tensor | None:
         """The topology as a matrix, if it is given as one."""
@@ -172,14 +193,15 @@ class Channel(RoomSettings):
         """The channel's part of the state of so many worlds.
 
         Returns:
-            ``edges`` bool ``[W, N, N]``, ``present`` bool ``[W, N]`` and, where there are liars,
+            ``edges`` bool ``[W, N, K]``: in which slots are neighbours, ``present`` bool ``[W, N]``; where each world
+            has a graph of its own ``neighbours`` int64 ``[W, N, K]``, who is in which slot; and where there are liars
             ``liar`` int64 ``[W, N]`` (an index into :data:`LIAR_KINDS`, 0 = honest) and ``shift`` ``[W]``.
         """
         w, n = worlds, self.num_agents
-        state = {
-            "edges": self._edges(draws).expand(w, n, n).contiguous(),
-            "present": torch.ones(w, n, dtype=torch.bool, device=self.device),
-        }
+        state = {"present": torch.ones(w, n, dtype=torch.bool, device=self.device)}
+        if self._is("k_regular"):
+            state["neighbours"] = relabelled_lattice(self.degree, draws["channel/order"].permutation())
+        state["edges"] = self._edges(draws, self.neighbours(state)).expand(w, n, self.slots).contiguous()
         if self.liars:
             rank = draws["channel/liar"].permutation().argsort(dim=-1)
             codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
@@ -189,25 +211,32 @@ class Channel(RoomSettings):
             state["shift"] = 1 + draws["channel/shift"].integers(max(1, classes - 1))[:, 0]
         return state
 
-    def _edges(self, draws: rng.DrawDict) -> Tensor:
-        n = self.num_agents
-        everyone = ~torch.eye(n, dtype=torch.bool, device=self.device)
-        if self._matrix is not None:
-            edges = self._matrix
-        elif self.topology == "ring":
-            edges = lattice(n, 2, self.device)
-        elif self.topology == "star":  # agent 0 hears and is heard by all
-            hub = torch.arange(n, device=self.device) == 0
-            edges = hub[:, None] | hub
-        elif self.topology == "k_regular":  # a ring lattice under a random relabelling
-            order = draws["channel/order"].permutation()
-            ring = lattice(n, self.degree, self.device)
-            edges = ring[order[:, :, None], order[:, None, :]]
-        elif self.topology == "small_world":
-            edges = small_world(n, self.degree, self.rewire, draws).to(self.device)
-        else:
-            edges = everyone
-        return edges & everyone
+    def neighbours(self, state: Mapping[str, Tensor]) -> Neighbours:
+        """Who is in which slot.
+
+        Args:
+            state: The worlds', with :meth:`start`'s entries.
+        """
+        if "neighbours" in state:
+            return Neighbours(state["neighbours"])
+        if self._given is not None:
+            return Neighbours(self._given[0])
+        device = torch.device(self.device)
+        ring = self._is("ring")
+        return Neighbours(lattice(self.num_agents, 2, device) if ring else everyone(self.num_agents, device))
+
+    def _edges(self, draws: rng.DrawDict, who: Neighbours) -> Tensor:
+        """In which slots are neighbours, bool ``[N, K]`` or ``[W, N, K]``."""
+        if self._given is not None:
+            return self._given[1]
+        own = torch.arange(self.num_agents, device=self.device)[:, None]
+        others = who.index != own  # all but where there is nobody else
+        if self.topology == "star":  # agent 0 hears and is heard by all
+            return others & ((own == 0) | (who.index == 0))
+        if self.topology == "small_world":
+            matrix = small_world(self.num_agents, self.degree, self.rewire, draws).to(self.device)
+            return matrix.gather(2, who.index.expand(len(matrix), -1, -1)) & others
+        return others
 
     # ---- one step -----------------------------------------------------------------------------------
 
@@ -274,20 +303,19 @@ class Channel(RoomSettings):
             order = torch.empty_like(place).scatter_(1, place, place.roll(-1, 1))  # one cycle: no row stays
             kept = torch.arange(order.shape[1], device=order.device)
             order = torch.where(self._in_mode("shuffled")[:, None], order, kept)
-        edges = state["edges"]
+        edges, who = state["edges"], self.neighbours(state)
         if self._is("random"):
-            chance = draws["channel/edge"].below(self.edge_probability)
-            edges = edges & chance
+            edges = edges & draws["channel/edge"].at(who.pairs()).below(self.edge_probability)
         if "isolated" in self._modes:
             edges = edges & ~self.isolated[:, None, None]
-        sending = edges & state["present"][:, :, None] & (size > 0)[:, None, :]
-        sent_bits = sending.sum(1) * size
+        sending = edges & state["present"][:, :, None] & who.of(size > 0)
+        sent_bits = who.heard_by(sending) * size
         if self.cap is not None:
             within = sent_bits <= self.cap * 8
-            sending, sent_bits = sending & within[:, None, :], sent_bits * within
+            sending, sent_bits = sending & who.of(within), sent_bits * within
         heard = sending
         if self.drop:
-            heard = heard & ~draws["channel/drop"].below(self.drop)
+            heard = heard & ~draws["channel/drop"].at(who.pairs()).below(self.drop)
         if "mute" in self._modes:
             heard = heard & ~self._in_mode("mute")[:, None, None]
         return Route(order, heard, sent_bits)

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..channel import Channel
 from ..engine import drawing
 from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
@@ -22,6 +24,7 @@ class ClassroomView(Drawn, Protocol):
 
     dataset: Dataset
     host: Host | None
+    channel: Channel
 
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""
@@ -29,14 +32,15 @@ class ClassroomView(Drawn, Protocol):
 
 def as_text(world: ClassroomView, state: TensorDict, w: int) -> str:
     """One line per student: exam accuracy, report card, labels and bytes so far, whom it heard."""
-    host = {k: state[k][w].cpu() for k in ("accuracy", "card", "labels", "bits", "present", "fb/heard")}
+    host = {k: state[k][w].cpu() for k in ("accuracy", "card", "labels", "bits", "present")}
+    whom = _by_agent(world, state, "fb/heard", w)
     clock = int(state["clock"][w])
     budget = float(world.budget_left(state)[w].mean())
     lines = [f"step {clock}/{world.horizon}   teacher's budget left {budget:.0%}"]
     for i, name in enumerate(world.agents):
         accuracy = float(host["accuracy"][i])
         filled = round(accuracy * _BAR)
-        heard = "".join("●" if heard else "·" for heard in host["fb/heard"][i].tolist())
+        heard = "".join("●" if heard else "·" for heard in whom[i].tolist())
         away = "" if bool(host["present"][i]) else "  (absent)"
         lines.append(
             f"{name:<12}{'█' * filled}{'░' * (_BAR - filled)} {accuracy:6.1%}  card {float(host['card'][i]):.2f}"
@@ -70,12 +74,12 @@ def listening(world: ClassroomView, state: TensorDict, w: int) -> np.ndarray:
 
     A world knows how much hosted learners listen. What becomes of a message at one that an agent brings, it does not.
     """
-    if world.host is None:
-        return state["fb/heard"][w].float().cpu().numpy()
-    weights = np.zeros((world.num_agents, world.num_agents), np.float32)
-    index = world.host.sources.index(state["listened"].device).cpu().numpy()
-    np.put_along_axis(weights, index, state["listened"][w].cpu().numpy(), axis=1)
-    return weights
+    return _by_agent(world, state, "fb/heard" if world.host is None else "listened", w).float().numpy()
+
+
+def _by_agent(world: ClassroomView, state: TensorDict, key: str, w: int) -> Tensor:
+    """What is kept by slot of receiver and sender, ``[N, N]``, on the host."""
+    return world.channel.neighbours(state).by_agent(F.pad(state[key], (1, 0)))[w].cpu()
 
 
 def draw_listening(

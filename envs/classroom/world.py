@@ -10,8 +10,15 @@ its own. The world generalises the collaborative classroom, in which a teacher l
 stream and the best student then teaches the others.
 
 ## Observation Space
-Flat `Dict`, the same for every agent. N students, B rows of a slice, E exam items, C classes, D… shape of
-an input (e.g. `1×28×28`).
+Flat `Dict`, the same for every agent. N students, K neighbours at most, B rows of a slice, E exam items, C classes,
+D… shape of an input (e.g. `1×28×28`).
+
+What is known of others comes by *slot*: oneself in slot 0, and in slots 1…K the neighbours of the topology, in order of
+index counted on from oneself, around the end. In a complete room K is N − 1 and slot s of student i is student (i + s)
+mod N. On a "ring" K is 2, in a "k_regular" graph `degree`, with a matrix the most that anyone hears; "star",
+"small_world" and "random", in which someone may hear everyone, have slots for all, like complete rooms. A slot without
+a neighbour reads 0. Nothing says which student one is, so one policy serves all; `world.neighbours()` says who is in
+which slot.
 
 | key | shape | range | meaning |
 |---|---|---|---|
@@ -22,11 +29,10 @@ an input (e.g. `1×28×28`).
 | `fb_slice` | `B, D…` float32 | ℝ | the slice that feedback is about; zeros before there is any |
 | `fb_public` | `B, D…` float32 | ℝ | likewise, only with `public` |
 | `fb_labels` | `B` int64 | −1…C−1 | labels of `fb_slice`; −1 where the teacher was silent |
-| `fb_targets` | `N, B, C` float32 | [0, 1] | what each published on it; zero if not heard; one's own included |
-| `heard` | `N` int8 | {0, 1} | whose message arrived (never one's own) |
-| `present` | `N` int8 | {0, 1} | who is in the room (in an isolated world: oneself only) |
-| `report` | `N + 1` float32 | [0, 1] | report cards of all (isolated: one's own), then the budget left to one |
-| `agent_id` | `N` int8 | {0, 1} | one-hot: which student one is |
+| `fb_targets` | `1 + K, B, C` float32 | [0, 1] | what each published on it; zero if not heard |
+| `heard` | `1 + K` int8 | {0, 1} | whose message arrived (never one's own) |
+| `present` | `1 + K` int8 | {0, 1} | who is in the room (in an isolated world: oneself only) |
+| `report` | `2 + K` float32 | [0, 1] | report cards (isolated: one's own), then the budget left to one |
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
@@ -121,9 +127,10 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..arguments import refuse, share_out
-from ..channel import Channel, DelayLine, RoomSettings, Route, ledger, rearranged
+from ..channel import Channel, DelayLine, Neighbours, RoomSettings, Route, ledger, rearranged
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
@@ -209,7 +216,7 @@ class Classroom(World):
         self.channel = Channel(self.num_agents, self.num_worlds, device=self.device, **channel)
         self.channel.check_times(self.horizon)
         told = {"agents": self.num_agents, "slice_size": rows, "classes": self.dataset.num_classes}
-        afford(self.num_worlds, "agents or slice_size", **told, senders=self.num_agents)
+        afford(self.num_worlds, "agents or slice_size", **told, senders=1 + self.channel.slots)
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
         self.host: Host | None = None
@@ -232,6 +239,7 @@ class Classroom(World):
             learners,
             settings,
             agents=self.num_agents,
+            slots=self.channel.slots,
             shape=self.dataset.shape,
             rows=self.schedule.rows,
             classes=self.dataset.num_classes,
@@ -247,18 +255,18 @@ class Classroom(World):
         """Spaces and draws."""
         n, c, shape = self.num_agents, self.dataset.num_classes, self.dataset.shape
         inputs = spaces.Box(-np.inf, np.inf, (rows, *shape), np.float32)
-        flags = spaces.Box(0, 1, (n,), np.int8)
+        slots = 1 + self.channel.slots  # oneself, then the neighbours
+        flags = spaces.Box(0, 1, (slots,), np.int8)
         observed: dict[str, spaces.Space] = {
             "slice": inputs,
             "exam": spaces.Box(-np.inf, np.inf, (exam_size, *shape), np.float32),
             "exam_now": spaces.Box(0, 1, (1,), np.int8),
             "fb_slice": inputs,
             "fb_labels": spaces.Box(-1, c - 1, (rows,), np.int64),
-            "fb_targets": spaces.Box(0, 1, (n, rows, c), np.float32),
+            "fb_targets": spaces.Box(0, 1, (slots, rows, c), np.float32),
             "heard": flags,
             "present": flags,
-            "report": spaces.Box(0, 1, (n + 1,), np.float32),
-            "agent_id": flags,
+            "report": spaces.Box(0, 1, (slots + 1,), np.float32),
             "elapsed": spaces.Box(0, 1, (1,), np.float32),
         }
         if self.private:
@@ -316,7 +324,7 @@ class Classroom(World):
             "slice": torch.full_like(fresh["stream/slice"], -1),
             "served": torch.zeros(w, n, dtype=torch.bool, device=self.device),
             "published": torch.zeros(w, n, rows, self.dataset.num_classes, device=self.device),
-            "heard": torch.zeros(w, n, n, dtype=torch.bool, device=self.device),
+            "heard": torch.zeros(w, n, self.channel.slots, dtype=torch.bool, device=self.device),
         }
         if self.channel.shuffles:
             feedback["order"] = torch.arange(rows, device=self.device).expand(w, -1)
@@ -422,7 +430,7 @@ class Classroom(World):
         if self.host is None:
             return new
         due = ((clock - 1) % self.exam.card_every == 0)[:, None]
-        known = self.host.update_statistics(under(state, "known/"), feedback)
+        known = self.host.update_statistics(under(state, "known/"), feedback, self.channel.neighbours(state))
         change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
@@ -524,11 +532,10 @@ class Classroom(World):
 
     def view(self, state: TensorDict) -> TensorDict:
         """What agents see that bring their learners, ``[W, N, …]``."""
-        w, n = self.num_worlds, self.num_agents
-        heard = state["fb/heard"]
-        own = torch.eye(n, dtype=torch.bool, device=self.device)
-        seen = own | ~self.channel.isolated[:, None, None]  # whom each knows of, [W, N, N]
-        cards = state["card"][:, None] * seen
+        w, n, who = self.num_worlds, self.num_agents, self.channel.neighbours(state)
+        knows = state["edges"] & ~self.channel.isolated[:, None, None]
+        known = F.pad(knows, (1, 0), value=True)  # whom each knows of, [W, N, 1 + K]
+        cards = who.with_oneself(state["card"]) * known
         labels = self.dataset.dealt_labels(state["fb/slice"]).expand(w, n, -1)
         obs = {
             "slice": self._inputs(state["stream/slice"]),
@@ -536,34 +543,34 @@ class Classroom(World):
             "exam_now": self.exam.today(state["clock"]).to(torch.int8)[:, None, None].expand(w, n, 1),
             "fb_slice": self._inputs(state["fb/slice"]),
             "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
-            "fb_targets": self._arrived(state, "published", own),
-            "heard": heard.to(torch.int8),
-            "present": (state["present"][:, None] & seen).to(torch.int8),
+            "fb_targets": self.arrived(state, state["fb/published"]),
+            "heard": F.pad(state["fb/heard"].to(torch.int8), (1, 0)),
+            "present": (who.with_oneself(state["present"]) & known).to(torch.int8),
             "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
-            "agent_id": own.to(torch.int8).expand(w, n, n),
             "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
         if self.private:
             obs["public"] = self._inputs(state["public/slice"])
             obs["fb_public"] = self._inputs(state["fb/public"])
         if self.beside is not None:
-            obs[f"fb_{self.beside}"] = self._arrived(state, self.beside, own)
+            obs[f"fb_{self.beside}"] = self.arrived(state, state[f"fb/{self.beside}"])
         return obs
 
-    def _arrived(self, state: TensorDict, what: str, own: Tensor) -> Tensor:
-        """What each hears of each of what goes by rows ``[W, N, B, …]``, ``[W, N, N, B, …]``; one's own as one sent it.
+    def arrived(self, state: TensorDict, sent: Tensor) -> Tensor:
+        """What each knows of what all sent with a slice's messages, oneself first: ``[W, N, 1 + K, …]``.
+
+        One's own is as one sent it, a neighbour's as it arrives, and zero if it was not heard.
 
         Args:
-            state: The world's.
-            what: ``"published"``, or what goes beside.
-            own: Who is oneself, bool ``[N, N]``.
+            state: The world's, with that slice's feedback.
+            sent: ``[W, N]`` of a message as a whole, or ``[W, N, B, …]`` by rows, which some worlds shuffle.
         """
-        sent = state[f"fb/{what}"]
-        within = [1] * (sent.dim() - 2)  # sizes of a row and what is in it
-        heard, own = state["fb/heard"].view(*state["fb/heard"].shape, *within), own.view(*own.shape, *within)
-        if not self.channel.shuffles:
-            return sent[:, None] * (heard | own)
-        return torch.where(own, sent[:, None], rearranged(sent, state["fb/order"])[:, None] * heard)
+        who = self.channel.neighbours(state)
+        known = who.with_oneself(sent)
+        if self.channel.shuffles and sent.dim() > 2:
+            known[:, :, 1:] = who.of(rearranged(sent, state["fb/order"]))
+        heard = F.pad(state["fb/heard"], (1, 0), value=True)
+        return known.mul_(heard.view(*heard.shape, *[1] * (sent.dim() - 2)))
 
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""
@@ -595,12 +602,14 @@ class Classroom(World):
         told = state["fb/served"] & (state["clock"] > 0)[:, None]
         elapsed = state["clock"].float() / self.horizon
         about = Oneself(state["card"], self.budget_left(state), told, elapsed)
-        return host.observe(under(state, "known/"), under(state, "fb/"), about)
+        return host.observe(
+            under(state, "known/"), under(state, "fb/"), self.channel.neighbours(state), about
+        )
 
     def _feedback(self, state: TensorDict, host: Host) -> Feedback:
         """What hosted learners learn the last slice from."""
         told, labels = self.told(state)
-        heard = host.heard(under(state, "fb/"))
+        heard = host.heard(under(state, "fb/"), self.channel.neighbours(state))
         own = self._flat("stream", state["fb/slice"])
         if not self.private:
             return Feedback(own[:, 0], labels, told, None, heard, None)
@@ -652,6 +661,10 @@ class Classroom(World):
         """How many may lie."""
         return self.channel.liars
 
+    def neighbours(self) -> Neighbours:
+        """Which agent is in which slot in these episodes."""
+        return self.channel.neighbours(self._begun())
+
     def privileged(self) -> TensorDict:
         """What no agent knows, for oracles and reports.
 
@@ -666,7 +679,7 @@ class Classroom(World):
         }
 
     def state(self) -> Tensor:
-        """float32 ``[W, 4N + N² + 1]``: scores, cards, presence, budget, who heard whom, time.
+        """float32 ``[W, 4N + N·K + 1]``: scores, cards, presence, budget, whom each heard, time.
 
         Where the world hosts the learners, what their agents see, one after the other.
         """
@@ -682,7 +695,7 @@ class Classroom(World):
         if self.host is not None:
             return super().state_space
         n = self.num_agents
-        return spaces.Box(0, 1, (4 * n + n * n + 1,), np.float32)
+        return spaces.Box(0, 1, (4 * n + n * self.channel.slots + 1,), np.float32)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who heard whom, accuracies, budget, and the slice's pictures."""

@@ -13,7 +13,7 @@ That of `studyhall.envs.hosted`, and for the B rows of the coming slice and the 
 |---|---|---|---|
 | `samples` | `B, F` float32 | [0, 1] | what one's own network makes of each row |
 | `answers_samples` | `E, F` float32 | [0, 1] | likewise of each item; zeros of an exam not today |
-| `load` | `N` float32 | [0, 1] | mean weight of each on the last slice; zero if not heard |
+| `load` | `1 + K` float32 | [0, 1] | mean weight of each on the last slice; zero if not heard |
 
 Features of a sample: `confidence` (max p), `margin` (to the second class), `certainty` (1 − entropy / log C),
 `class_card` (how often one was right of late when one said this class), `class_seen` (how much that card is worth).

@@ -16,13 +16,13 @@ this world shares. With `learners=` it hosts the specialists, and an agent decid
 see `studyhall.envs.collective.specialists`.
 
 ## Observation Space
-As in `classroom-v0`, with B rows, E exam items, N members, and:
+As in `classroom-v0`, with B rows, E exam items, N members, K neighbours at most, oneself in slot 0, and:
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `fb_targets` | `N, B, C` float32 | [0, 1] | what each published where it was consulted; zeros elsewhere |
-| `fb_weights` | `N, B` float32 | [0, 1] | the weight each had on the slice that feedback is about; zero if not heard |
-| `load` | `N` float32 | [0, 1] | mean weight of each on that slice; zero if not heard |
+| `fb_targets` | `1 + K, B, C` float32 | [0, 1] | what each published where it was consulted; zeros elsewhere |
+| `fb_weights` | `1 + K, B` float32 | [0, 1] | the weight each had on that slice; zero if not heard |
+| `load` | `1 + K` float32 | [0, 1] | mean weight of each on that slice; zero if not heard |
 
 Heard is whose consulted answers arrived. In modes "mute" and "isolated" one is told of oneself as if one were alone:
 consulted, with a weight of 1, wherever one bid, since any other weight would tell what the others bid. `report`'s last
@@ -178,9 +178,9 @@ class Collective(Classroom):
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
-        n = self.num_agents
         self.views = self._cut() if self._in_parts else None
-        observed = {"fb_weights": spaces.Box(0, 1, (n, rows), np.float32), **self._shown_load}
+        weights = spaces.Box(0, 1, (1 + self.channel.slots, rows), np.float32)
+        observed = {"fb_weights": weights, **self._shown_load}
         self.observation_space = spaces.Dict(self.observation_space.spaces | observed)
         acts = {key: space for key, space in self.action_space.spaces.items() if key != "ask"}
         self.action_space = spaces.Dict(acts | self._bids)
@@ -215,7 +215,7 @@ class Collective(Classroom):
     @property
     def _shown_load(self) -> dict[str, spaces.Space]:
         """The part of an observation that says who was consulted how much."""
-        return {"load": spaces.Box(0, 1, (self.num_agents,), np.float32)}
+        return {"load": spaces.Box(0, 1, (1 + self.channel.slots,), np.float32)}
 
     def _cut(self) -> Tensor:
         """Which entries of a sample each member sees, float32 ``[N, 1, D…]``: a strip of its last side."""
@@ -445,9 +445,8 @@ class Collective(Classroom):
         return told | {"right": self.host.answers(self._flat("exam", state["exam"])).argmax(-1) == labels}
 
     def load(self, state: TensorDict) -> Tensor:
-        """Mean weights on the slice that feedback is about, of oneself and of whom one heard, ``[W, N, N]``."""
-        own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-        return state["fb/weights"].mean(-1)[:, None] * (own | state["fb/heard"])
+        """Mean weights on the slice that feedback is about, of oneself and of whom one heard, ``[W, N, 1 + K]``."""
+        return self.arrived(state, state["fb/weights"].mean(-1))
 
     def _inputs(self, index: Tensor) -> Tensor:
         inputs = super()._inputs(index)

@@ -116,6 +116,17 @@ class Draw:
         """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
         return (shift(self.bits(), 32) * high).bitwise_right_shift_(32)
 
+    def at(self, index: Tensor) -> Draw:
+        """The numbers of some places alone; of these, bits and what is made of each by itself are the same.
+
+        So not of :meth:`normal`, which makes two of a place and another.
+
+        Args:
+            index: int64 ``[1 or P, …]``: places among the flattened numbers of a state, for all P states or for each.
+        """
+        places = index.flatten(1) * signed(GOLDEN)
+        return Draw(self._state, index.shape[1:], made=mix(self._states[:, None] + places))
+
     def permutation(self) -> Tensor:
         """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
 

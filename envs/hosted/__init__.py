@@ -7,8 +7,9 @@ any) still at hand, every agent says whom to imitate; the world makes that learn
 publishes its beliefs on the present slice and sits the exam. The exam's inputs never leave the world.
 
 ## Observation Space
-Flat `Dict`, the same for every agent. N agents, S = N − 1 sources: source s of agent i is agent (i + 1 + s) mod
-N, so one policy serves all. B rows, C classes. Features are explained in
+Flat `Dict`, the same for every agent. N agents; S sources, the most neighbours that an agent can have in the
+topology: in a complete room N − 1, and source s of agent i is agent (i + 1 + s) mod N; elsewhere they come in the same
+order, counted on from oneself. So one policy serves all. B rows, C classes. Features are explained in
 `studyhall.envs.hosted.sources`; `source_features` and `own_features` of the world name them in order.
 
 | key | shape | range | meaning |

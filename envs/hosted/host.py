@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ...learners import Detection, make_networks, softmax, teach
-from ..channel import rearranged
+from ..channel import Neighbours, rearranged
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
@@ -104,6 +104,7 @@ class Host(Learners):
         learners: As of :func:`~studyhall.learners.make_networks`.
         settings: How they learn, and what their agents decide.
         agents: N.
+        slots: S, the sources of an agent: K of the channel.
         shape: Of a sample.
         rows: B, of a slice.
         classes: C.
@@ -125,6 +126,7 @@ class Host(Learners):
         settings: HostSettings,
         *,
         agents: int,
+        slots: int,
         shape: Sequence[int],
         rows: int,
         classes: int,
@@ -136,7 +138,7 @@ class Host(Learners):
         )
         super().__init__(networks, agents, optimiser=settings.optimiser, lr=settings.lr)
         self.settings = settings
-        self.sources = Sources(agents)
+        self.sources = Sources(agents, slots)
         self.energies = energies
         self.source_features = (*FEATURES, ENERGY) if energies else FEATURES
         self.form = FORMS[settings.form](self.sources.count, rows, classes, teacher, energies)
@@ -161,38 +163,43 @@ class Host(Learners):
         """What an agent decides."""
         return spaces.Dict(self.form.action_parts())
 
-    def heard(self, came: Mapping[str, Tensor]) -> Heard:
+    def heard(self, came: Mapping[str, Tensor], who: Neighbours) -> Heard:
         """The messages of a slice by source, zero where one was not heard.
 
         Args:
-            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, N]``, where some world
+            came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, S]``, where some world
                 shuffles rows their ``order [W, B]``, and where energies cross ``energies [W, N, B]`` as they went on
                 the air and ``own_energies [W, N, B]`` as they were meant.
+            who: Which agent each source is.
         """
-        mask = self.sources.select(came["heard"])
-        return Heard(self._by_source(came, came["published"]) * mask[..., None, None], mask)
+        mask = came["heard"]
+        return Heard(self._by_source(came, who, came["published"]) * mask[..., None, None], mask)
 
-    def _by_source(self, came: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+    def _by_source(self, came: Mapping[str, Tensor], who: Neighbours, rows: Tensor) -> Tensor:
         """Rows ``[W, N, B, …]`` of a slice as they arrive, by source ``[W, N, S, B, …]``."""
-        arrived = rearranged(rows, came["order"]) if "order" in came else rows
-        return arrived[:, self.sources.index(rows.device)]
+        return who.of(rearranged(rows, came["order"]) if "order" in came else rows)
 
-    def update_statistics(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor]) -> TensorDict:
+    def update_statistics(
+        self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], who: Neighbours
+    ) -> TensorDict:
         """What there is to know of the sources after one more slice.
 
         Args:
             known: As :meth:`Sources.start` gave it, or this.
             came: As of :meth:`heard`, and ``beliefs [W, N, B, C]``, what each believed of the slice itself.
+            who: Which agent each source is.
         """
-        heard = self.heard(came)
+        heard = self.heard(came, who)
         return self.sources.update_statistics(known, heard.messages, came["beliefs"], heard.mask)
 
-    def observe(self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], about: Oneself) -> TensorDict:
+    def observe(
+        self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], who: Neighbours, about: Oneself
+    ) -> TensorDict:
         """What agents see, ``[W, N, …]``; arguments as of :meth:`update_statistics`."""
-        heard = self.sources.select(came["heard"])
-        cards = about.cards[:, self.sources.index(heard.device)] * heard
+        heard = came["heard"]
+        cards = who.of(about.cards) * heard
         obs = {
-            "sources": self.sources.features(known, cards, heard),
+            "sources": self.sources.features(known, who, cards, heard),
             "sources_mask": heard.to(torch.int8),
             "own_features": self.sources.own_features(known, heard, about.told.float()),
             "report": torch.stack([about.cards, about.budget_left], dim=-1),
@@ -201,12 +208,12 @@ class Host(Learners):
         energies: TensorDict = {}
         if self.energies:
             own = came["own_energies"]
-            spoke = self._by_source(came, came["published"].any(-1)) & heard[..., None]
-            told = self._by_source(came, came["energies"]) * spoke
+            spoke = self._by_source(came, who, came["published"].any(-1)) & heard[..., None]
+            told = self._by_source(came, who, came["energies"]) * spoke
             obs["sources"] = torch.cat([obs["sources"], apart(told, own, spoke)[..., None]], dim=-1)
             energies = {"energies": told, "own_energies": own}
         seen = Seen(
-            lambda: self.heard(came).messages, came["beliefs"], cards, heard, about.budget_left, energies
+            lambda: self.heard(came, who).messages, came["beliefs"], cards, heard, about.budget_left, energies
         )
         return obs | self.form.observe(seen)
 

@@ -1,7 +1,8 @@
 """What a learner can tell of its sources: a set of features for each, relative to oneself.
 
-A source is a peer. Source s of agent i is agent (i + 1 + s) mod N, so that "who" means the same to everyone and
-one policy, shared by all, serves any number of sources.
+A source is a neighbour in the channel, one in each of an agent's K slots (`channel/topology.py`): in a complete room
+source s of agent i is agent (i + 1 + s) mod N. So "who" means the same to everyone, and one policy, shared by all,
+serves any number of sources.
 
 For a message p on B rows of a slice, one's own belief q on them and the mean r of everyone else heard (oneself
 included), all distributions over C classes:
@@ -42,12 +43,13 @@ features of oneself, in order         meaning
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ..channel import Neighbours
 
 OBSERVED = ("confidence", "agreement", "class_agreement", "anchored_agreement")
 """What is observed of each message; the order of ``now`` and ``mean``."""
@@ -69,26 +71,14 @@ class Sources:
     """Keeps what is known of the sources, as part of a world's state.
 
     Args:
-        num_agents: N, at least 2 for there to be any source.
+        num_agents: N.
+        count: S, the sources of an agent: K of the channel.
         decay: Of the running means.
     """
 
     num_agents: int
+    count: int
     decay: float = 0.95
-
-    @property
-    def count(self) -> int:
-        """S, the sources of an agent."""
-        return self.num_agents - 1
-
-    def index(self, device: torch.device) -> Tensor:
-        """Which agent each source is, int64 ``[N, S]``."""
-        return _index(self.num_agents, device)
-
-    def select(self, pairs: Tensor) -> Tensor:
-        """Entries of ``pairs [W, N, N, …]`` (receiver, sender) by source, ``[W, N, S, …]``."""
-        index = self.index(pairs.device)
-        return pairs[:, torch.arange(self.num_agents, device=pairs.device)[:, None], index]
 
     def start(self, worlds: int, device: torch.device) -> dict[str, Tensor]:
         """Nothing known of anybody."""
@@ -150,16 +140,17 @@ class Sources:
             "own_times": own_times,
         }
 
-    def features(self, known: Mapping[str, Tensor], cards: Tensor, heard: Tensor) -> Tensor:
+    def features(self, known: Mapping[str, Tensor], who: Neighbours, cards: Tensor, heard: Tensor) -> Tensor:
         """Features of the sources, float32 ``[W, N, S, F]``, zero where not heard.
 
         Args:
             known: As :meth:`update_statistics` left it.
+            who: Which agent each source is.
             cards: Report cards of the sources, ``[W, N, S]``.
             heard: bool ``[W, N, S]``.
         """
-        change = self.select(known["card_change"][:, None].expand(-1, self.num_agents, -1))
-        absolute = torch.cat([known["now"], known["mean"], cards[..., None], change[..., None]], dim=-1)
+        change = who.of(known["card_change"])[..., None]
+        absolute = torch.cat([known["now"], known["mean"], cards[..., None], change], dim=-1)
         weight = heard[..., None].float()
         centre = (absolute * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp_min(1)
         return torch.cat([absolute, absolute - centre, torch.ones_like(weight)], dim=-1) * weight
@@ -172,7 +163,7 @@ class Sources:
             heard: bool ``[W, N, S]``.
             told: float32 ``[W, N]``, share of rows with labels.
         """
-        parts = [known["card_change"], heard.float().mean(-1) if self.count else torch.zeros_like(told), told]
+        parts = [known["card_change"], heard.float().mean(-1), told]
         return torch.cat([known["own_now"], known["own_mean"], torch.stack(parts, -1)], dim=-1)
 
 
@@ -186,11 +177,3 @@ def apart(energies: Tensor, own: Tensor, spoke: Tensor) -> Tensor:
     """
     total = ((energies - own[:, :, None]) * spoke).sum(-1)
     return (total / spoke.sum(-1).clamp_min(1)).tanh()
-
-
-@functools.cache
-def _index(agents: int, device: torch.device) -> Tensor:
-    """Of agent i the agents i + 1, i + 2, …, int64 ``[N, N − 1]``."""
-    with torch.inference_mode(False):  # it is kept, and graphs may need it
-        everyone = torch.arange(agents, device=device)
-        return (everyone[:, None] + 1 + everyone[: agents - 1]) % agents

@@ -7,7 +7,8 @@ listens well knows more than anyone saw. It generalises the consensus network, i
 they agree; agreement itself is only reported, since agreeing on anything is easy.
 
 ## Observation Space
-Flat `Dict`, the same for every agent. N witnesses, S = N − 1 sources (source s of agent i is agent (i + 1 + s) mod N),
+Flat `Dict`, the same for every agent. N witnesses, S sources: the most neighbours that one can have in
+the topology; in a complete room N − 1, and source s of agent i is agent (i + 1 + s) mod N, elsewhere in the same order.
 B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or L symbols of V).
 
 | key | shape | range | meaning |
@@ -15,7 +16,6 @@ B samples, views of shape D… (`1×8×8` for digits), messages of M numbers (or
 | `own_view` | `B, D…` float32 | ℝ | what one sees of every sample; 0 where one sees nothing |
 | `inbox` | `S, B, M` (`S, B, L, V`) float32 | ℝ | messages that arrived since the round before; zeros where none |
 | `heard` | `S` int8 | {0, 1} | whose message arrived |
-| `agent_id` | `N` int8 | {0, 1} | one-hot: which witness one is |
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |
 
 ## Action Space
@@ -89,6 +89,7 @@ class Consensus(MessageWorld):
 
     few_actions = "slice_size=1, bound=1, or slice_size=1, vocabulary=10, choices=True"
     agent_noun = "witness"
+    roles = False  # witnesses are all alike
     trainee = "talkers"
 
     def __init__(

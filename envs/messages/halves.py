@@ -7,7 +7,8 @@ paint, in every round, the parts of all the others. It generalises MiniCoMo, in 
 digit each and exchange one message.
 
 ## Observation Space
-Flat `Dict`, the same for every agent. N viewers, S = N − 1 sources (source s of agent i is agent (i + 1 + s) mod N),
+Flat `Dict`, the same for every agent. N viewers, S sources: the most neighbours that one can have in
+the topology; in a complete room N − 1, and source s of agent i is agent (i + 1 + s) mod N, elsewhere in the same order.
 B samples, parts of shape `C×h×w`, messages of M numbers (or L symbols of V).
 
 | key | shape | range | meaning |
@@ -22,7 +23,7 @@ B samples, parts of shape `C×h×w`, messages of M numbers (or L symbols of V).
 | key | space | meaning |
 |---|---|---|
 | `message` | `Box(−bound, bound, (B, M))`; symbols: `Box(0, 1, (B, L, V))` | a row of zeros says nothing and is free |
-| `answer` | `Box(0, 1, (S, B, C, h, w))` | the painting: what the sources hold |
+| `answer` | `Box(0, 1, (N − 1, B, C, h, w))` | the painting: what the other viewers hold, from the next one on |
 
 What is painted outside [0, 1] counts as the nearest bound, a part with a pixel that is not finite as the mean part.
 
@@ -140,7 +141,9 @@ class Halves(MessageWorld):
         if self.swap:
             deals["deal"] = (self.rows, self.num_agents)
         self._declare(
-            spaces.Box(0, 1, shape, np.float32), spaces.Box(0, 1, (self.sources, *shape), np.float32), deals
+            spaces.Box(0, 1, shape, np.float32),
+            spaces.Box(0, 1, (self.num_agents - 1, *shape), np.float32),
+            deals,
         )
 
     def _of_the_stream(self) -> tuple[Tensor, Tensor]:
@@ -192,12 +195,12 @@ class Halves(MessageWorld):
         }
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
-        """MSE of the paintings ``[W, N, S, B, C, h, w]``, and how much better they are than mean parts."""
+        """MSE of the paintings ``[W, N, N − 1, B, C, h, w]``, and how much better they are than mean parts."""
         mse = self._errors(answer, state).mean((2, 3))
         return mse, 1 - mse / self._worst[self._others].mean(-1)
 
     def _errors(self, answer: Tensor, state: TensorDict) -> Tensor:
-        """Mean squared error of every painted part, ``[W, N, S, B]``."""
+        """Mean squared error of every painted part, ``[W, N, N − 1, B]``."""
         return (answer - state["truth"][:, self._others]).square().flatten(4).mean(-1)
 
     def readable(self, answer: Tensor, state: TensorDict) -> Tensor:
@@ -207,7 +210,7 @@ class Halves(MessageWorld):
 
     def unanswered(self, state: TensorDict) -> Tensor:
         """Mean parts."""
-        mean = self.mean_part[self._others].view(self.num_agents, self.sources, 1, *self.part_shape)
+        mean = self.mean_part[self._others].view(self.num_agents, self.num_agents - 1, 1, *self.part_shape)
         return mean.expand(self.num_worlds, -1, -1, self.rows, -1, -1, -1)
 
     def figures(self, state: TensorDict) -> TensorDict:

@@ -61,7 +61,7 @@ def as_image(world: HalvesView, state: TensorDict, w: int) -> np.ndarray:
         title=head_of(world, state, w, unit="round"),
     )
     for i, name in enumerate(world.agents):
-        others = [(i + 1 + s) % world.num_agents for s in range(world.sources)]
+        others = [(i + 1 + s) % world.num_agents for s in range(world.num_agents - 1)]
         saw: dict[int, Tensor] = {i: held[i]}
         painted = {**saw, **{j: answer[i, s] for s, j in enumerate(others)}}
         right = {**saw, **{j: truth[j] for j in others}}

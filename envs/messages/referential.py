@@ -9,7 +9,7 @@ combinations is held out of training, so that what is measured afterwards is whe
 nobody has named before.
 
 ## Observation Space
-Flat `Dict`, the same for every agent. N agents, S = N − 1 sources (source s of agent i is agent (i + 1 + s) mod N),
+Flat `Dict`, the same for every agent. N agents, S = 1 source (the speaker; its own is nobody),
 B samples, C candidates (1 in reconstruction), F values in all, of all attributes together, messages of L symbols of V
 (or of M numbers).
 
@@ -271,8 +271,7 @@ class Referential(MessageWorld):
     def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """A round; keeps what listeners had read when they answered, for the picture."""
         outcome = super().advance(state, actions, draws)
-        listener = torch.arange(1, self.num_agents, device=self.device)
-        read = state["inbox"][:, listener, self.sources - listener]  # of agent 0
+        read = state["inbox"][:, 1:, 0]  # of the speaker, whom alone they hear
         return outcome._replace(state={**outcome.state, "read": read.detach()})
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:

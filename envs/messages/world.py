@@ -46,14 +46,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ..arguments import share_out
-from ..channel import Channel, ChannelSettings, DelayLine
+from ..channel import Channel, ChannelSettings, DelayLine, rearranged
+from ..channel.topology import everyone
 from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
-from ..hosted.sources import Sources
 from ..streams.dataset import SplitName
 from ..study import Pay
 from ..validation import afford, flag, whole
@@ -72,7 +72,8 @@ class MessageWorld(World):
             :class:`~studyhall.envs.channel.ChannelSettings`; for the others see the page.
 
     Attributes:
-        sources: S = N − 1; source s of agent i is agent (i + 1 + s) mod N.
+        sources: S, the most neighbours that an agent can have; in a complete room N − 1, and source s of agent i is
+            agent (i + 1 + s) mod N.
         wire: What messages are made of.
         rows: B.
         rounds: Of messages.
@@ -86,6 +87,8 @@ class MessageWorld(World):
     headline = "score"
     forwarded_arguments_to: ClassVar[tuple[type, ...]] = (Batch, ChannelSettings)
     chance: float = 0.0
+    roles: ClassVar[bool] = True
+    """Whether who one is makes a difference, and is told as ``agent_id``."""
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class MessageWorld(World):
         batch, channel = share_out(type(self).__name__, others, *self.forwarded_arguments_to)
         super().__init__(num_agents=agents, horizon=rounds + 1, **batch)
         self.rows = whole("slice_size", slice_size, 1)
-        self.rounds, self.sources = rounds, agents - 1
+        self.rounds = rounds
         self.pay = Pay(reward_scale=reward_scale, cooperation=cooperation, byte_price=byte_price)
         self.oracle, self.choices = flag("oracle", oracle), flag("choices", choices)
         if split is not None:
@@ -119,6 +122,7 @@ class MessageWorld(World):
             agents, self.num_worlds, device=self.device, **channel
         )  # nobody leaves or lies
         self.channel.check_times(rounds)
+        self.sources = self.channel.slots
         self.wire = _wire(width, bound, vocabulary, length, self.channel.noise, self.channel.bits)
         if self.choices and vocabulary is None:
             raise ConfigError("choices are of symbols: give vocabulary too")
@@ -130,17 +134,17 @@ class MessageWorld(World):
             )
         )
         lower = f"the number of agents, slice_size, {' or '.join(shape)}"
-        afford(self.num_worlds, lower, agents=agents, senders=agents, slice_size=self.rows, **shape)
+        afford(self.num_worlds, lower, agents=agents, senders=self.sources, slice_size=self.rows, **shape)
         afford(
             self.num_worlds,
             f"delay, {lower}",
-            senders=agents,
+            agents=agents,
+            senders=self.sources,
             slice_size=self.rows,
             delay=self.channel.delay,
             **shape,
         )
         self.line = DelayLine(self.channel.delay)
-        self._others = Sources(agents).index(self.device)  # [N, S]
 
     def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:
         """Spaces and draws.
@@ -157,15 +161,15 @@ class MessageWorld(World):
                 np.concatenate([view.high] * n, axis=1),
                 dtype=np.float32,
             )
-        self.observation_space = spaces.Dict(
-            {
-                "own_view": view,
-                "inbox": spaces.Box(-np.inf, np.inf, (s, b, *shape), np.float32),
-                "heard": spaces.Box(0, 1, (s,), np.int8),
-                "agent_id": spaces.Box(0, 1, (n,), np.int8),
-                "elapsed": spaces.Box(0, 1, (1,), np.float32),
-            }
-        )
+        observed: dict[str, spaces.Space] = {
+            "own_view": view,
+            "inbox": spaces.Box(-np.inf, np.inf, (s, b, *shape), np.float32),
+            "heard": spaces.Box(0, 1, (s,), np.int8),
+            "elapsed": spaces.Box(0, 1, (1,), np.float32),
+        }
+        if self.roles:
+            observed["agent_id"] = spaces.Box(0, 1, (n,), np.int8)
+        self.observation_space = spaces.Dict(observed)
         message = self.wire.choices(b) if self.choices else self.wire.space(b)  # type: ignore[union-attr]
         self.action_space = spaces.Dict({"message": message, "answer": answer})
         self.reset_draws = rng.Draws(deals | self.channel.reset_draws())
@@ -199,6 +203,11 @@ class MessageWorld(World):
     # ---- how it moves -------------------------------------------------------------------------------
 
     @property
+    def _others(self) -> Tensor:
+        """All the others of each agent, int64 ``[N, N − 1]``."""
+        return everyone(self.num_agents, self.device)
+
+    @property
     def split(self) -> SplitName:
         """The split that slices are dealt from."""
         return self._split or SPLITS[self.domain]  # type: ignore[return-value]
@@ -209,7 +218,7 @@ class MessageWorld(World):
         fresh = self.deal(draws) | self.channel.start(draws, 1, w)
         del fresh["present"]  # everyone stays
         if self.oracle:
-            seen = fresh["own_view"][:, self._others]  # [W, N, S, B, …]
+            seen = fresh["own_view"][:, self._others]  # [W, N, N − 1, B, …]
             everyone = torch.cat([fresh["own_view"][:, :, None], seen], dim=2)
             fresh["own_view"] = torch.cat(everyone.unbind(2), dim=3)
         letters = {
@@ -252,26 +261,26 @@ class MessageWorld(World):
         rows = (~silent).sum(-1)  # [W, N]
         late = state["clock"] + self.line.steps >= self.horizon  # nobody would be there to read it
         size = torch.where(late[:, None], 0, rows * self.wire.bits_per_message)
-        everyone = torch.ones_like(size, dtype=torch.bool)
-        route = self.channel.route(size, {**state, "present": everyone}, draws)
+        present = torch.ones_like(size, dtype=torch.bool)
+        route = self.channel.route(size, {**state, "present": present}, draws)
         if route.order is not None:
-            order = route.order.view(self.num_worlds, 1, self.rows, *[1] * len(self.wire.shape))
-            sent = sent.gather(2, order.expand_as(sent))
-        heard = route.heard.gather(2, self._others.expand(self.num_worlds, -1, -1))  # [W, N, S]
-        letters = sent[:, self._others]  # [W, N, S, B, …]
-        where = heard.view(*heard.shape, *[1] * (letters.dim() - 3))
-        return {"inbox": torch.where(where, letters, 0.0), "heard": heard}, route.sent_bits
+            sent = rearranged(sent, route.order)
+        letters = self.channel.neighbours(state).of(sent)  # [W, N, S, B, …]
+        where = route.heard.view(*route.heard.shape, *[1] * (letters.dim() - 3))
+        return {"inbox": torch.where(where, letters, 0.0), "heard": route.heard}, route.sent_bits
 
     def observe(self, state: TensorDict) -> TensorDict:
         """What each sees, and what it heard in the round before."""
         w, n = self.num_worlds, self.num_agents
-        return {
+        obs = {
             "own_view": state["own_view"],
             "inbox": state["inbox"],
             "heard": state["heard"].to(torch.int8),
-            "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
             "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
         }
+        if self.roles:
+            obs["agent_id"] = torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n)
+        return obs
 
     def summary(self, state: TensorDict) -> TensorDict:
         """Score and loss of the last answers, bytes so far, and bytes of one message about one sample."""

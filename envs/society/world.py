@@ -18,8 +18,8 @@ talk is about. `fb_labels` is always told. And:
 
 | key | shape | range | meaning |
 |---|---|---|---|
-| `fb_energies` | `N, B` float32 | ℝ | only with `energies`: what each sent beside its rows, as `fb_targets` |
-| `fb_parcels` | `N` int64 | 0…2³¹−1 | only with `parcels`: numbers of each parcel that arrived; one's own as sent |
+| `fb_energies` | `1 + K, B` float32 | ℝ | only with `energies`: what each sent beside its rows, as `fb_targets` |
+| `fb_parcels` | `1 + K` int64 | 0…2³¹−1 | only with `parcels`: numbers of each parcel that arrived; one's own as sent |
 | `fb_public_labels` | `B` int64 | −1…C−1 | only with `public_labels`: labels of `fb_public`; −1 where untold |
 
 ## Action Space
@@ -61,10 +61,10 @@ their own classes alone.
 
 With `parcels` a message may hold weights or features, too. The world knows how many numbers they are, and charges 32
 bits for each on every edge; the *content* passes inside the policy, which must hand it on only along edges whose parcel
-arrived: from agent j to agent i where `fb_parcels` of i reads more than 0 at j. A parcel rides in the step's message:
-one message with one fate, so that drops, `cap`, `churn`, `delay` and modes apply to the whole of it. Shuffled mode
-permutes rows and no parcel. A message of a parcel is sent where all its rows abstain. Parcels of liars
-are honest.
+arrived: to agent i from whom it has in a slot where its `fb_parcels` reads more than 0 (`world.neighbours()`). A parcel
+rides in the step's message: one message with one fate, so that drops, `cap`, `churn`, `delay` and modes apply to the
+whole of it. Shuffled mode permutes rows and no parcel. A message of a parcel is sent where all its rows abstain.
+Parcels of liars are honest.
 
 ## Assumptions
 Roles are hidden: nobody is told whose classes are whose or who lies. No task boundary is announced.
@@ -166,17 +166,17 @@ class Society(Classroom):
 
     def _declare(self, rows: int, exam_size: int) -> None:
         super()._declare(rows, exam_size)
-        n, seen = self.num_agents, dict(self.observation_space.spaces)
+        slots, seen = 1 + self.channel.slots, dict(self.observation_space.spaces)
         acts = {k: v for k, v in self.action_space.spaces.items() if k != "ask"}
         if self.public_labels:
             seen["fb_public_labels"] = seen["fb_labels"]
             self.step_draws = rng.Draws(self.step_draws.shapes | {"teacher/public": (rows,)})
         if self.energies:
             acts["energies"] = spaces.Box(-np.inf, np.inf, (rows,), np.float32)
-            seen["fb_energies"] = spaces.Box(-np.inf, np.inf, (n, rows), np.float32)
+            seen["fb_energies"] = spaces.Box(-np.inf, np.inf, (slots, rows), np.float32)
         if self.parcels:
             acts["parcel"] = spaces.Box(0, MOST, (1,), np.int64)
-            seen["fb_parcels"] = spaces.Box(0, MOST, (n,), np.int64)
+            seen["fb_parcels"] = spaces.Box(0, MOST, (slots,), np.int64)
         self.observation_space, self.action_space = spaces.Dict(seen), spaces.Dict(acts)
 
     def _invite(self, learners: Any, settings: HostSettings) -> None:
@@ -252,8 +252,7 @@ class Society(Classroom):
             labels = self.dataset.dealt_labels(state["fb/public"])
             obs["fb_public_labels"] = torch.where(state["fb/public_told"], labels, -1)
         if self.parcels:
-            own = torch.eye(self.num_agents, dtype=torch.bool, device=self.device)
-            obs["fb_parcels"] = state["fb/parcels"][:, None] * (state["fb/heard"] | own)
+            obs["fb_parcels"] = self.arrived(state, state["fb/parcels"])
         return obs
 
     def start(self, draws: rng.DrawDict, state: TensorDict) -> TensorDict:

@@ -77,15 +77,19 @@ def fly(
     return flight
 
 
-def guides(best_value: Tensor, heard: Tensor) -> Tensor:
-    """Who leads each: oneself, unless the best position of those heard is strictly better; int64 ``[W, N]``.
+def guides(best_value: Tensor, told: Tensor, who: Tensor) -> Tensor:
+    """Who leads each: oneself, unless the best position heard of is strictly better; int64 ``[W, N]``.
+
+    Of equals it is the first.
 
     Args:
         best_value: ``[W, N]``.
-        heard: bool ``[W, N, N]``, receivers in rows.
+        told: Best values of the neighbours, ``[W, N, K]``; infinite where one was not heard.
+        who: Which agents these are, int64 ``[N, K]`` or ``[W, N, K]``.
     """
-    lowest, who = torch.where(heard, best_value[:, None], torch.inf).min(-1)
-    return torch.where(lowest < best_value, who, torch.arange(heard.shape[1], device=heard.device))
+    lowest = told.amin(-1)
+    first = torch.where(told == lowest[..., None], who, who.shape[-2]).amin(-1)
+    return torch.where(lowest < best_value, first, torch.arange(who.shape[-2], device=who.device))
 
 
 def descend(

@@ -347,10 +347,11 @@ class SwarmWorld(World):
 
     def _listen(self, state: TensorDict, moved: TensorDict, old: Tensor, heard: Tensor) -> TensorDict:
         """Who leads whom from now on; ``old`` is what bests were worth before, on this step's slice."""
-        values = moved["best_value"]
-        guide = particles.guides(values, heard)
+        values, who = moved["best_value"], self.channel.neighbours(state)
+        told = torch.where(heard, who.of(values), torch.inf)
+        guide = particles.guides(values, told, who.index)
         fell = values.gather(1, guide) < old.gather(1, state["guide"])
-        better = heard & (values[:, None] < values[..., None])
+        better = told < values[..., None]
         return {
             "guide": guide,
             "guide_since": torch.where(fell, 0, state["guide_since"] + 1),

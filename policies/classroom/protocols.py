@@ -39,6 +39,11 @@ class LabelsOnly(Protocol):
     """
 
 
+def with_oneself(heard: Tensor) -> Tensor:
+    """Weights ``[W, N, 1 + K]`` of 1 for oneself, in the first place, and of whom one heard."""
+    return torch.cat([torch.ones_like(heard[..., :1]), heard[..., 1:]], dim=-1).float()
+
+
 def budget_left(obs: TensorDict) -> Tensor:
     """Whether the teacher still answers, bool ``[W, N]``."""
     return obs["report"][..., -1] > 0
@@ -114,7 +119,8 @@ class TwoPhase(Protocol):
     def look(self, obs: TensorDict) -> None:
         """Award the title."""
         if self.title_by == "card":
-            self._title = obs["report"][:, 0, :-1].argmax(-1)
+            in_sight = obs["present"][..., 1:].any(-1)  # nobody follows who is alone
+            self._title = (obs["report"][..., 0] * in_sight).argmax(-1)
         else:
             best = self._losses.mean(-1).argmin(-1)
             due = (self._step(obs)[:, 0] % self.retitle_every) == 0
@@ -156,7 +162,7 @@ class Mutual(Protocol):
         return Lesson(labelled(obs).float(), self.weight * rows, targets)
 
     def listens_to(self, obs: TensorDict) -> Tensor:
-        """Weights of the sources, ``[W, N, N]``."""
+        """Weights of oneself and the neighbours, ``[W, N, 1 + K]``."""
         return obs["heard"].float()
 
     def publish(self, obs: TensorDict) -> Tensor:
@@ -170,10 +176,10 @@ class Gossip(Mutual):
     def listens_to(self, obs: TensorDict) -> Tensor:
         """One-hot weights, zero where nobody was heard."""
         world = self.students.world
-        n = world.num_agents
-        drawn = rng.draw(rng.fold(world.keys, world.steps), "policy/gossip", (n, n)).uniform()
+        shape = obs["heard"].shape[1:]
+        drawn = rng.draw(rng.fold(world.keys, world.steps), "policy/gossip", shape).uniform()
         luck = torch.where(obs["heard"] == 1, drawn + 1.0, 0.0)
-        chosen = torch.nn.functional.one_hot(luck.argmax(-1), n)
+        chosen = torch.nn.functional.one_hot(luck.argmax(-1), shape[-1])
         return (chosen * obs["heard"]).float()
 
 
@@ -202,7 +208,7 @@ class MeanTeacher(Mutual):
 
     def listens_to(self, obs: TensorDict) -> Tensor:
         """Everyone heard, and oneself."""
-        return (obs["heard"] + obs["agent_id"]).clamp(max=1).float()
+        return with_oneself(obs["heard"])
 
     def learned(self, losses: Tensor, active: Tensor) -> None:
         """The averages follow those who learnt."""

@@ -6,7 +6,6 @@ taught; and the mean of the honest weighs the unsure like the sure, which rules 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ...envs.engine.world import World
@@ -18,24 +17,17 @@ from .weights import Weighted
 class Oracle(Weighted):
     """Knows the liars. Awake or not: a liar that still sleeps is left out too."""
 
-    def bind(self, world: World) -> None:
-        """Get to know the world.
-
-        Raises:
-            ConfigError: The world keeps no secrets to read.
-        """
-        super().bind(world)
-        n = world.num_agents
-        i, s = torch.arange(n, device=world.device)[:, None], torch.arange(n - 1, device=world.device)
-        self._agents = (i + 1 + s) % n  # which agent source s of agent i is, [N, S]
-
     def secret(self, name: str) -> Tensor:
         """A secret of the world's."""
         return self.world.privileged()[name]  # type: ignore[attr-defined]
 
+    def of_sources(self, x: Tensor) -> Tensor:
+        """What is each agent's, ``[W, N, …]``, by source: ``[W, N, S, …]``."""
+        return self.world.neighbours().of(x)  # type: ignore[attr-defined]
+
     def honest(self) -> Tensor:
         """Which sources are honest, bool ``[W, N, S]``."""
-        return ~self.secret("liar")[:, self._agents]
+        return ~self.of_sources(self.secret("liar"))
 
 
 class OracleMean(Oracle):
@@ -67,5 +59,5 @@ class OracleExpert(Oracle):
         """One for the honest experts of each row, ``[W, N, S, B]``."""
         experts, labels = self.secret("experts"), self.secret("labels")
         knows = experts.gather(2, labels[:, None].clamp_min(0).expand(-1, experts.shape[1], -1))  # [W, N, B]
-        useful = knows[:, self._agents] & self.honest()[..., None] & ~knows[:, :, None]
+        useful = self.of_sources(knows) & self.honest()[..., None] & ~knows[:, :, None]
         return useful.float()

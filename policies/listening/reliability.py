@@ -41,7 +41,7 @@ class Reputation(Weighted):
     def begin(self) -> TensorDict:
         """Nobody has agreed with anything yet."""
         w, n = self.world.num_worlds, self.world.num_agents
-        zeros = torch.zeros(w, n, n - 1, device=self.world.device)
+        zeros = torch.zeros(w, n, self.sources, device=self.world.device)
         return {"agreed": zeros, "compared": zeros}
 
     def weights(self, talk: Talk) -> Tensor:
@@ -150,7 +150,7 @@ class OneCoin(Crowd):
     def begin(self) -> TensorDict:
         """No votes yet: ``counts[…, 0]`` right ones, ``[…, 1]`` wrong ones."""
         w, n = self.world.num_worlds, self.world.num_agents
-        return {"counts": torch.zeros(w, n, n, 2, device=self.world.device)}
+        return {"counts": torch.zeros(w, n, 1 + self.sources, 2, device=self.world.device)}
 
     def likelihood(self, counts: Tensor, votes: Tensor) -> Tensor:
         """Votes weighted by the log odds of their worker."""
@@ -195,7 +195,7 @@ class DawidSkene(Crowd):
         """No votes yet: ``counts[…, c, v]`` for v where c is true."""
         w, n = self.world.num_worlds, self.world.num_agents
         classes = (self.world.action_space["targets"].shape or ())[-1]
-        return {"counts": torch.zeros(w, n, n, classes, classes, device=self.world.device)}
+        return {"counts": torch.zeros(w, n, 1 + self.sources, classes, classes, device=self.world.device)}
 
     def likelihood(self, counts: Tensor, votes: Tensor) -> Tensor:
         """Σ over workers of log π[c, vote]."""

@@ -18,7 +18,7 @@ from ..policy import MadeInReset, Policy
 class Talk(NamedTuple):
     """What was said about one slice, as each agent heard it.
 
-    W worlds of N agents; S = N − 1 sources of each, B rows of the slice, C classes.
+    W worlds of N agents; S sources of each, B rows of the slice, C classes.
 
     Attributes:
         rows: float32 ``[W, N, S, B, C]``: distributions; all zero where a source was not heard or abstained.
@@ -92,6 +92,11 @@ class Rule(Policy):
             raise ConfigError(
                 f"the rule {type(self).__name__} needs a world made with learners='mlp' and actions='targets'"
             )
+
+    @property
+    def sources(self) -> int:
+        """S, the sources of an agent."""
+        return (self.world.observation_space["sources"].shape or ())[0]
 
     @abstractmethod
     def targets(self, talk: Talk) -> Tensor:

@@ -96,10 +96,8 @@ class ReferentialNetwork(nn.Module):
 
     def read(self, memory: Understanding, inbox: Tensor, heard: Tensor) -> Understanding:
         """Take in what the speaker sent, of messages ``[N, P, S, M]`` that were heard, bool ``[N, P, S]``."""
-        who = torch.arange(1, self.listeners + 1, device=inbox.device)
-        speaker = self.listeners - who  # source s of agent i is agent (i + 1 + s) mod N
-        fresh = self.listen(inbox[who, :, speaker])
-        understood = torch.where(heard[who, :, speaker, None], fresh, memory.understood)
+        fresh = self.listen(inbox[1:, :, 0])  # the speaker is the one source of listeners
+        understood = torch.where(heard[1:, :, 0, None], fresh, memory.understood)
         return memory._replace(understood=understood)
 
     def write(self, memory: Understanding) -> Tensor:

@@ -24,6 +24,7 @@ from .networks import Learners, Networks
 from .samples import flipped
 from .stages import Stage, Stages
 
+_BY_SLOT = ("fb_targets", "fb_energies", "fb_parcels", "heard")  # what is known of neighbours
 _PREDICT_ROWS = 1000  # rows of a test set evaluated at once
 
 
@@ -140,6 +141,8 @@ class Socialized(Policy):
         """Learn from the feedback, then talk about the public slice and answer the exam."""
         with torch.inference_mode(False), torch.no_grad():
             obs, clock = ordinary(obs), self.world.clock
+            # Kept for the last lesson of an episode: by then the world may have begun the next, with another graph.
+            self._who = self.world.neighbours()  # type: ignore[attr-defined]
             self._learn(obs, clock - 1)
             actions = self._silence()
             for stage in self.stages.at(clock, self.world.device):
@@ -160,6 +163,7 @@ class Socialized(Policy):
         self.lesson = np.where(step < 0, self.lesson, step)
         self.when = torch.from_numpy(step).to(self.world.device)
         labels, there = obs["fb_labels"], present(obs)
+        obs = obs | {key: self._who.by_agent(obs[key]) for key in _BY_SLOT if key in obs}
         told = F.one_hot(labels.clamp_min(0), self.classes).bool() & (labels >= 0)[..., None]
         for stage in self.stages.at(step, self.world.device):
             allowed = there & stage.here[:, None]
@@ -171,7 +175,7 @@ class Socialized(Policy):
         """Learn in the worlds that are in a stage.
 
         Args:
-            obs: With feedback on what was done then.
+            obs: With feedback on what was done then, by agent: ``fb_targets [W, N, N, B, C]`` and so on.
             stage: The stage.
             allowed: bool ``[W, N]``: who is there in these worlds; nobody else learns.
         """
