@@ -150,13 +150,13 @@ def test_mutual_listens_to_all_and_gossip_to_one_at_a_time():
         chosen.append(policy.protocol.listens_to(obs))
 
     roll(make_policy("mutual"), 5, watch=watch)
-    assert (chosen[1] == 1 - torch.eye(3)).all()
+    assert (chosen[1] == torch.tensor([0.0, 1.0, 1.0])).all()  # in slot 0 is oneself
     chosen.clear()
     roll(make_policy("gossip"), 30, watch=watch)
     weights = torch.cat(chosen[1:])
     assert (weights.sum(-1) == 1).all()
-    assert (weights.diagonal(dim1=1, dim2=2) == 0).all()
-    assert (weights.sum(0)[~torch.eye(3, dtype=torch.bool)] > 5).all()
+    assert (weights[..., 0] == 0).all()
+    assert (weights.sum(0)[:, 1:] > 5).all()
 
 
 def test_nobody_learns_from_what_was_not_heard():
