@@ -96,6 +96,14 @@ SLOWER = {
 BOUNDS = {"columns": Arm("columns"), "joint": Arm("joint")}
 ARMS = {**RULES, **SLOWER, **FIXED, **ANCHORED, **BOUNDS}
 
+_MET = {"measure": "probe", "domain_weights": [3, 1]}  # what the bids were learnt with
+LEARNED = {
+    "learned bids": Arm("k1-bids", env=_MET),
+    **{f"learned bids, EWC {s:g}": Arm("k1-bids", env=_MET | anchored(s)) for s in (3, 10)},
+    "learned bids, 2·lr, EWC 3": Arm("k1-bids", env=_MET | anchored(3, lr=2 * LR)),
+}
+"""The bids that come with the package, trained without an anchor."""
+
 
 def prose_model(seed: int, folder: Path) -> str:
     """The file of a model that learnt prose, made where it is not there yet."""
@@ -171,7 +179,7 @@ def pareto(options: argparse.Namespace) -> None:
     """From prose to code: 300 steps."""
     corpora = {"prose": PROSE, "code": CODE}
     env = {**SIZE, "corpora": corpora, "tasks": ["code"], "horizon": 300, "lr": LR, "warmup": 0}
-    run_arms("pareto", options, ARMS, True, **env, exam_every=10, exam_size=128)
+    run_arms("pareto", options, ARMS | LEARNED, True, **env, exam_every=10, exam_size=128)
 
 
 def sequence(options: argparse.Namespace) -> None:
@@ -265,7 +273,7 @@ def main() -> None:
     )
     parser.add_argument("what", choices=sorted(PARTS))
     parser.add_argument("--seeds", type=RANGES.seeds("report"), default="0-4")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="default: all")
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *LEARNED], help="default: all")
     parser.add_argument(
         "--models", type=Path, default=Path("runs/k1-prose"), help="where models of prose are kept"
     )
