@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pages.socialized import NAMES
 
-from studyhall.envs.engine.drawing import Picture, style
+from studyhall.envs.engine.drawing import PALETTE, Picture, style
 from studyhall.rollouts import interval
 
 CARRIERS = {
     "carrier claims": ("rows that an expert claims", "o"),
-    "carrier logits": ("all rows", "s"),
+    "mended": ("all rows", "s"),
     "carrier weights": ("networks, once", "^"),
     "fedavg": ("federated averaging", "x"),
     "mutual, gated": ("mutual learning, gated", "d"),
@@ -29,24 +29,24 @@ def row(columns: int):
 
 
 def by_bytes(found: dict, path: Path) -> None:
-    """Average in the end over what all agents sent, by what they send."""
-    shown = [data for data in NAMES if any(name in found.get(data, {}) for name in CARRIERS)]
+    """Average in the end over what all agents sent, by what they send; data of which several ways are known."""
+    shown = [data for data in NAMES if len(CARRIERS.keys() & found.get(data, {}).keys()) > 1]
     if not shown:
         return
     made, panels = row(len(shown))
     for axes, data in zip(panels, shown, strict=True):
-        for name, (label, marker) in CARRIERS.items():
+        for (name, (label, marker)), colour in zip(CARRIERS.items(), PALETTE, strict=False):
             if name in found[data]:
                 metrics = found[data][name]["metrics"]
                 values = interval(metrics[f"{PARTS.get(name, 'masc')}_average"])
                 half = 100 * (values.high - values.low) / 2
+                point = {"marker": marker, "color": colour, "label": label}
                 sent = interval(metrics["kib"]).mean
-                axes.errorbar(
-                    sent, 100 * values.mean, half, marker=marker, linestyle="", capsize=3, label=label
-                )
+                axes.errorbar(sent, 100 * values.mean, half, linestyle="", capsize=3, **point)
         axes.set(xscale="log", xlabel="KiB sent in an episode, all agents", title=NAMES[data])
     panels[0].set_ylabel("Average, %")
-    panels[-1].legend()
+    fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    panels[-1].legend(*fullest.get_legend_handles_labels())
     made.write(path)
     print(path)
 
