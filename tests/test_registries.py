@@ -71,7 +71,7 @@ def one_of_a_module(names):
         seen.add(module)
 
 
-@pytest.mark.parametrize("name", one_of_a_module(sorted([*policies, *trained()])))
+@pytest.mark.parametrize("name", list(one_of_a_module(sorted([*policies, *trained()]))))
 def test_every_policy_keeps_what_is_promised(name):
     """In the first world that it fits."""
     make, refusals = partial(make_policy, name, **SMALL.get(name, {})), []
