@@ -17,7 +17,7 @@ from typing import Any
 
 from fingerprints import FINGERPRINTS, Figures, differing, figures
 from record import FINGERPRINTS as KEY
-from record import RESULTS, rows_of, short
+from record import RESULTS, command, rows_of, short
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,6 +25,7 @@ from rich.table import Table
 from studyhall.envs.errors import DataError
 from studyhall.envs.files import whole_file
 from studyhall.rollouts.runs.fingerprint import fingerprint
+from studyhall.rollouts.storage.provenance import provenance
 from studyhall.scenarios import get_scenario
 
 REPRODUCED = ("classroom", "collective")
@@ -96,9 +97,9 @@ def main() -> None:
     known = list(dict.fromkeys((*FINGERPRINTS, *REPRODUCED)))
     if unknown := set(options.names) - set(known):
         parser.error(f"no fingerprint of {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    found = {}
+    found, made = {}, provenance(command())
     for name in track(options.names or known, "replays", console=Console(stderr=True), transient=True):
-        found |= {f"{path.parent.parent.name}/{name}": replayed(path) for path in files(name)}
+        found |= {f"{path.parent.parent.name}/{name}": replayed(path) | made for path in files(name)}
     held = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
     with whole_file(options.out) as file:
         file.write(json.dumps(held | found, indent=1).encode() + b"\n")

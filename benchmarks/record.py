@@ -5,7 +5,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,12 +131,7 @@ class File:
         chosen: Sequence[Choice] = (),
     ) -> None:
         """Put a row under names, in the place of what may be there."""
-        whole = self._row(row, seeds, chosen)
-
-        def put(held: dict[str, Any]) -> None:
-            _place(held, names[:-1])[names[-1]] = whole | {"fingerprint": self._fingerprint(held)}
-
-        self._change(put)
+        self._keep(names, self._row(row, seeds, chosen), lambda place, key, whole: place.update({key: whole}))
 
     def append(
         self,
@@ -147,13 +142,21 @@ class File:
         chosen: Sequence[Choice] = (),
     ) -> None:
         """Put a row behind those of the list under names."""
-        whole = self._row(row, seeds, chosen)
+        self._keep(
+            names,
+            self._row(row, seeds, chosen),
+            lambda place, key, whole: place.setdefault(key, []).append(whole),
+        )
 
-        def put(held: dict[str, Any]) -> None:
-            rows = _place(held, names[:-1]).setdefault(names[-1], [])
-            rows.append(whole | {"fingerprint": self._fingerprint(held)})
-
-        self._change(put)
+    def _keep(
+        self, names: Sequence[str], row: dict[str, Any], put: Callable[[dict, str, dict], None]
+    ) -> None:
+        """Put a row, with its fingerprint, into the place that names but for the last lead to."""
+        self._change(
+            lambda held: put(
+                _place(held, names[:-1]), names[-1], row | {"fingerprint": self._fingerprint(held)}
+            )
+        )
 
     def _row(self, row: Mapping[str, Any], seeds: Sequence[int], chosen: Sequence[Choice]) -> dict[str, Any]:
         choices = [choice._asdict() | {"seeds": list(choice.seeds)} for choice in chosen]

@@ -243,7 +243,8 @@ def selection(found: dict) -> str:
     kinds = ("embeddings", "attention", "feed-forward", "output")
     header = ("arm", "share of the three busiest", "Gini", *(f"{kind} learnt" for kind in kinds))
     rows = []
-    for name in ("largest norms", "largest per parameter", "cooldown", "UCB", "K-1", "random", "round-robin"):
+    rules = ("largest norms", "largest per parameter", "cooldown", "UCB", "K-1", "random", "round-robin")
+    for name in (*rules, "vocabulary", "learned bids"):
         arm = found["pareto"].get(name)
         if arm:
             figures = (over_seeds(arm, lambda e, f=f: e["figures"][f]) for f in ("busiest_three", "gini"))

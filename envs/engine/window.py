@@ -106,7 +106,7 @@ class _Window:
         try:
             with style():
                 self._figure = pyplot.figure(figsize=(wide / PER_INCH, high / PER_INCH))
-        except Exception as fault:  # of as many kinds as there are libraries of windows
+        except _faults() as fault:
             raise _no_window(str(fault).partition("\n")[0]) from fault
         self._seen = self._figure.canvas.required_interactive_framework is not None
         if not self._seen and "MPLBACKEND" not in os.environ:  # what matplotlib falls back to
@@ -124,6 +124,12 @@ class _Window:
 
         if self._figure is not None:
             pyplot.close(self._figure)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What libraries of windows raise where there is no display; tkinter's is known once matplotlib has tried it."""
+    tkinter = sys.modules.get("_tkinter")
+    return (ImportError, RuntimeError, *((tkinter.TclError,) if tkinter else ()))
 
 
 def _no_window(reason: str) -> ConfigError:
