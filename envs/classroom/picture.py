@@ -15,7 +15,6 @@ from ..engine.state import TensorDict
 from ..hosted.host import Host
 from ..streams import Dataset
 
-_BAR = 20
 _TILES = 16
 
 
@@ -39,11 +38,10 @@ def as_text(world: ClassroomView, state: TensorDict, w: int) -> str:
     lines = [f"step {clock}/{world.horizon}   teacher's budget left {budget:.0%}"]
     for i, name in enumerate(world.agents):
         accuracy = float(host["accuracy"][i])
-        filled = round(accuracy * _BAR)
         heard = "".join("●" if heard else "·" for heard in whom[i].tolist())
         away = "" if bool(host["present"][i]) else "  (absent)"
         lines.append(
-            f"{name:<12}{'█' * filled}{'░' * (_BAR - filled)} {accuracy:6.1%}  card {float(host['card'][i]):.2f}"
+            f"{name:<12}{drawing.text_bar(accuracy)} {accuracy:6.1%}  card {float(host['card'][i]):.2f}"
             f"  labels {int(host['labels'][i]):>7,}  KiB {float(host['bits'][i]) / 8192:>9,.1f}  heard {heard}{away}"
         )
     return "\n".join(lines)

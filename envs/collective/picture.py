@@ -12,8 +12,6 @@ from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams import Dataset
 
-_BAR = 20
-
 
 class CollectiveView(Drawn, Protocol):
     """What this picture asks of the world, beside what every picture does."""
@@ -31,10 +29,9 @@ def as_text(world: CollectiveView, state: TensorDict, w: int) -> str:
     ]
     for i, name in enumerate(world.agents):
         accuracy = float(metrics["exam_accuracy"][i])
-        filled = round(accuracy * _BAR)
         away = "" if bool(state["present"][w, i]) else "  (absent)"
         lines.append(
-            f"{name:<10}{'█' * filled}{'░' * (_BAR - filled)} {accuracy:6.1%}"
+            f"{name:<10}{drawing.text_bar(accuracy)} {accuracy:6.1%}"
             f"  contribution {float(metrics['contribution'][i]):+.3f}"
             f"  consulted {float(metrics['utilisation'][i]):6.1%}  load {float(metrics['load'][i]):.2f}"
             f"  KiB {float(metrics['bytes'][i]) / 1024:>8,.1f}{away}"

@@ -191,6 +191,12 @@ def head_of(world: Drawn, state: TensorDict, w: int, *more: str, unit: str = "st
     return "     ".join([f"{unit} {int(state['clock'][w])}/{world.horizon}", *more])
 
 
+def text_bar(share: float) -> str:
+    """A share in [0, 1] as a bar of twenty characters, for pictures in text."""
+    filled = round(share * 20)
+    return "█" * filled + "░" * (20 - filled)
+
+
 def height_of(rows: int, least: float = 3.0, most: float = 6.0) -> float:
     """Inches of a panel of so many rows, all of them to be read where there are not too many."""
     return min(most, max(least, rows * _SMALL_LINE * 1.4))

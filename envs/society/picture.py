@@ -11,8 +11,6 @@ from ..classroom.picture import ClassroomView, draw_listening, draw_slice, liste
 from ..engine import drawing
 from ..engine.state import TensorDict
 
-_BAR = 20
-
 
 class SocietyView(ClassroomView, Protocol):
     """What this picture asks of the world, beside what a classroom's does."""
@@ -42,9 +40,8 @@ def as_text(world: SocietyView, state: TensorDict, w: int) -> str:
     lines = [f"step {int(state['clock'][w])}/{world.horizon}"]
     for i, (name, kind) in enumerate(zip(world.agents, kinds(world, state, w), strict=True)):
         average = float(found["average"][i])
-        filled = round(average * _BAR)
         lines.append(
-            f"{name:<10}{'█' * filled}{'░' * (_BAR - filled)} {average:6.1%}"
+            f"{name:<10}{drawing.text_bar(average)} {average:6.1%}"
             f"  own classes {float(found['expert'][i]):6.1%}  others {float(found['general'][i]):6.1%}"
             f"  {word} {heard[i]:6.1%}  KiB {float(found['bytes'][i]) / 1024:>9,.1f}"
             f"{f'  lies ({kind})' if kind else ''}{'' if bool(state['present'][w, i]) else '  (absent)'}"
