@@ -40,7 +40,15 @@ SELECTION = {"digits": (100, 101, 102)}
 SHORTER = {"digits": 400, "mnist": 600, "cifar10": 800, "cifar100": 800}
 """Steps of a trial, where a whole episode would take too long."""
 
+LONGER = {"cifar10": 2600, "cifar100": 2600}
+"""Steps of what is reported; the scenarios have fewer, so that five seeds end within ten minutes."""
+
 OF_THE_SCENARIO = ("learners", "width", "flip")
+
+
+def horizon_of(data: str) -> int:
+    """Steps of what is reported."""
+    return LONGER.get(data, get_scenario(f"masc-{data}").env_kwargs["horizon"])
 
 
 class Run(NamedTuple):
@@ -96,7 +104,7 @@ TUNED_AS = {
 
 
 def rollout(data: str, run: Run, seeds: Iterable[int], steps: int | None = None, **env: Any) -> Rollout:
-    """The rollout of a run: the scenario of its data, with its policy.
+    """The rollout of a run: the scenario of its data, with its policy; as long as what is reported, if not told.
 
     Students of masc are twice as wide as its experts; the one network of everybody else is as wide as a student.
     """
@@ -104,14 +112,21 @@ def rollout(data: str, run: Run, seeds: Iterable[int], steps: int | None = None,
     kept = {name: value for name, value in scenario.policy_kwargs.items() if name in OF_THE_SCENARIO}
     if run.policy != "masc":
         kept["width"] = 2 * kept.get("width", 8)
+    horizon = horizon_of(data) if steps is None else steps
     scenario = dataclasses.replace(
         scenario,
         policy=run.policy,
         policy_kwargs=kept | dict(run.kwargs),
-        env_kwargs={**scenario.env_kwargs, "mode": run.mode, **env},
+        env_kwargs={
+            **scenario.env_kwargs,
+            "horizon": horizon,
+            "exam_every": horizon - 1,
+            "mode": run.mode,
+            **env,
+        },
         controls=(),
     )
-    return Rollout(scenario if steps is None else scenario.within(steps), seeds=list(seeds))
+    return Rollout(scenario, seeds=list(seeds))
 
 
 def trials(run: Run) -> list[dict[str, Any]]:
@@ -237,7 +252,7 @@ def carriers(options: argparse.Namespace) -> None:
 
 def stages_of(data: str, *lengths: float) -> tuple[int, tuple[float, float]]:
     """Steps and shares of an episode whose stages are so many times as long as they are."""
-    steps, own = get_scenario(f"masc-{data}").env_kwargs["horizon"], PRESETS["mended"]["shares"]
+    steps, own = horizon_of(data), PRESETS["mended"]["shares"]
     parts = [steps * share * length for share, length in zip((*own, 1 - sum(own)), lengths, strict=True)]
     return round(sum(parts)), (parts[0] / sum(parts), parts[1] / sum(parts))
 

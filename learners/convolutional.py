@@ -33,15 +33,11 @@ class Convolutional(nn.Module):
         self.channels = tuple(channels)
         self.layers = nn.ModuleList()
         for layer, (came, goes) in enumerate(itertools.pairwise(self.channels)):
-            # Batch norm has a bias of its own.
-            parts = [
-                nn.Conv2d(came, goes, 3, padding=1, bias=False),
-                nn.BatchNorm2d(goes),
-                nn.ReLU(inplace=True),
-            ]
+            # Batch norm has a bias of its own. What is largest stays so behind ReLU, which then has less to do.
+            parts: list[nn.Module] = [nn.Conv2d(came, goes, 3, padding=1, bias=False), nn.BatchNorm2d(goes)]
             if layer in pooled:
                 parts.append(nn.MaxPool2d(2))
-            self.layers.append(nn.Sequential(*parts))
+            self.layers.append(nn.Sequential(*parts, nn.ReLU(inplace=True)))
         self.head = head
 
     @property

@@ -62,7 +62,7 @@ _pair(
     "five experts of two classes each on 5,000 images of CIFAR-10 (data: STUDYHALL_DATA)",
     {"data": "cifar10", "agents": 5, "stream_items": 5000, "exam_items": 1000, "exam_size": 50},
     {"width": 16, "flip": True},
-    steps=2600,
+    steps=1000,
 )
 _pair(
     "cifar100",
@@ -76,7 +76,7 @@ _pair(
         "exam_size": 100,
     },
     {"width": 16, "flip": True},
-    steps=2600,
+    steps=1000,
 )
 register_scenario(
     Scenario(
