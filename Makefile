@@ -9,13 +9,13 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
 .PHONY: help demo test test-slow lint
 
 help:
-	@echo "make demo       run a classroom of eight students on handwritten digits (seconds)"
+	@echo "make demo       five learners, one of whom lies: what listening is worth (seconds)"
 	@echo "make test       lint, types, and all tests but the slow ones"
 	@echo "make test-slow  the slow tests"
 	@echo "make lint       ruff and mypy alone"
 
 demo: $(STAMP)
-	$(BIN)/studyhall run classroom-digits
+	$(BIN)/studyhall demo
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -39,6 +39,16 @@ def forward_transfer(scores: Tensor, order: Sequence[int]) -> Tensor:
     return _mean(after[1:], scores)
 
 
+def drop(scores: Tensor) -> Tensor:
+    """Forgetting of scores, ``[…]``: mean over all tasks but the last of the best after it, less that at the end.
+
+    Of tasks in the order of their domains (Chaudhry et al., "Riemannian walk", ECCV 2018); NaN of a single task.
+    """
+    tasks = scores.shape[-1]
+    lost = [scores[..., t + 1 : -1, t].amax(-1) - scores[..., -1, t] for t in range(tasks - 1)]
+    return _mean(lost, scores)
+
+
 def forgetting(losses: Tensor, best: Tensor) -> Tensor:
     """Relative loss above the lowest so far, max(0, (loss − best)/best), shaped like both; of losses above 0."""
     return ((losses - best) / best).clamp_min(0.0)

@@ -86,8 +86,8 @@ class Exam:
     def draw(self, split: Split, draws: rng.DrawDict) -> Tensor:
         """Indices of an exam into the exam split, int64 ``[W, E]``: stratified, without replacement.
 
-        Every class gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes. The items come in
-        random order: sorted by class, their places would tell the answers.
+        Every class (of each domain) gives ⌊E/C⌋ items; the rest come one each from randomly chosen classes. The items
+        come in random order: sorted by class, their places would tell the answers.
         """
         bits = draws["exam/items"].bits()
         device = bits.device
@@ -96,7 +96,7 @@ class Exam:
         index = torch.arange(items, device=device)
         # Class above random bits above the index: sorting keeps the classes' blocks and shuffles inside.
         random = (bits >> (low + 24)) & ((1 << (40 - low)) - 1)
-        keys = (split.y << 40) | (random << low) | index
+        keys = (split.strata << 40) | (random << low) | index
         shuffled = keys.sort(dim=-1).values & ((1 << low) - 1)  # [W, items]
         quota = -(-self.size // classes)
         offered = (split.offsets[:, None] + torch.arange(quota, device=device)).flatten()  # [C * quota]

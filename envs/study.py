@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .errors import ConfigError, short
 from .exam import Exam
 from .streams import Dataset, Split, load_dataset
+from .streams.domains import KINDS, joined, with_domains
 from .streams.schedule import Schedule
 from .validation import keep, real
 
@@ -32,7 +35,9 @@ class Study:
         topic_steps: Of topical order.
         topic_classes: Of topical order.
         task_classes: Of class-incremental order.
-        task_order: Of class-incremental order.
+        task_order: Of class-incremental order, and of domains.
+        domains: What else the data look like: "permuted", "rotated", or a list of further data sets; None: one domain.
+        domain_count: D of those that are made.
         exam_every: Steps between two exam days.
         exam_smoothing: α of the smoothed score.
         card_every: Steps between two report cards.
@@ -50,14 +55,28 @@ class Study:
     topic_classes: int = 2
     task_classes: int = 2
     task_order: str = "drawn"
+    domains: Any = None
+    domain_count: int = 5
     exam_every: int = 1
     exam_smoothing: float = 0.2
     card_every: int = 10
 
     def dataset(self, device: torch.device) -> Dataset:
         """The data set, on a device."""
-        found = load_dataset(self.data, data_dir=self.data_dir, exam_size=self.exam_items)
-        return found.reduced(self.data_classes, self.stream_items).to(device)
+        first = self._load(self.data)
+        if self.domains is None:
+            return first.to(device)
+        if isinstance(self.domains, str):
+            return with_domains(first, self.domains, self.domain_count).to(device)
+        if not isinstance(self.domains, Sequence):
+            raise ConfigError(
+                f"domains are {' or '.join(map(repr, KINDS))}, or a list of data sets, got {short(self.domains)}"
+            )
+        return joined([first, *(self._load(data) for data in self.domains)]).to(device)
+
+    def _load(self, data: Any) -> Dataset:
+        found = load_dataset(data, data_dir=self.data_dir, exam_size=self.exam_items)
+        return found.reduced(self.data_classes, self.stream_items)
 
     def schedule(self, split: Split, num_agents: int, horizon: int, **others: Any) -> Schedule:
         """The order in which a split is dealt to N agents; ``others`` are of the schedule, too."""

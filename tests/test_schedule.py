@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from studyhall.envs import rng
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.envs.streams import Split
+from studyhall.envs.streams.domains import DomainSplit
 from studyhall.envs.streams.schedule import Schedule
 
 
@@ -228,3 +229,26 @@ def test_classes_dealt_in_their_order_are_the_same_in_every_episode():
         assert set(classes[:, :, agent].unique().tolist()) == {2 * agent, 2 * agent + 1}
     with pytest.raises(UnknownName, match="deal"):
         Schedule(split, 3, 40, 100, share="class_experts", deal="alphabetical")
+
+
+@pytest.mark.parametrize("order", ["domain_incremental", "drifting"])
+def test_every_domain_has_its_time(order):
+    split = DomainSplit.of(torch.zeros(140, 1), [make_split()] * 4)
+    shown = deal(Schedule(split, 2, 64, 60, order=order, task_order="given"), 60)
+    domain = split.cells[shown] // 4  # [steps, W, A, B]
+    if order == "domain_incremental":
+        expected = torch.arange(60) * 4 // 60
+        assert (domain == expected[:, None, None, None]).all()
+        return
+    strong = domain.float().mean((1, 2, 3))
+    torch.testing.assert_close(strong, torch.arange(60) * 3 / 60, atol=0.15, rtol=0)
+    present = torch.stack([torch.bincount(step.flatten(), minlength=4) > 0 for step in domain])
+    assert (present.sum(1) <= 2).all()  # one fades into the next
+
+
+def test_domains_come_in_another_order_in_each_world_unless_given():
+    split = DomainSplit.of(torch.zeros(140, 1), [make_split()] * 4)
+    shown = deal(Schedule(split, 2, 8, 40, order="domain_incremental"), 40, worlds=12)
+    orders = {tuple(row.tolist()) for row in (split.cells[shown] // 4)[::10, :, 0, 0].T}
+    assert len(orders) > 1
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)

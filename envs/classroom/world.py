@@ -75,7 +75,9 @@ apart: a liar's own feedback row is what went on the air in its name.
 ## Metrics
 Per student: `score` (smoothed exam score), `exam_accuracy`, `prequential` (accuracy of the soft targets
 published in this step, before learning; reported, never rewarded), `bytes`, `labels`, `label_bytes`.
-Per world: `calls`.
+Per world: `calls`. Where tasks come one after another (classes or domains in turn), per world in the end the means over
+students of `final_accuracy`, `backward_transfer`, `forward_transfer` and `forgetting` (ACC, BWT and FWT of
+`envs/continual.py`), on the exam's items of each task.
 
 ## Arguments
 | argument | default | meaning |
@@ -88,11 +90,14 @@ Per world: `calls`.
 | `slice_size` | 32 | B |
 | `exam_size` | 64 | E |
 | `horizon` | 400 | steps of an episode |
-| `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental" (`streams/schedule.py`) |
+| `order` | "iid" | "iid", "passes", "single_pass", "topical", "class_incremental"; of domains |
+| | | "domain_incremental", "drifting" (`streams/schedule.py`) |
+| `domains`, `domain_count` | None, 5 | the same classes looking otherwise, so many times: "permuted", "rotated"; |
+| | | or a list of further data sets (`streams/domains.py`) |
 | `share` | "shared" | "shared", "own", "class_experts", "dirichlet" |
 | `topic_steps`, `topic_classes` | 20, 2 | of topical order (steps beyond the horizon: one topic an episode) |
 | `task_classes` | 2 | of class-incremental order |
-| `task_order` | "drawn" | of class-incremental order: tasks drawn anew in each episode; "given": as the classes come |
+| `task_order` | "drawn" | when which classes or domains come in turn: anew in each episode; "given": in order |
 | `expert_classes` | None | classes of an expert (None: ⌈C/N⌉) |
 | `deal` | "random" | which classes are whose, anew in each episode; "sorted": in their order, always the same |
 | `public_order` | "iid" | order of the public slices, where slices are private |
@@ -141,6 +146,7 @@ from ..exam import distributions
 from ..hosted.host import Feedback, Host, HostSettings, Oneself
 from ..streams.schedule import UNLIMITED_ORDERS
 from ..study import Pay, Study
+from ..tasks import Tasks
 from ..validation import afford
 from .teacher import Answer, Teacher
 
@@ -207,6 +213,7 @@ class Classroom(World):
             stream, self.num_agents, self.horizon, order=public_order, name="public"
         )
         self.exam = self.study.exam(self.dataset.exam, self.horizon)
+        self.tasks = Tasks(self.schedule, self.dataset.exam) if self.schedule.task_count else None
         rows, sample = self.schedule.rows, math.prod(self.dataset.shape)
         for name, size in (("slice_size", rows), ("exam_size", self.exam.size)):
             afford(
@@ -315,6 +322,8 @@ class Classroom(World):
         if self.host is not None:
             fresh |= prefixed("known/", self.host.sources.start(w, self.device))
             fresh["listened"] = fresh["known/times"]
+        if self.tasks is not None:
+            fresh |= self.tasks.start(w, n, self.device)
         return fresh | self.first_marks(fresh)
 
     def no_feedback(self, fresh: TensorDict) -> TensorDict:
@@ -441,11 +450,22 @@ class Classroom(World):
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}
         labels = self.dataset.labels("exam", state["exam"])
-        return self._counted(state, self.mark(state, *distributions(answers), labels))
+        given, abstained = distributions(answers)
+        marks = self._counted(state, self.mark(state, given, abstained, labels))
+        return marks | self._by_task(state, given, abstained)
 
     def _counted(self, state: TensorDict, marks: TensorDict) -> TensorDict:
         """Marks ``[W, N]`` or ``[W]`` where it is a day for them, of those who are there; scores are smoothed."""
         return self.exam.update(state, marks, self.smoothed, state["clock"], state["present"])
+
+    def _by_task(self, state: TensorDict, answers: Tensor, abstained: Tensor) -> TensorDict:
+        """What an exam says of each task; nothing where the stream's order has none."""
+        if self.tasks is None:
+            return {}
+        labels = self.dataset.labels("exam", state["exam"])
+        correct = (answers.max(-1).indices == labels[:, None]) & ~abstained
+        today = self.exam.today(state["clock"] - 1)
+        return self.tasks.noted(state, correct, today[:, None] & state["present"])
 
     # ---- what kinds of classroom may change ---------------------------------------------------------
 
@@ -647,10 +667,14 @@ class Classroom(World):
         }
 
     def cases(self, state: TensorDict) -> TensorDict:
-        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices' worth of labels told to an agent."""
+        """``labels [W]``, rows of answered calls; ``labelled_slices [W]``, slices' worth of labels told to an agent.
+
+        Where tasks come one after another, what :meth:`Tasks.cases` says of them, too.
+        """
         rows = self.schedule.rows
         told = state["labels"].float().mean(-1)
-        return {"labels": state["calls"].float() * rows, "labelled_slices": told / rows}
+        found = {"labels": state["calls"].float() * rows, "labelled_slices": told / rows}
+        return found if self.tasks is None else found | self.tasks.cases(state)
 
     def budget_fraction(self) -> Tensor | None:
         """That of the first agent, ``[W]``; None without a limit."""
@@ -669,14 +693,16 @@ class Classroom(World):
         """What no agent knows, for oracles and reports.
 
         ``liar`` bool ``[W, N]``: who is a liar, awake or not. ``labels`` int64 ``[W, B]``: true classes of the slice
-        that the messages at hand are about (−1 before there is any).
+        that the messages at hand are about (−1 before there is any). ``scores`` ``[W, N, K + 1, K]``, where K tasks
+        come one after another: accuracy on each before all (row 0) and after each, NaN before it has ended.
         """
         state = self._begun()
         nobody = torch.zeros(self.num_worlds, self.num_agents, dtype=torch.bool, device=self.device)
-        return {
+        known = {
             "liar": state["liar"] > 0 if "liar" in state else nobody,
             "labels": self.dataset.dealt_labels(state["fb/public" if self.private else "fb/slice"])[:, 0],
         }
+        return known if self.tasks is None else known | {"scores": state["tasks/scores"]}
 
     def state(self) -> Tensor:
         """float32 ``[W, 4N + N·K + 1]``: scores, cards, presence, budget, whom each heard, time.

@@ -325,6 +325,7 @@ class Collective(Classroom):
         abstained = abstained | ~state["present"][..., None]
         bids = torch.where(abstained, 0.0, bids)
         marks = self._counted(state, self.grade(state, given, abstained, bids))
+        marks |= self._by_task(state, given, abstained)
         tally = self._tally(self.mixing.weights(bids), given, abstained)
         today = self.exam.today(state["clock"] - 1)
         return marks, {

@@ -55,6 +55,16 @@ class Split:
     def __len__(self) -> int:
         return self.y.shape[0]
 
+    @property
+    def strata(self) -> Tensor:
+        """What exams are drawn evenly from, ascending, int64 ``[n]``: the classes."""
+        return self.y
+
+    @property
+    def domain_count(self) -> int:
+        """How many domains each class comes in; ``counts`` and ``offsets`` are of each class of each domain."""
+        return 1
+
     def first_classes(self, count: int) -> Split:
         """The items of the first classes alone."""
         end = int(self.counts[:count].sum())

@@ -11,6 +11,8 @@ order                  items of a slice
 ``single_pass``        dealt from one shuffled pass; the episode ends when it is used up
 ``topical``            drawn from a few classes, which change every ``topic_steps`` steps
 ``class_incremental``  drawn from ``task_classes`` classes at a time, each set once, over the horizon
+``domain_incremental`` drawn from one domain at a time, each once, over the horizon
+``drifting``           drawn from two domains, of which one fades into the next, over the horizon
 =====================  ===========================================================================
 
 =====================  ===========================================================================
@@ -26,6 +28,9 @@ share                  whose items
 parts of the pass) only. Under ``topical`` and ``class_incremental`` a Dirichlet share skews the classes that are
 on now, so that no others are dealt. Experts keep to their classes: in a ``topical`` order one whose classes are
 all off studies its own; in ``class_incremental``, where no class may come back, experts are refused.
+
+The last two need data of several domains (:mod:`~studyhall.envs.streams.domains`), which ``iid``, ``passes`` and
+``single_pass`` mix. There slices are ``shared`` or ``own``. What follows calls each class of each domain a class.
 """
 
 from __future__ import annotations
@@ -41,14 +46,24 @@ from ..errors import ConfigError, one_of
 from ..validation import keep, real, whole
 from .dataset import Split
 
-ORDERS = ("iid", "passes", "single_pass", "topical", "class_incremental")
-UNLIMITED_ORDERS = ("iid", "topical", "class_incremental")
+ORDERS = (
+    "iid",
+    "passes",
+    "single_pass",
+    "topical",
+    "class_incremental",
+    "domain_incremental",
+    "drifting",
+)
+UNLIMITED_ORDERS = ("iid", "topical", "class_incremental", "domain_incremental", "drifting")
 """Orders that draw independently, so that a slice can always be had."""
 DEALS = ("random", "sorted")
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 TASK_ORDERS = ("drawn", "given")
+_OF_DOMAINS = ("domain_incremental", "drifting")
 
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
+_FADED = 256  # steps in which one domain fades into the next
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
 
 
@@ -60,14 +75,13 @@ class Schedule:
         split: The stream split.
         num_agents: N.
         rows: B, rows of a slice.
-        horizon: Steps of an episode; ``class_incremental`` divides it among its tasks.
+        horizon: Steps of an episode, which is divided among its tasks.
         order: One of :data:`ORDERS`.
         share: One of :data:`SHARES`.
         topic_steps: ``topical``: steps until the topic changes.
         topic_classes: ``topical``: classes of a topic.
         task_classes: ``class_incremental``: classes of a task.
-        task_order: ``class_incremental``: which classes come when, "drawn" anew in each episode, or "given": in the
-            order of the classes.
+        task_order: Which classes or domains come when, "drawn" anew in each episode, or "given": in their order.
         tasks: ``class_incremental``: instead, classes in the order in which they come; others never do.
         expert_classes: ``class_experts``: classes of an agent; None is ⌈C/N⌉, so that every
             class has an expert.
@@ -106,6 +120,7 @@ class Schedule:
             topic_steps=whole("topic_steps", self.topic_steps, 1, 2**31),
             alpha=real("alpha", self.alpha, 1e-9, 1e9),
         )
+        self._check_domains()
         if self.dealt and self.share not in ("shared", "own"):
             raise ConfigError(
                 f"order {self.order!r} deals the stream in random order, whatever the classes, which share "
@@ -122,10 +137,43 @@ class Schedule:
                 "lower slice_size or the number of agents"
             )
 
+    def _check_domains(self) -> None:
+        """Raise where the order, or the share, does not go with the number of domains."""
+        domains = self.split.domain_count
+        if domains == 1 and self.order in _OF_DOMAINS:
+            raise ConfigError(
+                f"order {self.order!r} is of data in several domains: give domains, e.g. domains='permuted'"
+            )
+        if domains > 1 and self.order in ("topical", "class_incremental"):
+            raise ConfigError(
+                f"order {self.order!r} is of classes, but here are {domains} domains: use order 'domain_incremental', "
+                "'drifting' or 'iid'"
+            )
+        if domains > 1 and self.share not in ("shared", "own"):
+            raise ConfigError(
+                f"share {self.share!r} is of classes, but here are {domains} domains: use share 'shared' or 'own'"
+            )
+
     @property
     def classes(self) -> int:
-        """C."""
+        """C; of several domains, all of their classes."""
         return len(self.split.counts)
+
+    @property
+    def task_count(self) -> int:
+        """Tasks that come one after another over the horizon; 0 where the order knows none."""
+        if self.order == "class_incremental":
+            return -(-(self.classes if self.tasks is None else len(self.tasks)) // self.task_classes)
+        return self.split.domain_count if self.order in _OF_DOMAINS else 0
+
+    def task_at(self, clock: Tensor) -> Tensor:
+        """Which task is on after ``clock [W]`` steps, int64 ``[W]``; while domains drift, the stronger one."""
+        tasks = self.task_count
+        if self.order == "drifting":
+            now = (2 * clock * (tasks - 1) + self.horizon) // (2 * self.horizon)
+        else:
+            now = clock * tasks // self.horizon
+        return now.clamp(max=tasks - 1)
 
     @property
     def dealt(self) -> bool:
@@ -160,6 +208,8 @@ class Schedule:
             shapes[self._purpose("pass")] = (len(self.split.y),)
         if self.order == "class_incremental" and self.task_order == "drawn" and self.tasks is None:
             shapes[self._purpose("tasks")] = (self.classes,)
+        if self.order in _OF_DOMAINS and self.task_order == "drawn":
+            shapes[self._purpose("domains")] = (self.split.domain_count,)
         if self.share == "class_experts" and self.deal == "random":
             shapes[self._purpose("experts")] = (self.classes,)
         if self.share == "dirichlet":
@@ -190,6 +240,8 @@ class Schedule:
         if self.order == "class_incremental":
             place = self._places(draws, worlds, device)
             state["task"] = torch.where(place < 0, -1, place // self.task_classes)
+        if self.order in _OF_DOMAINS:
+            state["task"] = self._domain_places(draws, worlds, device)
         if self.order == "topical":
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
         return self.advance(state, draws, clock)
@@ -203,6 +255,15 @@ class Schedule:
         if self.task_order == "given":
             return torch.arange(self.classes, device=device).repeat(worlds, 1)
         return draws[self._purpose("tasks")].permutation().argsort(-1)
+
+    def _domain_places(self, draws: rng.DrawDict, worlds: int, device: torch.device) -> Tensor:
+        """When the domain of each class comes, int64 ``[W, C]``."""
+        domains = self.split.domain_count
+        places = torch.arange(domains, device=device).repeat(worlds, 1)
+        if self.task_order == "drawn":
+            places = draws[self._purpose("domains")].permutation().argsort(-1)
+        each = torch.arange(self.classes, device=device) // (self.classes // domains)
+        return places[:, each]
 
     def step(
         self, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor, key: Tensor, made: np.ndarray
@@ -248,6 +309,8 @@ class Schedule:
             state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
         on = self._classes_on(state, clock)
         skew = state["skew"] if on is None else self._masked(state["skew"], on[:, None, :])
+        if self.order == "drifting":
+            skew = skew * self._faded(state["task"], clock)[:, None]
         weights = skew * self.split.counts
         ends = weights.cumsum(-1)  # exact: whole numbers
         ticket = draws[self._purpose("items")].integers(ends[..., -1:])
@@ -261,12 +324,14 @@ class Schedule:
         """Which classes the order allows now, bool ``[W, C]``; None allows all."""
         if self.order == "topical":
             return state["topic"]
-        if self.order == "class_incremental":
-            learnt = self.classes if self.tasks is None else len(self.tasks)
-            tasks = -(-learnt // self.task_classes)
-            now = (clock * tasks // self.horizon).clamp(max=tasks - 1)
-            return state["task"] == now[:, None]
+        if self.order in ("class_incremental", "domain_incremental"):
+            return state["task"] == self.task_at(clock)[:, None]
         return None
+
+    def _faded(self, places: Tensor, clock: Tensor) -> Tensor:
+        """How strong each class's domain is, int64 ``[W, C]``: one in full, or two, one of which goes as one comes."""
+        distance = (clock[:, None] * (self.split.domain_count - 1) - places * self.horizon).abs()
+        return (self.horizon - distance).clamp_min(0) * _FADED // self.horizon
 
     def _deal(self, state: dict[str, Tensor], clock: Tensor) -> dict[str, Tensor]:
         """The next rows of the pass, ``[W, A, B]``."""

@@ -14,7 +14,8 @@ _EVERY = 10  # steps between two pictures
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the moving picture goes: a .gif, or with moviepy .mp4.")
+        Path,
+        typer.Option(metavar="FILE", help="Where the moving picture goes: a .gif, or with moviepy .mp4."),
     ] = Path("demo.gif"),
     seeds: Seeds = None,
     as_json: Json = False,

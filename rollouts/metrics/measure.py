@@ -14,7 +14,7 @@ from ...envs.engine import TensorDict, World, rng
 from ...policies import Policy
 from .expertise import figures
 from .language import bosdis, message_entropy, posdis, topographic_similarity
-from .names import COSTS, EXAM
+from .names import COSTS, EXAM, OF_TASKS
 
 Measured = dict[str, Tensor]
 """Metric to values, float ``[W]``; per student ``[W, N]``."""
@@ -36,7 +36,8 @@ def account(world: World) -> Measured:
     """What the episodes so far brought and cost, ``[W]``: every metric of the world, mean over agents.
 
     Where bytes are charged, ``kib`` is what all agents sent, and ``bytes_per_step`` what one sent in a step. What the
-    world's ``cases`` say is told too. Of worlds whose headline is the exam, only what costs is.
+    world's ``cases`` say is told too. Of worlds whose headline is the exam, only what costs is, and what
+    became of tasks.
     """
     final = {name: values.cpu() for name, values in (world.metrics() | world.breakdown()).items()}
     found = {name: values if values.dim() == 1 else values.mean(-1) for name, values in final.items()}
@@ -44,7 +45,7 @@ def account(world: World) -> Measured:
         found["kib"] = kib(final)
         found["bytes_per_step"] = found["bytes"] / world.steps.cpu()
     if world.headline == EXAM:
-        return {name: found[name] for name in (*COSTS, EXAM) if name in found}
+        return {name: found[name] for name in (*COSTS, EXAM, *OF_TASKS) if name in found}
     return found
 
 

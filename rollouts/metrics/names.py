@@ -32,6 +32,14 @@ _OTHERS = {
     "kib": "KiB sent",
 }
 
+OF_TASKS = {
+    "final_accuracy": "exam, all tasks, in the end",
+    "backward_transfer": "backward transfer, exam",
+    "forward_transfer": "forward transfer, exam",
+    "forgetting": "forgetting, exam",
+}
+"""What a class knows of tasks that came one after another; see :mod:`studyhall.envs.tasks`."""
+
 FIGURES = {
     "expert": "own classes",
     "general": "others' classes",
@@ -94,7 +102,7 @@ def human(metric: str, headline: str = EXAM, noun: str = "student") -> str:
     name, _, step = metric.partition("@")
     base, names = name, _ELSEWHERE
     if headline == EXAM:
-        base, names = name.removesuffix("_dropout"), {**CLASS_ACCURACIES, **_OTHERS}
+        base, names = name.removesuffix("_dropout"), {**CLASS_ACCURACIES, **_OTHERS, **OF_TASKS}
         part, figure = part_and_figure(base)
         if part and base not in names:
             names = {base: f"{part}, {FIGURES[figure]}"}

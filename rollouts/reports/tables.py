@@ -15,6 +15,7 @@ from ..metrics.names import (
     COSTS,
     COSTS_ELSEWHERE,
     EXAM,
+    OF_TASKS,
     OF_THE_HONEST,
     TESTED,
     human,
@@ -77,6 +78,8 @@ def _of_class(report: Report) -> Table:
     for step in report.scenario.measure_at:
         names = {f"{m}@{step}": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
         _section(table, f"at step {step:,}, %", _rows(report, [m for m in names if m in has], names))
+    names = {m: name.removesuffix(", exam").removeprefix("exam, ") for m, name in OF_TASKS.items()}
+    _section(table, "exam by task, %", _rows(report, [m for m in OF_TASKS if m in has], names))
     _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
     if report.scenario.controls:
         rows = []
