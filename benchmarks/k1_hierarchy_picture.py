@@ -3,30 +3,59 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pages.k1_hierarchy import GAINS, RESTS, rows_of
+from pages.k1_hierarchy import GAINS, RESTS, TURNS, rows_of
 
-from studyhall.envs.engine.drawing import BLUE, GREEN, RED, Picture, style
+from studyhall.envs.engine.drawing import BLUE, GREEN, GREY, ORANGE, RED, Picture, style
 from studyhall.rollouts import interval
+
+KINDS = {
+    "e of 5 earlier": ORANGE,
+    "the same, trunk rests": GREEN,
+    "other rules of who learns": GREY,
+    "K-1, parts of it, rivals": BLUE,
+    "trained": RED,
+}
+
+
+def kind_of(name: str, part: str) -> str:
+    """Under which colour an arm is drawn."""
+    if name.endswith(RESTS):
+        return "the same, trunk rests"
+    if name in TURNS:
+        return "e of 5 earlier"
+    return {"arms": "K-1, parts of it, rivals", "trained": "trained"}.get(part, "other rules of who learns")
 
 
 def drawn(found: Mapping, path: Path) -> None:
-    """Means and 95 % intervals over seeds, of all arms that learnt as much of the new domain as is asked for."""
-    colours = {"arms": BLUE, "trained": RED, "share": "black"}
-    part_of = {name: part for part in colours for name in found.get(part, {})}
+    """Arm − dense, seed by seed, with its 95 % interval, of all that learnt as much of the new domain as is asked for."""
+    part_of = {name: part for part in ("arms", "trained", "share") for name in found.get(part, {})}
+    rows = rows_of(found)
+    dense = rows["dense"]
     with style():
-        made = Picture((5.2,) * len(GAINS), (4.6,), left=0.9, above=0.2)
+        made = Picture((5.0,) * len(GAINS), (4.2,), left=0.95, above=0.2)
         for axes, (gain, mark) in zip(made.panels[0], GAINS.items(), strict=True):
-            for name, row in rows_of(found).items():
-                if not (row.share and row.forgotten[gain]):
+            seen = set()
+            for name, row in rows.items():
+                if name == "dense" or not (row.share and row.forgotten[gain]):
                     continue
-                x, y = (interval(list(values.values())) for values in (row.share, row.forgotten[gain]))
-                colour = GREEN if name.endswith(RESTS) else colours[part_of[name]]
-                axes.errorbar(x.mean, y.mean, y.half, x.half, "o", color=colour, markersize=4, linewidth=0.8)
-                axes.annotate(name, (x.mean, y.mean), (4, 3), textcoords="offset points", fontsize=8)
+                less = {
+                    seed: value - dense.forgotten[gain][seed] for seed, value in row.forgotten[gain].items()
+                }
+                x, y = (interval(list(values.values())) for values in (row.share, less))
+                kind = kind_of(name, part_of[name])
+                label = None if kind in seen else kind
+                seen.add(kind)
+                axes.errorbar(
+                    x.mean, y.mean, y.half, fmt="o", color=KINDS[kind], markersize=5, lw=0.9, label=label
+                )
+            axes.axhline(0, color="black", linewidth=0.8)
             axes.set(
-                xlim=(-0.05, 1.3),
+                xlim=(-0.05, 1.05),
                 xlabel="share of updates in code on agents who had learnt prose",
-                ylabel=f"nats of prose forgotten at {mark} of dense's gain on code",
+                ylabel=f"prose forgotten at {mark}, − dense, nats",
             )
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + 0.45 * (high - low))  # room for the legend
+            axes.legend(loc="upper left")
     made.write(path)
     print(path)

@@ -3,8 +3,8 @@
     reaches 74.2 ± 0.8<!--= percent society:base:policies:ppo gated:values --> per cent
 
 The comment names a format and a place. A place begins with a file of results (``docs/results/society.json``), or with
-``claims`` (what scenarios hold as documented), ``sources`` (figures of others) or ``k1_forgotten`` (what K-1's table
-says of equal loss), and goes on with keys, divided by
+``claims`` (what scenarios hold as documented), ``sources`` (figures of others), ``k1_forgotten`` or
+``k1_hierarchy_forgotten`` (what K-1's tables say of equal loss), and goes on with keys, divided by
 colons. In a list a key is a number, or what one of its items has anywhere (``scenarios:classroom-mnist``); ``*`` takes
 all items. ``{a − b}`` and ``{a / b}`` take the difference or ratio of two places, seed by seed where they hold a value
 each. What stands there is a number, a list of one value a seed, an interval, or such lists by case, whose mean counts.
@@ -34,7 +34,7 @@ from studyhall.rollouts import Interval, interval
 from studyhall.rollouts.reports.figures import as_interval, figure, spread
 from studyhall.scenarios import registry, sources
 
-from . import k1
+from . import k1, k1_hierarchy
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT / "docs" / "results", ROOT / "benchmarks" / "results")
@@ -120,9 +120,22 @@ def _forgotten() -> dict[str, dict[str, list[float]]]:
     }
 
 
+def _forgotten_in_trees() -> dict[str, dict[str, list[float]]]:
+    """The same of K-1's trees, at shares of dense training's gain."""
+    return {
+        arm: {
+            k1_hierarchy.GAINS[gain]: list(values.values())
+            for gain, values in row.forgotten.items()
+            if values
+        }
+        for arm, row in k1_hierarchy.rows_of(_file("k1_hierarchy")).items()
+    }
+
+
 ROOTS: dict[str, Callable[[], Any]] = {
     "claims": _documented,
     "k1_forgotten": _forgotten,
+    "k1_hierarchy_forgotten": _forgotten_in_trees,
     "sources": lambda: {key: source.figures for key, source in sources.items()},
 }
 """What a place may begin with beside a file; what a page works out before it shows it can be given a name here."""
