@@ -27,7 +27,7 @@ def kind_of(name: str, part: str) -> str:
 
 
 def drawn(found: Mapping, path: Path) -> None:
-    """Arm − dense, seed by seed, with its 95 % interval, of all that learnt as much of the new domain as is asked for."""
+    """Arm − dense, seed by seed, with its 95 % interval, of all that learnt as much of the new domain as asked."""
     part_of = {name: part for part in ("arms", "trained", "share") for name in found.get(part, {})}
     rows = rows_of(found)
     dense = rows["dense"]
