@@ -12,6 +12,7 @@ if _TYPE_CHECKING:
     from .rollouts.cli.pages import show
     from .rollouts.runs.compare import compare
     from .rollouts.runs.launch import rollout
+    from .rollouts.runs.report import report
     from .rollouts.runs.sweep import sweep
     from .rollouts.training.begin import train
 
@@ -29,6 +30,7 @@ __all__ = [
     "make_world",
     "register",
     "registry",
+    "report",
     "rollout",
     "show",
     "spec",
@@ -38,6 +40,7 @@ __all__ = [
 
 _LATER = {
     "compare": "rollouts.runs.compare",
+    "report": "rollouts.runs.report",
     "rollout": "rollouts.runs.launch",
     "show": "rollouts.cli.pages",
     "sweep": "rollouts.runs.sweep",

@@ -431,7 +431,8 @@ def test_a_picture_shows_every_agent_below_its_parent():
     world = world_of(num_worlds=1)
     for _ in range(6):
         world.step(acts(world))
-    lines = world.render("ansi").splitlines()
+    *lines, read = world.render("ansi").splitlines()
+    assert read.startswith("reads: ")
     now = tree(world)
     assert "nats: left" in lines[0]
     order = [int(line.split()[1].rstrip(":")) for line in lines[1:]]

@@ -16,6 +16,7 @@ from ..hosted.host import Host
 from ..streams import Dataset
 
 _TILES = 16
+_ENLARGED = 32  # pixels that a small picture is high, at least
 
 
 class ClassroomView(Drawn, Protocol):
@@ -111,14 +112,47 @@ def draw_slice(axes: Any, dataset: Dataset, state: TensorDict, w: int, *, of: st
         of: "stream", or "public".
     """
     axes.set_title("the slice" if of == "stream" else "the public slice")
-    shape = dataset.shape
-    index = state[f"{of}/slice"][w, 0, :_TILES].clamp_min(0)
-    if len(shape) not in (2, 3):  # not a picture: show the rows as they are
-        rows = dataset.inputs("stream", index).flatten(1).cpu().numpy()
+    pixels = _pixels(dataset, state, w, of)
+    if pixels is None:  # show the rows as they are
+        rows = dataset.inputs("stream", _shown(state, w, of)).flatten(1).cpu().numpy()
         drawing.heat(axes, rows, "feature", vmin=rows.min(), vmax=rows.max())
         axes.set(xlabel="features", ylabel="samples", yticks=[])
         return
-    pixels = dataset.pixels("stream", index).cpu().numpy()
+    drawing.tiles(axes, pixels)
+
+
+def exhibits(dataset: Dataset, state: TensorDict, w: int, private: bool) -> dict[str, np.ndarray]:
+    """The first pictures of the slice that comes next, and of the public one, uint8 ``[H, W, 3]``; no other items.
+
+    Args:
+        dataset: Of the world.
+        state: Its state.
+        w: Which of the batch.
+        private: Whether slices are each agent's own: the one shown is the first agent's.
+    """
+    whose = (
+        {"the first agent's slice": "stream", "the public slice": "public"}
+        if private
+        else {"the slice": "stream"}
+    )
+    found = {caption: _pixels(dataset, state, w, of) for caption, of in whose.items()}
+    return {
+        caption: drawing.as_pixels(drawing.mosaic(pixels, _TILES // 2), -(-_ENLARGED // pixels.shape[1]))
+        for caption, pixels in found.items()
+        if pixels is not None
+    }
+
+
+def _shown(state: TensorDict, w: int, of: str) -> Tensor:
+    return state[f"{of}/slice"][w, 0, :_TILES].clamp_min(0)
+
+
+def _pixels(dataset: Dataset, state: TensorDict, w: int, of: str) -> np.ndarray | None:
+    """The first items of a slice, ``[M, H, W]`` or ``[M, H, W, 3]``; None where they are no pictures."""
+    shape = dataset.shape
+    if len(shape) not in (2, 3):
+        return None
+    pixels = dataset.pixels("stream", _shown(state, w, of)).cpu().numpy()
     if pixels.ndim == 4:
         pixels = pixels[:, 0] if shape[0] < 3 else pixels.transpose(0, 2, 3, 1)[..., :3]
-    drawing.tiles(axes, pixels)
+    return pixels

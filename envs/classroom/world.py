@@ -140,7 +140,7 @@ from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
-from ..engine.world import Outcome, World
+from ..engine.world import HEARD, LISTENED, Listening, Outcome, World
 from ..errors import ConfigError, one_of
 from ..exam import distributions
 from ..hosted.host import Feedback, Host, HostSettings, Oneself
@@ -689,6 +689,12 @@ class Classroom(World):
         """Which agent is in which slot in these episodes."""
         return self.channel.neighbours(self._begun())
 
+    def listening(self) -> Listening:
+        """How much hosted learners listen to whom; who heard whom, where agents bring theirs."""
+        state = self._begun()
+        title, key = (HEARD, "fb/heard") if self.host is None else (LISTENED, "listened")
+        return Listening(title, self.channel.neighbours(state).index, state[key].float())
+
     def privileged(self) -> TensorDict:
         """What no agent knows, for oracles and reports.
 
@@ -722,6 +728,12 @@ class Classroom(World):
             return super().state_space
         n = self.num_agents
         return spaces.Box(0, 1, (4 * n + n * self.channel.slots + 1,), np.float32)
+
+    def exhibits(self, world: int = 0) -> dict[str, np.ndarray]:
+        """The slices that come next, where they are of pictures."""
+        from .picture import exhibits
+
+        return exhibits(self.dataset, self._begun(), world, self.private)
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who heard whom, accuracies, budget, and the slice's pictures."""

@@ -3,6 +3,6 @@
 from . import rng
 from .parts import Part
 from .state import TensorDict
-from .world import Outcome, Step, World
+from .world import Listening, Outcome, Step, World
 
-__all__ = ["Outcome", "Part", "Step", "TensorDict", "World", "rng"]
+__all__ = ["Listening", "Outcome", "Part", "Step", "TensorDict", "World", "rng"]

@@ -284,17 +284,37 @@ def tiles(axes: Axes, pictures: np.ndarray, columns: int = 4, limits: tuple[floa
     Returns:
         What :func:`scale` takes.
     """
-    shown = np.asarray(pictures, dtype=np.float32)
-    gap = max(1, max(shown.shape[1:3]) // 12)
-    around = ((0, -len(shown) % columns), (gap, 0), (gap, 0), (0, 0))[: shown.ndim]
-    # Gaps of grey pictures are no number, so that they are paper whatever is white.
-    shown = np.pad(shown, around, constant_values=1.0 if shown.ndim == 4 else np.nan)
-    shown[len(pictures) :] = 1.0 if shown.ndim == 4 else np.nan
-    rows = shown.reshape(-1, columns, *shown.shape[1:])
-    mosaic = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+    shown = mosaic(pictures, columns)
     axes.axis("off")
     low, high = limits
-    return axes.imshow(mosaic.clip(low, high), cmap="gray", vmin=low, vmax=high)
+    return axes.imshow(shown.clip(low, high), cmap="gray", vmin=low, vmax=high)
+
+
+def mosaic(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Small pictures as one, with gaps between them.
+
+    Args:
+        pictures: ``[M, H, W]`` grey, or ``[M, H, W, 3]`` in [0, 1].
+        columns: How many in a row.
+
+    Returns:
+        float32 ``[H, W]`` or ``[H, W, 3]``. Gaps are white; of grey pictures they are NaN, which is paper whatever is
+        white there.
+    """
+    shown = np.asarray(pictures, dtype=np.float32)
+    gap, paper = max(1, max(shown.shape[1:3]) // 12), 1.0 if shown.ndim == 4 else np.nan
+    around = ((0, -len(shown) % columns), (gap, 0), (gap, 0), (0, 0))[: shown.ndim]
+    shown = np.pad(shown, around, constant_values=paper)
+    shown[len(pictures) :] = paper
+    rows = shown.reshape(-1, columns, *shown.shape[1:])
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def as_pixels(values: np.ndarray, times: int = 1) -> np.ndarray:
+    """Values in [0, 1], ``[H, W]`` or ``[H, W, 3]``, NaN of paper, as uint8 ``[H, W, 3]``, so many times enlarged."""
+    shades = (np.nan_to_num(values, nan=1.0).clip(0, 1) * 255).round().astype(np.uint8)
+    colours = shades if shades.ndim == 3 else np.repeat(shades[..., None], 3, axis=2)
+    return colours.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def ridges(axes: Axes, values: np.ndarray, limits: tuple[float, float] = (0, 1), colours: Any = BLUE) -> None:

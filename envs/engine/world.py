@@ -50,6 +50,9 @@ from .window import Screen
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+LISTENED, HEARD, BELOW = "who listens to whom", "who heard whom", "who is below whom"
+"""What weights of :class:`Listening` say."""
+
 LOOK_EVERY = 10
 """Steps of an episode between two looks at whether parts are still finite; on a device the host has to wait for one."""
 
@@ -73,6 +76,17 @@ class Step(NamedTuple):
     very same tensors where no episode ended."""
     info: dict[str, Any]
     """Tensors ``[W]`` or ``[W, N]``; under ``"episode"`` the final metrics, NaN where none ended."""
+
+
+class Listening(NamedTuple):
+    """Who listens to whom; see :meth:`World.listening`."""
+
+    title: str
+    """What the weights say: :data:`LISTENED`, :data:`HEARD` or :data:`BELOW`."""
+    who: Tensor
+    """Which agent is in each of an agent's K slots, int64 ``[N, K]``, or ``[W, N, K]``; the same all episode."""
+    weights: Tensor
+    """How much each listens to whom is in its slots, 0 … 1, float32 ``[W, N, K]``."""
 
 
 class Outcome(NamedTuple):
@@ -499,6 +513,22 @@ class World(Restorable):
         """What no agent knows, for oracles and reports; nothing unless the world says so.
 
         Reports know ``liar``, bool ``[W, N]``, and ``experts``, whose classes are whose, bool ``[W, N, C]``.
+        """
+        return {}
+
+    @property
+    def agent_labels(self) -> list[str]:
+        """What each agent is, for people; its name, unless the world says more."""
+        return self.agents
+
+    def listening(self) -> Listening | None:
+        """Who listens to whom in the running episodes, for reports; None where nobody hears anybody."""
+        return None
+
+    def exhibits(self, world: int = 0) -> dict[str, np.ndarray]:
+        """What the agents of one world saw, said or made just now, by caption, uint8 ``[H, W, 3]``, for reports.
+
+        Nothing where its picture shows it all.
         """
         return {}
 

@@ -164,10 +164,11 @@ from torch import Tensor
 
 from ...learners.transformer import Transformer
 from ...learners.tree_model import TreeStep, TreeTransformer, Wandering
+from ..channel.topology import everyone
 from ..engine import rng
 from ..engine.parts import Part
 from ..engine.state import TensorDict
-from ..engine.world import Outcome
+from ..engine.world import BELOW, Listening, Outcome
 from ..errors import ConfigError, one_of
 from ..validation import afford, real, whole
 from . import bookkeeping, census, forms, gaps, proposals, sight, tree_metrics
@@ -443,6 +444,15 @@ class Hierarchy(LanguageWorld):
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""
         return super().summary(state) | tree_metrics.summary(state, self.limits)
+
+    def listening(self) -> Listening:
+        """Who is below whom, and the mean weight of each."""
+        state = self._begun()
+        who = everyone(self.num_agents, self.device)
+        below = (
+            shape.child_of(proposals.tree_of(state)).mT * state["usage"][:, None]
+        )  # [W, S, S], the upper first
+        return Listening(BELOW, who, below.gather(2, who.expand(self.num_worlds, -1, -1)))
 
     def team_return(self) -> Tensor:
         """The root's, who is always there: a mean over slots, of which free ones earn nothing, would pay for agents."""

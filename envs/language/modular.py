@@ -445,6 +445,16 @@ class Modular(LanguageWorld):
 
     # ---- looking in ---------------------------------------------------------------------------------
 
+    @property
+    def agent_labels(self) -> list[str]:
+        """Which group of parameters each is, e.g. "attention 2"; of whose column, where there are columns."""
+        kinds = self.net.kinds
+        layer = [sum(kind == other for other in kinds[: i + 1]) for i, kind in enumerate(kinds)]
+        own = [k if kinds.count(k) == 1 else f"{k} {n}" for k, n in zip(kinds, layer, strict=True)]
+        if not self.columns:
+            return own
+        return [f"{domain}: {name}" for domain in self.dataset.classes for name in own]
+
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """Who learnt when, and what the exam said."""
         from .picture import as_image, as_text

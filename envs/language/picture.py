@@ -6,35 +6,32 @@ from typing import Protocol
 
 import numpy as np
 
-from ...learners.transformer import Transformer
 from ..engine import drawing
 from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams.tokens import TokenDataset
+
+_READ = 120  # characters of a text
 
 
 class ModularView(Drawn, Protocol):
     """What this picture asks of the world, beside what every picture does."""
 
     dataset: TokenDataset
-    net: Transformer
+    agent_labels: list[str]
     tasks: tuple[int, ...]
 
 
-def names_of(world: ModularView) -> list[str]:
-    """What each agent is, e.g. "attention 2"."""
-    kinds = world.net.kinds
-    layer = [sum(kind == other for other in kinds[: i + 1]) for i, kind in enumerate(kinds)]
-    single = [kinds.count(kind) == 1 for kind in kinds]
-    own = [kind if one else f"{kind} {n}" for kind, n, one in zip(kinds, layer, single, strict=True)]
-    columns = world.num_agents // len(own)
-    if columns == 1:
-        return own
-    return [f"{domain}: {name}" for domain in world.dataset.classes for name in own]
+def reading(dataset: TokenDataset, state: TensorDict, w: int) -> str:
+    """The beginning of the slice that comes next, on a line."""
+    tokens = dataset.dealt(state["stream/slice"][w, 0, :1])[0].tolist()
+    text = " ".join(dataset.tokeniser.decode(tokens).split())
+    text = "".join(c if c.isprintable() else "�" for c in text)  # no terminal is to obey it
+    return f"reads: {text[:_READ]}{'…' if len(text) > _READ else ''}"
 
 
 def as_text(world: ModularView, state: TensorDict, w: int) -> str:
-    """Nats by domain, and how often each group has learnt."""
+    """Nats by domain, how often each group has learnt, and what is read next."""
     nats = " ".join(
         f"{name} {float(value):.3f}"
         for name, value in zip(world.dataset.classes, state["nats"][w], strict=True)
@@ -43,19 +40,20 @@ def as_text(world: ModularView, state: TensorDict, w: int) -> str:
     lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]
     shares = _shares(world, state, w)
     often = state["updates"][w] / steps
-    names = names_of(world)
+    names = world.agent_labels
     width = max(map(len, names))
     for i, name in enumerate(names):
         bars = "".join(
             " ░▒▓█"[round(4 * float(share))] for share in shares[i, :: max(1, len(shares[i]) // 50)]
         )
         lines.append(f"{name:<{width}} {bars} {float(often[i]):4.0%}")
+    lines.append(reading(world.dataset, state, w))
     return "\n".join(lines)
 
 
 def as_image(world: ModularView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: who learnt when, above the nats of each domain on the exam."""
-    names, steps = names_of(world), int(state["clock"][w])
+    names, steps = world.agent_labels, int(state["clock"][w])
     picture = drawing.Picture(
         (8.5,),
         (drawing.height_of(len(names)), 2.2),

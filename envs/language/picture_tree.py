@@ -10,6 +10,7 @@ from ..engine import drawing
 from ..engine.drawing import Drawn
 from ..engine.state import TensorDict
 from ..streams.tokens import TokenDataset
+from .picture import reading
 from .proposals import tree_of
 from .tree import KINDS, walk
 
@@ -23,7 +24,7 @@ class TreeView(Drawn, Protocol):
 
 
 def as_text(world: TreeView, state: TensorDict, w: int) -> str:
-    """Nats by domain, and the tree: of each agent its mean weight, steps learnt, and its main domain."""
+    """Nats by domain, the tree, with each agent's mean weight, steps learnt and main domain, and what is read next."""
     names = world.dataset.classes
     nats = " ".join(f"{d} {float(value):.3f}" for d, value in zip(names, state["nats"][w], strict=True))
     lines = [f"step {int(state['clock'][w])}/{world.horizon}   nats: {nats}"]
@@ -37,6 +38,7 @@ def as_text(world: TreeView, state: TensorDict, w: int) -> str:
         lines.append(
             f"{'  ' * (len(path) - 1)}{KINDS[kind[agent]]} {agent}: used {used:.3f}, learnt {learnt}{mostly}"
         )
+    lines.append(reading(world.dataset, state, w))
     return "\n".join(lines)
 
 

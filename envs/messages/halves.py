@@ -224,6 +224,13 @@ class Halves(MessageWorld):
         found = {"upright": upright, "turned": state["turned"], "swapped": state["swapped"]}
         return {f"summed_{name}": (errors * where).sum(-1) / where.sum(-1) for name, where in found.items()}
 
+    def exhibits(self, world: int = 0) -> dict[str, np.ndarray]:
+        """What each saw, painted, and should have painted."""
+        from ..engine.drawing import as_pixels
+        from .halves_picture import strips
+
+        return {name: as_pixels(strip) for name, strip in strips(self, self._begun(), world).items()}
+
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:
         """What each saw, painted, and should have painted."""
         from . import halves_picture

@@ -11,6 +11,7 @@ from ..engine.drawing import SMALL, Drawn, Picture, head_of, room
 from ..engine.state import TensorDict
 
 _SAMPLES = 8
+_NUMBERS = 12  # of a message
 _ENLARGED = 48  # pixels of a picture's longer side, at least
 _GAP = 4
 _PAPER = 0.85  # grey between the parts
@@ -27,8 +28,8 @@ class HalvesView(Drawn, Protocol):
 
 
 def as_text(world: HalvesView, state: TensorDict, w: int) -> str:
-    """One line per viewer: score, MSE, bytes, whom it heard."""
-    host = {key: state[key][w].detach().cpu() for key in ("score", "loss", "bits", "heard")}
+    """One line per viewer: score, MSE, bytes, whom it heard, and what it was told of the first sample."""
+    host = {key: state[key][w].detach().cpu() for key in ("score", "loss", "bits", "heard", "inbox")}
     lines = [f"round {int(state['clock'][w])}/{world.horizon}   summed MSE {float(host['loss'].sum()):.4f}"]
     for i, name in enumerate(world.agents):
         heard = "".join("●" if heard else "·" for heard in host["heard"][i].tolist())
@@ -36,7 +37,17 @@ def as_text(world: HalvesView, state: TensorDict, w: int) -> str:
             f"{name:<12} score {float(host['score'][i]):6.3f}  MSE {float(host['loss'][i]):.4f}"
             f"  KiB {float(host['bits'][i]) / 8192:>8,.1f}  heard {heard}"
         )
+        for message, arrived in zip(host["inbox"][i, :, 0], host["heard"][i].tolist(), strict=True):
+            lines += [f"{'':<12} was told {_told(message)}"] if arrived else []
     return "\n".join(lines)
+
+
+def _told(message: Tensor) -> str:
+    """A message about one sample: its symbols ``[L, V]`` by number, or the first of its numbers ``[M]``."""
+    if message.dim() == 2:
+        return " ".join(str(symbol) for symbol in message.argmax(-1).tolist())
+    more = " …" if len(message) > _NUMBERS else ""
+    return " ".join(f"{number:.2f}" for number in message[:_NUMBERS].tolist()) + more
 
 
 def as_image(world: HalvesView, state: TensorDict, w: int) -> np.ndarray:
@@ -44,33 +55,40 @@ def as_image(world: HalvesView, state: TensorDict, w: int) -> np.ndarray:
 
     Parts stand where their holders' places are in the grid; beside a viewer's paintings is its own part.
     """
-    held = state["own_view"][w, :, :_SAMPLES]
-    if world.oracle:
-        held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
-    truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]
-    shape = _strip(world, {0: held[0]}).shape
+    rows = strips(world, state, w)
+    shape = next(iter(rows.values())).shape
     wide = 9.0
     high = wide * shape[0] / shape[1]
-    labels = [f"{name} {what}" for name in world.agents for what in ("saw", "painted", "truth")]
     picture = Picture(
         (wide,),
-        (high,) * len(labels),
-        left=room(labels),
+        (high,) * len(rows),
+        left=room(list(rows)),
         above=(0.05, 0.05, 0.05) * world.num_agents,
         below=(0.0, 0.0, 0.15) * world.num_agents,
         title=head_of(world, state, w, unit="round"),
     )
+    for (axes,), (label, strip) in zip(picture.panels, rows.items(), strict=True):
+        axes.imshow(strip, aspect="auto")
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(label, fontsize=SMALL, rotation=0, ha="right", va="center")
+    return picture.pixels()
+
+
+def strips(world: HalvesView, state: TensorDict, w: int) -> dict[str, np.ndarray]:
+    """What each saw, painted, and should have painted of the first samples: ``[H, W, 3]`` in [0, 1] by label."""
+    held = state["own_view"][w, :, :_SAMPLES]
+    if world.oracle:
+        held = held.unflatten(2, (world.num_agents, -1))[:, :, 0]  # one's own comes first
+    truth, answer = state["truth"][w, :, :_SAMPLES], state["answer"][w, :, :, :_SAMPLES]
+    found = {}
     for i, name in enumerate(world.agents):
         others = [(i + 1 + s) % world.num_agents for s in range(world.num_agents - 1)]
         saw: dict[int, Tensor] = {i: held[i]}
         painted = {**saw, **{j: answer[i, s] for s, j in enumerate(others)}}
         right = {**saw, **{j: truth[j] for j in others}}
-        for k, (what, parts) in enumerate((("saw", saw), ("painted", painted), ("truth", right))):
-            (axes,) = picture.panels[3 * i + k]
-            axes.imshow(_strip(world, parts), aspect="auto")
-            axes.set(xticks=[], yticks=[])
-            axes.set_ylabel(f"{name} {what}", fontsize=SMALL, rotation=0, ha="right", va="center")
-    return picture.pixels()
+        for what, parts in (("saw", saw), ("painted", painted), ("truth", right)):
+            found[f"{name} {what}"] = _strip(world, parts)
+    return found
 
 
 def _strip(world: HalvesView, parts: dict[int, Tensor]) -> np.ndarray:

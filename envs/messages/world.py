@@ -52,7 +52,7 @@ from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
 from ..engine.batch import Batch
 from ..engine.state import TensorDict, prefixed, under
-from ..engine.world import Outcome, World
+from ..engine.world import HEARD, Listening, Outcome, World
 from ..errors import ConfigError, one_of
 from ..streams.dataset import SplitName
 from ..study import Pay
@@ -281,6 +281,11 @@ class MessageWorld(World):
         if self.roles:
             obs["agent_id"] = torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n)
         return obs
+
+    def listening(self) -> Listening:
+        """Who heard whom in the round before."""
+        state = self._begun()
+        return Listening(HEARD, self.channel.neighbours(state).index, state["heard"].float())
 
     def summary(self, state: TensorDict) -> TensorDict:
         """Score and loss of the last answers, bytes so far, and bytes of one message about one sample."""

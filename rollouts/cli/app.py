@@ -19,6 +19,7 @@ from .compare import compare
 from .demo import demo
 from .generate import generate
 from .options import DEBUG, Debug, Json
+from .report import report
 from .reproduce import reproduce
 from .run import run
 from .show import show
@@ -77,7 +78,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (demo, show, run, watch, sweep, compare, train, reproduce, generate):
+for command in (demo, show, run, watch, report, sweep, compare, train, reproduce, generate):
     app.command()(command)
 app.command("test")(trial)
 

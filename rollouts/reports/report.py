@@ -12,6 +12,7 @@ from ...envs.archive import name_of
 from ...scenarios import Scenario
 from ..metrics.names import EXAM
 from .stats import Interval, interval
+from .trace import Trace
 
 GAINS = ("mean", "soft_vote", "honest")
 """Metrics of a class whose social gain is reported; of any other world that of its headline is."""
@@ -42,6 +43,7 @@ class Report:
             any more; looked for where curves have a point. Of its world there are costs, but no other figures: NaN.
         decisions: Mode to seed to what the policy says that it decided, and why: ``step``, ``agent``, ``what``, ``why``
             (:meth:`~studyhall.policies.Policy.decisions`).
+        trace: What happened on the way; None where nothing was kept of it. A folder has it in a file of its own.
     """
 
     scenario: Scenario
@@ -58,6 +60,7 @@ class Report:
     noun: str = "student"
     diverged: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     decisions: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """What was run, without what was found."""

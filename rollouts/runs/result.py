@@ -59,6 +59,24 @@ class Result(Report):
 
         return curve_figure(self)
 
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write a page of HTML that needs no network, as ``studyhall report`` does.
+
+        Pictures of the world are on it where the run had a folder.
+
+        Args:
+            path: Of the file.
+
+        Returns:
+            The file.
+
+        Raises:
+            ConfigError: It cannot be written, or plotly is not installed.
+        """
+        from .report import report
+
+        return report(self, out=path)
+
     def save(self, folder: str | Path) -> Path:
         """Write a run's folder, as ``studyhall run`` leaves it, but for checkpoints and pictures.
 

@@ -30,6 +30,7 @@ from ..storage.checkpoints import Checkpoints
 from ..storage.folders import ANEW
 from ..storage.networks import SUFFIX, origin_of, write_network
 from ..terminal.interrupts import Stopped
+from .recorder import Recorder
 from .result import Result
 
 _CURVE_POINTS = 200
@@ -120,6 +121,7 @@ class Rollout:
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
         self.pictures: list[np.ndarray] = []
+        self._recorder = Recorder(self.world, len(self.seeds))
         self._left: set[Path] = set()
 
     def __repr__(self) -> str:
@@ -162,6 +164,7 @@ class Rollout:
         )
         self._record(findings(self.world, self.policy) | account(self.world), "")
         self.report.decisions = self._decisions()
+        self.report.trace = self._recorder.made()
         return self.report
 
     def simulate(
@@ -212,8 +215,11 @@ class Rollout:
                 self._record_curve()
             if over or self._done % every == 0 or self._done in self.scenario.measure_at:
                 self._record_divergence(actions)
+            if over or self._done % self._recorder.every == 0:
+                self._recorder.look(self._done)
             if drawn and (over or self._done in drawn):
                 self.pictures.append(np.asarray(self.world.render("rgb_array")))
+                self._recorder.keep_scene(self._done, self.pictures[-1])
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
             if networks is not None and (over or self._done in milestones):
@@ -341,7 +347,7 @@ class Rollout:
         """
         report = {name: getattr(self.report, name) for name in _SAVED}
         state = {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
-        self._checkpoints(folder).write({**state, "report": report})
+        self._checkpoints(folder).write({**state, "report": report, "trace": self._recorder.state()})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -353,12 +359,15 @@ class Rollout:
         saved, before = checkpoints.read(self.world.device), self.world.state_dict()
         try:
             report = self._saved_report(saved.pop("report", None))
+            trace = saved.pop("trace", None)  # those of earlier versions had none
             check_fits(saved, {"world": ..., "policy": ..., "done": 0})  # these two look at theirs themselves
             self.world.load_state_dict(saved["world"])
             clock, domain = self.world.clock, self.world.domain
             if clock.min() < 0 or clock.max() != saved["done"] or domain != before["domain"]:
                 raise Misfit("the steps done, or their seeds' domain, are something else")
             self.policy.load_state_dict(saved["policy"])
+            if trace is not None:
+                self._recorder.take_up(trace)
         except (Misfit, ConfigError) as fault:
             self.world.load_state_dict(before)
             raise checkpoints.misfit(fault) from fault

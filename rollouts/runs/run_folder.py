@@ -8,11 +8,12 @@
 ``metrics.csv``        the same
 ``tensorboard/``       the same and what was measured, as events of TensorBoard, one run a mode
 ``report.json``        everything that was found; of policies that tell it, what they decided and why
+``trace.zip``          figures of every agent over time, who listened to whom, how the first open world looked
 ``curve.png``          the headline over time
 ``picture.png``        the first open world, from step to step, where it can be drawn
 =====================  =================================================================================
 
-The last six are there when the run has ended.
+The last seven are there when the run has ended.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...envs.errors import ConfigError, StudyhallError
-from ...envs.files import whole_file
+from ...envs.errors import ConfigError, StudyhallError, warn
+from ...envs.files import read_file, whole_file
+from ...envs.untrusted import Unreadable
 from ...envs.validation import LAST_SEED, whole
 from ...scenarios import Scenario
 from ..reports.report import Report, is_measured
+from ..reports.trace import Trace
 from ..settings.read_scenario import read_scenario
 from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
 from ..storage.text import as_csv, plain, write_text
@@ -156,6 +159,21 @@ class RunFolder:
             raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
         if not is_measured(found):
             raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
+        found.trace = self._trace(found)
+        return found
+
+    def _trace(self, report: Report) -> Trace | None:
+        """What was kept of the way; None of runs of earlier versions, and where it cannot be read, which is said."""
+        path = self.path / "trace.zip"
+        if not path.exists():
+            return None
+        try:
+            found = Trace.from_bytes(read_file(path))
+            if not found.fits(len(report.modes) * len(report.seeds), len(report.seeds)):
+                raise Unreadable("it is of another run")
+        except (OSError, Unreadable) as fault:
+            warn(f"{path} cannot be read ({getattr(fault, 'strerror', None) or fault}): going on without it")
+            return None
         return found
 
     def finish(self, report: Report) -> None:
@@ -169,6 +187,9 @@ class RunFolder:
         write_text(self.path / "metrics.csv", as_csv(rows))
         draw_curve(report, self.path / "curve.png")
         write_events(report, self.path / "tensorboard")
+        if report.trace is not None:
+            with whole_file(self.path / "trace.zip") as file:
+                file.write(report.trace.as_bytes())
         write_sealed(self.report_file, report.as_json())
 
 

@@ -185,15 +185,19 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config.json``: what is done there, and by what."""
+def made_by() -> dict[str, str]:
+    """Versions of what runs here."""
     import torch
 
     from ... import __version__
 
-    versions = {"studyhall": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    return {"studyhall": __version__, "python": platform.python_version(), "torch": torch.__version__}
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write ``config.json``: what is done there, and by what."""
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    write_sealed(folder / _CONFIG, {**config, "versions": versions, "started": started}, indent=2)
+    write_sealed(folder / _CONFIG, {**config, "versions": made_by(), "started": started}, indent=2)
 
 
 def read_config(folder: Path, kind: str) -> dict[str, Any]:

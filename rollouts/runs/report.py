@@ -1,0 +1,108 @@
+"""Writing the page of runs, given as folders or as what :func:`~studyhall.rollout` returned, and serving it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from ...envs.errors import ConfigError, StudyhallError, warn
+from ...envs.language.files import SUFFIX, read_model
+from ..reports.page.document import page
+from ..reports.page.sections import Subject
+from ..reports.report import Report
+from ..storage.folders import made_by, read_config
+from ..storage.text import write_text
+from ..terminal.interrupts import raise_on_interrupt
+from .generation import PROMPTS, generate
+from .run_folder import RunFolder
+
+FILE = "report.html"
+
+_PROMPTS, _TOKENS = PROMPTS[:2], 40  # of what a model writes
+
+
+def report(*runs: str | Path | Report, out: str | Path | None = None) -> Path:
+    """Write one page of HTML about runs, as ``studyhall report`` does: it needs no network, and no other file.
+
+    Args:
+        *runs: Folders of runs that have ended, or what ``rollout`` returned; several stand side by side.
+        out: The file; None takes ``report.html`` in the folder of a single run, of several in the current folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: There is no run, one cannot be read, the file cannot be written, or plotly is not installed.
+    """
+    if not runs:
+        raise ConfigError("which run? give its folder, or what rollout returned")
+    if out is None:
+        alone = len(runs) == 1 and not isinstance(runs[0], Report)
+        out = Path(runs[0]) / FILE if alone and not isinstance(runs[0], Report) else Path(FILE)
+    path = Path(out)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file in it, e.g. {path / FILE}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path.parent} is no folder: make it first")
+    write_text(path, page([_subject(run, place) for place, run in enumerate(runs)]))
+    return path
+
+
+def _subject(run: str | Path | Report, place: int) -> Subject:
+    if isinstance(run, Report):
+        return Subject(f"run {place + 1}", run, {"versions": made_by()})
+    folder = RunFolder(Path(run))
+    found = folder.found()
+    return Subject(str(run), found, read_config(folder.path, "run"), _written(folder, found))
+
+
+def _written(folder: RunFolder, found: Report) -> tuple[tuple[str, str], ...]:
+    """What the language model that a run's first seed left makes of prompts; nothing where it left none."""
+    path = folder.stages / f"seed_{found.seeds[0]}" / f"model{SUFFIX}"
+    if not path.exists():
+        return ()
+    try:
+        made = generate(read_model(path), _PROMPTS, tokens=_TOKENS)
+    except StudyhallError as fault:
+        warn(f"{path} is left out of the report: {fault}")
+        return ()
+    return tuple((one.prompt, one.text) for one in made)
+
+
+def serve(path: Path, port: int, tell: Callable[[str], None]) -> None:
+    """Serve one file, and nothing else, to browsers of this machine until Ctrl-C.
+
+    Args:
+        path: The page.
+        port: Of the address; 0 takes a free one.
+        tell: Is told the address.
+
+    Raises:
+        ConfigError: The port cannot be had.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # as the library calls it
+            if self.path.partition("?")[0] not in ("/", f"/{path.name}"):
+                self.send_error(404)
+                return
+            content = path.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the terminal shows the address."""
+
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except (OSError, OverflowError) as fault:
+        raise ConfigError(f"port {port} cannot be had ({fault}): give another with --port") from fault
+    with server, raise_on_interrupt():
+        tell(f"http://127.0.0.1:{server.server_address[1]}/")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
