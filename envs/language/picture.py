@@ -18,8 +18,11 @@ class ModularView(Drawn, Protocol):
     """What this picture asks of the world, beside what every picture does."""
 
     dataset: TokenDataset
-    agent_labels: list[str]
     tasks: tuple[int, ...]
+
+    @property
+    def agent_labels(self) -> list[str]:
+        """What each agent is, e.g. "attention 2"."""
 
 
 def reading(dataset: TokenDataset, state: TensorDict, w: int) -> str:

@@ -34,4 +34,6 @@ def report(
     path = pages.report(*runs, out=out)
     output.console().print(f"the report is {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
     if serve:
-        pages.serve(path, port, lambda address: print(f"serving it at {address} until Ctrl-C", flush=True))
+        server = pages.server_of(path, port)
+        print(f"serving it at {pages.address_of(server)} until Ctrl-C", flush=True)
+        pages.serve(server)

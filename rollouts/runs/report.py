@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,20 +70,19 @@ def _written(folder: RunFolder, found: Report) -> tuple[tuple[str, str], ...]:
     return tuple((one.prompt, one.text) for one in made)
 
 
-def serve(path: Path, port: int, tell: Callable[[str], None]) -> None:
-    """Serve one file, and nothing else, to browsers of this machine until Ctrl-C.
+def server_of(path: Path, port: int) -> ThreadingHTTPServer:
+    """A server of one file, and nothing else, to browsers of this machine.
 
     Args:
         path: The page.
         port: Of the address; 0 takes a free one.
-        tell: Is told the address.
 
     Raises:
         ConfigError: The port cannot be had.
     """
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # as the library calls it
+        def do_GET(self) -> None:
             if self.path.partition("?")[0] not in ("/", f"/{path.name}"):
                 self.send_error(404)
                 return
@@ -99,10 +97,19 @@ def serve(path: Path, port: int, tell: Callable[[str], None]) -> None:
             """Nothing: the terminal shows the address."""
 
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    except (OSError, OverflowError) as fault:
-        raise ConfigError(f"port {port} cannot be had ({fault}): give another with --port") from fault
-    with server, raise_on_interrupt():
-        tell(f"http://127.0.0.1:{server.server_address[1]}/")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as fault:
+        raise ConfigError(
+            f"port {port} cannot be had ({fault.strerror}): give another with --port"
+        ) from fault
+
+
+def address_of(server: ThreadingHTTPServer) -> str:
+    """Where a browser finds it."""
+    return f"http://127.0.0.1:{server.server_address[1]}/"
+
+
+def serve(server: ThreadingHTTPServer) -> None:
+    """Serve until Ctrl-C."""
+    with server, raise_on_interrupt(), contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()

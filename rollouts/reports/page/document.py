@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 
 from ....envs.errors import ConfigError, StudyhallError, plural
+from ...metrics.names import human, is_fraction
 from ...storage.text import as_json
 from ..cells import measured
 from ..compare import compare
@@ -16,7 +17,7 @@ from .data import figures
 from .markup import shown, table, tag, text
 from .sections import Subject
 
-_ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+_ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """Browsers are told to load nothing, whatever a page may hold."""
 
 
@@ -133,8 +134,10 @@ def _side_by_side(subjects: Sequence[Subject]) -> str:
     for subject in subjects:
         report = subject.report
         headline = "mean" if "mean" in report.metrics["open"] else report.headline
-        rows.append((subject.name, measured(report, "open", headline), "; ".join(worth(report)) or "–"))
-    found = table(("run", "open", "against its controls"), rows) + tag("div", data_drawn="compared")
+        unit = ", %" if is_fraction(headline, report.headline) else ""
+        what = human(headline, report.headline, report.noun) + unit
+        rows.append((subject.name, what, measured(report, "open", headline), "; ".join(worth(report)) or "–"))
+    found = table(("run", "what", "open", "against its controls"), rows) + tag("div", data_drawn="compared")
     try:
         return found + shown(compared(compare({subject.name: subject.report for subject in subjects})))
     except StudyhallError as fault:

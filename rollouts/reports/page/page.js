@@ -103,6 +103,10 @@
     return steps.map((_, p) => p).filter((p) => (steps.length - 1 - p) % every === 0);
   }
 
+  // The figure that tells agents apart: the headline, or what they have of their own where that is the world's.
+  const ownOf = (run) => (run.metrics[run.headline].each ? run.headline
+    : Object.keys(run.metrics).find((name) => run.metrics[name].each && name !== "return") || null);
+
   // ---- values over time ---------------------------------------------------------------------------------------
 
   // Of a metric in a mode: each seed's mean over agents, [S][P].
@@ -172,15 +176,16 @@
     const figures = [figure(parent, byMode(run, () => (now().each ? `${now().label}, mean of all ${run.noun}s` : now().label),
       (mode) => ofSeeds(run, metric.value, mode), { percent: () => now().percent, spent: true, range }))];
     const panels = make("div", { class: "panels" });
-    const none = make("p", { class: "note" }, "This figure is of the world as a whole: its agents have none of their own.");
-    parent.append(panels, none);
+    const none = make("p", { class: "note" });
+    parent.append(none, panels);
+    const ofEach = () => (now().each ? metric.value : ownOf(run)); // of agents
 
     const curvesIn = (mode) => () => {
-      const s = Number(seed.value), { label, percent } = now(), lies = run.liars[s < 0 ? 0 : s] || [];
+      const s = Number(seed.value), shown = ofEach(), { label, percent } = run.metrics[shown], lies = run.liars[s < 0 ? 0 : s] || [];
       const liars = run.seeds.length === 1 || s >= 0;
       const name = (i) => run.labels[i] + (liars && lies[i] ? " (lies)" : "");
-      const curves = run.labels.map((_, i) => ofAgent(run, metric.value, mode, s, i).map((v) => scaled(v, percent)));
-      const all = run.modes.flatMap((m) => run.labels.map((_, i) => ofAgent(run, metric.value, m, s, i))).flat().map((v) => scaled(v, percent));
+      const curves = run.labels.map((_, i) => ofAgent(run, shown, mode, s, i).map((v) => scaled(v, percent)));
+      const all = run.modes.flatMap((m) => run.labels.map((_, i) => ofAgent(run, shown, m, s, i))).flat().map((v) => scaled(v, percent));
       const low = extreme(Math.min, all), high = extreme(Math.max, all), room = 0.05 * ((high - low) || 1);
       const out = Number(agent.value);
       return {
@@ -199,9 +204,11 @@
     };
     const agents = run.modes.map((mode) => figure(panels, curvesIn(mode)));
     figures.push(() => {
-      panels.hidden = !now().each;
-      none.hidden = now().each;
-      if (now().each) agents.forEach((draw) => draw());
+      const shown = ofEach();
+      panels.hidden = shown === null;
+      none.textContent = now().each ? "" : `${now().label}: one figure for the whole world`
+        + (shown ? `. Of each ${run.noun}: ${run.metrics[shown].label}.` : ", and agents have none of their own.");
+      if (shown) agents.forEach((draw) => draw());
     });
     redraw();
   }
@@ -270,8 +277,7 @@
 
   function drawListening(parent, run) {
     const { listening } = run, tree = listening && listening.title === "who is below whom";
-    const headline = run.metrics[run.headline].each ? run.headline
-      : Object.keys(run.metrics).find((name) => run.metrics[name].each && name !== "return") || null;
+    const headline = ownOf(run);
     if (!listening) {
       parent.append(make("p", { class: "note" }, run.unheard));
       if (!headline || !run.steps.length) return;
@@ -287,6 +293,7 @@
 
     const lies = () => run.liars[Number(seed.value)] || [];
     const name = (i) => run.labels[i] + (lies()[i] ? " (lies)" : "");
+    const liarDash = (i) => DASHES[lies().slice(0, i).filter(Boolean).length % DASHES.length];
     const value = (i, p) => (headline ? run.metrics[headline].values[0][Number(seed.value)][p][i] : null);
     const percent = headline && run.metrics[headline].percent;
     const attention = (p) => {
@@ -302,8 +309,11 @@
       const values = there.map((i) => scaled(value(i, p), percent));
       const every = headline ? run.metrics[headline].values[0][s].flat().map((v) => scaled(v, percent)) : [0, 1];
       const plain = run.labels.every((label, i) => label.endsWith(`_${i}`));
-      const noted = there.filter((i) => lies()[i] || (!plain && count <= 24));
-      const away = (i) => [1.24 * places[i][0], 1.24 * places[i][1]];
+      const noted = there.filter((i) => lies()[i] || (!plain && count <= 24 && !tree));
+      const named = !plain && count <= 24 && !tree; // names stand outside of the circle
+      const away = (i) => (named || lies()[i] ? places[i].map((at) => 1.22 * at) : places[i]);
+      const side = (i) => (Math.abs(places[i][0]) > 0.3 ? (places[i][0] > 0 ? "middle right" : "middle left")
+        : places[i][1] > 0 ? "top center" : "bottom center");
       const nodes = { x: there.map((i) => places[i][0]), y: there.map((i) => places[i][1]), mode: "markers+text",
         text: there.map(String), textfont: { color: "#111", size: count > 24 ? 10 : 13 },
         hovertext: there.map((i, k) => `${name(i)}${headline ? `: ${told(values[k])}` : ""}`), hoverinfo: "text",
@@ -314,13 +324,13 @@
           colorbar: { orientation: "h", thickness: 10, len: 0.7, y: -0.02, yanchor: "top", tickfont: { size: 11 },
             title: { text: headline ? run.metrics[headline].label + (percent ? ", %" : "") : "", side: "bottom", font: { size: 12 } } } } };
       const notes = { x: noted.map((i) => away(i)[0]), y: noted.map((i) => away(i)[1]), mode: "text", hoverinfo: "skip",
-        text: noted.map((i) => (lies()[i] ? "lies" : run.labels[i])),
+        textposition: noted.map(side), text: noted.map((i) => (lies()[i] ? "lies" : run.labels[i])),
         textfont: { size: 12, color: noted.map((i) => (lies()[i] ? LIAR : "#1b1f24")) } };
-      const bare = { visible: false, range: [-1.5, 1.5] };
+      const far = named ? 2.6 : 1.5, bare = { visible: false, range: [-far, far] };
       const who = edges.filter(([, , weight]) => weight > 0);
       return {
         caption: `${listening ? listening.title : `the ${run.noun}s`}, step ${run.steps[p]}${listening && !tree ? " (arrows lead to who listens; thick: more)" : ""}`,
-        traces: [...edgeTraces(places, edges, mostOf(), !tree), nodes, notes],
+        traces: [...edgeTraces(places, edges, whole().most, !tree), nodes, notes],
         layout: { xaxis: bare, yaxis: { ...bare, range: [-1.4, 1.4] }, margin: { l: 4, r: 4, t: 4, b: 56 } },
         columns: listening ? [tree ? "above" : "listens", tree ? "below" : "to", "how much"] : ["who", headline || ""],
         rows: listening ? who.map(([i, j, weight]) => [name(i), name(j), weight.toFixed(2)])
@@ -328,26 +338,27 @@
       };
     }, "square graph");
 
-    let most = null, mostSeed = -1;
-    function mostOf() {
-      if (mostSeed !== Number(seed.value)) {
-        mostSeed = Number(seed.value);
-        most = 0.01;
-        run.steps.forEach((_, p) => edgesOf(run, mostSeed, p).forEach((edge) => { most = Math.max(most, edge[2]); }));
+    // Of the whole episode of a seed, made once: how much each is listened to, and the greatest weight.
+    const known = new Map();
+    function whole() {
+      const s = Number(seed.value);
+      if (!known.has(s)) {
+        const weights = run.steps.flatMap((_, p) => edgesOf(run, s, p).map((edge) => edge[2]));
+        known.set(s, { shares: run.steps.map((_, p) => attention(p)), most: weights.reduce((a, b) => Math.max(a, b), 0.01) });
       }
-      return most;
+      return known.get(s);
     }
 
     const overTime = listening && figure(panels, () => {
-      const all = run.steps.map((_, p) => attention(p)), p = run.steps[Number(slider.value)];
+      const all = whole().shares, p = run.steps[Number(slider.value)];
       return {
         caption: tree ? "weight of each agent" : listening.title === "who heard whom" ? "how many heard each" : "how much each is listened to",
         traces: run.labels.map((_, i) => {
           const [colour, dash] = agentStyle(i);
           return { x: run.steps, y: all.map((shares) => shares[i]), name: name(i), mode: points < 20 ? "lines+markers" : "lines",
-            line: lies()[i] ? { color: LIAR, dash: "solid", width: 4 } : { color: colour, dash, width: 1.8 } };
+            line: lies()[i] ? { color: LIAR, dash: liarDash(i), width: 4 } : { color: colour, dash, width: 1.8 } };
         }),
-        legend: count <= NAMED ? run.labels.map((_, i) => [name(i), ...(lies()[i] ? [LIAR, "solid"] : agentStyle(i))]) : null,
+        legend: count <= NAMED ? run.labels.map((_, i) => [name(i), ...(lies()[i] ? [LIAR, liarDash(i)] : agentStyle(i))]) : null,
         layout: { xaxis: stepAxis(run), yaxis: { rangemode: "tozero" },
           shapes: [{ type: "line", x0: p, x1: p, y0: 0, y1: 1, yref: "paper", line: { color: "#444", width: 1 } }] },
         columns: ["step", ...run.labels.map((_, i) => name(i))],
@@ -396,13 +407,16 @@
       return values[at(mode)].map((points) => points.map((value) => (each ? sum(value) : value)));
     };
     const inKib = (mode) => total("bytes")(mode).map((points) => points.map((value) => value / 1024));
-    if (run.budget) {
-      figure(panels, byMode(run, () => "the teacher's budget left", (mode) => run.budget[at(mode)], { percent: () => true, spent: true }))();
-    }
-    if (run.metrics.bytes) figure(panels, byMode(run, () => `KiB that all ${run.noun}s sent so far`, inKib))();
-    if (run.metrics.labels) figure(panels, byMode(run, () => "labels told so far", total("labels")))();
-    if (run.metrics.cost) figure(panels, byMode(run, () => "computed, over what it takes when all learn", total("cost"), { percent: () => true }))();
-    parent.append(panels.children.length ? panels : make("p", {}, run.uncharged));
+    parent.append(panels); // first, since a figure is as wide as the place it is drawn in
+    const figures = [];
+    const add = (...how) => figures.push(figure(panels, byMode(run, ...how)));
+    const whole = { percent: () => true };
+    if (run.budget) add(() => "the teacher's budget left", (mode) => run.budget[at(mode)], { ...whole, spent: true });
+    if (run.metrics.bytes) add(() => `KiB that all ${run.noun}s sent so far`, inKib);
+    if (run.metrics.labels) add(() => "labels told so far", total("labels"));
+    if (run.metrics.cost) add(() => "computed, over what it takes when all learn", total("cost"), whole);
+    figures.forEach((draw) => draw());
+    if (!figures.length) panels.replaceWith(make("p", { class: "note" }, run.uncharged));
   }
 
   // ---- several runs -------------------------------------------------------------------------------------------------

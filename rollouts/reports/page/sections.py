@@ -101,7 +101,7 @@ def claims(subject: Subject) -> str:
     if not scenario.claims:
         return text("p", f"No figures are documented for {scenario.name}, so none is judged.")
     changed = _changes(report)
-    entry = {
+    entry: dict[str, Any] = {
         "name": scenario.name,
         "headline": report.headline,
         "transductive": report.transductive,
