@@ -254,7 +254,7 @@ def test_run(call, tmp_path):
     made = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     pictures = {"curve.png", "picture.png"}
     tables = {"metrics.parquet", "metrics.csv", "tensorboard"}
-    assert made == {"config.json", "report.json", "checkpoints", *tables, *pictures}
+    assert made == {"config.json", "report.json", "trace.zip", "checkpoints", *tables, *pictures}
     table = parquet.read_table(folder / "metrics.parquet")
     assert table.column_names == ["step", "mode", "seed", "agent", "exam_accuracy"]
     assert table.num_rows == 20 * 3 * 2 * 3

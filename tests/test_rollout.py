@@ -283,6 +283,7 @@ def test_a_resumed_run_is_bit_identical(policy, tmp_path):
     resumed.load(tmp_path)
     assert resumed.done == 13
     assert found(resumed.run()) == expected
+    assert resumed.report.trace.as_bytes() == whole.report.trace.as_bytes()
     assert same(resumed.world.state_dict(), whole.world.state_dict())
     assert same(resumed.policy.state_dict(), whole.policy.state_dict())
 

@@ -37,15 +37,16 @@ def report(*runs: str | Path | Report, out: str | Path | None = None) -> Path:
     """
     if not runs:
         raise ConfigError("which run? give its folder, or what rollout returned")
+    subjects = [_subject(run, place) for place, run in enumerate(runs)]
     if out is None:
-        alone = len(runs) == 1 and not isinstance(runs[0], Report)
-        out = Path(runs[0]) / FILE if alone and not isinstance(runs[0], Report) else Path(FILE)
+        (first, *others) = runs
+        out = Path(FILE) if others or isinstance(first, Report) else Path(first) / FILE
     path = Path(out)
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a file in it, e.g. {path / FILE}")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"{path.parent} is no folder: make it first")
-    write_text(path, page([_subject(run, place) for place, run in enumerate(runs)]))
+    write_text(path, page(subjects))
     return path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....envs.errors import plural
-from ...metrics.names import human, is_fraction
+from ...metrics.names import EXAM, FIGURES, human
 from ..report import Report
 from ..trace import BUDGET, Trace
 
@@ -61,7 +61,7 @@ def figures(report: Report) -> dict[str, Any]:
 
 
 def _metric(report: Report, name: str, values: np.ndarray) -> dict[str, Any]:
-    percent = is_fraction(name, report.headline) or "accuracy" in name
+    percent = name.endswith("accuracy") or (report.headline == EXAM and name in FIGURES)
     return {
         "label": human(name, report.headline, report.noun)
         if name == report.headline

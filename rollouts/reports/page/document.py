@@ -62,9 +62,9 @@ def page(subjects: Sequence[Subject]) -> str:
         tag("script", _file("page.js")),
     ]
     head = [
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content_=_ALONE),
+        tag("meta", name_="viewport", content_="width=device-width, initial-scale=1"),
         text("title", f"{_title(subjects)} – studyhall"),
         tag("style", _file("page.css")),
     ]

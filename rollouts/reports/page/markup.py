@@ -10,14 +10,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+_VOID = ("img", "meta")
 _STYLES = {"red": "bad", "dim": "note"}
 
 
 def tag(name: str, content: str = "", **attributes: str | None) -> str:
-    """An element around HTML; ``class_`` and ``data_of`` are ``class`` and ``data-of``, and None leaves one out."""
+    """An element around HTML; ``class_`` is ``class``, ``data_of`` ``data-of``, and None leaves one out."""
     given = {k.rstrip("_").replace("_", "-"): v for k, v in attributes.items() if v is not None}
     said = "".join(f' {key}="{html.escape(value)}"' for key, value in given.items())
-    return f"<{name}{said}>{content}</{name}>"
+    return f"<{name}{said}>" if name in _VOID else f"<{name}{said}>{content}</{name}>"
 
 
 def text(name: str, said: Any, **attributes: str | None) -> str:

@@ -84,10 +84,10 @@
   }
 
   function layoutOf(own = {}) {
-    const axis = { gridcolor: "#e3e7eb", zeroline: false, linecolor: "#9aa2ab", automargin: true, fixedrange: true };
+    const axis = { gridcolor: "#e3e7eb", zeroline: false, linecolor: "#9aa2ab", automargin: false, fixedrange: true };
     return {
       font: { family: "system-ui, sans-serif", size: 13, color: "#1b1f24" },
-      margin: { l: 48, r: 12, t: 10, b: 40 }, showlegend: false, hovermode: "closest", dragmode: false,
+      margin: { l: 58, r: 12, t: 10, b: 42 }, showlegend: false, hovermode: "closest", dragmode: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hoverlabel: { namelength: -1 },
       ...own, xaxis: { ...axis, ...own.xaxis }, yaxis: { ...axis, ...own.yaxis },
     };
@@ -285,9 +285,10 @@
     const count = run.labels.length, points = run.steps.length;
     const [seed, ofSeed] = chooser("World of", run.seeds.map((_, s) => [s, seedName(run, s)]), () => { stop(); redraw(); });
     const last = run.steps.findLastIndex((_, p) => !listening || edgesOf(run, 0, p).length); // when somebody listened
-    const slider = make("input", { type: "range", min: "0", max: String(points - 1), step: "1", value: String(Math.max(0, last)) });
+    const slider = make("input", { type: "range", id: `step-${runs.indexOf(run)}`, min: "0", max: String(points - 1), step: "1", value: String(Math.max(0, last)) });
     const output = make("output"), play = make("button", { type: "button" }, "Play");
-    parent.append(make("div", { class: "controls" }, ofSeed, play, make("label", { class: "wide" }, "Step ", output, slider)));
+    const ofSlider = make("div", { class: "wide" }, make("label", { for: slider.id }, "Step"), output, slider);
+    parent.append(make("div", { class: "controls" }, ofSeed, play, ofSlider));
     const summary = make("p", { class: "summary" }), panels = make("div", { class: "panels" });
     parent.append(summary, panels);
 
