@@ -94,13 +94,16 @@ def _check_shown(subject: Subject, world: World) -> None:
     """What reports show of a world: names of its agents, who listens to whom, what agents see and make."""
     n, labels, told = world.num_agents, world.agent_labels, world.listening()
     subject.require(
-        len(labels) == n and all(isinstance(label, str) for label in labels), "agent_labels: one text an agent"
+        len(labels) == n and all(isinstance(label, str) for label in labels),
+        "agent_labels: one text an agent",
     )
     if told is not None:
         slots, least, most = told.weights.shape[-1], float(told.weights.min()), float(told.weights.max())
-        subject.require(told.weights.shape == (world.num_worlds, n, slots), "listening(): weights are [W, N, K]")
+        subject.require(
+            told.weights.shape == (world.num_worlds, n, slots), "listening(): weights are [W, N, K]"
+        )
         subject.require(told.who.shape[-2:] == (n, slots), "listening(): who is [N, K] or [W, N, K]")
-        subject.require(0 <= least and most <= 1, "listening(): weights are in 0 … 1")
+        subject.require(least >= 0 and most <= 1, "listening(): weights are in 0 … 1")
     for name, image in world.exhibits().items():
         whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
         subject.require(whole, f"exhibits(): {name!r} must be uint8 [H, W, 3]")

@@ -21,10 +21,11 @@ TINY = Scenario(
 )
 
 
+EMPTY = {"meta", "img", "input", "br", "link"}
+
+
 class Taken(HTMLParser):
     """A page taken apart: elements with their attributes, text by section, what is not closed, what it points to."""
-
-    EMPTY = {"meta", "img", "input", "br", "link"}
 
     def __init__(self, content: str) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Taken(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
+        if tag not in EMPTY:
             self.open.append((tag, dict(attrs).get("id") or ""))
 
     def handle_endtag(self, tag):

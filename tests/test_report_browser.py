@@ -10,6 +10,8 @@ import pytest
 from studyhall import report, rollout
 from tests.pages import TINY
 
+pytestmark = pytest.mark.slow  # eight seconds of a processor: `.ci/run` runs it all the same
+
 PATIENCE = 240_000  # milliseconds: the machine may be busy
 
 
@@ -29,14 +31,16 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="module")
 def page(browser, tmp_path_factory) -> Iterator:
-    """The page of a small class; what it complains of is in ``page.complaints``."""
-    file = report(rollout(TINY, seeds=0), out=tmp_path_factory.mktemp("page") / "report.html")
+    """The page of a small class beside another run of it; what it complains of is in ``page.complaints``."""
+    file = report(rollout(TINY), rollout(TINY, seeds=1), out=tmp_path_factory.mktemp("page") / "report.html")
     page = browser.new_page(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
     page.set_default_timeout(PATIENCE)
     page.complaints = []
     page.on("console", lambda said: page.complaints.append(said.text) if said.type != "log" else None)
     page.on("pageerror", lambda fault: page.complaints.append(str(fault)))
-    page.on("request", lambda asked: page.complaints.append(asked.url) if asked.url.startswith("http") else None)
+    page.on(
+        "request", lambda asked: page.complaints.append(asked.url) if asked.url.startswith("http") else None
+    )
     page.goto(file.as_uri(), wait_until="commit")
     page.wait_for_selector("html[data-ready]")
     yield page
@@ -94,15 +98,18 @@ def test_what_is_chosen_is_drawn(page):
 
 def test_a_phone_shows_everything_without_scrolling_sideways(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    drawn = "() => [...document.querySelectorAll('.main-svg')].every(s => s.getBoundingClientRect().right <= 390)"
+    drawn = (
+        "() => [...document.querySelectorAll('.main-svg')].every(s => s.getBoundingClientRect().right <= 390)"
+    )
     until(page, drawn)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     beyond = """() => [...document.querySelectorAll('main *')].filter(element =>
         element.getBoundingClientRect().right > 391 && !element.closest('.rolls')).map(element => element.outerHTML)"""
     assert page.evaluate(beyond) == []
-    small = """() => [...document.querySelectorAll('main p, main td, main th, main label, main summary, .main-svg text')]
-        .filter(e => e.textContent && parseFloat(getComputedStyle(e).fontSize) < 11).map(e => e.outerHTML)"""
-    assert page.evaluate(small) == []
+    told = "main p, main td, main th, main label, main summary, .main-svg text"
+    small = """told => [...document.querySelectorAll(told)].filter(element =>
+        element.textContent && parseFloat(getComputedStyle(element).fontSize) < 11).map(element => element.outerHTML)"""
+    assert page.evaluate(small, told) == []
 
 
 def test_a_keyboard_reaches_all_that_can_be_set_and_sees_where_it_is(page):
