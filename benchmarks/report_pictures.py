@@ -87,7 +87,7 @@ def draw(browser: Browser, page_file: Path, shown: Shown, path: Path) -> None:
     page.wait_for_timeout(500)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
     page.close()
-    picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {picture.width}×{picture.height}, {path.stat().st_size / 1024:.0f} KiB")
 
 

@@ -87,11 +87,13 @@ def check_render(subject: Subject) -> None:
         if mode == "rgb_array":
             picture = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,)
             subject.require(picture, "rgb_array must be drawn as uint8 [H, W, 3]")
-            _check_shown(subject, env.world)
+    _check_shown(subject)
 
 
-def _check_shown(subject: Subject, world: World) -> None:
+def _check_shown(subject: Subject) -> None:
     """What reports show of a world: names of its agents, who listens to whom, what agents see and make."""
+    world = subject.world()
+    world.reset(seed=1)
     n, labels, told = world.num_agents, world.agent_labels, world.listening()
     subject.require(
         len(labels) == n and all(isinstance(label, str) for label in labels),

@@ -94,6 +94,7 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
     modules = [name for name in names if not name.startswith("studyhall-")]
     assert "studyhall/py.typed" in modules
     shipped = {f"studyhall/{name}" for name in trained_policies(sources)}
+    shipped |= {f"studyhall/rollouts/reports/page/page.{kind}" for kind in ("css", "js")}
     assert {name for name in modules if not name.endswith((".py", "py.typed"))} == shipped
     assert all(name.startswith("studyhall/") for name in modules)
     assert not [name for name in modules if re.match(r"studyhall/(tests|docs|examples|benchmarks)/", name)]

@@ -18,6 +18,7 @@ from ..trace import Scene
 from .data import ANEW
 from .markup import shown, table, tag, text
 
+_OPEN = 2  # scenes that are all shown at once
 _DECISIONS = 200  # of a run that are listed
 
 
@@ -56,7 +57,7 @@ def seen(subject: Subject) -> str:
         world = f"The open world of seed {report.seeds[0]}, from step to step."
         found.append(text("p", world, class_="note"))
         scenes = report.trace.scenes
-        found += [_scene(scene, report, last=scene is scenes[-1]) for scene in scenes]
+        found += [_scene(scene, report, open=scene is scenes[-1] or len(scenes) <= _OPEN) for scene in scenes]
     if subject.written:
         found.append(text("h4", "What the model writes in the end"))
         for prompt, more in subject.written:
@@ -64,7 +65,7 @@ def seen(subject: Subject) -> str:
     return "".join(found)
 
 
-def _scene(scene: Scene, report: Report, *, last: bool) -> str:
+def _scene(scene: Scene, report: Report, *, open: bool) -> str:
     figures = []
     for caption, png in scene.pictures.items():
         told = caption or "the world"
@@ -76,7 +77,7 @@ def _scene(scene: Scene, report: Report, *, last: bool) -> str:
     whole = "scene" if any(scene.pictures) else "scene whole"
     inner = tag("div", "".join(figures), class_=whole) + (text("pre", scene.text) if scene.text else "")
     name = f"after step {scene.step:,} of {report.steps[-1]:,}"
-    return tag("details", text("summary", name) + inner, **({"open": ""} if last else {}))
+    return tag("details", text("summary", name) + inner, open="" if open else None)
 
 
 def decisions(subject: Subject) -> str:
