@@ -34,7 +34,7 @@ SHOWN = {
     "classroom": Shown("classroom-digits", range(2), ("curves", "costs")),
     "society": Shown("society-liar-digits", range(2), ("listening", "seen")),
     "halves": Shown("halves-digits", range(8), ("listening", "seen"), updates=600),
-    "k1": Shown("k1-quick", (0,), ("curves", "listening", "seen")),
+    "k1": Shown("k1-quick", (0,), ("curves", "listening")),
 }
 
 PATIENCE = 300_000  # milliseconds
