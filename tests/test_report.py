@@ -231,9 +231,13 @@ def test_a_trace_of_many_agents_has_fewer_points_and_one_of_too_many_no_edges():
     assert trace.title == "who heard whom"
     assert not trace.who.size
     assert run._recorder.every > 2
-    run.report.trace = trace
     run.report.curves, run.report.steps = {"open": [[[0.5]] * 6]}, [1]
-    assert "too much room" in figures(run.report)["unheard"]
+    run._recorder.look(1)
+    run.report.trace = run._recorder.made()
+    shown = figures(run.report)  # nobody reads 600 lines: the page has means
+    assert "a graph of 600 students" in shown["unheard"]
+    assert (shown["labels"], shown["metrics"]["bytes"]["of"]) == ([], 600)
+    assert np.shape(shown["metrics"]["bytes"]["values"]) == (1, 6, 1)
 
 
 def test_a_trace_comes_back_from_its_bytes_and_other_bytes_are_refused(folder):

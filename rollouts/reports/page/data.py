@@ -14,6 +14,9 @@ from ..trace import BUDGET, Trace
 ANEW = "This run was made before runs kept what belongs here. Run it anew to see it."
 """Stands where a run of an earlier version has nothing to show."""
 
+_CROWD = 100
+"""Agents of a world of which a page shows the mean alone: nobody reads so many lines, and no browser draws them."""
+
 _NUMBERS = 250_000
 """Of one run on a page at most; of longer traces every second point is shown, or every third."""
 
@@ -38,11 +41,14 @@ def figures(report: Report) -> dict[str, Any]:
             report, report.headline, curves.reshape(len(steps), -1, *curves.shape[3:])
         )
     first = report.headline
+    labels = trace.labels or _numbered(report)
+    crowd = len(labels) > _CROWD
     return {
         "noun": report.noun,
+        "nouns": plural(report.noun),
         "modes": report.modes,
         "seeds": list(report.seeds),
-        "labels": trace.labels or _numbered(report),
+        "labels": [] if crowd else labels,
         "headline": first,
         "horizon": report.steps[-1] if report.steps else 1,
         "spent": report.budget_spent_at,
@@ -51,23 +57,25 @@ def figures(report: Report) -> dict[str, Any]:
         "budget": _numbers(_by_seed(report, trace.figures[BUDGET][kept]))
         if BUDGET in trace.figures
         else None,
-        "listening": _listening(trace, kept),
-        "unheard": _unheard(report),
+        "listening": None if crowd else _listening(trace, kept),
+        "unheard": _unheard(report, len(labels)),
         "uncharged": ANEW
         if report.trace is None
         else "Nothing is charged in this world, and nobody has a budget.",
-        "liars": trace.liars.tolist() or [[] for _ in report.seeds],
+        "liars": [[] for _ in report.seeds] if crowd or not trace.liars.size else trace.liars.tolist(),
     }
 
 
 def _metric(report: Report, name: str, values: np.ndarray) -> dict[str, Any]:
-    percent = name.endswith("accuracy") or (report.headline == EXAM and name in FIGURES)
+    """A metric ``[P, W]`` or ``[P, W, N]``; ``of`` is how many agents it is the mean of, where they are a crowd."""
+    of = 1
+    if values.ndim == 3 and values.shape[2] > _CROWD:
+        of, values = values.shape[2], values.mean(2)
     return {
-        "label": human(name, report.headline, report.noun)
-        if name == report.headline
-        else _named(name, report),
-        "percent": percent,
+        "label": human(name, report.headline, report.noun) if name == report.headline else _named(name),
+        "percent": name.endswith("accuracy") or (report.headline == EXAM and name in FIGURES),
         "each": values.ndim == 3,
+        "of": of,
         "values": _numbers(_by_seed(report, values)),
     }
 
@@ -93,18 +101,18 @@ def _listening(trace: Trace, kept: np.ndarray) -> dict[str, Any] | None:
     return {"title": trace.title, "who": trace.who.tolist(), "weights": trace.weights[kept].tolist()}
 
 
-def _unheard(report: Report) -> str:
+def _unheard(report: Report, agents: int) -> str:
     """Why there is nothing to see of who listened to whom."""
     if report.trace is None:
         return ANEW
     if report.trace.title:
-        return "Who heard whom was not kept: of so many agents it would have taken too much room."
+        return f"Nobody could read a graph of {agents:,} {plural(report.noun)}; trace.zip has what was kept of it."
     return (
         f"Nobody hears anybody in {report.scenario.env}: its {plural(report.noun)} do not talk to each other."
     )
 
 
-def _named(name: str, report: Report) -> str:
+def _named(name: str) -> str:
     """A metric of the world's own, which a class's report may call by the same name as one of the test split."""
     return "bytes sent" if name == "bytes" else name.replace("_", " ")
 

@@ -173,7 +173,7 @@
     parent.append(make("div", { class: "controls" }, ofMetric, ofSeed, ofHighlight,
       make("label", {}, "From step", ends[0]), make("label", {}, "to step", ends[1])));
     const now = () => run.metrics[metric.value];
-    const figures = [figure(parent, byMode(run, () => (now().each ? `${now().label}, mean of all ${run.noun}s` : now().label),
+    const figures = [figure(parent, byMode(run, () => (now().each || now().of > 1 ? `${now().label}, mean of all ${run.nouns}` : now().label),
       (mode) => ofSeeds(run, metric.value, mode), { percent: () => now().percent, spent: true, range }))];
     const panels = make("div", { class: "panels" });
     const none = make("p", { class: "note" });
@@ -330,7 +330,7 @@
       const far = named ? 2.6 : 1.5, bare = { visible: false, range: [-far, far] };
       const who = edges.filter(([, , weight]) => weight > 0);
       return {
-        caption: `${listening ? listening.title : `the ${run.noun}s`}, step ${run.steps[p]}${listening && !tree ? " (arrows lead to who listens; thick: more)" : ""}`,
+        caption: `${listening ? listening.title : `the ${run.nouns}`}, step ${run.steps[p]}${listening && !tree ? " (arrows lead to who listens; thick: more)" : ""}`,
         traces: [...edgeTraces(places, edges, whole().most, !tree), nodes, notes],
         layout: { xaxis: bare, yaxis: { ...bare, range: [-1.4, 1.4] }, margin: { l: 4, r: 4, t: 4, b: 56 } },
         columns: listening ? [tree ? "above" : "listens", tree ? "below" : "to", "how much"] : ["who", headline || ""],
@@ -404,8 +404,8 @@
     const panels = make("div", { class: "panels" });
     const at = (mode) => run.modes.indexOf(mode), sum = (values) => values.reduce((a, b) => a + (b || 0), 0);
     const total = (name) => (mode) => {
-      const { values, each } = run.metrics[name];
-      return values[at(mode)].map((points) => points.map((value) => (each ? sum(value) : value)));
+      const { values, each, of } = run.metrics[name];
+      return values[at(mode)].map((points) => points.map((value) => (each ? sum(value) : of * value)));
     };
     const inKib = (mode) => total("bytes")(mode).map((points) => points.map((value) => value / 1024));
     parent.append(panels); // first, since a figure is as wide as the place it is drawn in
@@ -413,7 +413,7 @@
     const add = (...how) => figures.push(figure(panels, byMode(run, ...how)));
     const whole = { percent: () => true };
     if (run.budget) add(() => "the teacher's budget left", (mode) => run.budget[at(mode)], { ...whole, spent: true });
-    if (run.metrics.bytes) add(() => `KiB that all ${run.noun}s sent so far`, inKib);
+    if (run.metrics.bytes) add(() => `KiB that all ${run.nouns} sent so far`, inKib);
     if (run.metrics.labels) add(() => "labels told so far", total("labels"));
     if (run.metrics.cost) add(() => "computed, over what it takes when all learn", total("cost"), whole);
     figures.forEach((draw) => draw());
