@@ -17,7 +17,7 @@ import pytest
 from studyhall import make_world, report, rollout
 from studyhall.envs.errors import ConfigError, StudyhallWarning
 from studyhall.envs.untrusted import Unreadable
-from studyhall.rollouts import Report, Rollout
+from studyhall.rollouts import Report, Rollout, Stopped
 from studyhall.rollouts.reports.page.data import figures
 from studyhall.rollouts.reports.trace import POINTS, ROOM, Trace
 from studyhall.rollouts.runs.report import address_of, server_of
@@ -252,6 +252,19 @@ def test_a_trace_comes_back_from_its_bytes_and_other_bytes_are_refused(folder):
         Trace.from_bytes(content[: len(content) // 2])
     with pytest.raises(Unreadable):
         Trace.from_bytes(b"")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_taken_up_with_what_is_left(tmp_path):
+    run = Rollout(TINY)
+    with pytest.raises(Stopped):
+        run.run(checkpoint=tmp_path, stop=lambda: run.done == 3)
+    checkpoints = run._checkpoints(tmp_path)
+    saved = checkpoints.read("cpu")
+    del saved["trace"]
+    checkpoints.write(saved)
+    again = Rollout(TINY)
+    again.load(tmp_path)
+    assert again.run().trace.steps == [4, 5, 6]
 
 
 def test_who_listens_to_whom_is_what_agents_decided():

@@ -206,8 +206,8 @@
     figures.push(() => {
       const shown = ofEach();
       panels.hidden = shown === null;
-      none.textContent = now().each ? "" : `${now().label}: one figure for the whole world`
-        + (shown ? `. Of each ${run.noun}: ${run.metrics[shown].label}.` : ", and agents have none of their own.");
+      const whole = now().of > 1 ? `of so many ${run.nouns} (${now().of}) their mean is shown` : "one figure for the whole world";
+      none.textContent = now().each ? "" : `${now().label}: ${whole}.${shown ? ` Of each ${run.noun}: ${run.metrics[shown].label}.` : ""}`;
       if (shown) agents.forEach((draw) => draw());
     });
     redraw();
