@@ -7,6 +7,8 @@ weights can be written.
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -77,7 +79,7 @@ def expression(module: nn.Module, indent: str = "") -> str | None:
 def _written(module: nn.Module, indent: str) -> str | None:
     if type(module) is not nn.Sequential:
         stock = type(module).__module__.startswith("torch.nn.modules.") and not list(module.children())
-        return f"nn.{module!r}" if stock else None
+        return f"nn.{_without_defaults(module)}" if stock else None
     deeper = f"{indent}    "
     named = [name for name, _ in module.named_children()] != [str(place) for place in range(len(module))]
     inner = f"{deeper}    " if named else deeper
@@ -89,3 +91,21 @@ def _written(module: nn.Module, indent: str) -> str | None:
         return f"nn.Sequential(\n{lines}{indent})"
     lines = "".join(f"{inner}{name}={part},\n" for name, part in parts.items())
     return f"nn.Sequential(\n{deeper}OrderedDict(\n{lines}{deeper})\n{indent})"
+
+
+def _without_defaults(layer: nn.Module) -> str:
+    """The text of a layer of torch's, less what it is anyway: other versions of torch may not know all of it."""
+    usual = inspect.signature(type(layer)).parameters
+    try:
+        call = ast.parse(repr(layer), mode="eval").body
+        if isinstance(call, ast.Call):
+            call.keywords = [
+                one
+                for one in call.keywords
+                if one.arg is None
+                or one.arg not in usual
+                or ast.literal_eval(one.value) != usual[one.arg].default
+            ]
+        return ast.unparse(call)
+    except (SyntaxError, ValueError):  # it is no call, or not of numbers and words alone
+        return repr(layer)

@@ -326,7 +326,9 @@ def test_a_sampler_goes_by_what_was_found(call, tmp_path, monkeypatch):
     points = json.loads(out)["points"]
     told = [(one["settings"], sum(one["metrics"]["open"]["best"]) / 2) for one in points]
     assert asked == [told[:0], told[:1], told[:2]]
-    assert all(0.1 <= one["policy.inertia"] <= 0.9 and one["topology"] in ("ring", "complete") for one, _ in told)
+    assert all(
+        0.1 <= one["policy.inertia"] <= 0.9 and one["topology"] in ("ring", "complete") for one, _ in told
+    )
     best = min(told, key=lambda found: found[1])[0]
     swept = sweep(resume=tmp_path / "sought")
     assert swept.best().settings == best

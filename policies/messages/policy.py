@@ -277,7 +277,7 @@ class MessagePolicy(Policy):
         world: Any = self.world
         view, answer, message = flat_sizes(world)
         takes = {
-            "view": f"float32 [B, {view}]: what is seen of each sample, flat",
+            "view": f"float32 [B, {view}]: what the world shows of each sample, its `own_view`, flat",
             "inbox": f"float32 [R, B, S, {message}]: R rounds of messages of S sources, as they arrive",
             "heard": "bool [R, B, S]: which of them did",
         }

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from ...envs.files import whole_file
 from ...learners.plain import Plain, as_sequential, expression
@@ -107,7 +107,7 @@ def write_plain(folder: Path, plain: Plain, about: Mapping[str, Any]) -> None:
         "takes": plain.takes,
         "gives": plain.gives,
         "parameters": sum(own.numel() for own in module.parameters()),
-        "weights": {key: list(value.shape) for key, value in module.state_dict().items()},
+        "weights": {key: _told(value) for key, value in module.state_dict().items()},
         **facts,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,10 @@ def write_plain(folder: Path, plain: Plain, about: Mapping[str, Any]) -> None:
     if tokeniser is not None:
         write_text(folder / "tokeniser.json", as_json(tokeniser, indent=1) + "\n")
     write_text(folder / "config.json", as_json(config, indent=1) + "\n")
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _apart(module: nn.Module) -> dict[str, Any]:
