@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from studyhall import rollout, train
-from studyhall.envs.errors import ConfigError
+from studyhall.envs.errors import ConfigError, StudyhallWarning
 from studyhall.rollouts import Rollout, Stopped
 from studyhall.rollouts.reports import loggers
 from studyhall.rollouts.runs.launch import launch
@@ -104,11 +104,24 @@ def test_a_training_is_told_its_curve_and_one_that_goes_on_is_told_whole(told, t
     assert steps == sorted(steps)
 
 
+def test_a_run_outlives_its_logger(told, monkeypatch):
+    def lost(self, step, figures):
+        raise OSError("the network is gone")
+
+    monkeypatch.setattr(Told, "tell", lost)
+    with pytest.warns(StudyhallWarning, match=r"json cannot log any more \(the network is gone\)") as warned:
+        found = rollout(SWARM, log="json")
+    assert len(warned) == 1
+    assert found.steps == [1, 2, 3, 4]
+
+
 def test_wandb_and_mlflow_keep_figures_without_a_network(tmp_path, monkeypatch):
     for library in ("wandb", "mlflow"):
         if importlib.util.find_spec(library) is None:
             pytest.skip(f"{library} is not installed: pip install 'studyhall[{library}]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # quicker than a database
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlflow").as_uri())
     found = rollout(SWARM, log=["wandb", "mlflow"])

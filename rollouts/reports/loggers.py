@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
+import os
 import re
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...envs.errors import ConfigError, one_of
+from ...envs.errors import ConfigError, one_of, warn
 from ..storage.text import plain
 
 Figures = Mapping[str, float]
@@ -52,8 +55,6 @@ class WandbLog(Log):
     """A run of Weights & Biases, in the project "studyhall" unless ``WANDB_PROJECT`` says another."""
 
     def __init__(self, name: str, group: str, config: Mapping[str, Any], folder: Path | None) -> None:
-        import os
-
         import wandb
 
         self._run = wandb.init(
@@ -65,6 +66,8 @@ class WandbLog(Log):
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True),
         )
+        if self._run.url:  # none offline
+            print(f"studyhall: {self._run.url}", file=sys.stderr)
 
     def tell(self, step: int, figures: Figures) -> None:
         """As of :class:`Log`."""
@@ -83,8 +86,6 @@ class MlflowLog(Log):
     """A run of MLflow, in the experiment "studyhall" unless ``MLFLOW_EXPERIMENT_NAME`` says another."""
 
     def __init__(self, name: str, group: str, config: Mapping[str, Any], folder: Path | None) -> None:
-        import os
-
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
@@ -100,8 +101,6 @@ class MlflowLog(Log):
 
     def tell(self, step: int, figures: Figures) -> None:
         """As of :class:`Log`."""
-        import time
-
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
@@ -134,9 +133,13 @@ def loggers_of(log: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 class Logs:
-    """Runs of all loggers that were asked for, told alike."""
+    """Runs of all loggers that were asked for, told alike; one that fails is told nothing more.
 
-    def __init__(self, logs: list[Log]) -> None:
+    Args:
+        logs: By the names of the loggers.
+    """
+
+    def __init__(self, logs: dict[str, Log]) -> None:
         self._logs = logs
 
     def tell(self, step: int, figures: Figures) -> None:
@@ -147,10 +150,29 @@ class Logs:
         """Log figures of any step, told in the end; finite ones only."""
         self._each(lambda log, finite: log.measure(step, finite), figures)
 
+    def close(self, *, failed: bool) -> None:
+        """End the runs."""
+        for name, log in self._logs.items():
+            with _outlived(name):
+                log.close(failed=failed)
+
     def _each(self, told: Callable[[Log, Figures], None], figures: Figures) -> None:
         finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
-        for log in self._logs if finite else ():
-            told(log, finite)
+        for name, log in list(self._logs.items()) if finite else ():
+            with _outlived(name) as sound:
+                told(log, finite)
+                sound.append(True)
+            if not sound:
+                del self._logs[name]
+
+
+@contextlib.contextmanager
+def _outlived(name: str) -> Iterator[list[bool]]:
+    """Warns of what a logger raises, a network that is gone for example: what it is told of goes on."""
+    try:
+        yield []
+    except Exception as fault:  # any that these libraries have
+        warn(f"{name} cannot log any more ({_line(fault)}): the run goes on, and its folder has all figures")
 
 
 @contextlib.contextmanager
@@ -169,20 +191,23 @@ def opened(
     Raises:
         ConfigError: A logger cannot begin; says in one line why.
     """
-    logs: list[Log] = []
-    failed = True
+    begun: dict[str, Log] = {}
+    logs, failed = Logs(begun), True
     try:
         for one in names:
             try:
-                logs.append(LOGGERS[one](name, group, plain(config), folder))
+                begun[one] = LOGGERS[one](name, group, plain(config), folder)
             except Exception as fault:  # whatever these libraries make of settings, keys and networks
-                why = str(fault).strip().partition("\n")[0]
-                raise ConfigError(f"{one} cannot log: {why or type(fault).__name__}") from fault
-        yield Logs(logs)
+                raise ConfigError(f"{one} cannot log: {_line(fault)}") from fault
+        yield logs
         failed = False
     finally:
-        for log in logs:
-            log.close(failed=failed)
+        logs.close(failed=failed)
+
+
+def _line(fault: Exception) -> str:
+    """What went wrong, in a line."""
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
 
 
 def _flat(config: Mapping[str, Any], head: str = "") -> dict[str, Any]:
