@@ -11,6 +11,7 @@ from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, r
 if _TYPE_CHECKING:
     from .rollouts.cli.pages import show
     from .rollouts.runs.compare import compare
+    from .rollouts.runs.export import export
     from .rollouts.runs.launch import rollout
     from .rollouts.runs.report import report
     from .rollouts.runs.sweep import sweep
@@ -22,6 +23,7 @@ __all__ = [
     "EnvSpec",
     "__version__",
     "compare",
+    "export",
     "keep_memory",
     "make_aec",
     "make_env",
@@ -41,6 +43,7 @@ __all__ = [
 _LATER = {
     "compare": "rollouts.runs.compare",
     "report": "rollouts.runs.report",
+    "export": "rollouts.runs.export",
     "rollout": "rollouts.runs.launch",
     "show": "rollouts.cli.pages",
     "sweep": "rollouts.runs.sweep",

@@ -30,6 +30,7 @@ from ..envs.engine import TensorDict, World, rng
 from ..envs.engine.actions import in_whole_numbers
 from ..envs.engine.fits import check_saved
 from ..envs.errors import ConfigError
+from ..learners.plain import Plain
 
 _T = TypeVar("_T")
 
@@ -206,6 +207,13 @@ class Policy(ABC):
 
     def modules(self, world: int) -> dict[str, Finished]:
         """Networks of a world of the batch that learn no more, by name, to be kept by themselves."""
+        return {}
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The learners of a world of the batch as ordinary modules, by name, as they are now; by default none.
+
+        Networks that decide for agents, and learn no more here, are none of them.
+        """
         return {}
 
     def decisions(self, world: int) -> list[Decision]:

@@ -13,7 +13,7 @@ from torch import nn
 from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.policies.messages.attention import Attention
 from studyhall.policies.messages.minicomo import MiniCoMo
-from studyhall.policies.messages.stacked import StackedLinear, product
+from studyhall.policies.messages.stacked import StackedLinear, own_part, product
 
 N, VIEW, MESSAGE = 2, 12, 8
 SIZES = {"width": 8, "layers": 2, "heads": 2, "tokens": 3, "hidden": 10}
@@ -96,10 +96,10 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(messenger, agents, ro
         ours = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         theirs = [dict(agent.named_parameters())[key].grad for agent in twin.agents]
         if shared:
-            torch.testing.assert_close(plain.own(key, ours, 0), sum(theirs), rtol=1e-3, atol=2e-4)
+            torch.testing.assert_close(own_part(key, ours, 0), sum(theirs), rtol=1e-3, atol=2e-4)
         else:
             for agent, grad in enumerate(theirs):
-                torch.testing.assert_close(plain.own(key, ours, agent), grad, rtol=1e-3, atol=2e-4)
+                torch.testing.assert_close(own_part(key, ours, agent), grad, rtol=1e-3, atol=2e-4)
 
 
 def test_the_documented_size_has_the_documented_number_of_parameters():

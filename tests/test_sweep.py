@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,8 +19,11 @@ from scipy import stats
 
 from studyhall import rollout, sweep
 from studyhall.envs.errors import ConfigError, UnknownName
+from studyhall.rollouts import Rollout, Stopped
 from studyhall.rollouts.settings.points import parse_choices, points_of
+from studyhall.rollouts.settings.search import Search, search_of
 from studyhall.rollouts.storage.folders import write_sealed
+from studyhall.rollouts.storage.text import plain
 
 SMALL = {"agents": 3, "policy_kwargs": {"hidden": [[16]]}, "controls": ()}
 SET = ("--set", "agents=3", "--set", "policy.hidden=[16]", "--controls", "none")
@@ -278,3 +283,104 @@ def test_seeds_that_share_worlds_are_told():
         sweep("halves-digits", training={"seed": 1})
     with pytest.raises(UnknownName, match="did you mean 'learning_rate'"):
         sweep("halves-digits", training={}, **{"backprop.learning_rat": [0.1]})
+
+
+# ---- a sampler chooses ----------------------------------------------------------------------------------------
+
+
+needs_optuna = pytest.mark.skipif(
+    importlib.util.find_spec("optuna") is None,
+    reason="optuna is not installed: pip install 'studyhall[sweep]'",
+)
+SEARCH = (
+    "sweep",
+    "swarm-ackley-30d",
+    "--steps",
+    "3",
+    "--seeds",
+    "0-1",
+    "--set",
+    "agents=3",
+    "--set",
+    "policy=pso",
+)
+CHOSEN = (
+    *SEARCH,
+    "--set",
+    "policy.inertia=uniform(0.1,0.9)",
+    "--set",
+    "topology=ring,complete",
+    "--sampler",
+    "tpe",
+)
+
+
+@needs_optuna
+def test_a_sampler_goes_by_what_was_found(call, tmp_path, monkeypatch):
+    asked = []
+    ask = Search.ask
+    monkeypatch.setattr(Search, "ask", lambda self, found: asked.append(list(found)) or ask(self, found))
+    options = ("--samples", "3", "--metric", "best", "--lower", "--out", str(tmp_path / "sought"))
+    code, out, err = call(*CHOSEN, *options, "--json")
+    assert code == 0, err
+    points = json.loads(out)["points"]
+    told = [(one["settings"], sum(one["metrics"]["open"]["best"]) / 2) for one in points]
+    assert asked == [told[:0], told[:1], told[:2]]
+    assert all(
+        0.1 <= one["policy.inertia"] <= 0.9 and one["topology"] in ("ring", "complete") for one, _ in told
+    )
+    best = min(told, key=lambda found: found[1])[0]
+    swept = sweep(resume=tmp_path / "sought")
+    assert swept.best().settings == best
+    assert f"best: {tmp_path / 'sought' / swept.best().name}" in str(swept).replace("\n", "")
+
+
+@needs_optuna
+def test_a_search_that_goes_on_asks_for_the_same_points(call, tmp_path, monkeypatch):
+    asked = {"steps": 2, "seeds": 0, "agents": [3, 4, 5], "samples": 3, "sampler": "tpe"}
+    whole = sweep("swarm-ackley-30d", out=tmp_path / "whole", **asked)
+    stopped = iter([False, False, True])
+    run = Rollout.run
+
+    def stops(self, **options):
+        return run(self, **(options | ({"stop": lambda: True} if next(stopped) else {})))
+
+    monkeypatch.setattr(Rollout, "run", stops)
+    with pytest.raises(Stopped):
+        sweep("swarm-ackley-30d", out=tmp_path / "parts", **asked)
+    monkeypatch.setattr(Rollout, "run", run)
+    parts = sweep(resume=tmp_path / "parts")
+    assert parts.rows() == whole.rows()
+    assert len(list((tmp_path / "parts").glob("00*"))) == 3
+
+
+@needs_optuna
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.parametrize("lower", [False, True])
+def test_samplers_find_what_is_high_or_low(sampler, lower):
+    given = {"lr": 0.5, "rate": stats.loguniform(1e-3, 1e-1), "kind": [(1,), (2,)]}
+    search = search_of(given, samples=14, sampler=sampler, lower=lower)
+    found = []
+    for _ in range(14):
+        point = plain(search.ask(found))  # as results.json has it
+        found.append((point, math.log10(point["rate"]) + point["kind"][0]))
+    early, late = (sum(value for _, value in part) / len(part) for part in (found[:10], found[10:]))
+    assert late < early if lower else late > early
+    assert plain(search.ask(found[:12])) == found[12][0]
+    assert all(point["lr"] == 0.5 and 1e-3 <= point["rate"] <= 1e-1 for point, _ in found)
+
+
+def test_a_search_that_cannot_be_is_one_line(call, monkeypatch):
+    def said(*options):
+        code, _, err = call(*SEARCH, *options)
+        assert code == 2
+        return err.removeprefix("studyhall: ").rstrip("\n")
+
+    assert said("--set", "drop=0,.2", "--sampler", "tpe").startswith("a sampler chooses a number of points")
+    assert said("--set", "drop=0,.2", "--samples", "2", "--lower").startswith("lower is of a search")
+    assert "did you mean 'tpe'" in said("--set", "drop=0,.2", "--samples", "2", "--sampler", "tpee")
+    assert said("--samples", "2", "--sampler", "tpe").startswith("there is nothing to choose")
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else there(name))
+    lacking = said("--set", "drop=0,.2", "--samples", "2", "--sampler", "tpe")
+    assert lacking == "sampler tpe needs Optuna: pip install 'studyhall[sweep]'"

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from ...learners import MLP
 from ...learners.modules import ModuleNetwork
 from ...learners.networks import Network
+from ...learners.plain import Plain
 from ..errors import ConfigError, short
 from ..hosted.learners import Learners
 from ..validation import MOST_STEPS, whole, widths
+from .set_network import SetNetwork
 from .tokens import Tokens
 
 Given = Callable[[Tensor, Tensor], Tensor]
@@ -52,6 +54,9 @@ class TrainedReader(Learners, Reader):
         steps: Learning steps on each slice.
     """
 
+    takes = "[M, T·(P + 1)]"
+    made_with: dict[str, Any] | None = None  # of the class of the network, where it is not layers in a row
+
     def __init__(
         self, tokens: Tokens, classes: int, *, hidden: Sequence[int], optimiser: str, lr: float, steps: int
     ) -> None:
@@ -79,6 +84,15 @@ class TrainedReader(Learners, Reader):
         for _ in range(self.steps):
             self.population.learn(seen, loss, rate=moving)
 
+    def export(self, world: int, agents: Sequence[str]) -> dict[str, Plain]:
+        """The network, ``reader``."""
+        x = (
+            f"float32 {self.takes}: the P pixels of each token, normalised as `data` says and 0 where it is not read, "
+            "then 1 where it is, else 0"
+        )
+        network = self.population.extract(world, 0)
+        return {"reader": Plain(network, {"x": x}, "float32 [M, C]: logits of the classes", self.made_with)}
+
     def _seen(self, tokens: Tensor, read: Tensor) -> Tensor:
         """What the network is given, ``[W, M, T·(P + 1)]``."""
         seen = torch.cat([tokens * read[..., None], read[..., None].to(tokens.dtype)], dim=-1)
@@ -92,28 +106,14 @@ class SetReader(TrainedReader):
     the one that reads, the others follow the mean.
     """
 
+    takes = "[M, T, P + 1]"
+
     def _network(self, tokens: Tokens, widths: Sequence[int], classes: int) -> Network:
         if not widths:
             raise ConfigError('the "set" reader needs a hidden layer: give hidden=[64] or the like')
-        shape = (tokens.count, tokens.width + 1)
-        return ModuleNetwork(lambda: _SetNetwork(tokens.width, widths, classes), shape, classes)
-
-
-class _SetNetwork(nn.Module):
-    """See :class:`SetReader`; from ``[M, T, P + 1]``, the last feature telling whether a token was read."""
-
-    def __init__(self, features: int, widths: Sequence[int], classes: int) -> None:
-        super().__init__()
-        self.read = nn.Linear(features, widths[0])
-        layers: list[nn.Module] = []
-        for wide, out in zip(widths, (*widths[1:], classes), strict=True):
-            layers += [nn.Linear(wide, out), nn.ReLU()]
-        self.answer = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens, read = x[..., :-1], x[..., -1:]
-        seen = (self.read(tokens).relu() * read).sum(-2) / read.sum(-2).clamp_min(1)
-        return self.answer(seen)
+        made_with: dict[str, Any] = {"features": tokens.width, "widths": list(widths), "classes": classes}
+        self.made_with = made_with
+        return ModuleNetwork(lambda: SetNetwork(**made_with), (tokens.count, tokens.width + 1), classes)
 
 
 class GivenReader(Reader):

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ...learners.plain import Plain
 
 
 class Part(ABC):
@@ -50,6 +52,15 @@ class Part(ABC):
         Raises:
             ConfigError: It is of another kind; nothing was changed then.
         """
+
+    def export(self, world: int, agents: Sequence[str]) -> dict[str, Plain]:
+        """The learners of a world of the batch as ordinary modules, by name; by default none.
+
+        Args:
+            world: Which.
+            agents: Names of its agents.
+        """
+        return {}
 
     def fork(self) -> Self:
         """A copy that goes its own way from here."""

@@ -50,6 +50,8 @@ from .window import Screen
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ...learners.plain import Plain
+
 LISTENED, HEARD, BELOW = "who listens to whom", "who heard whom", "who is below whom"
 """What weights of :class:`Listening` say."""
 
@@ -498,6 +500,14 @@ class World(Restorable):
 
     def leave(self, world: int, folder: Path) -> None:
         """Write what is to be kept of one world's hosted learners now, to files in a folder that is made for it."""
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The learners that a world of the batch hosts as ordinary modules, by name, as they are now."""
+        self._begun()
+        found: dict[str, Plain] = {}
+        for part in self.parts.values():
+            found |= part.export(world, self.agents)
+        return found
 
     def sound(self) -> Tensor | None:
         """Whose hosted learners are finite, and gave what is, bool ``[W, N]``; None where the world hosts none."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...learners import learner_keys, make_optimiser, make_population
 from ...learners.mixed import MixedPopulation
 from ...learners.networks import Network
+from ...learners.plain import Plain, classifier
 from ...learners.population import Population
 from ..engine.parts import Part
 from ..errors import EpisodeEnded
@@ -84,6 +85,15 @@ class Learners(Part):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over a :meth:`state_dict`; see :meth:`Part.load_state_dict`."""
         self.population.load_state_dict(saved)
+
+    def export(self, world: int, agents: Sequence[str]) -> dict[str, Plain]:
+        """Each learner under the name of its agent, or ``learner_K`` where there are not as many; classifiers."""
+        own = len(agents) == self.count
+        names = agents if own else [f"learner_{place}" for place in range(self.count)]
+        return {
+            name: classifier(self.population.extract(world, place), place if own else None)
+            for place, name in enumerate(names)
+        }
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits ``[W, N, M, C]`` of inputs; see :meth:`Population.logits`. No gradient is recorded."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...learners.plain import Plain
 from ...learners.transformer import Transformer
 from .. import continual
 from ..arguments import find_device, refuse, share_out
@@ -26,7 +27,7 @@ from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import World
 from ..errors import ConfigError, one_of, short
 from ..validation import afford, real
-from .files import SUFFIX, check_fits, read_models, write_model
+from .files import SUFFIX, check_fits, exported, read_models, write_model
 from .models import Learning, Models
 from .stored import StoredModel
 from .texts import REFUSED, Calendar, Texts, drawn_windows
@@ -421,6 +422,17 @@ class LanguageWorld(World):
             nats={names[d]: found[d] for d in examined},
             steps=int(made[0]),
         )
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The model, or ``model_DOMAIN`` for each domain where they have one each."""
+        self._begun()
+        names, count = self.dataset.classes, self.count_models()
+        return {
+            "model" if count == 1 else f"model_{names[number]}": exported(
+                self.net, self.models.extract(world, number), self.dataset.tokeniser
+            )
+            for number in range(count)
+        }
 
     def tested_windows(self) -> Tensor:
         """The windows of the test split that :meth:`tests` reads, int64 ``[D, M]``."""

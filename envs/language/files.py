@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...learners.plain import Plain
 from ...learners.transformer import Transformer
 from ..archive import Kind, damaged, save, unpack
 from ..errors import ConfigError, StudyhallError, short
@@ -96,6 +97,15 @@ def _stored_as(net: Transformer) -> type[StoredModel]:
     """What a model of such sizes is as a file."""
     (stored,) = (stored for stored in _STORED if stored.kind is type(net))
     return stored
+
+
+def exported(net: Transformer, parameters: Sequence[Tensor], tokeniser: Tokeniser) -> Plain:
+    """A model by itself; arguments as of :func:`write_model`."""
+    own = [value.detach().to("cpu", torch.float32) for value in parameters]
+    model, made_with = _stored_as(net)("", net, own, tokeniser, (), {}).plain()
+    takes = {"tokens": f"int64 [B, T], T ≤ {net.length}: tokens of `tokeniser`, below {net.vocabulary}"}
+    gives = f"float32 [B, T, {net.vocabulary}]: logits of the token behind each"
+    return Plain(model, takes, gives, made_with, facts={"tokeniser": tokeniser.to_json()})
 
 
 def read_models(paths: Any) -> list[StoredModel]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...learners.language_model import LanguageModel, TreeLanguageModel
 from ...learners.transformer import Transformer
 from ...learners.tree_model import TreeTransformer
 from ..streams.tokenisers import Tokeniser
@@ -62,6 +63,17 @@ class StoredModel:
         names = [field.name for field in fields(self.net) if field.name not in _NO_SIZES]
         return {name: getattr(self.net, name) for name in names}
 
+    def plain(self) -> tuple[LanguageModel, dict[str, Any]]:
+        """The model as an ordinary module, in evaluation mode, and the arguments of its class."""
+        module = LanguageModel(**self._made_with)
+        module.load_state_dict(dict(zip(self.net.shapes, self.parameters, strict=True)))
+        return module.eval(), self._made_with
+
+    @property
+    def _made_with(self) -> dict[str, Any]:
+        names = ("vocabulary", "width", "heads", "layers", "length", "dropout")
+        return {**{name: getattr(self.net, name) for name in names}, "hidden": self.net.feedforward}
+
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:
         """Logits ``[T, V]`` of what follows each of some tokens, int64 ``[T]``."""
@@ -98,6 +110,37 @@ class StoredTree(StoredModel):
         """Its tree, ``[1, S]``."""
         kind, parent, gate = (value[None] for value in self.parameters[-3:])
         return Tree(kind.to(torch.int8), parent.long(), gate)
+
+    def plain(self) -> tuple[LanguageModel, dict[str, Any]]:
+        """As :meth:`StoredModel.plain`; of its agents those who live."""
+        alive = self.tree.alive[0]
+        drawn = paths(self.tree, Limits(depth=DEEPEST))
+        place = alive.cumsum(0) - 1
+        arguments = {
+            **self._made_with,
+            "agents": int(alive.sum()),
+            "within": self.net.expert_hidden,
+            "sharpness": self.net.sharpness,
+            "routing": self.net.routing,
+        }
+        count = len(self.net.shapes)
+        wide, wide_bias, narrow, narrow_bias, route, offset = (
+            stack[alive] for stack in self.parameters[count:-3]
+        )
+        state = dict(zip(self.net.shapes, self.parameters, strict=False)) | {
+            "wide": wide,
+            "wide_bias": wide_bias,
+            "narrow": narrow,
+            "narrow_bias": narrow_bias,
+            "route": route,
+            "offset": offset[:, 0],
+            "gate": drawn.gate[0, alive],
+            "above": drawn.above[0][alive][:, alive],
+            "parent": place[drawn.parent[0, alive]],
+        }
+        module = TreeLanguageModel(**arguments)
+        module.load_state_dict(state)
+        return module.eval(), arguments
 
     def logits(self, tokens: Tensor) -> Tensor:
         """As :meth:`StoredModel.logits`."""

@@ -150,6 +150,19 @@ class Dataset:
         """Where the tensors are."""
         return self.stream.x.device
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What is to be known of its items by who reads them as its learners do, as JSON holds it."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "scaling": "(raw / scale - mean) / std",
+            "scale": self.scale,
+            "mean": self.mean.flatten().tolist(),  # one number, or one a channel
+            "std": self.std.flatten().tolist(),
+        }
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of classes and items, so that a run can say which data it had: 16 characters."""

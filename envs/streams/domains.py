@@ -87,6 +87,11 @@ class Domains(Dataset):
 
     domains: tuple[str, ...] = ()
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """As of :class:`Dataset`, and the names of the domains."""
+        return {**super().described, "domains": list(self.domains)}
+
     def _told(self) -> list[Any]:
         return [*super()._told(), self.domains]
 

@@ -85,6 +85,11 @@ class TokenDataset(Dataset):
         """The windows at ``index`` ``[n]`` as text."""
         return [self.tokeniser.decode(row) for row in self._raw(split, index).tolist()]
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """As of :class:`Dataset`: the domains, and how long windows are."""
+        return {"name": self.name, "classes": list(self.classes), "length": self.shape[0] - 1}
+
     def _told(self) -> list[Any]:
         return [*super()._told(), self.tokeniser.to_json()]
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...learners import MLP
+from ...learners.plain import Plain, classifier
 from ..engine import TensorDict, rng
 from ..streams import load_dataset
 from ..validation import whole, widths
@@ -105,6 +107,14 @@ class NetworkLoss(Objective):
         inputs, labels = self._test
         right = self.logits(x, inputs).argmax(-1) == labels[:, None]
         return {"accuracy": right.float().mean(-1)[:, 0]}
+
+    def export(self, x: Tensor) -> Plain:
+        """The network at a position ``[D]``."""
+        module = MLP(self.sizes, dropout=0.0).module()
+        for own in module.parameters():
+            weights, x = x[: own.numel()], x[own.numel() :]
+            own.data.copy_((weights * _WEIGHT).view_as(own))
+        return classifier(module.eval(), data=self.dataset.described)
 
     def _items(self, split: Any, index: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs ``[W, B, in]`` and labels ``[W, B]``."""

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...learners.plain import Plain
 from ..engine import TensorDict, rng
 from ..errors import ConfigError, one_of, short
 from ..validation import afford, flag, whole
@@ -148,6 +149,10 @@ class Objective(ABC):
     def report(self, x: Tensor, instance: TensorDict) -> TensorDict:
         """More metrics ``[W]`` of one position per world, ``[W, 1, D]``."""
         return {}
+
+    def export(self, x: Tensor) -> Plain | None:
+        """What a position ``[D]`` is as an ordinary module, where it is a network; else None."""
+        return None
 
 
 class Function(Objective):

@@ -109,6 +109,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...learners.plain import Plain
 from ..channel import Channel, ledger
 from ..engine import rng
 from ..engine.batch import Batch
@@ -404,6 +405,16 @@ class SwarmWorld(World):
             "evaluations": state["evaluations"],
             "bytes": state["bits"] / 8,
             **self.objective.report(place, under(state, "objective/")),
+        }
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The network at the best position of each particle, under its name, where the objective is one."""
+        best = self._begun()["best"][world]
+        found = {name: self.objective.export(x) for name, x in zip(self.agents, best, strict=True)}
+        return {
+            name: plain._replace(agent=place)
+            for place, (name, plain) in enumerate(found.items())
+            if plain is not None
         }
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:

@@ -14,12 +14,15 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from ...envs.allocation.tokens import Tokens
 from ...envs.engine import TensorDict, World, rng
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import real, whole
 from ...learners import make_optimiser
 from ...learners.lesson import none
+from ...learners.plain import Plain
 from ..collective import allocate
+from ..collective.alone import Scorers
 from ..copies import Copies
 from ..policy import MadeInReset
 from .allocator import Allocator
@@ -102,6 +105,28 @@ class Router(Allocator):
         """As in :meth:`Allocator.rate`."""
         relevance = cast(Glimpsers, self.copies.module)(tokens[:, 0])
         return relevance, relevance.mean(-1)
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The scorers and their router as one module, ``scorers``."""
+        net = cast(Glimpsers, self.copies.module)
+        tokens: Tokens = self.world.tokens  # type: ignore[attr-defined]
+        made_with: dict[str, int] = {
+            "scorers": self.world.num_agents,
+            "tokens": tokens.count,
+            "features": (self.world.observation_space["tokens"].shape or ())[-1],
+            "hidden": self.hidden,
+            "k": self.k,
+        }
+        weights = {f"scorers.{name}": value for name, value in net.router.scorers.alone(world).items()}
+        weights |= {f"gate.{name}": value for name, value in net.router.router.gate.alone(world).items()}
+        module = Scorers(**made_with)
+        module.load_state_dict(weights)
+        n, t, f = (made_with[name] for name in ("scorers", "tokens", "features"))
+        takes = {
+            "glimpses": f"float32 [M, {t}, {f}]: what scorers see of each token, see={self.world_kwargs['see']!r}"
+        }
+        gives = f"float32 [{n}, M, {t}]: the part of each scorer in the relevance of tokens"
+        return {"scorers": Plain(module.eval(), takes, gives, made_with)}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimiser."""

@@ -15,6 +15,7 @@ from ...envs.validation import flag, rate, real, widths
 from ...learners import Average, Lesson, Population, learner_keys, make_network, softmax, teach
 from ...learners.factory import Kind
 from ...learners.lesson import none
+from ...learners.plain import Plain, classifier
 from ..observed import ordinary, present
 from ..policy import MadeInReset, Policy
 
@@ -254,6 +255,11 @@ class Students(Policy):
         """The protocol's title holder, if it has one."""
         _ = self.population  # made together with what a protocol remembers
         return self.protocol.title()
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """Each student under its name."""
+        names = self.world.agents
+        return {name: classifier(self.population.extract(world, n), n) for n, name in enumerate(names)}
 
     def sound(self) -> Tensor:
         """Whose parameters are finite, bool ``[W, N]``."""

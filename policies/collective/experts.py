@@ -103,6 +103,18 @@ class Experts(nn.Module):
         rows, batch = flatten(x, self.copies, self.sizes[0])
         return self.of_all(rows).view(*self.copies, self.experts, *batch, self.sizes[-1])
 
+    def alone(self, copy: int) -> dict[str, Tensor]:
+        """Weights of one copy's experts by name, ``0.0.weight`` and so on, as torch's own layers have them."""
+        found: dict[str, Tensor] = {}
+        for layer, pair in enumerate(zip(self.weights, self.biases, strict=True)):
+            weight, bias = (each.detach().flatten(0, len(self.copies) - 1)[copy] for each in pair)
+            for expert in range(self.experts):
+                found |= {
+                    f"{expert}.{2 * layer}.weight": weight[expert].mT,
+                    f"{expert}.{2 * layer}.bias": bias[expert],
+                }
+        return found
+
     def of_all(self, rows: Tensor) -> Tensor:
         """What each expert says of every row of its copy: ``[S, M, in]`` to ``[S, E, M, out]``, S copies in all."""
         shared = rows[:, None].expand(-1, self.experts, -1, -1).flatten(0, 1)

@@ -61,6 +61,13 @@ class Linear(nn.Module):
             out = torch.bmm(x.to(self.weight.dtype), self.weight.view(-1, *self.weight.shape[-2:]))
         return out if self.bias is None else out + self.bias.view(-1, 1, out.shape[-1])
 
+    def alone(self, copy: int) -> dict[str, Tensor]:
+        """Weights of one copy by name, as ``nn.Linear`` has them."""
+        weight = self.weight.detach().view(-1, *self.weight.shape[-2:])[copy].mT
+        if self.bias is None:
+            return {"weight": weight}
+        return {"weight": weight, "bias": self.bias.detach().view(-1, self.bias.shape[-1])[copy]}
+
 
 class TopK(nn.Module):
     """Each token to the k likeliest of E experts; gates are their probabilities, renormalised.

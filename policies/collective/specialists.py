@@ -22,6 +22,7 @@ from ...envs.mixing import Mixing
 from ...envs.validation import whole, widths
 from ...learners import make_optimiser
 from ...learners.lesson import none
+from ...learners.plain import Plain
 from ..copies import Copies
 from ..policy import MadeInReset, Policy
 from . import aggregation
@@ -191,6 +192,18 @@ class Specialists(Policy):
                 said.append(self._opinions(shown.expand(w, n, *rows.shape)))
         answers, bids = zip(*said, strict=True)
         return torch.cat(answers, dim=2), torch.cat(bids, dim=2)
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The collective as one module, ``collective``."""
+        panel: AnyPanel = self.copies.module  # type: ignore[assignment]
+        module, made_with = panel.alone(world)
+        n, width, classes = self.world.num_agents, self._sizes[0], self._sizes[-1]
+        takes = {"x": f"float32 [M, {width}]: samples, scaled and normalised as `data` says, flat"}
+        if self._own_views:
+            takes = {"x": f"float32 [{n}, M, {width}]: likewise, as each specialist sees them"}
+        gives = f"float32 [{n}, M, {classes}]: answers, and [{n}, M]: bids"
+        mixing: Mixing = self.world.mixing  # type: ignore[attr-defined]
+        return {"collective": Plain(module, takes, gives, made_with, facts={"weighting": mixing.weighting})}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimisers."""

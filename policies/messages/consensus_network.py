@@ -22,8 +22,9 @@ from ...envs.messages.answers import Classes
 from ...envs.messages.consensus import Consensus
 from ...envs.messages.world import MessageWorld
 from ...envs.validation import flag, whole
+from .agents import Witness
 from .policy import MessagePolicy, flat_sizes
-from .stacked import StackedLinear
+from .stacked import Alone, StackedLinear, own_parts
 
 
 class Belief(NamedTuple):
@@ -62,6 +63,7 @@ class ConsensusNetwork(nn.Module):
             return StackedLinear(agents, ins, outs, generator)
 
         self.distribution = distribution
+        self._alone = {"view": view_size, "answer": answer_size, "message": message_size, "width": width}
         self.look, self.know = linear(view_size, 2 * width), linear(2 * width, width)
         self.mix, self.take = linear(width + message_size, width), linear(width, width)
         self.gates_in, self.gates_state = linear(width, 3 * width), linear(width, 3 * width)
@@ -97,6 +99,20 @@ class ConsensusNetwork(nn.Module):
         """Estimates ``[N, P, A]``."""
         out = _swap(self.estimate(self.think(_swap(memory.state)).relu()))
         return out.softmax(-1) if self.distribution else out
+
+    def alone(self) -> list[Alone]:
+        """Its agents as ordinary modules."""
+        made_with = {**self._alone, "distribution": self.distribution}
+        return [Alone(Witness, made_with, self._weights(n)) for n in range(len(self.say.weight))]
+
+    def _weights(self, agent: int) -> dict[str, Tensor]:
+        """By the names of a :class:`Witness`, whose GRU is torch's own cell."""
+        cell = {"gates_in.": "gru.{}_ih", "gates_state.": "gru.{}_hh"}
+        found = own_parts(self, agent)
+        for ours, theirs in cell.items():
+            for kind in ("weight", "bias"):
+                found[theirs.format(kind)] = found.pop(ours + kind)
+        return found
 
 
 def _swap(tensor: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ from ...envs.messages.answers import Classes
 from ...envs.messages.consensus import Consensus
 from ...envs.messages.world import MessageWorld
 from ...envs.validation import afford, whole
+from .agents import FeedforwardAgent
 from .policy import MessagePolicy, flat_sizes
+from .stacked import Alone
 
 
 class Situation(NamedTuple):
@@ -59,7 +61,7 @@ class FeedforwardNetwork(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.horizon, self.distribution = horizon, distribution
+        self.horizon, self.distribution, self.view_size = horizon, distribution, view_size
         self.body = hidden(view_size, message_size, width, generator)
         self.say = linear(width, message_size, generator)
         self.estimate = linear(width, answer_size, generator)
@@ -86,6 +88,18 @@ class FeedforwardNetwork(nn.Module):
         """Answers ``[N, P, A]``."""
         raw = self(memory)[0]
         return raw.softmax(-1) if self.distribution else raw
+
+    def alone(self) -> list[Alone]:
+        """Any of its agents, since all are alike."""
+        made_with = {
+            "view": self.view_size,
+            "answer": self.estimate.out_features,
+            "message": self.say.out_features,
+            "width": self.say.in_features,
+            "horizon": self.horizon,
+            "distribution": self.distribution,
+        }
+        return [Alone(FeedforwardAgent, made_with, self.state_dict())]
 
 
 def situation(view: Tensor, inbox: Tensor, heard: Tensor, time: Tensor) -> Situation:

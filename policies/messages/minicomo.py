@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from ...envs.errors import ConfigError, one_of
 from ...envs.validation import MOST_LAYERS, afford, whole
+from .agents import MiniCoMoAgent
 from .attention import Block
-from .stacked import StackedLayerNorm, StackedLinear
+from .stacked import Alone, StackedLayerNorm, StackedLinear, own_parts
 
 Memory = dict[str, Tensor]
 """``image [N, P, 1, D]``, and the state as its last update found things: ``before [N, P, T, D]`` and ``seen``, the
@@ -200,6 +201,20 @@ class MiniCoMo(nn.Module):
             raise ConfigError(f"heads must divide width: {heads} do not divide {width}")
         self.agents = agents
         own = 1 if shared else agents  # sets of weights
+        self._alone: dict[str, Any] = {
+            "sources": sources,
+            "view": view_size,
+            "answer": answer_size,
+            "message": message_size,
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "tokens": tokens,
+            "hidden": hidden,
+            "messenger": messenger,
+        }
+        if reader == "batch" and slice_size is not None:
+            self._alone["leak"] = slice_size
         self.tokens = nn.Parameter(torch.randn(own, tokens, width, generator=generator))
         self.encoder = _two_layers(own, view_size, hidden, width, generator)
         self.of_state = nn.ModuleList(Block(own, width, heads, generator) for _ in range(layers))
@@ -233,6 +248,10 @@ class MiniCoMo(nn.Module):
     def answer(self, memory: Memory) -> Tensor:
         """Answers ``[N, P, A]`` within [0, 1]."""
         return self.decoder(_inward(memory["image"])).sigmoid()[:, 0].transpose(0, 1)
+
+    def alone(self) -> list[Alone]:
+        """Its agents as ordinary modules."""
+        return [Alone(MiniCoMoAgent, self._alone, own_parts(self, n)) for n in range(len(self.tokens))]
 
     def _run(self, state: Tensor, image: Tensor) -> Memory:
         """The stack, in which state and image attend to what both were before, less the state's last update."""

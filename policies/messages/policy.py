@@ -6,6 +6,7 @@ graph, and losses of the world lead back through messages to whoever wrote them.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -21,9 +22,11 @@ from ...envs.engine.fits import check_saved
 from ...envs.errors import ConfigError
 from ...envs.messages.world import MessageWorld
 from ...envs.validation import LAST_SEED, whole
+from ...learners.plain import Plain
 from ..files import read
 from ..policy import MadeInReset, Policy
 from .speech import Speech, speech_of
+from .stacked import Alone
 
 FORMAT = "studyhall message network, 1"
 """Of the files that its weights are saved in."""
@@ -254,6 +257,32 @@ class MessagePolicy(Policy):
         view = self._agents_first(self.world.obs["own_view"]).flatten(2)
         with torch.no_grad():
             return self.network.begin(view)  # type: ignore[operator]
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """Each agent by itself, one for all where they are alike; a network of one's own as it is, ``network``."""
+        if not hasattr(self.network, "alone"):
+            told = "what its methods begin, read, write and answer take"
+            return {"network": Plain(copy.deepcopy(self.network).eval(), {}, told, everywhere=True)}
+        alone: list[Alone] = self.network.alone()  # type: ignore[operator]
+        many = len(alone) > 1
+        names = self.world.agents if many else [self.world.agent_noun]
+        return {
+            name: self._plain(one, place if many else None)
+            for place, (name, one) in enumerate(zip(names, alone, strict=True))
+        }
+
+    def _plain(self, alone: Alone, agent: int | None) -> Plain:
+        module = alone.kind(**alone.arguments)
+        module.load_state_dict(alone.weights)
+        world: Any = self.world
+        view, answer, message = flat_sizes(world)
+        takes = {
+            "view": f"float32 [B, {view}]: what the world shows of each sample, its `own_view`, flat",
+            "inbox": f"float32 [R, B, S, {message}]: R rounds of messages of S sources, as they arrive",
+            "heard": "bool [R, B, S]: which of them did",
+        }
+        gives = f"float32 [R + 1, B, {message}]: raw messages, and [R + 1, B, {answer}]: answers"
+        return Plain(module.eval(), takes, gives, alone.arguments, agent, True, {"speech": self.speech.told})
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights that the next :meth:`bind` puts into its network."""

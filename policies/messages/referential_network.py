@@ -24,8 +24,9 @@ from ...envs.errors import ConfigError
 from ...envs.messages.referential import Referential
 from ...envs.messages.world import MessageWorld
 from ...envs.validation import whole
+from .agents import Listener, Speaker
 from .policy import MessagePolicy, flat_sizes
-from .stacked import StackedLayerNorm, StackedLinear
+from .stacked import Alone, StackedLayerNorm, StackedLinear, own_parts
 
 
 class Understanding(NamedTuple):
@@ -113,6 +114,27 @@ class ReferentialNetwork(nn.Module):
             logits = self.recall(memory.understood.transpose(0, 1)).transpose(0, 1)
             answer = torch.cat([part.softmax(-1) for part in logits.split(self.sizes, -1)], dim=-1)
         return torch.cat([torch.zeros_like(answer[:1]), answer])
+
+    def alone(self) -> list[Alone]:
+        """The speaker and its listeners as ordinary modules."""
+        width, message = self.say.weight.shape[1:]
+        answer = self.candidates if self.sizes is None else sum(self.sizes)
+        speaker = {"features": self.features, "message": message, "answer": answer, "width": width}
+        listener = {
+            "candidates": self.candidates,
+            "features": self.features,
+            "beyond": 0 if self.peek is None else self.peek.weight.shape[1],
+            "message": message,
+            "width": width,
+            "sizes": None if self.sizes is None else list(self.sizes),
+        }
+        speaks = ("look.", "think.", "norm.", "say.")
+
+        def weights(agent: int, *, spoken: bool) -> dict[str, Tensor]:
+            return {k: v for k, v in own_parts(self, agent).items() if k.startswith(speaks) == spoken}
+
+        hear = [Alone(Listener, listener, weights(n, spoken=False)) for n in range(self.listeners)]
+        return [Alone(Speaker, speaker, weights(0, spoken=True)), *hear]
 
     @staticmethod
     def choose(shown: Tensor, understood: Tensor) -> Tensor:

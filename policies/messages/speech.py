@@ -30,10 +30,14 @@ from ...envs.messages.world import MessageWorld
 from ...envs.validation import real
 
 SPEECHES = ("gumbel", "sampled")
+_TOLD = "raw messages are logits [{}, {}]; of each row the likeliest symbol is sent, one-hot"
 
 
 class Speech(ABC):
     """Turns raw output ``[W, N, B, M]`` into messages ``[W, N, B, *message_shape]``."""
+
+    told: str
+    """How, out of training, in words."""
 
     @abstractmethod
     def say(self, raw: Tensor, key: Tensor, *, training: bool) -> Tensor:
@@ -63,6 +67,7 @@ class Aloud(Speech):
 
     def __init__(self, bound: float) -> None:
         self.bound = bound
+        self.told = f"{bound:g} · tanh(raw)" if math.isfinite(bound) else "raw messages are sent as they are"
 
     def say(self, raw: Tensor, key: Tensor, *, training: bool) -> Tensor:
         """The numbers, within their bounds."""
@@ -79,6 +84,7 @@ class Gumbel(Speech):
 
     def __init__(self, shape: tuple[int, ...], temperature: float) -> None:
         self.shape, self.temperature = shape, temperature
+        self.told = _TOLD.format(*shape)
 
     def say(self, raw: Tensor, key: Tensor, *, training: bool) -> Tensor:
         """Weights of the symbols, of which the world sends the greatest."""
@@ -98,6 +104,7 @@ class Sampled(Speech):
 
     def __init__(self, shape: tuple[int, ...], entropy: float) -> None:
         self.shape, self.entropy = shape, entropy
+        self.told = _TOLD.format(*shape)
         self._said: list[tuple[Tensor, Tensor]] = []  # log probability and entropy of each round, [W]
 
     def say(self, raw: Tensor, key: Tensor, *, training: bool) -> Tensor:

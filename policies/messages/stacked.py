@@ -8,13 +8,15 @@ agents share have a leading dimension of 1 instead of N; nothing else changes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...envs.validation import afford
+from .agents import Agent
 
 _IMAGES = 16  # the fewest images of a batch that oneDNN's convolution is chosen for on one thread
 
@@ -112,3 +114,23 @@ class StackedLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From ``[..., N, D]`` to the same shape."""
         return torch.addcmul(self.bias, F.layer_norm(x, x.shape[-1:]), self.weight)
+
+
+class Alone(NamedTuple):
+    """An agent, or all of them where they are alike, by itself."""
+
+    kind: type[Agent]
+    arguments: Mapping[str, Any]
+    """Of the class, as JSON holds them."""
+    weights: Mapping[str, Tensor]
+
+
+def own_part(name: str, stack: Tensor, agent: int) -> Tensor:
+    """An agent's part of stacked weights (or gradients) ``[N or 1, …]``, laid out as torch's own layers do."""
+    part = stack[agent % len(stack)]
+    return part.mT if name.endswith("weight") and part.dim() == 2 else part
+
+
+def own_parts(network: nn.Module, agent: int) -> dict[str, Tensor]:
+    """Weights of an agent by name, of a network whose weights are all stacked."""
+    return {name: own_part(name, stack, agent) for name, stack in network.state_dict().items()}

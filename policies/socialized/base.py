@@ -17,6 +17,7 @@ from ...envs.errors import ConfigError, short
 from ...envs.validation import flag, rate, real
 from ...learners import Network, Population, learner_keys, softmax
 from ...learners.lesson import label_loss, none
+from ...learners.plain import Plain, classifier
 from ...learners.population import Adjust, load
 from ..observed import ordinary, present
 from ..policy import MadeInReset, Policy
@@ -242,6 +243,11 @@ class Socialized(Policy):
     def sound(self) -> Tensor:
         """Whose networks are finite, bool ``[W, N]``."""
         return self.experts.finite()
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """The networks that began as experts, ``expert_K``, as they are now."""
+        agents = range(self.world.num_agents)
+        return {f"expert_{n}": classifier(self.experts.extract(world, n), n) for n in agents}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, what was told, and in which episode."""

@@ -40,6 +40,7 @@ from ...envs.validation import rate, real, whole
 from ...learners import Population, softmax
 from ...learners.energy import ANCHOR, free_energy
 from ...learners.lesson import label_loss, none
+from ...learners.plain import Plain, classifier
 from ...learners.population import load
 from ..policy import Finished, MadeInReset
 from .base import Socialized
@@ -426,6 +427,15 @@ class Masc(Socialized):
                         facts = {"offset": offsets[agent]}
                         found[f"grown_{agent}"] = Finished(module, "grown", of_student, agent, facts)
         return found
+
+    def export(self, world: int) -> dict[str, Plain]:
+        """Experts as they are; students and grown teachers as of :meth:`modules`."""
+        later = {
+            name: classifier(found.module, found.agent, **found.facts)
+            for name, found in self.modules(world).items()
+            if found.part != "expert"
+        }
+        return super().export(world) | later
 
     def sound(self) -> Tensor:
         """Whose networks are finite, bool ``[W, N]``."""

@@ -34,3 +34,11 @@ Seeds = Annotated[
     str | None, typer.Option(help="One world each: 3, 0-4 or 0,2,5; the scenario's by default.")
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Length of an episode; the scenario's by default.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="NAME",
+        help="Tell a logger, too: wandb or mlflow, each by an extra of its name. May be given several times.",
+    ),
+]

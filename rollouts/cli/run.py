@@ -10,7 +10,7 @@ import typer
 
 from ...envs.errors import ConfigError
 from .memory import keep_memory_of
-from .options import Debug, Device, Json, Seeds, Settings, Steps, Threads
+from .options import Debug, Device, Json, Log, Seeds, Settings, Steps, Threads
 
 
 def run(
@@ -33,17 +33,20 @@ def run(
         Path | None, typer.Option(help="Folder of a stopped run, to be taken up again.")
     ] = None,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 20.0,
+    log: Log = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run a scenario, all seeds and controls side by side."""
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
+    from ..reports.loggers import loggers_of
     from ..runs.launch import configure, launch, take_up
     from ..runs.run_folder import RunFolder
     from ..settings.parse import own_policy_of, parse_device, parse_seeds
     from ..terminal import output
 
+    loggers = loggers_of(log)
     if scenario is not None and resume is None:
         config = configure(
             scenario,
@@ -55,7 +58,7 @@ def run(
             threads=threads or 1,
         )
         keep_memory_of(config.worlds)
-        folder, report = launch(config, out, assignments or (), checkpoint_every)
+        folder, report = launch(config, out, assignments or (), checkpoint_every, log=loggers)
     elif resume is not None:
         if any(given is not None for given in (steps, seeds, threads, controls, out)):
             raise ConfigError("--resume goes on as the run began: leave out what would change it")
@@ -66,7 +69,7 @@ def run(
         if device is not None:
             config = dataclasses.replace(config, device=parse_device(device))
         keep_memory_of(config.worlds)
-        report = take_up(folder, config, checkpoint_every)
+        report = take_up(folder, config, checkpoint_every, log=loggers)
     if as_json:
         output.print_json({"folder": str(folder.path), **report.as_json()})
         return

@@ -32,6 +32,14 @@ def sweep(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Draw so many points instead of trying all combinations.")
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="tpe or gp, of Optuna (extra sweep): chooses each of --samples points by what was found before, "
+            "so that --metric gets high."
+        ),
+    ] = None,
+    lower: Annotated[bool, typer.Option("--lower", help="With --sampler: so that it gets low.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     metric: Annotated[
         str | None,
@@ -55,15 +63,16 @@ def sweep(
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
     from ...scenarios import get_scenario
-    from ..runs.sweep import SweepConfig, begin_sweep, take_up_sweep
+    from ..runs.sweep import SweepConfig, begin_sweep, points_or_search, take_up_sweep
     from ..settings.parse import parse_controls, parse_device, parse_seeds
-    from ..settings.points import parse_choices, points_of
+    from ..settings.points import parse_choices
     from .tables import show_sweep
 
     choices = parse_choices(assignments or ())
     if resume is not None:
         if any(
-            given is not None for given in (scenario, seeds, steps, controls, samples, device, threads, out)
+            given not in (None, False)
+            for given in (scenario, seeds, steps, controls, samples, sampler, lower, device, threads, out)
         ):
             raise ConfigError("--resume goes on as the sweep began: leave out what would change it")
         show_sweep(take_up_sweep(resume, choices, metric), as_json)
@@ -71,7 +80,7 @@ def sweep(
     found = get_scenario(scenario or "")
     config = SweepConfig(
         scenario=found,
-        points=points_of(choices, samples=samples, seed=seed),
+        **points_or_search(choices, samples=samples, seed=seed, sampler=sampler, metric=metric, lower=lower),
         seeds=found.seeds if seeds is None else parse_seeds(seeds),
         steps=steps,
         controls=None if controls is None else parse_controls(controls),

@@ -10,7 +10,7 @@ import typer
 
 from ...envs.errors import ConfigError
 from .memory import keep_memory_of
-from .options import Debug, Json, Threads
+from .options import Debug, Json, Log, Threads
 
 
 def train(
@@ -97,6 +97,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Folder of a stopped training, to be taken up again.")
     ] = None,
+    log: Log = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -107,6 +108,7 @@ def train(
         raise ConfigError("which scenario? see `studyhall list scenarios`")
     if scenario is not None:
         get_scenario(scenario)  # says so where there is none, before what takes seconds to import
+    from ..reports.loggers import loggers_of
     from ..settings import parse_device
     from ..terminal import output
     from ..training import carry_out, scenario_of, settle
@@ -120,11 +122,11 @@ def train(
         "eval_every": eval_every,
         "eval_worlds": eval_worlds,
     }
-    where = None if device is None else parse_device(device)
+    where, loggers = None if device is None else parse_device(device), loggers_of(log)
     if seeds is not None:
-        if scenario is None or resume is not None or seed is not None:
+        if scenario is None or resume is not None or seed is not None or loggers:
             raise ConfigError(
-                "--seeds begins trainings: leave out --seed, and --resume (studyhall sweep --resume does it)"
+                "--seeds begins trainings: leave out --seed, --log, and --resume (studyhall sweep --resume does it)"
             )
         _once_for_each(scenario, seeds, algo, options, assignments or (), where, threads, out, as_json)
         return
@@ -141,7 +143,7 @@ def train(
         **options,
     )
     keep_memory_of(config.worlds)
-    found = carry_out(config, out, resume)
+    found = carry_out(config, out, resume, loggers)
     if as_json:
         output.print_json(found.as_json())
     elif not found.stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,12 +56,14 @@ class Swept:
         scenario: Its name.
         found: What was found so far, in order.
         metric: What the table shows; None takes the mean test accuracy of a class, of others the headline.
+        lower: Of a search, whether low figures are good; None of other sweeps.
     """
 
     folder: Path
     scenario: str
     found: list[Found] = field(default_factory=list)
     metric: str | None = None
+    lower: bool | None = None
 
     def __repr__(self) -> str:
         """Where it is, and how much there is of it."""
@@ -81,6 +84,16 @@ class Swept:
                 together[one.point] = Found(one.name, one.point, one.settings, [], one.headline, {})
             _add(together[one.point], one)
         return list(together.values())
+
+    def best(self) -> Found | None:
+        """The point with the highest mean of :meth:`shown_metric`, the lowest where ``lower``; None: no figures."""
+        metric = self.shown_metric()
+        worth = {}
+        for one in self.points():
+            values = next(iter(one.metrics.values())).get(metric, [])  # the open worlds come first
+            if values and all(map(math.isfinite, values)):
+                worth[one.point] = one, (-1 if self.lower else 1) * sum(values) / len(values)
+        return max(worth.values(), key=lambda found: found[1])[0] if worth else None
 
     def frame(self) -> pandas.DataFrame:
         """A row for each point, mode and seed: what was set, and every metric."""
@@ -191,6 +204,8 @@ def sweep_table(swept: Swept) -> Group:
         notes.append(
             "held-out: the best evaluation, by which it was chosen; what `studyhall run` measures was not"
         )
+    if swept.lower is not None and (best := swept.best()):
+        notes.append(f"best: {swept.folder / best.name}")
     return Group(Text(f"{swept.scenario}: {name}"), table, *(Text(line, style="dim") for line in notes))
 
 

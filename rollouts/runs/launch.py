@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 
 from ...envs.errors import ConfigError, StudyhallError, short, warn
 from ...scenarios import Scenario, get_scenario
+from ..reports.events import following
+from ..reports.loggers import loggers_of
 from ..settings.customise import check_policy_fits, customise, dropped_policy_settings
 from ..settings.parse import Assignments, parse_controls, parse_device
 from ..storage.checkpoints import say_no_checkpoint
@@ -44,6 +46,7 @@ def rollout(
     device: str | None = None,
     progress: bool = False,
     on_step: OnStep | None = None,
+    log: str | Iterable[str] | None = None,
     checkpoint_every: float = 20.0,
     **changes: Any,
 ) -> Result:
@@ -64,6 +67,8 @@ def rollout(
             GPU where there is one.
         progress: Whether a bar is drawn, on a terminal or in a notebook.
         on_step: Is told the live figures, some ten times a second and at the last step.
+        log: Loggers that are told the curves as they are made, ``"wandb"`` or ``"mlflow"``, or both; each mode is a run
+            there. Of a run that is resumed they are told everything.
         checkpoint_every: Seconds between two checkpoints, where there is a folder.
         **changes: Arguments of the world, e.g. ``topology="ring"``.
 
@@ -77,6 +82,7 @@ def rollout(
     """
     assignments = {**changes, **({} if policy is None else {"policy": policy})}
     assignments |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
+    loggers = loggers_of(log)
     if resume is not None:
         given = (seeds, steps, controls, out, policy_kwargs)
         if scenario is not None or changes or any(value is not None for value in given):
@@ -88,7 +94,7 @@ def rollout(
         config = folder.config(policy)
         if device is not None:
             config = dataclasses.replace(config, device=parse_device(device))
-        return take_up(folder, config, checkpoint_every, progress=progress, on_step=on_step)
+        return take_up(folder, config, checkpoint_every, progress=progress, on_step=on_step, log=loggers)
     if scenario is None:
         raise ConfigError("which scenario? give its name, e.g. rollout('classroom-digits')")
     config = configure(
@@ -101,10 +107,11 @@ def rollout(
         threads=torch.get_num_threads(),
     )
     if out is not None:
-        return launch(config, Path(out), assignments, checkpoint_every, progress=progress, on_step=on_step)[1]
+        shown: dict[str, Any] = {"progress": progress, "on_step": on_step, "log": loggers}
+        return launch(config, Path(out), assignments, checkpoint_every, **shown)[1]
     run = set_up(config, _as_given(assignments))
-    with _shown(run, progress, on_step) as tell:
-        return run.run(on_step=tell)
+    with _shown(run, progress, on_step) as tell, following(run.report, loggers, None) as follow:
+        return run.run(on_step=tell, after_step=follow if loggers else None)
 
 
 def configure(
@@ -159,6 +166,7 @@ def launch(
     progress: bool = True,
     on_step: OnStep | None = None,
     pictures: int = _PICTURES,
+    log: Sequence[str] = (),
 ) -> tuple[RunFolder, Result]:
     """Run from the beginning.
 
@@ -170,6 +178,7 @@ def launch(
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
         pictures: How many of the first open world to keep, at most.
+        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: The run cannot be set up, or its folder not be written.
@@ -177,7 +186,7 @@ def launch(
     """
     run = set_up(config, _as_given(assignments))
     with RunFolder.create(out, config) as folder:
-        return folder, _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
+        return folder, _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures, log)
 
 
 def take_up(
@@ -188,6 +197,7 @@ def take_up(
     progress: bool = True,
     on_step: OnStep | None = None,
     pictures: int = _PICTURES,
+    log: Sequence[str] = (),
 ) -> Result:
     """Go on from a folder's last checkpoint, or begin where there is none yet; a report that is there is read.
 
@@ -198,6 +208,7 @@ def take_up(
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
         pictures: How many of the first open world to keep, at most.
+        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: The checkpoints cannot be read, are of another configuration, or another process is at work.
@@ -211,7 +222,7 @@ def take_up(
         run = set_up(config, f"as {folder.path}/config.json says")
         if not run.load_if_saved(folder.checkpoints):
             say_no_checkpoint("step 0")
-        return _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures)
+        return _to_the_end(run, folder, checkpoint_every, progress, on_step, pictures, log)
 
 
 def _as_given(assignments: Assignments) -> str:
@@ -258,6 +269,7 @@ def _to_the_end(
     progress: bool,
     on_step: OnStep | None,
     pictures: int,
+    log: Sequence[str],
 ) -> Result:
     from ...policies.messages import MessagePolicy
 
@@ -268,7 +280,11 @@ def _to_the_end(
             file=sys.stderr,
         )
     try:
-        with stop_requests() as stop, _shown(run, progress, on_step) as tell:
+        with (
+            stop_requests() as stop,
+            following(run.report, log, folder.path) as follow,
+            _shown(run, progress, on_step) as tell,
+        ):
             report = run.run(
                 on_step=tell,
                 checkpoint=folder.checkpoints,
@@ -276,6 +292,7 @@ def _to_the_end(
                 stop=stop,
                 pictures=pictures,
                 networks=folder.stages,
+                after_step=follow if log else None,
             )
     except Stopped as stopped:
         raise Stopped(stopped.step, stopped.steps, f"studyhall run --resume {folder.path}") from None

@@ -17,7 +17,7 @@ import dataclasses
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ..reports.sweeps import HELD_OUT, Found, Swept, read_found
 from ..settings.parse import own_policy_of, parse_controls, parse_device
 from ..settings.points import Point, points_of
 from ..settings.read_scenario import read_scenario
+from ..settings.search import Search, described, figure_of, read_search, search_of
 from ..storage.folders import (
     ANEW,
     new_folder,
@@ -66,6 +67,7 @@ class SweepConfig:
         device: Where the tensors live.
         threads: CPU threads.
         training: Options of trainings by name; None runs the scenario instead.
+        search: Chooses the points one by one, instead of ``points``, which are none then.
     """
 
     scenario: Scenario
@@ -76,6 +78,35 @@ class SweepConfig:
     device: str = "cpu"
     threads: int = 1
     training: dict[str, Any] | None = None
+    search: Search | None = None
+
+    @property
+    def count(self) -> int:
+        """How many points there are, or are to be."""
+        return len(self.points) if self.search is None else self.search.samples
+
+    @property
+    def examples(self) -> list[Point]:
+        """All points, or such as have all that they may have."""
+        return self.points if self.search is None else self.search.examples()
+
+    @property
+    def varied(self) -> list[str]:
+        """Names of what is not the same at all points."""
+        if self.search is not None:
+            return self.search.varied
+        return [n for n in self.points[0] if len({repr(point[n]) for point in self.points}) > 1]
+
+    def point(self, number: int, swept: Swept) -> Point:
+        """A point, by its number, where all before it are found."""
+        if self.search is None:
+            return self.points[number]
+        before = [one for one in swept.points() if one.point < number]
+        metric = swept.shown_metric() if before else ""
+        mode = "open" if self.training is None else HELD_OUT
+        return self.search.ask(
+            [(one.settings, figure_of(one.metrics.get(mode, {}).get(metric, []))) for one in before]
+        )
 
     def run(self, point: Point) -> RunConfig:
         """The run of a point."""
@@ -103,7 +134,7 @@ class SweepConfig:
         """
         if "seed" in (self.training or {}):
             raise ConfigError("the seeds of trainings are given by seeds, one training each: leave out seed")
-        for point in self.points:
+        for point in self.examples:
             if self.training is None:
                 self.run(point)
                 continue
@@ -128,6 +159,8 @@ def sweep(
     policy: str | Iterable[str] | None = None,
     policy_kwargs: Mapping[str, Any] | None = None,
     samples: int | None = None,
+    sampler: str | None = None,
+    lower: bool = False,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -149,6 +182,9 @@ def sweep(
         policy: Names of policies.
         policy_kwargs: Arguments of the policy.
         samples: How many points are drawn; None takes all.
+        sampler: ``"tpe"`` or ``"gp"`` of Optuna: each point is chosen by what was found at those before, so that
+            ``metric`` gets high. None draws at random.
+        lower: Whether it is to get low instead.
         seed: Of the draws.
         training: Trains instead: options of :func:`~studyhall.train`, e.g. ``{"timesteps": 100_000}``, and
             ``"algorithm"``; settings of the algorithm may be swept as ``**{"ppo.learning_rate": […]}``.
@@ -184,7 +220,7 @@ def sweep(
     choices |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
     config = SweepConfig(
         scenario=found,
-        points=points_of(choices, samples=samples, seed=seed),
+        **points_or_search(choices, samples=samples, seed=seed, sampler=sampler, metric=metric, lower=lower),
         seeds=found.seeds if seeds is None else seeds_of(seeds),
         steps=steps,
         controls=None if controls is None else parse_controls(controls),
@@ -195,12 +231,30 @@ def sweep(
     return begin_sweep(config, None if out is None else Path(out), metric)
 
 
+def points_or_search(
+    choices: Mapping[str, Any],
+    *,
+    samples: int | None,
+    seed: int,
+    sampler: str | None,
+    metric: str | None,
+    lower: bool,
+) -> dict[str, Any]:
+    """``points`` and ``search`` of a :class:`SweepConfig`; arguments as of :func:`sweep`."""
+    if sampler is not None:
+        options = {"samples": samples, "sampler": sampler, "seed": seed, "metric": metric, "lower": lower}
+        return {"points": [], "search": search_of(choices, **options)}
+    if lower:
+        raise ConfigError("lower is of a search: say by which sampler, e.g. tpe")
+    return {"points": points_of(choices, samples=samples, seed=seed)}
+
+
 def begin_sweep(config: SweepConfig, out: Path | None, metric: str | None = None) -> Swept:
     """Sweep from the beginning; see :func:`sweep`."""
     config.check()
     with new_folder(out, f"{config.scenario.name}-sweep") as folder:
         write_config(folder, _described(config))
-        return _to_the_end(config, Swept(folder, config.scenario.name, metric=metric))
+        return _to_the_end(config, _nothing_yet(config, folder, metric))
 
 
 def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = None) -> Swept:
@@ -214,53 +268,67 @@ def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = N
     config = _read(folder, named)
     config.check()
     with own_folder(folder, "sweep"):
-        swept = Swept(folder, config.scenario.name, metric=metric)
+        swept = _nothing_yet(config, folder, metric)
         try:
             found = read_sealed(
                 folder / _RESULTS, "remove it: what was found is in the folders of its points"
             )
         except FileNotFoundError:
             found = {}
-        names = {name for name, *_ in _work(config)}
-        swept.found = [read_found(name, one) for name, one in found.items() if name in names]
+        swept.found = [read_found(name, one) for name, one in found.items()]
+        if config.search is None:
+            names = {name for name, *_ in _work(config, swept)}
+            swept.found = [one for one in swept.found if one.name in names]
         return _to_the_end(config, swept)
+
+
+def _nothing_yet(config: SweepConfig, folder: Path, metric: str | None) -> Swept:
+    """A sweep in which nothing was found; a search shows what it goes by."""
+    search = config.search
+    if search is None:
+        return Swept(folder, config.scenario.name, metric=metric)
+    if metric not in (None, search.metric):
+        raise ConfigError(f"this search goes by {search.metric or 'the usual metric'}: leave out the metric")
+    return Swept(folder, config.scenario.name, metric=search.metric, lower=search.lower)
 
 
 # ---- one after the other --------------------------------------------------------------------------------------
 
 
-def _work(config: SweepConfig) -> list[tuple[str, int, int | None]]:
-    """Folder, number of the point and, of a training, seed of everything there is to do."""
-    varied = [n for n in config.points[0] if len({repr(point[n]) for point in config.points}) > 1]
+def _work(config: SweepConfig, swept: Swept) -> Iterator[tuple[str, Point, int, int | None]]:
+    """Folder, point and its number and, of a training, seed of everything there is to do, one after the other."""
     seeds = [None] if config.training is None else config.seeds
-    found: list[tuple[str, int, int | None]] = []
-    for number, point in enumerate(config.points):
+    count, varied = 0, config.varied
+    for number in range(config.count):
+        point = config.point(number, swept)
         for seed in seeds:
+            count += 1
             settings = {n: point[n] for n in varied} | ({} if seed is None else {"seed": seed})
             told = re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{n}={value}" for n, value in settings.items()))
-            found.append((f"{len(found) + 1:03d}-{told}"[:_LONGEST].rstrip("-"), number, seed))
-    return found
+            yield f"{count:03d}-{told}"[:_LONGEST].rstrip("-"), point, number, seed
 
 
 def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
-    work = _work(config)
     done = {one.name for one in swept.found}
-    for place, (name, number, seed) in enumerate(work, start=1):
+    count = config.count * (1 if config.training is None else len(config.seeds))
+    for place, (name, point, number, seed) in enumerate(_work(config, swept), start=1):
         if name in done:
             continue
-        print(f"studyhall: {place} of {len(work)}: {name}", file=sys.stderr)
+        print(f"studyhall: {place} of {count}: {name}", file=sys.stderr)
         folder = swept.folder / name
         try:
             found = (
-                _run(config, name, number, folder)
+                _run(config, name, point, number, folder)
                 if seed is None
-                else _train(config, name, number, seed, folder)
+                else _train(config, name, point, number, seed, folder)
             )
         except Stopped:
             go_on = f"studyhall sweep --resume {swept.folder}"
-            raise Stopped(place, len(work), go_on, what="point") from None
+            raise Stopped(place, count, go_on, what="point") from None
         except StudyhallError as fault:
-            kept = f"{len(swept.found)} of {len(work)} are kept; go on with: studyhall sweep --resume {swept.folder}"
+            kept = (
+                f"{len(swept.found)} of {count} are kept; go on with: studyhall sweep --resume {swept.folder}"
+            )
             raise ConfigError(f"{name}: {fault} ({kept})") from fault
         swept.found.append(found)
         _write(swept)
@@ -268,8 +336,7 @@ def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
     return swept
 
 
-def _run(config: SweepConfig, name: str, number: int, folder: Path) -> Found:
-    point = config.points[number]
+def _run(config: SweepConfig, name: str, point: Point, number: int, folder: Path) -> Found:
     made = RunFolder(folder)
     if (folder / "config.json").exists():
         report = take_up(made, made.config(_own_policy(point)), checkpoint_every=_SAVED_EVERY, pictures=0)
@@ -281,8 +348,7 @@ def _run(config: SweepConfig, name: str, number: int, folder: Path) -> Found:
     return Found(name, number, plain(point), list(report.seeds), report.headline, report.metrics)
 
 
-def _train(config: SweepConfig, name: str, number: int, seed: int, folder: Path) -> Found:
-    point = config.points[number]
+def _train(config: SweepConfig, name: str, point: Point, number: int, seed: int, folder: Path) -> Found:
     if (folder / "config.json").exists():
         own = _own_policy(point)
         found = begin(config.scenario, assignments={} if own is None else {"policy": own}, resume=folder)
@@ -317,16 +383,18 @@ def _described(config: SweepConfig) -> dict[str, Any]:
     scenario = config.scenario
     env_kwargs, policy_kwargs = plain(scenario.env_kwargs), plain(scenario.policy_kwargs)
     scenario = dataclasses.replace(scenario, env_kwargs=env_kwargs, policy_kwargs=policy_kwargs)
-    return {"sweep": plain({**vars(config), "scenario": dataclasses.asdict(scenario)})}
+    search = None if config.search is None else described(config.search)
+    return {"sweep": plain({**vars(config), "scenario": dataclasses.asdict(scenario), "search": search})}
 
 
 def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
     try:
         found = read_config(folder, "sweep")["sweep"]
         points, training, controls, steps = (found[n] for n in ("points", "training", "controls", "steps"))
-        if not points or not all(isinstance(point, dict) for point in points):
+        search = None if found.get("search") is None else read_search(found["search"])
+        if not (points or search) or not all(isinstance(point, dict) for point in points):
             raise TypeError
-        _refuse_unnamed(points, named)
+        _refuse_unnamed(points if search is None else search.examples(), named)
         return SweepConfig(
             scenario=read_scenario(found["scenario"]),
             points=points,
@@ -336,6 +404,7 @@ def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
             device=parse_device(found["device"]),
             threads=whole("threads", found["threads"], 1, 4096),
             training=None if training is None else dict(training),
+            search=search,
         )
     except StudyhallError:
         raise

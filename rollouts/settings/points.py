@@ -57,8 +57,8 @@ def points_of(choices: Mapping[str, Any], *, samples: int | None = None, seed: i
     """
     import numpy as np
 
-    lists = {name: _values(name, given) for name, given in choices.items() if not _is_distribution(given)}
-    drawn = {name: given for name, given in choices.items() if _is_distribution(given)}
+    lists = {name: values_of(name, given) for name, given in choices.items() if not is_distribution(given)}
+    drawn = {name: given for name, given in choices.items() if is_distribution(given)}
     if drawn and samples is None:
         raise ConfigError(
             f"{', '.join(drawn)} has no list of values: say how many points to draw, with --samples"
@@ -100,7 +100,12 @@ def _some_of(count: int, samples: int, rng: Any) -> set[int]:
     return found
 
 
-def _values(name: str, given: Any) -> list[Any]:
+def values_of(name: str, given: Any) -> list[Any]:
+    """The values of a list, or a single one.
+
+    Raises:
+        ConfigError: There is none, or one is there twice.
+    """
     if not isinstance(given, (list, tuple, range)):
         return [given]
     if not given:
@@ -111,8 +116,24 @@ def _values(name: str, given: Any) -> list[Any]:
     return values
 
 
-def _is_distribution(given: Any) -> bool:
+def is_distribution(given: Any) -> bool:
+    """Whether it is a distribution of `scipy.stats`."""
     return callable(getattr(given, "rvs", None))
+
+
+def distribution_of(name: str, given: Any) -> tuple[float, float, bool]:
+    """The ends of a uniform distribution, and whether it is of logarithms.
+
+    Raises:
+        ConfigError: It is another distribution.
+    """
+    kind = given.dist.name if hasattr(given, "dist") else ""
+    if kind not in ("uniform", "loguniform", "reciprocal"):
+        raise ConfigError(
+            f"{name} must be uniform or loguniform where a sampler chooses, got {kind or short(given)}"
+        )
+    low, high = given.support()
+    return float(low), float(high), kind != "uniform"
 
 
 def _distribution(text: str, kind: str, low: str, high: str) -> Any:

@@ -5,13 +5,14 @@ Evolution strategies train where they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...envs import spec
 from ...envs.errors import ConfigError
 from ...scenarios import Scenario, get_scenario
+from ..reports.loggers import loggers_of
 from ..settings.parse import Assignments, own_policy_of, parse_device
 from ..storage.folders import ANEW, read_config
 from .config import TrainingConfig
@@ -41,6 +42,7 @@ def train(
     eval_worlds: int | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    log: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Trained:
     """Train the policy of a scenario's world and keep the best, as ``studyhall train`` does.
@@ -65,6 +67,8 @@ def train(
         eval_worlds: Held-out worlds of an evaluation.
         out: Folder to write, new or empty; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
         resume: Folder of a stopped training, to be taken up again.
+        log: Loggers that are told the curve as it is made, ``"wandb"`` or ``"mlflow"``, or both; of a training that is
+            resumed all of it.
         **changes: Arguments of the world, e.g. ``agents=8``.
 
     Returns:
@@ -99,6 +103,7 @@ def train(
         threads=threads,
         eval_every=eval_every,
         eval_worlds=eval_worlds,
+        log=loggers_of(log),
     )
 
 
@@ -109,11 +114,12 @@ def begin(
     assignments: Assignments = (),
     out: Path | None = None,
     resume: Path | None = None,
+    log: Sequence[str] = (),
     **options: Any,
 ) -> Trained:
     """Train as the options of ``studyhall train`` say: :func:`settle`, then :func:`carry_out`."""
     config = settle(scenario, algorithm=algorithm, assignments=assignments, out=out, resume=resume, **options)
-    return carry_out(config, out, resume)
+    return carry_out(config, out, resume, log)
 
 
 def settle(
@@ -154,9 +160,14 @@ def settle(
     return begun
 
 
-def carry_out(config: TrainingConfig, out: Path | None, resume: Path | None = None) -> Trained:
-    """Train what was settled: into a folder, or where None a free one; or in that of a training that goes on."""
-    return _module(config.algorithm).train(config, resume or out, resume=resume is not None)
+def carry_out(
+    config: TrainingConfig, out: Path | None, resume: Path | None = None, log: Sequence[str] = ()
+) -> Trained:
+    """Train what was settled: into a folder, or where None a free one; or in that of a training that goes on.
+
+    ``log`` are names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
+    """
+    return _module(config.algorithm).train(config, resume or out, resume=resume is not None, log=log)
 
 
 def configure(

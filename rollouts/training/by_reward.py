@@ -15,7 +15,7 @@ taken up again there ends as if it had never stopped, bit for bit: policies, eva
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,9 +157,11 @@ resumed = RewardConfig.resumed
 OPTIONS = RewardConfig.options
 
 
-def train(config: RewardConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
+def train(
+    config: RewardConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
-    return loop.train(RewardTraining, config, out, resume=resume)
+    return loop.train(RewardTraining, config, out, resume=resume, log=log)
 
 
 def make_model(config: RewardConfig) -> OnPolicyAlgorithm:

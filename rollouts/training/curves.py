@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from ...envs.engine.drawing import RED, SMALL, Picture, marks_of, style
 from ...envs.files import unwritable
+from ..reports.loggers import Logs
 from ..storage.text import as_csv, as_json, write_text
 
 if TYPE_CHECKING:
@@ -44,21 +45,25 @@ class Curves:
         title: Of the picture.
         train_figure: Name of the figure of training that is drawn, e.g. "train/loss".
         done: What was done before, in the unit of the events; later events of a killed process are hidden.
+        logs: Loggers that are told the same; of a training that goes on they are told its curve first.
 
     Raises:
         ConfigError: A file cannot be written; names it.
     """
 
-    def __init__(self, found: Trained, *, title: str, train_figure: str, done: int) -> None:
+    def __init__(self, found: Trained, *, title: str, train_figure: str, done: int, logs: Logs) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second
 
-        self._found, self._title, self._train_figure = found, title, train_figure
+        self._found, self._title, self._train_figure, self._logs = found, title, train_figure, logs
         self._drawn = time.monotonic()
         self._folder = found.folder / "tensorboard"
         try:
             self._events = SummaryWriter(str(self._folder), purge_step=done + 1 if done else None)
         except OSError as fault:
             raise self._unwritable(fault) from fault
+        counted = "timesteps" if found.per_update is None else "updates"
+        for row in found.curve:
+            logs.tell(int(row[counted]), {name: value for name, value in row.items() if name != counted})
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +82,7 @@ class Curves:
                 self._events.add_scalar(name, value, done)
         except OSError as fault:
             raise self._unwritable(fault) from fault
+        self._logs.tell(done, figures)
 
     def write(self) -> None:
         """Write what there is of the curve, and draw it now and then; nothing before there is a point."""

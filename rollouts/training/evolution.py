@@ -177,9 +177,11 @@ resumed = EvolutionConfig.resumed
 OPTIONS = EvolutionConfig.options
 
 
-def train(config: EvolutionConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
+def train(
+    config: EvolutionConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
-    return loop.train(EvolutionTraining, config, out, resume=resume)
+    return loop.train(EvolutionTraining, config, out, resume=resume, log=log)
 
 
 class EvolutionTraining(UpdateTraining):

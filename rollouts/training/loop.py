@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ import torch
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError, StudyhallError
 from ..reports.figures import figure
+from ..reports.loggers import opened
 from ..storage.checkpoints import Checkpoints, say_no_checkpoint
 from ..storage.folders import ANEW, new_folder, own_folder, write_config
 from ..terminal.interrupts import stop_requests
@@ -141,7 +142,12 @@ class MovingAverage:
 
 
 def train(
-    kind: Callable[[Any], Training], config: TrainingConfig, out: Path | None, *, resume: bool
+    kind: Callable[[Any], Training],
+    config: TrainingConfig,
+    out: Path | None,
+    *,
+    resume: bool,
+    log: Sequence[str] = (),
 ) -> Trained:
     """Train, evaluate on the way, and keep the best and the last.
 
@@ -152,6 +158,7 @@ def train(
         config: What to train.
         out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
         resume: Whether ``out`` holds a training of the same config that is to be taken up again.
+        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: It cannot be set up, the folder not be written, or its checkpoint not be read.
@@ -171,7 +178,7 @@ def train(
         if resume:
             loop.take_up()
             write_config(folder, config.as_json())
-        loop.run()
+        loop.run(log)
     return found
 
 
@@ -228,15 +235,21 @@ class _Loop:
             raise self.checkpoints.misfit(fault) from fault
         self.figures, self.found.seconds, self._told = figures, seconds, self.training.done
 
-    def run(self) -> None:
-        """Update until the end, or until asked to stop."""
+    def run(self, log: Sequence[str]) -> None:
+        """Update until the end, or until asked to stop; loggers are told the curve."""
         training, config = self.training, self.config
         self._before, self._begun = self.found.seconds, time.perf_counter()
         self._first = training.timesteps
         every = max(1, config.eval_every // _EVENTS)
         title = f"{config.scenario.name}, {config.algorithm}"
-        curves = Curves(self.found, title=title, train_figure=training.train_figure, done=training.done)
-        with stop_requests() as stop, ProgressBar(config.scenario.name, _WHOLE) as self.bar, curves:
+        folder, about = self.found.folder, config.as_json()
+        shown: dict[str, Any] = {"title": title, "train_figure": training.train_figure, "done": training.done}
+        with (
+            stop_requests() as stop,
+            ProgressBar(config.scenario.name, _WHOLE) as self.bar,
+            opened(log, name=folder.name, group=folder.name, config=about, folder=folder) as logs,
+            Curves(self.found, logs=logs, **shown) as curves,
+        ):
             curves.write()  # of a training that is taken up again, what its checkpoint says
             while True:
                 over = training.progress >= 1

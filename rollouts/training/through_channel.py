@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,9 +198,11 @@ resumed = ChannelConfig.resumed
 OPTIONS = ChannelConfig.options
 
 
-def train(config: ChannelConfig, out: Path | None = None, *, resume: bool = False) -> Trained:
+def train(
+    config: ChannelConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
-    return loop.train(ChannelTraining, config, out, resume=resume)
+    return loop.train(ChannelTraining, config, out, resume=resume, log=log)
 
 
 class ChannelTraining(UpdateTraining):

@@ -6,8 +6,8 @@ share; see :mod:`~studyhall.policies.collective.panels`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,19 @@ from torch.nn import functional as F
 from ....envs.errors import one_of
 from ....learners import label_loss, softmax
 from .. import Experts, MoE, Switch, UnifiedCollective, VotingLayer, raw_z_loss, z_loss
-from ..routing import dense_weights
+from ..alone import Collective
+from ..routing import Confidence, Linear, NoisyTopK, dense_weights
 
 _Z_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"logsumexp": z_loss, "raw": raw_z_loss}
+
+
+class Bidding(NamedTuple):
+    """How a panel bids."""
+
+    kind: str
+    options: Mapping[str, Any] = {}
+    by: Linear | Tensor | None = None
+    """What was learnt to bid."""
 
 
 class AnyPanel(nn.Module):
@@ -31,6 +41,29 @@ class AnyPanel(nn.Module):
     """The weighting without which the world's answer is not the panel's; None: any is a collective of its own."""
     consults: int = 1
     """How many bids on a sample the world must hear at least, where it hears the k highest."""
+
+    def bidding(self) -> Bidding:
+        """How it bids, as :class:`~studyhall.policies.collective.alone.Collective` has it."""
+        return Bidding("confidence")
+
+    def alone(self, copy: int) -> tuple[Collective, dict[str, Any]]:
+        """One copy as an ordinary module, in evaluation mode, and the arguments of its class."""
+        bidding = self.bidding()
+        made_with = {
+            "specialists": self.specialists.experts,
+            "sizes": list(self.specialists.sizes),
+            "bids": bidding.kind,
+            **bidding.options,
+        }
+        weights = {f"specialists.{name}": value for name, value in self.specialists.alone(copy).items()}
+        if isinstance(bidding.by, Linear):
+            weights |= {f"gate.{name}": value for name, value in bidding.by.alone(copy).items()}
+            made_with["bias"] = bidding.by.bias is not None
+        elif bidding.by is not None:
+            weights["weights"] = bidding.by.detach()[copy]
+        module = Collective(**made_with)
+        module.load_state_dict(weights)
+        return module.eval(), made_with
 
 
 class LayerPanel(AnyPanel):
@@ -93,6 +126,10 @@ class MixtureOfExperts(LayerPanel):
         """Everyone's answers; bids are the router's gates."""
         return self.specialists.of_all(x), dense_weights(self.layer.router.quiet(x)).mT
 
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        return Bidding("top_k", {"k": self.layer.router.k}, self.layer.router.gate)
+
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """How surprised the mixture is (Jacobs et al., "Adaptive mixtures of local experts", 1991), and the balance."""
         mixed = self.layer(x, key)
@@ -146,6 +183,10 @@ class SwitchPanel(LayerPanel):
         gates = softmax(route.logits).mT[..., None]
         return softmax(gates * self.specialists.of_all(x)), dense_weights(route).mT
 
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        return Bidding("switch", by=self.layer.router.gate)  # type: ignore[arg-type]
+
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """Of the answer of the expert chosen, where it had room; balance and z-loss."""
         mixed = self.layer(x)
@@ -177,6 +218,13 @@ class VotingPanel(LayerPanel):
             return answers, torch.ones_like(answers[..., 0])
         return answers, self.layer.weights(x).mT
 
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        if self.layer.voting == "hard":
+            return super().bidding()
+        kind = "softmax" if self.layer.voting == "soft" else "logistic"
+        return Bidding(kind, by=self.layer.confidence.state)
+
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """How surprised the weighted sum is; hard voters learn alone, since a majority has no gradient."""
         if self.layer.voting == "hard":
@@ -207,6 +255,15 @@ class UnifiedPanel(LayerPanel):
     def opinions(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Everyone's answers, and the weights as bids."""
         return self.specialists.of_all(x), self.layer.weights(x).mT
+
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        weighting = self.layer.weighting
+        if isinstance(weighting, NoisyTopK):
+            return Bidding("top_k", {"k": weighting.k}, weighting.gate)
+        if isinstance(weighting, Confidence):
+            return Bidding("softmax", by=weighting.state)
+        return Bidding("uniform")
 
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """How surprised the weighted sum is."""

@@ -13,7 +13,7 @@ from ....envs.validation import real
 from ....learners import label_loss, softmax
 from .. import Experts, diverse_loss, errors, predictions
 from ..aggregation import weighted
-from .layers import AnyPanel, surprise
+from .layers import AnyPanel, Bidding, surprise
 
 _CORRELATED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"errors": errors, "predictions": predictions}
 
@@ -45,6 +45,10 @@ class Panel(AnyPanel):
         """Answers and bids."""
         answers = softmax(self.logits(x))
         return answers, answers.amax(-1) ** self.confidence
+
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        return Bidding("confidence", {"power": self.confidence})
 
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """Losses ``[W]`` or ``[W, N]``, means over samples.
@@ -95,6 +99,10 @@ class WeightedEnsemble(Panel):
         """As the base, with the learnt weights as bids."""
         answers, _ = super().opinions(x)
         return answers, self.weights.softmax(-1)[..., None].expand(answers.shape[:-1])
+
+    def bidding(self) -> Bidding:
+        """As of :class:`AnyPanel`."""
+        return Bidding("learned", by=self.weights)
 
     def loss(self, x: Tensor, labels: Tensor, key: Tensor) -> Tensor:
         """Own losses, and the mixture's, whose gradient reaches the weights alone."""
