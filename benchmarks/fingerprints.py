@@ -43,6 +43,7 @@ def named(name: str, found: Figures) -> Figures:
 
 FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "allocation": lambda: played("allocation-digits"),
+    "bfloat16": lambda: played("society-liar-digits", "policy=mean"),
     "bids": lambda: played("collective-digits-bids", "exam_every=5", steps=11),
     "bold": lambda: played("masc-digits-bold", "policy=reputation_self"),
     "bold_tuning": lambda: played("masc-digits-bold", "policy=reputation_self"),
@@ -67,6 +68,7 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     ),
     "moe": lambda: played("collective-digits-moe") | named("switch", played("collective-digits-switch")),
     "neighbours": lambda: played("society-liar-digits", "policy=mean", "topology=ring"),
+    "payload": lambda: played("society-liar-digits", "policy=mean"),
     "peer_rules": lambda: played("classroom-digits", "policy=snapshot_ensemble", "teacher_budget=3"),
     "population": lambda: played("classroom-digits", "policy=isolated"),
     "referential": lambda: trained("referential-attributes", updates=4, eval_every=4, eval_worlds=2),
