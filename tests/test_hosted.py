@@ -5,7 +5,9 @@ import torch
 
 from studyhall import make_env, make_world
 from studyhall.envs import ActionError, ConfigError, EpisodeEnded, UnknownName
-from studyhall.envs.hosted.listening import FORMS, Heard
+from studyhall.envs.channel import Neighbours
+from studyhall.envs.hosted.heard import Heard
+from studyhall.envs.hosted.listening import FORMS
 from studyhall.envs.hosted.sources import FEATURES, OBSERVED
 from studyhall.policies import make_policy
 from studyhall.testing import check_engine, check_world
@@ -180,15 +182,15 @@ def test_gates_weigh_rows_by_confidence():
 
 def test_a_gate_looks_at_those_listened_to_only():
     """Someone sure of himself to whom nobody listens must not silence the unsure."""
-    messages = torch.full((1, 1, 2, 1, 10), 0.1)
-    messages[0, 0, 0, 0, 0], messages[0, 0, 0, 0, 1] = 0.14, 0.06
-    messages[0, 0, 1, 0] = torch.eye(10)[3]
-    heard = Heard(messages, torch.ones(1, 1, 2, dtype=torch.bool))
+    rows = torch.full((1, 2, 1, 10), 0.1)
+    rows[0, 0, 0, 0], rows[0, 0, 0, 1] = 0.14, 0.06
+    rows[0, 1, 0] = torch.eye(10)[3]
+    heard = Heard(rows, Neighbours(torch.tensor([[0, 1]])), torch.ones(1, 1, 2, dtype=torch.bool))
     for gate in (0.0, 0.5, 1.0):
         targets = FORMS["gated"](2, 1, 10, False).targets(
             {"listen": torch.tensor([[[1.0, 0.0]]]), "gate": torch.full((1, 1, 1), gate)}, heard
         )
-        torch.testing.assert_close(targets[0, 0, 0], messages[0, 0, 0, 0])
+        torch.testing.assert_close(targets[0, 0, 0], rows[0, 0, 0])
 
 
 def test_learning_steps_repeat_a_slice():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from studyhall.envs import rng
-from studyhall.envs.engine import rng_numba, rng_torch
+from studyhall.envs.engine import kernels, rng_numba, rng_torch
 
 FORMS = {
     "bits": rng.Draw.bits,
@@ -69,9 +69,8 @@ def test_both_ways_to_make_numbers_give_the_same_bits(states, n, limit):
 def test_a_world_alone_a_batch_and_a_machine_without_numba_draw_alike(shape, monkeypatch):
     keys = rng.world_key(torch.arange(4), "eval")
 
-    def drawn(keys, kernels):
-        monkeypatch.setattr(rng, "_by_torch", rng._MANY)  # as in a process that has drawn much
-        monkeypatch.setattr(rng, "_numba", lambda: kernels)
+    def drawn(keys, loops):
+        monkeypatch.setattr(rng, "due", lambda *args: loops)
         return [form(rng.draw(keys, "x", shape)) for form in FORMS.values()]
 
     for fused, plain, alone in zip(
@@ -85,7 +84,7 @@ def test_a_world_alone_a_batch_and_a_machine_without_numba_draw_alike(shape, mon
 def test_what_cannot_be_kept_on_disk_is_compiled_all_the_same(recwarn):
     scope = {}
     exec("def twice(x): return 2 * x", scope)  # no file, beside which it could be kept
-    assert rng_numba._compiled(scope["twice"])(21) == 42
+    assert kernels.compiled(scope["twice"])(21) == 42
     assert not recwarn
 
 

@@ -64,7 +64,7 @@ class Neighbours:
 
     def _look_up(self, x: Tensor, index: Tensor) -> Tensor:
         if index.dim() == 2:
-            return x[:, index]
+            return x.index_select(1, index.flatten()).view(len(x), *index.shape, *x.shape[2:])
         return x[torch.arange(len(x), device=x.device)[:, None, None], index]
 
 

@@ -142,7 +142,7 @@ from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import HEARD, LISTENED, Listening, Outcome, World
 from ..errors import ConfigError, one_of
-from ..exam import distributions
+from ..exam import best, distributions
 from ..hosted.host import Feedback, Host, HostSettings, Oneself
 from ..streams.schedule import UNLIMITED_ORDERS
 from ..study import Pay, Study
@@ -358,7 +358,7 @@ class Classroom(World):
         state = {**state, **self._listened(state, acts)}
         progress = self.pay.progress(state["score"], marks["score"])
         reward = (progress - self.pay.prices(route.sent_bits, answer.labels)) * present
-        correct = (targets.max(-1).indices == self.dataset.dealt_labels(self._shown(state))) & ~silent
+        correct = (best(targets) == self.dataset.dealt_labels(self._shown(state))) & ~silent
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from . import rng_torch as plain
+from .kernels import due
 from .rng_torch import GOLDEN, mix, shift, signed
 
 DOMAINS = ("train", "eval", "demo")
@@ -37,8 +38,8 @@ DOMAINS = ("train", "eval", "demo")
 _FEW = 10_000
 """Numbers that plain torch makes soon enough."""
 
-_MANY = 2**24
-"""Numbers that take plain torch about as long, one to two seconds, as numba takes to be imported and set up."""
+_EACH = 0.08
+"""Microseconds that plain torch takes longer for a number."""
 
 
 def purpose_id(name: str) -> int:
@@ -86,30 +87,30 @@ class Draw:
 
     def bits(self) -> Tensor:
         """64-bit integers, int64."""
-        kernels = self._kernels()
-        made = kernels.bits(self._states, self._count) if kernels else self._bits(self._count)
+        loops = self._loops()
+        made = loops.bits(self._states, self._count) if loops else self._bits(self._count)
         return made.view(self.shape)
 
     def uniform(self) -> Tensor:
         """Float32 in [0, 1) from the top 24 bits: exact."""
-        kernels = self._kernels()
-        if kernels:
-            return kernels.uniform(self._states, self._count).view(self.shape)
+        loops = self._loops()
+        if loops:
+            return loops.uniform(self._states, self._count).view(self.shape)
         return plain.uniform(self._bits(self._count)).view(self.shape)
 
     def below(self, chance: float) -> Tensor:
         """True with a chance, bool: where :meth:`uniform` is below it, as a float32."""
         limit = math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
-        kernels = self._kernels()
-        if kernels:
-            return kernels.below(self._states, self._count, limit).view(self.shape)
+        loops = self._loops()
+        if loops:
+            return loops.below(self._states, self._count, limit).view(self.shape)
         return plain.below(self._bits(self._count), limit).view(self.shape)
 
     def normal(self) -> Tensor:
         """Standard normals, float32 within ±6.56: Box–Muller, two of a draw (``rng_torch.normal``)."""
-        kernels = self._kernels()
-        if kernels:
-            return kernels.normal(self._states, self._count).view(self.shape)
+        loops = self._loops()
+        if loops:
+            return loops.normal(self._states, self._count).view(self.shape)
         return plain.normal(self._bits(-(-self._count // 2)), self._count).view(self.shape)
 
     def integers(self, high: Tensor | int) -> Tensor:
@@ -124,8 +125,11 @@ class Draw:
         Args:
             index: int64 ``[1 or P, …]``: places among the flattened numbers of a state, for all P states or for each.
         """
-        places = index.flatten(1) * signed(GOLDEN)
-        return Draw(self._state, index.shape[1:], made=mix(self._states[:, None] + places))
+        places = index.flatten(1)
+        loops = self._due(len(self._states) * places.shape[1])
+        if loops:
+            return Draw(self._state, index.shape[1:], made=loops.bits_at(self._states, places))
+        return Draw(self._state, index.shape[1:], made=mix(self._states[:, None] + places * signed(GOLDEN)))
 
     def permutation(self) -> Tensor:
         """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
@@ -146,9 +150,13 @@ class Draw:
         """The first numbers of each state, ``[P, count]``, in plain torch."""
         return plain.bits(self._states, count) if self._made is None else self._made[:, :count]
 
-    def _kernels(self) -> ModuleType | None:
+    def _loops(self) -> ModuleType | None:
         """What makes the numbers in one pass, where that is due."""
-        return None if self._made is not None else _kernels_for(self.device, self.shape.numel())
+        return self._due(self.shape.numel()) if self._made is None else None
+
+    def _due(self, count: int) -> ModuleType | None:
+        """What makes so many numbers in one pass, where that is due."""
+        return due("engine.rng_numba", self.device, _EACH * count) if count > _FEW else None
 
 
 def draw(key: Tensor, purpose: str, shape: Sequence[int]) -> Draw:
@@ -225,32 +233,3 @@ class Draws:
             index = torch.cat([torch.arange(size) for size in sizes]) * signed(GOLDEN)
             self._layouts[device] = ids.to(device), owner.to(device), index.to(device)
         return self._layouts[device]
-
-
-_by_torch = 0  # numbers that were made in plain torch although they were many
-
-
-def _kernels_for(device: torch.device, count: int) -> ModuleType | None:
-    """What makes so many numbers on a device in one pass; None where plain torch is to make them.
-
-    Numba is imported when plain torch has made :data:`_MANY`: a data set divided once, or networks drawn once, are
-    not worth its start.
-    """
-    global _by_torch
-    if device.type != "cpu" or count <= _FEW:
-        return None
-    if _by_torch < _MANY:
-        _by_torch += count
-        if _by_torch < _MANY:
-            return None
-    return _numba()
-
-
-@functools.cache
-def _numba() -> ModuleType | None:
-    """The module of kernels; None where numba is not there, or not of this numpy."""
-    try:
-        from . import rng_numba
-    except ImportError:
-        return None
-    return rng_numba

@@ -1,9 +1,5 @@
 """The numbers of ``rng_torch.py``, bit for bit, in one pass on a CPU: nothing is kept but what is asked for.
 
-Numba compiles these loops when they are first called, for the processor at hand, and keeps them where it finds a folder
-to write to. They run in the thread that calls them. Whole numbers are typed throughout, since numba makes float64 of
-what it mixes, and no reordering of floats is allowed (``fastmath``): each operation rounds as it does in torch.
-
 Functions take states, int64 ``[P]`` on the CPU, and how many numbers each is to give.
 """
 
@@ -12,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy import float32, int32, uint32, uint64
 from torch import Tensor
 
 from . import rng_torch as plain
+from .kernels import compiled
 
 _GOLDEN, _MIX_1, _MIX_2 = uint64(plain.GOLDEN), uint64(plain.MIX_1), uint64(plain.MIX_2)
 _LOG = tuple(float32(c) for c in plain.LOG)
@@ -30,17 +26,16 @@ _EIGHTH, _UNIT = float32(plain.EIGHTH), float32(2.0**-24)
 _HALF, _ONE, _MINUS_2 = float32(0.5), float32(1), float32(-2)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function as machine code, kept on disk where there is a folder for it."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # none can be written to
-        return numba.njit(nogil=True)(function)
-
-
 def bits(state: Tensor, count: int) -> Tensor:
     """Random 64-bit integers, int64 ``[P, count]``."""
     return _made(_bits, state, count, torch.int64)
+
+
+def bits_at(state: Tensor, places: Tensor) -> Tensor:
+    """Those at some places, int64 ``[1 or P, K]``, of all states or of each: int64 ``[P, K]``."""
+    out = torch.empty(len(state), places.shape[1], dtype=torch.int64)
+    _bits_at(state.contiguous().numpy().view(uint64), places.contiguous().numpy(), out.numpy())
+    return out
 
 
 def uniform(state: Tensor, count: int) -> Tensor:
@@ -67,7 +62,7 @@ def _made(
     return out
 
 
-@_compiled
+@compiled
 def _draw(state, i):
     x = state + uint64(i) * _GOLDEN
     x = (x ^ (x >> uint64(30))) * _MIX_1
@@ -75,7 +70,7 @@ def _draw(state, i):
     return x ^ (x >> uint64(31))
 
 
-@_compiled
+@compiled
 def _bits(states, out):
     for p in range(len(states)):
         state, row = states[p], out[p]
@@ -83,7 +78,15 @@ def _bits(states, out):
             row[i] = _draw(state, i)
 
 
-@_compiled
+@compiled
+def _bits_at(states, places, out):
+    for p in range(len(states)):
+        state, row, own = states[p], out[p], places[p % len(places)]
+        for i in range(len(row)):
+            row[i] = _draw(state, own[i])
+
+
+@compiled
 def _uniform(states, out):
     for p in range(len(states)):
         state, row = states[p], out[p]
@@ -91,7 +94,7 @@ def _uniform(states, out):
             row[i] = float32(int32(_draw(state, i) >> uint64(40))) * _UNIT
 
 
-@_compiled
+@compiled
 def _below(states, out, limit):
     for p in range(len(states)):
         state, row = states[p], out[p]
@@ -99,7 +102,7 @@ def _below(states, out, limit):
             row[i] = _draw(state, i) >> uint64(40) < limit
 
 
-@_compiled
+@compiled
 def _normal(states, out):
     count = out.shape[1]
     half = (count + 1) // 2
@@ -111,7 +114,7 @@ def _normal(states, out):
             first[half - 1] = _pair(_draw(state, half - 1))[0]
 
 
-@_compiled
+@compiled
 def _pair(drawn):
     radius = np.sqrt(_MINUS_2 * _log(int32((drawn >> uint64(33)) | uint64(1))))
     low = uint32(drawn)
@@ -124,7 +127,7 @@ def _pair(drawn):
     return (sine if turned else cosine) * radius, (cosine if turned else sine) * radius
 
 
-@_compiled
+@compiled
 def _log(x):
     beyond = int32(float32(x).view(int32) - _ROOT_HALF)
     power = float32(int32((beyond >> int32(23)) - int32(31)))

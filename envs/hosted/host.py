@@ -16,9 +16,10 @@ from ..channel import Neighbours, rearranged
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
+from .heard import Heard
 from .imitation import lesson_of
 from .learners import Learners
-from .listening import FORMS, Heard, Seen
+from .listening import FORMS, Seen
 from .sources import ENERGY, FEATURES, OWN_FEATURES, Sources, apart
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
@@ -164,7 +165,7 @@ class Host(Learners):
         return spaces.Dict(self.form.action_parts())
 
     def heard(self, came: Mapping[str, Tensor], who: Neighbours) -> Heard:
-        """The messages of a slice by source, zero where one was not heard.
+        """The messages of a slice.
 
         Args:
             came: What came back on the slice: ``published [W, N, B, C]``, ``heard [W, N, S]``, where some world
@@ -172,12 +173,11 @@ class Host(Learners):
                 the air and ``own_energies [W, N, B]`` as they were meant.
             who: Which agent each source is.
         """
-        mask = came["heard"]
-        return Heard(self._by_source(came, who, came["published"]) * mask[..., None, None], mask)
+        return Heard(self._arriving(came, came["published"]), who, came["heard"])
 
-    def _by_source(self, came: Mapping[str, Tensor], who: Neighbours, rows: Tensor) -> Tensor:
-        """Rows ``[W, N, B, …]`` of a slice as they arrive, by source ``[W, N, S, B, …]``."""
-        return who.of(rearranged(rows, came["order"]) if "order" in came else rows)
+    def _arriving(self, came: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Rows ``[W, N, B, …]`` of a slice as they arrive."""
+        return rearranged(rows, came["order"]) if "order" in came else rows
 
     def update_statistics(
         self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], who: Neighbours
@@ -189,14 +189,14 @@ class Host(Learners):
             came: As of :meth:`heard`, and ``beliefs [W, N, B, C]``, what each believed of the slice itself.
             who: Which agent each source is.
         """
-        heard = self.heard(came, who)
-        return self.sources.update_statistics(known, heard.messages, came["beliefs"], heard.mask)
+        return self.sources.update_statistics(known, self.heard(came, who), came["beliefs"])
 
     def observe(
         self, known: Mapping[str, Tensor], came: Mapping[str, Tensor], who: Neighbours, about: Oneself
     ) -> TensorDict:
         """What agents see, ``[W, N, …]``; arguments as of :meth:`update_statistics`."""
-        heard = came["heard"]
+        messages = self.heard(came, who)
+        heard = messages.mask
         cards = who.of(about.cards) * heard
         obs = {
             "sources": self.sources.features(known, who, cards, heard),
@@ -208,13 +208,11 @@ class Host(Learners):
         energies: TensorDict = {}
         if self.energies:
             own = came["own_energies"]
-            spoke = self._by_source(came, who, came["published"].any(-1)) & heard[..., None]
-            told = self._by_source(came, who, came["energies"]) * spoke
+            spoke = messages.spoken()
+            told = who.of(self._arriving(came, came["energies"])) * spoke
             obs["sources"] = torch.cat([obs["sources"], apart(told, own, spoke)[..., None]], dim=-1)
             energies = {"energies": told, "own_energies": own}
-        seen = Seen(
-            lambda: self.heard(came, who).messages, came["beliefs"], cards, heard, about.budget_left, energies
-        )
+        seen = Seen(messages, came["beliefs"], cards, about.budget_left, energies)
         return obs | self.form.observe(seen)
 
     # ---- what the learners do -----------------------------------------------------------------------

@@ -6,7 +6,6 @@ A form turns actions into targets whose row sums, at most 1, are weights: a row 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,26 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..engine.state import TensorDict
-from ..mixing import weighted_sum
+from .heard import Heard
 
 SHARPEST = 16.0
 """Exponent on confidence at ``gate`` 1."""
 
 
-class Heard(NamedTuple):
-    """What a slice's feedback brought."""
-
-    messages: Tensor  # [W, N, S, B, C], zero where not heard
-    mask: Tensor  # bool [W, N, S]: whose message arrived
-
-
 class Seen(NamedTuple):
     """What a form may show of a slice's feedback, beside the features of its sources."""
 
-    messages: Callable[[], Tensor]  # makes [W, N, S, B, C]; most forms show none
+    heard: Heard
     beliefs: Tensor  # [W, N, B, C], one's own
     cards: Tensor  # [W, N, S]
-    mask: Tensor  # bool [W, N, S]: whose message arrived
     budget_left: Tensor  # [W, N]
     energies: TensorDict  # where they cross: energies [W, N, S, B], own_energies [W, N, B]; else empty
 
@@ -94,7 +85,7 @@ class Listen(Form):
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mixture of those heard; weights of others count for nothing."""
-        return mixture(_weights(actions["listen"]), heard)
+        return heard.mixture(_weights(actions["listen"]))
 
     def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The weights; divided by their sum where it is above 1."""
@@ -110,12 +101,12 @@ class Gated(Listen):
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mixture, by row."""
-        return mixture(_weights(actions["listen"]), heard, self._gates(actions, heard))
+        return heard.mixture(_weights(actions["listen"]), self._gates(actions, heard))
 
     def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The weights after the gate, in the mean over rows."""
         weights = _weights(actions["listen"]) * heard.mask
-        gated = weights[..., None] * self._gates(actions, heard) * heard.messages.any(-1)
+        gated = weights[..., None] * self._gates(actions, heard) * heard.spoken()
         parts = gated / gated.sum(2, keepdim=True).clamp_min(1e-12)
         return parts.mean(-1) * weights.sum(-1, keepdim=True).clamp(max=1.0)
 
@@ -123,7 +114,7 @@ class Gated(Listen):
         """By how much each row of each source counts, ``[W, N, S, B]``."""
         exponent = SHARPEST * _weights(actions["gate"])[..., None]  # [W, N, 1, 1]
         # Of those listened to: their powers of a ratio to the surest cannot all vanish.
-        confidence = heard.messages.amax(-1) * (_weights(actions["listen"]) > 0)[..., None]  # [W, N, S, B]
+        confidence = heard.confidence() * (_weights(actions["listen"]) > 0)[..., None]  # [W, N, S, B]
         surest = confidence.amax(2, keepdim=True).clamp_min(1e-12)
         return (confidence / surest) ** exponent
 
@@ -149,7 +140,12 @@ class Imitate(Form):
 
     def observe(self, seen: Seen) -> TensorDict:
         """What was said, what oneself believed, the report cards of the sources, and energies where they cross."""
-        return {"messages": seen.messages(), "beliefs": seen.beliefs, "cards": seen.cards, **seen.energies}
+        return {
+            "messages": seen.heard.messages(),
+            "beliefs": seen.beliefs,
+            "cards": seen.cards,
+            **seen.energies,
+        }
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """As given; sums above 1 are scaled down, rows that are not finite abstain."""
@@ -161,7 +157,7 @@ class Imitate(Form):
     def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The targets' weight, divided by how much each message has in common with them: Σ_c min(p_c, q_c)."""
         targets = self.targets(actions, heard)
-        common = torch.minimum(targets[:, :, None], heard.messages).sum((-1, -2))  # [W, N, S]
+        common = torch.minimum(targets[:, :, None], heard.messages()).sum((-1, -2))  # [W, N, S]
         return common / common.sum(-1, keepdim=True).clamp_min(1e-12) * targets.sum(-1).mean(-1, keepdim=True)
 
 
@@ -191,13 +187,13 @@ class Choose(Form):
     def observe(self, seen: Seen) -> TensorDict:
         """Which choices there are: nobody, the teacher while it answers, and who was heard."""
         answers = [(seen.budget_left > 0)[..., None]] if self.teacher else []
-        nobody = torch.ones_like(seen.mask[..., :1])
-        mask = torch.cat([nobody, *answers, seen.mask.any(-1, keepdim=True), seen.mask], dim=-1)
+        nobody = torch.ones_like(seen.heard.mask[..., :1])
+        mask = torch.cat([nobody, *answers, seen.heard.mask.any(-1, keepdim=True), seen.heard.mask], dim=-1)
         return {"action_mask": mask.to(torch.int8)}
 
     def targets(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The mean, one peer's message, or nothing."""
-        return mixture(self._chosen(actions), heard)
+        return heard.mixture(self._chosen(actions))
 
     def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
         """All of one peer, an equal part of each, or nothing."""
@@ -215,24 +211,6 @@ class Choose(Form):
 
 
 FORMS: dict[str, type[Form]] = {"listen": Listen, "gated": Gated, "targets": Imitate, "discrete": Choose}
-
-
-def mixture(weights: Tensor, heard: Heard, by_row: Tensor | None = None) -> Tensor:
-    """Weighted mixture of messages.
-
-    Args:
-        weights: ``[W, N, S]`` in [0, 1].
-        heard: The messages.
-        by_row: Further factors, ``[W, N, S, B]``.
-
-    Returns:
-        ``[W, N, B, C]``; a row sums to min(1, Σ weights of those heard), or to 0 where nobody spoke of it.
-    """
-    weights = weights * heard.mask
-    mixed = weighted_sum(weights[..., None] * (1.0 if by_row is None else by_row), heard.messages)
-    total = mixed.sum(-1, keepdim=True)
-    weight = weights.sum(-1).clamp(max=1.0)[..., None, None]
-    return torch.where(total > 1e-12, mixed / total.clamp_min(1e-12) * weight, 0.0)
 
 
 def _shares(weights: Tensor) -> Tensor:

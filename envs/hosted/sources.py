@@ -50,6 +50,8 @@ import torch
 from torch import Tensor
 
 from ..channel import Neighbours
+from ..engine.state import TensorDict
+from .heard import Heard
 
 OBSERVED = ("confidence", "agreement", "class_agreement", "anchored_agreement")
 """What is observed of each message; the order of ``now`` and ``mean``."""
@@ -95,40 +97,19 @@ class Sources:
             "card_change": own[..., 0],
         }
 
-    def update_statistics(
-        self, known: Mapping[str, Tensor], messages: Tensor, beliefs: Tensor, heard: Tensor
-    ) -> dict[str, Tensor]:
+    def update_statistics(self, known: Mapping[str, Tensor], heard: Heard, beliefs: Tensor) -> TensorDict:
         """Take note of one slice's messages.
 
         Args:
             known: As :meth:`start` gave it.
-            messages: ``[W, N, S, B, C]``, zero where not heard.
+            heard: The messages.
             beliefs: ``[W, N, B, C]``, one's own.
-            heard: bool ``[W, N, S]``.
         """
-        weight = heard[..., None].float()
-        voices = 1 + heard.sum(-1)[..., None, None]  # [W, N, 1, 1]
-        total = messages.sum(2) + beliefs
-        others = (total[:, :, None] - messages) / (voices - 1).clamp_min(1)[:, :, None]
-        trust = beliefs.amax(-1).square()  # [W, N, B]
-        trust = (trust / trust.sum(-1, keepdim=True).clamp_min(1e-12))[:, :, None]
-        with_self = torch.minimum(messages, beliefs[:, :, None]).sum(-1)  # [W, N, S, B]
-        seen = torch.stack(
-            [
-                messages.amax(-1).mean(-1),
-                with_self.mean(-1),
-                torch.minimum(messages, others).sum(-1).mean(-1),
-                (with_self * trust).sum(-1),
-            ],
-            dim=-1,
-        )
-        times = known["times"] + heard
+        seen, own = heard.likeness(beliefs)
+        weight = heard.mask[..., None].float()
+        times = known["times"] + heard.mask
         step = (1 / times.clamp_min(1)).clamp_min(1 - self.decay)[..., None]
-        mean_of_others = messages.sum(2) / (voices - 1).clamp_min(1)
-        own = torch.stack(
-            [beliefs.amax(-1).mean(-1), torch.minimum(beliefs, mean_of_others).sum(-1).mean(-1)], dim=-1
-        )
-        believes = beliefs.flatten(2).any(-1)  # not before the first slice has come back
+        believes = beliefs.any(-1).any(-1)  # not before the first slice has come back
         own_times = known["own_times"] + believes
         own_step = believes * (1 / own_times.clamp_min(1)).clamp_min(1 - self.decay)
         return {
