@@ -18,7 +18,7 @@ from .engine.kernels import compiled
 _LONGEST = 512
 """Of a row: what is longer, torch adds up in levels."""
 
-_ZERO, _HALF, _INF = float32(0), float32(0.5), float32(np.inf)
+_ZERO, _HALF = float32(0), float32(0.5)
 
 
 @functools.cache
@@ -52,95 +52,114 @@ def best(rows: Tensor) -> Tensor:
 
 def marks(answers: Tensor, abstained: Tensor, labels: Tensor, chance: float) -> tuple[Tensor, Tensor]:
     """Scores of single answers, float32 ``[W, N, E]``, and which are correct; arguments as of ``Exam.score``."""
+    _, agents, _, classes = answers.shape
     score = torch.empty(answers.shape[:-1])
     correct = torch.empty(answers.shape[:-1], dtype=torch.bool)
-    given = (answers.detach(), abstained.contiguous(), labels, score, correct)
-    _marks(*(x.numpy() for x in given), float32(chance), width(answers.shape[-1]))
+    flat = (abstained.reshape(-1), labels, score.view(-1), correct.view(-1))
+    given = (answers.detach().view(-1, classes), *flat)
+    _marks(*(x.numpy() for x in given), float32(chance), width(classes), agents)
     return score, correct
 
 
 @compiled
-def _strided(row, first, step, count):
-    """Every fourth number apart, then these."""
-    a, b, c, d = _ZERO, _ZERO, _ZERO, _ZERO
-    whole = count // 4 * 4
-    for i in range(0, whole, 4):
-        a += row[first + i * step]
-        b += row[first + (i + 1) * step]
-        c += row[first + (i + 2) * step]
-        d += row[first + (i + 3) * step]
-    for i in range(whole, count):
-        a += row[first + i * step]
-    return ((a + b) + c) + d
+def _short(classes, width):
+    """Whether rows fill one group, as those of ten classes do."""
+    return width <= classes < 2 * width
 
 
 @compiled
-def _sum(row, width):
-    """As torch does: what fills no group of the width, then of each place in a group the numbers there."""
-    count = len(row)
-    if count < width:
-        return _strided(row, 0, 1, count)
-    groups = count // width
+def _short_sum(rows, r, width):
+    """Of one row, as torch adds: what fills no group of the width, then the numbers of the group."""
     total = _ZERO
-    for i in range(groups * width, count):
-        total += row[i]
+    for c in range(width, rows.shape[1]):
+        total += rows[r, c]
+    for c in range(width):
+        total += rows[r, c]
+    return total
+
+
+@compiled
+def _long_sum(rows, r, width):
+    """Likewise of many groups: of each place in them, every fourth number apart."""
+    count, total = rows.shape[1], _ZERO
+    if count < width:
+        width = 1
+    groups = count // width
+    for c in range(groups * width, count):
+        total += rows[r, c]
+    whole = groups // 4 * 4
     for place in range(width):
-        total += _strided(row, place, width, groups)
+        a, b, c, d = _ZERO, _ZERO, _ZERO, _ZERO
+        for i in range(place, place + whole * width, 4 * width):
+            a += rows[r, i]
+            b += rows[r, i + width]
+            c += rows[r, i + 2 * width]
+            d += rows[r, i + 3 * width]
+        for i in range(place + whole * width, place + groups * width, width):
+            a += rows[r, i]
+        total += ((a + b) + c) + d
     return total
 
 
 @compiled
 def _sums(rows, out, width):
+    short = _short(rows.shape[1], width)
     for r in range(len(rows)):
-        out[r] = _sum(rows[r], width)
+        out[r] = _short_sum(rows, r, width) if short else _long_sum(rows, r, width)
 
 
 @compiled
 def _distributions(rows, out, abstained, width):
-    classes = rows.shape[1]
-    for r in range(len(rows)):
-        largest, fit = _ZERO, True
+    count, classes = rows.shape
+    short = _short(classes, width)
+    for r in range(count):
+        largest, least, fault = _ZERO, _ZERO, _ZERO
         for c in range(classes):
             value = rows[r, c]
-            fit &= (value >= _ZERO) & (value < _INF)
-            largest = max(largest, value)
-        fit &= largest > _ZERO
-        abstained[r] = not fit
-        if fit:
+            largest = value if value > largest else largest
+            least = value if value < least else least
+            fault += value - value  # not 0 where a number is not finite
+        abstains = not (largest > _ZERO and least == _ZERO and fault == _ZERO)
+        abstained[r] = abstains
+        if abstains:
+            for c in range(classes):
+                out[r, c] = _ZERO
+        else:
             for c in range(classes):
                 out[r, c] = rows[r, c] / largest
-            total = _sum(out[r], width)
+            total = _short_sum(out, r, width) if short else _long_sum(out, r, width)
             for c in range(classes):
                 out[r, c] /= total
-        else:
-            out[r] = _ZERO
 
 
 @compiled
-def _first_best(row):
-    place, most = 0, row[0]
-    for c in range(1, len(row)):
-        if row[c] > most:
-            place, most = c, row[c]
+def _first_best(rows, r):
+    place, most = 0, rows[r, 0]
+    for c in range(1, rows.shape[1]):
+        value = rows[r, c]
+        if value > most:
+            place, most = c, value
     return place
 
 
 @compiled
 def _best(rows, out):
     for r in range(len(rows)):
-        out[r] = _first_best(rows[r])
+        out[r] = _first_best(rows, r)
 
 
 @compiled
-def _marks(answers, abstained, labels, score, correct, chance, width):
-    worlds, agents, items, classes = answers.shape
-    squares = np.empty(classes, float32)
-    for w in range(worlds):
-        for n in range(agents):
-            for e in range(items):
-                row, label = answers[w, n, e], labels[w, e]
-                correct[w, n, e] = (not abstained[w, n, e]) & (_first_best(row) == label)
-                for c in range(classes):
-                    squares[c] = row[c] * row[c]
-                judged = _HALF + row[label] - _HALF * _sum(squares, width)
-                score[w, n, e] = chance if abstained[w, n, e] else judged
+def _marks(rows, abstained, labels, score, correct, chance, width, agents):
+    classes, items = rows.shape[1], labels.shape[1]
+    short = _short(classes, width)
+    squares = np.empty((1, classes), float32)
+    for r in range(len(rows)):
+        if abstained[r]:
+            score[r], correct[r] = chance, False
+        else:
+            label = labels[r // (items * agents), r % items]
+            for c in range(classes):
+                squares[0, c] = rows[r, c] * rows[r, c]
+            total = _short_sum(squares, 0, width) if short else _long_sum(squares, 0, width)
+            score[r] = _HALF + rows[r, label] - _HALF * total
+            correct[r] = _first_best(rows, r) == label
