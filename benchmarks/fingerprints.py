@@ -67,6 +67,7 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     ),
     "moe": lambda: played("collective-digits-moe") | named("switch", played("collective-digits-switch")),
     "neighbours": lambda: played("society-liar-digits", "policy=mean", "topology=ring"),
+    "payload": lambda: played("society-liar-digits", "policy=mean"),
     "peer_rules": lambda: played("classroom-digits", "policy=snapshot_ensemble", "teacher_budget=3"),
     "population": lambda: played("classroom-digits", "policy=isolated"),
     "referential": lambda: trained("referential-attributes", updates=4, eval_every=4, eval_worlds=2),

@@ -197,6 +197,16 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
     return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained
 
 
+def sound(answers: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`distributions`, of what learners say: distributions already, or of a learner gone NaN.
+
+    Args:
+        answers: ``[…, C]``; rows of zeros abstain, too.
+    """
+    abstained = ~(answers.sum(-1) > 0)
+    return torch.where(abstained[..., None], 0.0, answers), abstained
+
+
 def best(rows: Tensor) -> Tensor:
     """The place of the greatest number of each row ``[…, C]``, the first of equal ones: int64 ``[…]``."""
     loops = _loops(rows, _RANKED)

@@ -89,15 +89,15 @@ def _long_sum(rows, r, width):
         total += rows[r, c]
     whole = groups // 4 * 4
     for place in range(width):
-        a, b, c, d = _ZERO, _ZERO, _ZERO, _ZERO
+        one, two, three, four = _ZERO, _ZERO, _ZERO, _ZERO
         for i in range(place, place + whole * width, 4 * width):
-            a += rows[r, i]
-            b += rows[r, i + width]
-            c += rows[r, i + 2 * width]
-            d += rows[r, i + 3 * width]
+            one += rows[r, i]
+            two += rows[r, i + width]
+            three += rows[r, i + 2 * width]
+            four += rows[r, i + 3 * width]
         for i in range(place + whole * width, place + groups * width, width):
-            a += rows[r, i]
-        total += ((a + b) + c) + d
+            one += rows[r, i]
+        total += ((one + two) + three) + four
     return total
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..engine import rng
 from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
-from .lies import claim, lie
+from .lies import claim, with_lies
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings, modes_of
 from .topology import (
     Neighbours,
@@ -325,15 +325,9 @@ class Channel(RoomSettings):
     ) -> Tensor:
         """Lies and noise, at the sender."""
         if self.liars:
-            kinds = set(self.liar_kinds) - {"none"}
-            for kind in sorted(kinds):
-                lying = state["liar"] == LIAR_KINDS.index(kind)
-                if kind == "sleeper":
-                    lying = lying & (clock > self.wake)[:, None]
-                if kind == "fickle":
-                    lying = lying & draws["channel/mood"].below(0.5)
-                said = lie(kind, published, state, draws)
-                published = torch.where(lying[:, :, None, None], said, published)
+            kinds = sorted(set(self.liar_kinds) - {"none"})
+            most = min(self.num_agents, max(self.liars, 2 if "collude" in kinds else 1))
+            published = with_lies(published, kinds, most, state, draws, clock > self.wake)
         if self.noise:
             published = (published + self.noise * draws["channel/noise"].normal()).clamp_min(0.0)
         return published

@@ -83,9 +83,11 @@ class Numbers:
         Returns:
             float32 ``[W, N, B, M]``, zeros where nothing is said, and bool ``[W, N, B]``: which rows say nothing.
         """
-        finite = message.isfinite().all(-1)
-        silent = ~(finite & (message != 0).any(-1))
-        sent = torch.where(silent[..., None], 0.0, message).clamp(-self.bound, self.bound)
+        largest = message.detach().abs().amax(-1)
+        silent = ~(largest.isfinite() & (largest > 0))
+        sent = torch.where(silent[..., None], 0.0, message)
+        if math.isfinite(self.bound):
+            sent = sent.clamp(-self.bound, self.bound)
         if self.bits < 32:
             step = 2 * self.bound / (2**self.bits - 1)
             rounded = ((sent.detach() + self.bound) / step).round() * step - self.bound
@@ -93,7 +95,9 @@ class Numbers:
         if self.noise:
             assert drawn is not None
             sent = sent + self.noise * drawn.normal().view(sent.shape)
-        return torch.where(silent[..., None], 0.0, sent), silent
+        if self.noise or self.bits < 32:
+            sent = torch.where(silent[..., None], 0.0, sent)
+        return sent, silent
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import HEARD, LISTENED, Listening, Outcome, World
 from ..errors import ConfigError, one_of
-from ..exam import best, distributions
+from ..exam import best, distributions, sound
 from ..hosted.host import Feedback, Host, HostSettings, Oneself
 from ..streams.schedule import UNLIMITED_ORDERS
 from ..study import Pay, Study
@@ -349,7 +349,7 @@ class Classroom(World):
         """Score the answers, carry the messages, ask the teacher, deal the next slice."""
         present = state["present"]
         acts = self._brought(state, actions)
-        targets, silent = distributions(acts["soft_targets"])
+        targets, silent = self.read(acts["soft_targets"])
         on_air, unsaid = self.channel.on_air(targets, state, draws, state["clock"])
         said = self.said(acts, targets, on_air, state)
         route = self.channel.route(self.message_bits((~unsaid).sum(-1), said), state, draws)
@@ -377,14 +377,13 @@ class Classroom(World):
             return actions
         allowed = state["present"] & self.moving[:, None]
         listened = self.host.learn(actions, self._feedback(state, self.host), allowed)
-        acts = {
-            **actions,
-            "listened": listened,
-            **self.host.publications(self._flat("stream", self._shown(state))[:, 0]),
-        }
-        if self.exam.today(self._clock).any():
-            acts["answers"] = self.host.answers(self._flat("exam", state["exam"]))
-        else:
+        examined = self.exam.today(self._clock).any()
+        said = self.host.publications(
+            self._flat("stream", self._shown(state))[:, 0],
+            self._flat("exam", state["exam"]) if examined else None,
+        )
+        acts = {**actions, "listened": listened, **said}
+        if not examined:
             shape = (self.num_worlds, self.num_agents, self.exam.size, self.dataset.num_classes)
             acts["answers"] = torch.zeros(1, device=self.device).expand(shape)
         if self.host.form.teacher:
@@ -450,7 +449,7 @@ class Classroom(World):
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}
         labels = self.dataset.labels("exam", state["exam"])
-        given, abstained = distributions(answers)
+        given, abstained = self.read(answers)
         marks = self._counted(state, self.mark(state, given, abstained, labels))
         return marks | self._by_task(state, given, abstained)
 
@@ -463,9 +462,13 @@ class Classroom(World):
         if self.tasks is None:
             return {}
         labels = self.dataset.labels("exam", state["exam"])
-        correct = (answers.max(-1).indices == labels[:, None]) & ~abstained
+        correct = (best(answers) == labels[:, None]) & ~abstained
         today = self.exam.today(state["clock"] - 1)
         return self.tasks.noted(state, correct, today[:, None] & state["present"])
+
+    def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Distributions ``[W, N, …, C]`` of what agents said, and bool ``[W, N, …]``: which rows say nothing."""
+        return distributions(rows) if self.host is None else sound(rows)
 
     # ---- what kinds of classroom may change ---------------------------------------------------------
 

@@ -113,7 +113,6 @@ from ..engine.rng import DrawDict
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome
 from ..errors import ConfigError, one_of
-from ..exam import distributions
 from ..hosted.host import Host, HostSettings
 from ..mixing import Mixing, disagreement, entropy
 from ..streams.schedule import SHARES
@@ -264,7 +263,7 @@ class Collective(Classroom):
         present = state["present"]
         acts = self._brought(state, actions)
         state = {**state, **self._listened(state, acts)}
-        targets, silent = distributions(acts["soft_targets"])
+        targets, silent = self.read(acts["soft_targets"])
         silent = silent | ~present[..., None]
         bids = torch.where(silent, 0.0, acts["bids"].detach())
         weights = self.mixing.weights(bids)
@@ -321,7 +320,7 @@ class Collective(Classroom):
         """The marks after this step's answers, and what the exam adds to the counts, where it is a day for it."""
         if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}, {}
-        given, abstained = distributions(answers)
+        given, abstained = self.read(answers)
         abstained = abstained | ~state["present"][..., None]
         bids = torch.where(abstained, 0.0, bids)
         marks = self._counted(state, self.grade(state, given, abstained, bids))

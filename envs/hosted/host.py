@@ -245,17 +245,27 @@ class Host(Learners):
             )
         return self.form.shares(actions, feedback.heard)
 
-    def publications(self, x: Tensor) -> TensorDict:
-        """What the learners publish on inputs ``[W, B, D]``.
+    def publications(self, x: Tensor, exam: Tensor | None = None) -> TensorDict:
+        """What the learners publish, and what they answer to an exam, in one forward pass.
+
+        Args:
+            x: What they publish on, ``[W, B, D]``.
+            exam: ``[W, E, D]``; None: there is none.
 
         Returns:
-            ``soft_targets [W, N, B, C]``, beliefs at temperature T, and where energies cross ``energies [W, N, B]``,
-            the free energy −T·logsumexp(z/T) of logits z (LeCun et al. 2006; Liu et al. 2020).
+            ``soft_targets [W, N, B, C]``, beliefs at temperature T; where energies cross ``energies [W, N, B]``,
+            the free energy −T·logsumexp(z/T) of logits z (LeCun et al. 2006; Liu et al. 2020); and where there is an
+            exam ``answers [W, N, E, C]``, class distributions.
         """
-        temperature = self.settings.temperature
-        scaled = self.logits(x) / temperature
+        temperature, rows = self.settings.temperature, x.shape[1]
+        logits = self.logits(x if exam is None else torch.cat([x, exam], dim=1))
+        scaled = logits[:, :, :rows] / temperature
         said = {"soft_targets": softmax(scaled)}
-        return said | {"energies": -temperature * scaled.logsumexp(-1)} if self.energies else said
+        if self.energies:
+            said["energies"] = -temperature * scaled.logsumexp(-1)
+        if exam is not None:
+            said["answers"] = softmax(logits[:, :, rows:])
+        return said
 
     def answers(self, x: Tensor) -> Tensor:
         """Class distributions on inputs ``[W, M, D]`` or ``[W, N, M, D]``, ``[W, N, M, C]``."""
