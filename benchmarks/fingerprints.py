@@ -43,6 +43,7 @@ def named(name: str, found: Figures) -> Figures:
 
 FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "allocation": lambda: played("allocation-digits"),
+    "bfloat16": lambda: played("society-liar-digits", "policy=mean"),
     "bids": lambda: played("collective-digits-bids", "exam_every=5", steps=11),
     "bold": lambda: played("masc-digits-bold", "policy=reputation_self"),
     "bold_tuning": lambda: played("masc-digits-bold", "policy=reputation_self"),
