@@ -44,9 +44,14 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def best(rows: Tensor) -> Tensor:
-    """As :func:`~studyhall.envs.exam.best`."""
+    """As :func:`~studyhall.envs.exam.best`; where classes are before samples in memory, these are done side by side."""
     found = torch.empty(rows.shape[:-1], dtype=torch.int64)
-    _best(rows.detach().view(-1, rows.shape[-1]).numpy(), found.view(-1).numpy())
+    classes = rows.shape[-1]
+    if rows.dim() > 1 and rows.mT.is_contiguous() and not rows.is_contiguous():
+        columns = rows.detach().mT.view(-1, classes, rows.shape[-2])
+        _best_columns(columns.numpy(), found.view(len(columns), -1).numpy())
+    else:
+        _best(rows.detach().reshape(-1, classes).numpy(), found.view(-1).numpy())
     return found
 
 
@@ -146,6 +151,22 @@ def _first_best(rows, r):
 def _best(rows, out):
     for r in range(len(rows)):
         out[r] = _first_best(rows, r)
+
+
+@compiled
+def _best_columns(columns, out):
+    groups, classes, samples = columns.shape
+    most = np.empty(samples, float32)
+    for g in range(groups):
+        place = out[g]
+        place[:] = 0
+        most[:] = columns[g, 0]
+        for c in range(1, classes):
+            row = columns[g, c]
+            for i in range(samples):
+                place[i] = c if row[i] > most[i] else place[i]
+            for i in range(samples):
+                most[i] = row[i] if row[i] > most[i] else most[i]
 
 
 @compiled

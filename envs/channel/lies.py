@@ -35,21 +35,28 @@ def with_lies(
     )  # liars first, in order of index
     liar = state["liar"].gather(1, places)
     meant = said = _of(published, places)
+    best = meant.argmax(-1)  # [W, L, B]
     for kind in kinds:
         lying = liar == LIAR_KINDS.index(kind)
         if kind == "sleeper":
             lying = lying & awake[:, None]
         if kind == "fickle":
             lying = lying & _of(draws["channel/mood"].below(0.5), places)
-        told = _lie(kind, meant, liar, state["shift"], draws, places)
+        told = _lie(kind, meant, best, liar, state["shift"], draws, places)
         said = torch.where(lying[:, :, None, None], told, said)
     return published.scatter(1, _index(places, published), said)
 
 
 def _lie(
-    kind: str, meant: Tensor, liar: Tensor, shift: Tensor, draws: rng.DrawDict, places: Tensor
+    kind: str,
+    meant: Tensor,
+    best: Tensor,
+    liar: Tensor,
+    shift: Tensor,
+    draws: rng.DrawDict,
+    places: Tensor,
 ) -> Tensor:
-    """What liars of one kind put on the air instead of ``meant [W, L, B, C]``.
+    """What liars of one kind put on the air instead of ``meant [W, L, B, C]``, whose best classes are ``best``.
 
     roll: own beliefs under a cyclic shift of the classes. sharp (and a sleeper awake): all weight on
     the shift of one's own best class. modest: a random class, at one's own confidence. noise: a
@@ -67,7 +74,6 @@ def _lie(
         confidence = meant.amax(-1, keepdim=True)
         wrong = F.one_hot(_of(draws["channel/wrong"].integers(classes), places), classes).float()
         return wrong * confidence + (1 - wrong) * (1 - confidence) / max(1, classes - 1)
-    best = meant.argmax(-1)  # [W, L, B]
     if kind == "collude":
         speaks = (liar > 0)[..., None] & (meant.sum(-1) > 0)  # [W, L, B]
         first = speaks.float().argmax(1, keepdim=True)
