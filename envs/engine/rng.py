@@ -30,13 +30,10 @@ from torch import Tensor
 
 from . import rng_torch as plain
 from .kernels import due
-from .rng_torch import GOLDEN, mix, shift, signed
+from .rng_torch import FEW, GOLDEN, mix, shift, signed
 
 DOMAINS = ("train", "eval", "demo")
 """Seed domains: equal seeds in different domains are unrelated worlds."""
-
-_FEW = 10_000
-"""Numbers that plain torch makes soon enough."""
 
 _EACH = 0.08
 """Microseconds that plain torch takes longer for a number."""
@@ -156,7 +153,7 @@ class Draw:
 
     def _due(self, count: int) -> ModuleType | None:
         """What makes so many numbers in one pass, where that is due."""
-        return due("engine.rng_numba", self.device, _EACH * count) if count > _FEW else None
+        return due("engine.rng_numba", self.device, _EACH * count) if count > FEW else None
 
 
 def draw(key: Tensor, purpose: str, shape: Sequence[int]) -> Draw:
@@ -219,7 +216,7 @@ class Draws:
         purposes, owner, index = self._layout(key.device)
         state = mix(key[:, None] ^ purposes)  # [W, P]
         made: Iterable[Tensor | None] = itertools.repeat(None)
-        if len(key) * self._total <= _FEW:
+        if len(key) * self._total <= FEW:
             made = mix(state.index_select(1, owner).add_(index)).split(self._sizes, dim=1)
         parts = zip(self.shapes.items(), state.unbind(1), made, strict=False)
         return {name: Draw(own, shape, made=numbers) for (name, shape), own, numbers in parts}
@@ -228,7 +225,7 @@ class Draws:
         """Ids of the purposes; of every number, where they are few, whose it is and its index; put there once."""
         if device not in self._layouts:
             ids = torch.tensor([purpose_id(name) for name in self.shapes])
-            sizes = self._sizes if self._total <= _FEW else [0] * len(ids)
+            sizes = self._sizes if self._total <= FEW else [0] * len(ids)
             owner = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes))
             index = torch.cat([torch.arange(size) for size in sizes]) * signed(GOLDEN)
             self._layouts[device] = ids.to(device), owner.to(device), index.to(device)
