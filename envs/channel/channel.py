@@ -13,6 +13,7 @@ quantisation rounds to nothing is charged and arrives as an abstention.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -219,6 +220,11 @@ class Channel(RoomSettings):
         """
         if "neighbours" in state:
             return Neighbours(state["neighbours"])
+        return self._alike
+
+    @functools.cached_property
+    def _alike(self) -> Neighbours:
+        """Who is in which slot in every world, where that is the same in all."""
         if self._given is not None:
             return Neighbours(self._given[0])
         device = torch.device(self.device)
@@ -306,7 +312,7 @@ class Channel(RoomSettings):
         edges, who = state["edges"], self.neighbours(state)
         if self._is("random"):
             edges = edges & draws["channel/edge"].at(who.pairs()).below(self.edge_probability)
-        if "isolated" in self._modes:
+        if self.isolates:
             edges = edges & ~self.isolated[:, None, None]
         sending = edges & state["present"][:, :, None] & who.of(size > 0)
         sent_bits = who.heard_by(sending) * size
@@ -336,6 +342,11 @@ class Channel(RoomSettings):
     def shuffles(self) -> bool:
         """Whether some world is in shuffled mode."""
         return "shuffled" in self._modes
+
+    @property
+    def isolates(self) -> bool:
+        """Whether some world is in isolated mode."""
+        return "isolated" in self._modes
 
     @property
     def isolated(self) -> Tensor:

@@ -58,7 +58,7 @@ class Neighbours:
         places = torch.arange(n, device=self.index.device)[:, None] * n + self.index
         return places if places.dim() == 3 else places[None]
 
-    @property
+    @functools.cached_property
     def _with_oneself(self) -> Tensor:
         own = torch.arange(self.index.shape[-2], device=self.index.device)[:, None]
         return torch.cat([own.expand(*self.index.shape[:-1], 1), self.index], dim=-1)

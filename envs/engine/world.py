@@ -171,6 +171,7 @@ class World(Restorable):
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
         self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        self._storages: tuple[TensorDict, set[int]] = {}, set()
         self._screens: dict[int, Screen] = {}  # where each world is shown to a person
         super().__init__(self.num_worlds)
 
@@ -414,10 +415,14 @@ class World(Restorable):
             self._metrics = {k: (v.shape, v.dtype) for k, v in found.items()}
             where = torch.from_numpy(ended).to(self.device)
             return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in found.items()}
-        return {
-            k: torch.full(shape, torch.nan, dtype=dtype, device=self.device)
-            for k, (shape, dtype) in self._metrics.items()
-        }
+        alike: dict[tuple[torch.Size, torch.dtype], list[str]] = {}
+        for name, kind in self._metrics.items():
+            alike.setdefault(kind, []).append(name)
+        absent: TensorDict = {}
+        for (shape, dtype), names in alike.items():  # one tensor for all of a shape: a call costs more than its numbers
+            made = torch.full((len(names), *shape), torch.nan, dtype=dtype, device=self.device)
+            absent |= zip(names, made.unbind(), strict=True)
+        return {name: absent[name] for name in self._metrics}
 
     def _flags(self, host: np.ndarray) -> Tensor:
         """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
@@ -431,8 +436,15 @@ class World(Restorable):
 
     def _hand_out(self, tensors: TensorDict) -> TensorDict:
         """The tensors, those that share memory with the state copied: who gets them may write into them."""
-        kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
+        if self._storages[0] is not self._state:
+            self._storages = self._state, {v.untyped_storage().data_ptr() for v in self._state.values()}
+        kept = self._storages[1]
         return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
+
+    def elapsed(self, state: TensorDict) -> Tensor:
+        """Share of the episode that is over, float32 ``[W, N, 1]``, for observations."""
+        share = state["clock"] / self.horizon
+        return share.view(-1, 1, 1).expand(-1, self.num_agents, 1)
 
     # ---- looking in ---------------------------------------------------------------------------------
 

@@ -239,7 +239,7 @@ class MessageWorld(World):
         answer = self.readable(actions["answer"], state)
         loss, score = self.judge(answer, state)
         found = score.detach()
-        reward = self.pay.progress(state["score"], found) - self.pay.prices(sent_bits)
+        reward = self.pay.reward(state["score"], found, sent_bits)
         new = {
             **state,
             **arrived,
@@ -276,7 +276,7 @@ class MessageWorld(World):
             "own_view": state["own_view"],
             "inbox": state["inbox"],
             "heard": state["heard"].to(torch.int8),
-            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "elapsed": self.elapsed(state),
         }
         if self.roles:
             obs["agent_id"] = torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n)
