@@ -518,7 +518,7 @@ class Classroom(World):
     def told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Which hosted learners learn labels of the last slice, bool ``[W, N]``, and these, ``[W, N, B]``; −1: none."""
         served = state["fb/served"]
-        return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
+        return served, torch.where(served[..., None], self._labels(state["fb/slice"], self._returned), -1)
 
     def said(self, acts: TensorDict, targets: Tensor, on_air: Tensor, state: TensorDict) -> TensorDict:
         """What comes back as feedback of what agents said of a slice.
@@ -664,9 +664,7 @@ class Classroom(World):
 
     def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
-        told = state["fb/served"] & (state["clock"] > 0)[:, None]
-        elapsed = state["clock"].float() / self.horizon
-        about = Oneself(state["card"], self.budget_left(state), told, elapsed)
+        about = Oneself(state["card"], self.budget_left(state), state["fb/served"], self.elapsed(state))
         return host.observe(
             under(state, "known/"), under(state, "fb/"), self.channel.neighbours(state), about
         )
