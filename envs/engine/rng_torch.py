@@ -69,7 +69,7 @@ def _by_numpy(x: Tensor) -> bool:
     """Whether numpy computes on whole numbers: of few on a CPU, it takes a fifth of the time that torch takes."""
     return (
         x.device.type == "cpu"
-        and 0 < x.dim()
+        and x.dim() > 0
         and x.numel() <= FEW
         and type(x) is Tensor
         and not torch.compiler.is_compiling()
