@@ -226,10 +226,11 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
     loops = _loops(weights, _DIVIDED)
     if loops is not None:
         return loops.distributions(weights)
-    largest = weights.detach().amax(-1)  # dividing by it first keeps the sum of large weights finite
-    abstained = ~(torch.isfinite(largest) & (largest > 0) & (weights.detach().amin(-1) >= 0))
-    scaled = weights / torch.where(abstained, 1.0, largest)[..., None]
-    scaled = torch.where(abstained[..., None], 0.0, scaled)
+    given = weights.detach()
+    largest = given.amax(-1)  # dividing by it first keeps the sum of large weights finite
+    abstained = ~((largest > 0) & (largest < torch.inf) & (given.amin(-1) >= 0))  # also where it is no number
+    scaled = weights / largest.masked_fill_(abstained, 1.0)[..., None]
+    scaled = scaled.masked_fill(abstained[..., None], 0.0)
     return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained
 
 

@@ -267,7 +267,8 @@ class Channel(RoomSettings):
         Returns:
             float32 ``[W, N, B, C]`` as it goes on the air, and bool ``[W, N, B]``: which rows say nothing.
         """
-        published = published * state["present"][:, :, None, None]
+        if self.churn:
+            published = published * state["present"][:, :, None, None]
         silent = published.sum(-1, keepdim=True) == 0
         on_air = self._distort(published, state, draws, clock)
         if self.bits < 32:
@@ -314,7 +315,9 @@ class Channel(RoomSettings):
             edges = edges & draws["channel/edge"].at(who.pairs()).below(self.edge_probability)
         if self.isolates:
             edges = edges & ~self.isolated[:, None, None]
-        sending = edges & state["present"][:, :, None] & who.of(size > 0)
+        sending = edges & who.of(size > 0)
+        if self.churn:
+            sending = sending & state["present"][:, :, None]
         sent_bits = who.heard_by(sending) * size
         if self.cap is not None:
             within = sent_bits <= self.cap * 8

@@ -67,7 +67,7 @@ class Neighbours:
         if index.dim() == 2 and recorded(x):  # the gradient of what is faster is in no fixed order on a GPU
             return x[:, index]
         if index.dim() == 2:
-            return x.index_select(1, index.flatten()).view(len(x), *index.shape, *x.shape[2:])
+            return x.index_select(1, index.view(-1)).view(len(x), *index.shape, *x.shape[2:])
         return x[torch.arange(len(x), device=x.device)[:, None, None], index]
 
 

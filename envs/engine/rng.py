@@ -21,7 +21,7 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
@@ -60,7 +60,7 @@ def world_key(seeds: Tensor, domain: str) -> Tensor:
 def fold(key: Tensor, *counters: Tensor | int) -> Tensor:
     """Mix counters (episode, step, learner, …) into keys, one after the other; shapes broadcast."""
     for counter in counters:
-        key = mix((key ^ counter) + signed(GOLDEN))
+        key = plain.fold(key, counter)
     return key
 
 
@@ -145,7 +145,9 @@ class Draw:
 
     def _bits(self, count: int) -> Tensor:
         """The first numbers of each state, ``[P, count]``, in plain torch."""
-        return plain.bits(self._states, count) if self._made is None else self._made[:, :count]
+        if self._made is None:
+            return plain.bits(self._states, count)
+        return self._made if count == self._count else self._made[:, :count]
 
     def _loops(self) -> ModuleType | None:
         """What makes the numbers in one pass, where that is due."""
@@ -213,13 +215,24 @@ class Draws:
         """Draw for keys ``[W]``."""
         if not self.shapes:
             return {}
-        purposes, owner, index = self._layout(key.device)
-        state = mix(key[:, None] ^ purposes)  # [W, P]
-        made: Iterable[Tensor | None] = itertools.repeat(None)
-        if len(key) * self._total <= FEW:
-            made = mix(state.index_select(1, owner).add_(index)).split(self._sizes, dim=1)
+        few = len(key) * self._total <= FEW
+        if few and plain.by_numpy(key):
+            ids, owner, index = self._on_host
+            host = plain.mixed(plain.unsigned(key)[:, None] ^ ids)
+            state, numbers = plain.tensor(host), plain.tensor(plain.mixed(host[:, owner] + index))
+        else:
+            purposes, owners, places = self._layout(key.device)
+            state = mix(key[:, None] ^ purposes)  # [W, P]
+            numbers = mix(state.index_select(1, owners).add_(places)) if few else None
+        made = itertools.repeat(None) if numbers is None else numbers.split(self._sizes, dim=1)
         parts = zip(self.shapes.items(), state.unbind(1), made, strict=False)
         return {name: Draw(own, shape, made=numbers) for (name, shape), own, numbers in parts}
+
+    @functools.cached_property
+    def _on_host(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """:meth:`_layout` as numpy has it, ids and indices as uint64."""
+        ids, owner, index = self._layout(torch.device("cpu"))
+        return plain.unsigned(ids), owner.numpy(), plain.unsigned(index)
 
     def _layout(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Ids of the purposes; of every number, where they are few, whose it is and its index; put there once."""
