@@ -121,9 +121,7 @@ class Pay:
             label_price=real("label_price (reward per label)", self.label_price, 0),
         )
 
-    def reward(
-        self, before: Tensor, after: Tensor, bits: Tensor, labels: Tensor | float = 0.0
-    ) -> Tensor:
+    def reward(self, before: Tensor, after: Tensor, bits: Tensor, labels: Tensor | float = 0.0) -> Tensor:
         """What progress earns, less what so many bits sent and labels received cost, ``[W, N]``."""
         earned = self.progress(before, after)
         return earned - self.prices(bits, labels) if self.byte_price or self.label_price else earned

@@ -433,9 +433,7 @@ class Classroom(World):
             "left": answer.left,
             "own_left": answer.own_left,
             **marks,
-            "card": self.exam.cards(
-                state["card"], marks["accuracy"], clock, self.exam.card_day(self._clock)
-            ),
+            "card": self.exam.cards(state["card"], marks["accuracy"], clock, self.exam.card_day(self._clock)),
             "bits": state["bits"] + route.sent_bits,
             "labels": state["labels"] + answer.labels,
             "calls": state["calls"] + answer.calls,

@@ -419,7 +419,10 @@ class World(Restorable):
         for name, kind in self._metrics.items():
             alike.setdefault(kind, []).append(name)
         absent: TensorDict = {}
-        for (shape, dtype), names in alike.items():  # one tensor for all of a shape: a call costs more than its numbers
+        for (
+            shape,
+            dtype,
+        ), names in alike.items():  # one tensor for all of a shape: a call costs more than its numbers
             made = torch.full((len(names), *shape), torch.nan, dtype=dtype, device=self.device)
             absent |= zip(names, made.unbind(), strict=True)
         return {name: absent[name] for name in self._metrics}

@@ -72,7 +72,6 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -146,7 +145,8 @@ class Consensus(MessageWorld):
         if self.view_noise:
             view = draws["noise"].normal().mul_(self.view_noise).add_(view)
         if self.view_keep < 1:
-            view = view * draws["keep"].below(self.view_keep)
+            seen = draws["keep"].below(self.view_keep)
+            view = view.mul_(seen) if self.view_noise else view * seen
         truth = truth[:, None].expand(-1, self.num_agents, *[-1] * (truth.dim() - 1))
         return {"own_view": view.contiguous(), "truth": truth.contiguous()}
 
@@ -161,12 +161,13 @@ class Consensus(MessageWorld):
     def unanswered(self, state: TensorDict) -> Tensor:
         """Uniform distributions, or zeros."""
         shape = (self.num_worlds, self.num_agents, self.rows, self.answers.count)
-        return self.answers.readable(torch.zeros(shape, device=self.device))
+        return self.answers.unanswered(self.device).expand(shape)
 
     def figures(self, state: TensorDict) -> TensorDict:
         """Accuracy, and how much the witnesses agree."""
         answer = state["answer"]
-        variance = answer.var(1, correction=0).mean((-1, -2))
+        # Not `var`, which adds up the dimension number by number.
+        variance = (answer - answer.mean(1, keepdim=True)).square().mean((1, 2, 3))
         return {**self.answers.figures(answer, state["truth"]), "agreement": 1 / (1 + variance)}
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:

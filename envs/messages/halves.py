@@ -81,8 +81,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..channel import Neighbours
 from ..engine import TensorDict, rng
+from ..engine.finite import where_finite
 from ..errors import ConfigError, one_of, short
 from ..streams import Dataset, load_dataset
 from ..validation import afford, flag, whole
@@ -181,17 +184,20 @@ class Halves(MessageWorld):
         if self.swap:
             place = draws["deal"].permutation()
         pixels = self.dataset.pixels(self.split, index).flatten(2)  # [W, B, C·H·W]
-        cut = self._cut[turn + 4 * flip]  # [W, B, N, pixels of a part]
-        parts = pixels[:, :, None].expand(-1, -1, n, -1).gather(-1, cut)
-        held = parts.gather(2, place[..., None].expand_as(parts))
-        painted = held if self.target == "partner" else parts
+        upright = torch.arange(n, device=self.device)
+
+        def parts(which: Tensor) -> Tensor:
+            """Parts of the samples, ``[W, N, B, C, h, w]``: of each agent which, int64 ``[W, B, N]``."""
+            cut = ((turn + 4 * flip)[..., None] * n + which).transpose(1, 2)
+            source = F.embedding(cut, self._cut.flatten(0, 1))  # where their pixels come from
+            return pixels[:, None].expand(-1, n, -1, -1).gather(-1, source).view(w, n, b, *self.part_shape)
+
+        held = parts(place)
         return {
-            "own_view": held.transpose(1, 2).reshape(w, n, b, *self.part_shape),
-            "truth": painted.transpose(1, 2).reshape(
-                w, n, b, *self.part_shape
-            ),  # of agent or place, [W, N, …]
+            "own_view": held,
+            "truth": held if self.target == "partner" else parts(upright),  # of agent or place
             "turned": (turn > 0) | (flip > 0),
-            "swapped": (place != torch.arange(n, device=self.device)).any(-1),
+            "swapped": (place != upright).any(-1),
         }
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
@@ -201,12 +207,11 @@ class Halves(MessageWorld):
 
     def _errors(self, answer: Tensor, state: TensorDict) -> Tensor:
         """Mean squared error of every painted part, ``[W, N, N − 1, B]``."""
-        return (answer - state["truth"][:, self._others]).square().flatten(4).mean(-1)
+        return (answer - Neighbours(self._others).of(state["truth"])).square().flatten(4).mean(-1)
 
     def readable(self, answer: Tensor, state: TensorDict) -> Tensor:
         """Paintings in [0, 1]."""
-        finite = answer.isfinite().flatten(4).all(-1)[..., None, None, None]
-        return torch.where(finite, answer, self.unanswered(state)).clamp(0, 1)
+        return where_finite(answer, 3, self.unanswered(state)).clamp(0, 1)
 
     def unanswered(self, state: TensorDict) -> Tensor:
         """Mean parts."""

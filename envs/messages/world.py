@@ -222,7 +222,7 @@ class MessageWorld(World):
             everyone = torch.cat([fresh["own_view"][:, :, None], seen], dim=2)
             fresh["own_view"] = torch.cat(everyone.unbind(2), dim=3)
         letters = {
-            "inbox": torch.zeros(w, n, s, self.rows, *self.wire.shape, device=self.device),
+            "sent": torch.zeros(w, n, self.rows, *self.wire.shape, device=self.device),
             "heard": torch.zeros(w, n, s, dtype=torch.bool, device=self.device),
         }
         fresh |= letters | prefixed("line/", self.line.start(letters))
@@ -253,7 +253,7 @@ class MessageWorld(World):
         return Outcome(new, reward, info, loss)
 
     def _carry(self, message: Tensor, state: TensorDict, draws: rng.DrawDict) -> tuple[TensorDict, Tensor]:
-        """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""
+        """What arrives: messages ``[W, N, B, …]`` by sender, and whom they reach; and bits that senders are charged."""
         if not message.is_floating_point():
             symbols = torch.arange(self.wire.shape[-1], device=self.device)
             message = (message[..., None] == symbols).float()  # what is no symbol says nothing
@@ -261,20 +261,24 @@ class MessageWorld(World):
         rows = (~silent).sum(-1)  # [W, N]
         late = state["clock"] + self.line.steps >= self.horizon  # nobody would be there to read it
         size = torch.where(late[:, None], 0, rows * self.wire.bits_per_message)
-        present = torch.ones_like(size, dtype=torch.bool)
-        route = self.channel.route(size, {**state, "present": present}, draws)
+        route = self.channel.route(size, state, draws)
         if route.order is not None:
             sent = rearranged(sent, route.order)
-        letters = self.channel.neighbours(state).of(sent)  # [W, N, S, B, …]
-        where = route.heard.view(*route.heard.shape, *[1] * (letters.dim() - 3))
-        return {"inbox": torch.where(where, letters, 0.0), "heard": route.heard}, route.sent_bits
+        return {"sent": sent, "heard": route.heard}, route.sent_bits
+
+    def _inbox(self, state: TensorDict) -> Tensor:
+        """Messages by who hears them, ``[W, N, S, B, …]``; zeros where none was heard."""
+        letters, heard = self.channel.neighbours(state).of(state["sent"]), state["heard"]
+        heard = heard.view(*heard.shape, *[1] * (letters.dim() - 3))
+        # What is on the air is finite, so a product is as good as a choice.
+        return letters * heard if letters.requires_grad else letters.mul_(heard)
 
     def observe(self, state: TensorDict) -> TensorDict:
         """What each sees, and what it heard in the round before."""
         w, n = self.num_worlds, self.num_agents
         obs = {
             "own_view": state["own_view"],
-            "inbox": state["inbox"],
+            "inbox": self._inbox(state),
             "heard": state["heard"].to(torch.int8),
             "elapsed": self.elapsed(state),
         }
