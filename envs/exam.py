@@ -230,7 +230,7 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
     largest = given.amax(-1)  # dividing by it first keeps the sum of large weights finite
     abstained = ~((largest > 0) & (largest < torch.inf) & (given.amin(-1) >= 0))  # also where it is no number
     scaled = weights / largest.masked_fill_(abstained, 1.0)[..., None]
-    scaled = scaled.masked_fill(abstained[..., None], 0.0)
+    scaled = torch.where(abstained[..., None], 0.0, scaled)
     return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained
 
 

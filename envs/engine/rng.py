@@ -219,7 +219,7 @@ class Draws:
         if few and plain.by_numpy(key):
             ids, owner, index = self._on_host
             host = plain.mixed(plain.unsigned(key)[:, None] ^ ids)
-            state, numbers = plain.tensor(host), plain.tensor(plain.mixed(host[:, owner] + index))
+            state, numbers = plain.tensor(host), plain.tensor(plain.mixed(host.take(owner, axis=1) + index))
         else:
             purposes, owners, places = self._layout(key.device)
             state = mix(key[:, None] ^ purposes)  # [W, P]
