@@ -97,7 +97,7 @@ class Draw:
 
     def below(self, chance: float) -> Tensor:
         """True with a chance, bool: where :meth:`uniform` is below it, as a float32."""
-        limit = math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
+        limit = _limit(chance)
         loops = self._loops()
         if loops:
             return loops.below(self._states, self._count, limit).view(self.shape)
@@ -109,6 +109,22 @@ class Draw:
         if loops:
             return loops.normal(self._states, self._count).view(self.shape)
         return plain.normal(self._bits(-(-self._count // 2)), self._count).view(self.shape)
+
+    def add_normal_(self, x: Tensor, scale: float) -> Tensor:
+        """Add normals times a scale to ``x`` of the numbers' shape, in place; returns it."""
+        loops = self._loops()
+        if loops:
+            loops.add_normal(self._states, x.view(-1, self._count), scale)
+            return x
+        return x.add_(self.normal().mul_(scale))
+
+    def keep_(self, x: Tensor, chance: float) -> Tensor:
+        """Put zero into ``x`` of the numbers' shape, in place, but where :meth:`below` is true; returns it."""
+        loops = self._loops()
+        if loops:
+            loops.keep(self._states, x.view(-1, self._count), _limit(chance))
+            return x
+        return x.mul_(self.below(chance))
 
     def integers(self, high: Tensor | int) -> Tensor:
         """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
@@ -127,6 +143,13 @@ class Draw:
         if loops:
             return Draw(self._state, index.shape[1:], made=loops.bits_at(self._states, places))
         return Draw(self._state, index.shape[1:], made=mix(self._states[:, None] + places * signed(GOLDEN)))
+
+    def ready(self) -> Draw:
+        """The same numbers, their bits made already."""
+        if self._made is not None:
+            return self
+        made = self.bits().view(-1, self._count)
+        return Draw(self._state, self.shape[self._state.dim() :], made=made)
 
     def permutation(self) -> Tensor:
         """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
@@ -156,6 +179,11 @@ class Draw:
     def _due(self, count: int) -> ModuleType | None:
         """What makes so many numbers in one pass, where that is due."""
         return due("engine.rng_numba", self.device, _EACH * count) if count > FEW else None
+
+
+def _limit(chance: float) -> int:
+    """Of the 2²⁴ values of a number, how many are below a chance."""
+    return math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
 
 
 def draw(key: Tensor, purpose: str, shape: Sequence[int]) -> Draw:

@@ -66,11 +66,11 @@ def mix(x: Tensor) -> Tensor:
 def by_numpy(x: Tensor) -> bool:
     """Whether numpy computes on whole numbers: of few on a CPU, it takes a fifth of the time that torch takes."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dim() > 0
         and x.numel() <= FEW
         and type(x) is Tensor
-        and not torch.compiler.is_compiling()
     )
 
 

@@ -42,6 +42,7 @@ from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .batch import Batch
+from .compiling import check_compile
 from .flat import join, joined_space
 from .saving import Restorable
 from .state import TensorDict
@@ -124,6 +125,9 @@ class World(Restorable):
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
 
+    compiles: ClassVar[frozenset[str]] = frozenset()
+    """Hooks that are faster compiled, of those marked ``@compilable``; a world without any refuses ``compile=True``."""
+
     finite_horizon: ClassVar[bool] = False
     """Whether the horizon ends the task itself, so that nothing is left beyond it; elsewhere it cuts it short."""
 
@@ -164,6 +168,9 @@ class World(Restorable):
         settings = Batch(**share_out(type(self).__name__, batch, Batch)[0])
         self.num_worlds, self.device = settings.num_worlds, find_device(settings.device)
         self.autoreset, self.validate = settings.autoreset, settings.validate
+        self.compile = settings.compile
+        if self.compile:
+            check_compile(type(self).__name__, self.compiles, self.device)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
@@ -299,7 +306,10 @@ class World(Restorable):
     def _at(self, worlds: Tensor) -> World:
         """Some of the worlds (int64 ``[K]``), for :meth:`start`, which reads neither their states nor their clocks."""
         twin = copy.copy(self)
-        twin.num_worlds = len(worlds)
+        twin.num_worlds, twin.compile = (
+            len(worlds),
+            False,
+        )  # any number of them, each of which would be compiled
         vars(twin).update({name: part.at(worlds) for name, part in self.parts.items()})
         return twin
 

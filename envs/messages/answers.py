@@ -17,7 +17,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..engine.finite import where_finite
+from ..engine.finite import surely_none, where_finite
 from ..engine.weights import Weights
 from ..exam import distributions
 
@@ -51,7 +51,9 @@ class Classes:
         if not answer.is_floating_point():
             answer = (answer[..., None] == torch.arange(self.count, device=answer.device)).float()
         weights, abstained = distributions(answer)
-        return weights.masked_fill(abstained[..., None], 1 / self.count)
+        return (
+            weights if surely_none(abstained) else weights.masked_fill(abstained[..., None], 1 / self.count)
+        )
 
     def unanswered(self, device: torch.device) -> Tensor:
         """The uniform distribution, ``[C]``."""

@@ -72,6 +72,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -88,6 +89,7 @@ class Consensus(MessageWorld):
 
     few_actions = "slice_size=1, bound=1, or slice_size=1, vocabulary=10, choices=True"
     agent_noun = "witness"
+    compiles = frozenset({"advance", "summary"})
     roles = False  # witnesses are all alike
     trainee = "talkers"
 
@@ -141,14 +143,13 @@ class Consensus(MessageWorld):
         else:
             index = draws["slice"].integers(len(self.dataset.split(self.split)))  # [W, B]
             hidden, truth = self.dataset.inputs(self.split, index), self.dataset.labels(self.split, index)
-        view = hidden[:, None].expand(-1, self.num_agents, *[-1] * (hidden.dim() - 1))
+        view = torch.stack([hidden] * self.num_agents, dim=1)
         if self.view_noise:
-            view = draws["noise"].normal().mul_(self.view_noise).add_(view)
+            view = draws["noise"].add_normal_(view, self.view_noise)
         if self.view_keep < 1:
-            seen = draws["keep"].below(self.view_keep)
-            view = view.mul_(seen) if self.view_noise else view * seen
+            view = draws["keep"].keep_(view, self.view_keep)
         truth = truth[:, None].expand(-1, self.num_agents, *[-1] * (truth.dim() - 1))
-        return {"own_view": view.contiguous(), "truth": truth.contiguous()}
+        return {"own_view": view, "truth": truth.contiguous()}
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Loss and score of the estimates."""

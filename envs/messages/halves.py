@@ -85,6 +85,7 @@ from torch.nn import functional as F
 
 from ..channel import Neighbours
 from ..engine import TensorDict, rng
+from ..engine.compiling import compilable
 from ..engine.finite import where_finite
 from ..errors import ConfigError, one_of, short
 from ..streams import Dataset, load_dataset
@@ -100,6 +101,7 @@ class Halves(MessageWorld):
 
     few_actions = "slice_size=1, bound=1"
     agent_noun = "viewer"
+    compiles = frozenset({"advance", "judge"})
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "agents": "every part of the picture has its viewer: set grid, e.g. grid=(2, 2) for 4",
     }
@@ -172,6 +174,7 @@ class Halves(MessageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
+    @compilable
     def deal(self, draws: rng.DrawDict) -> TensorDict:
         """Samples turned, cut and dealt: ``own_view [W, N, B, C, h, w]`` and what is to be painted."""
         w, n, b = self.num_worlds, self.num_agents, self.rows
@@ -200,6 +203,7 @@ class Halves(MessageWorld):
             "swapped": (place != upright).any(-1),
         }
 
+    @compilable
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """MSE of the paintings ``[W, N, N − 1, B, C, h, w]``, and how much better they are than mean parts."""
         mse = self._errors(answer, state).mean((2, 3))

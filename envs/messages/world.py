@@ -51,6 +51,7 @@ from ..channel.topology import everyone
 from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.compiling import compilable
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import HEARD, Listening, Outcome, World
 from ..errors import ConfigError, one_of
@@ -232,6 +233,7 @@ class MessageWorld(World):
         fresh["bits"] = torch.zeros(w, n, dtype=torch.int64, device=self.device)
         return fresh
 
+    @compilable
     def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Judge the answers, carry the messages."""
         letters, sent_bits = self._carry(actions["message"], state, draws)
@@ -291,6 +293,7 @@ class MessageWorld(World):
         state = self._begun()
         return Listening(HEARD, self.channel.neighbours(state).index, state["heard"].float())
 
+    @compilable
     def summary(self, state: TensorDict) -> TensorDict:
         """Score and loss of the last answers, bytes so far, and bytes of one message about one sample."""
         message = torch.full((self.num_worlds,), self.wire.bits_per_message / 8, device=self.device)
