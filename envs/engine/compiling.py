@@ -17,8 +17,8 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 def compilable(hook: Hook) -> Hook:
     """A hook that is one graph of many elementwise operations, and asks nothing of the host.
 
-    It is compiled in worlds that have its name in :attr:`World.compiles`, where they were measured to be the faster for
-    it. Sizes are compiled in, and so are attributes of the world that are no tensors. Sums may be made in another order.
+    Worlds that are faster for it name it in :attr:`World.compiles`. Sizes are compiled in, and so are attributes of the
+    world that are no tensors. Sums may be made in another order.
     """
 
     @functools.wraps(hook)

@@ -146,6 +146,7 @@ class MessageWorld(World):
             **shape,
         )
         self.line = DelayLine(self.channel.delay)
+        self._others = everyone(agents, self.device)  # of each agent, int64 [N, N − 1]
 
     def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:
         """Spaces and draws.
@@ -202,11 +203,6 @@ class MessageWorld(World):
         return {}
 
     # ---- how it moves -------------------------------------------------------------------------------
-
-    @property
-    def _others(self) -> Tensor:
-        """All the others of each agent, int64 ``[N, N − 1]``."""
-        return everyone(self.num_agents, self.device)
 
     @property
     def split(self) -> SplitName:
