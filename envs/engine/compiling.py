@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 
 from ..errors import ConfigError
 from .rng import Draw
+
+USELESS = "torch.compile would not make it faster"
+"""What a world says that refuses the argument ``compile``."""
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -30,19 +33,12 @@ def compilable(hook: Hook) -> Hook:
     return call  # type: ignore[return-value]
 
 
-def check_compile(world: str, hooks: Collection[str], device: torch.device) -> None:
-    """Refuse to compile what is none the faster for it, and where there is no compiler.
-
-    Args:
-        world: Its name.
-        hooks: Names of those that are to be compiled.
-        device: Where it lives.
+def check_compiler(device: torch.device) -> None:
+    """Refuse to compile for a CPU where there is no compiler.
 
     Raises:
-        ConfigError: Says which.
+        ConfigError: Says what to do.
     """
-    if not hooks:
-        raise ConfigError(f"compile=True would not make {world} faster: leave it out")
     if device.type == "cpu" and not _compiler():
         raise ConfigError(
             "compile=True needs a C++ compiler, and there is none: install g++ or clang++ (or name one in the "

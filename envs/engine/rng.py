@@ -244,6 +244,7 @@ class Draws:
         if not self.shapes:
             return {}
         few = len(key) * self._total <= FEW
+        numbers: Tensor | None = None
         if few and plain.by_numpy(key):
             ids, owner, index = self._on_host
             host = plain.mixed(plain.unsigned(key)[:, None] ^ ids)
@@ -251,7 +252,8 @@ class Draws:
         else:
             purposes, owners, places = self._layout(key.device)
             state = mix(key[:, None] ^ purposes)  # [W, P]
-            numbers = mix(state.index_select(1, owners).add_(places)) if few else None
+            if few:
+                numbers = mix(state.index_select(1, owners).add_(places))
         made = itertools.repeat(None) if numbers is None else numbers.split(self._sizes, dim=1)
         parts = zip(self.shapes.items(), state.unbind(1), made, strict=False)
         return {name: Draw(own, shape, made=numbers) for (name, shape), own, numbers in parts}

@@ -36,13 +36,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..arguments import as_seeds, find_device, share_out
+from ..arguments import as_seeds, find_device, refuse, share_out
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
 from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .batch import Batch
-from .compiling import check_compile
+from .compiling import USELESS, check_compiler
 from .flat import join, joined_space
 from .saving import Restorable
 from .state import TensorDict
@@ -163,6 +163,8 @@ class World(Restorable):
         if "metadata" not in vars(cls):  # a world that draws no picture offers none
             modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
             cls.metadata = {**cls.metadata, "render_modes": modes}
+        refused = {name: why for name, why in cls.refused_arguments.items() if name != "compile"}
+        cls.refused_arguments = refused if cls.compiles else {**refused, "compile": USELESS}
 
     def __init__(self, *, num_agents: int, horizon: int, **batch: Any) -> None:
         settings = Batch(**share_out(type(self).__name__, batch, Batch)[0])
@@ -170,7 +172,8 @@ class World(Restorable):
         self.autoreset, self.validate = settings.autoreset, settings.validate
         self.compile = settings.compile
         if self.compile:
-            check_compile(type(self).__name__, self.compiles, self.device)
+            refuse(type(self).__name__, {"compile": True}, self.refused_arguments)
+            check_compiler(self.device)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)

@@ -32,6 +32,7 @@ its spaces, and what it measures.
 | `byte_price` | 0 | reward per KiB sent |
 | `reward_scale`, `cooperation` | 1, 0 | reward = scale · ((1 − c)·own improvement + c·mean improvement) − price |
 | `autoreset`, `validate` | True, False | of `make_world`, as in the classroom |
+| `compile` | False | of `make_world`, in `consensus-v0` and `halves-v0`: steps are machine code, see `docs/design.md` |
 """
 
 from __future__ import annotations
