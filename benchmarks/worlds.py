@@ -3,8 +3,9 @@
     python benchmarks/worlds.py [--before COMMIT] [--rounds 7] [--only NAME …] [--out FILE]
 
 Contenders are "before", a checkout of the commit; "now", this one; and "compiled", which has ``compile=True`` in worlds
-that take it and is as "now" in others. The last two call :func:`studyhall.keep_memory` where there are 16 worlds or more. Each is a
-process of its own on one thread, which they take in turns, in another order each round; times are the processor's.
+that take it and is as "now" in others. The last two call :func:`studyhall.keep_memory` where there are 16 worlds or
+more. Each is a process of its own on one thread, which they take in turns, in another order each round; times are the
+processor's.
 Worlds have their default arguments, but hosted learners layers of 64 and 64, and are stepped with the same random
 actions again and again. "staggered" are 64 worlds with episodes of 64 steps, one of which ends in every step. A figure
 is in agent-steps a second; a ratio is the median over rounds of a contender's speed over that of "before".
