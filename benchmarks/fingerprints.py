@@ -85,6 +85,7 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "society_tuning": lambda: played("society-liar-digits", "policy=reputation_self"),
     "swarm": lambda: played("swarm-ackley-30d", "dimensions=5") | named("pso", played("swarm-sphere")),
     "transformer": lambda: played("k1-quick", "policy=dense"),
+    "worlds": lambda: played("classroom-digits", "policy=random"),
 }
 
 

@@ -1,55 +1,83 @@
-"""Steps a second of every registered world, and how they compare to those of another checkout.
+"""Steps a second of every registered world, and how they compare to those of another commit.
 
-    python benchmarks/worlds.py [--against CHECKOUT] [--rounds 11] [--only NAME …] [--json]
+    python benchmarks/worlds.py [--before COMMIT] [--rounds 7] [--only NAME …] [--out FILE]
 
-Worlds have their default arguments; those that can host their learners are measured so, too. "staggered" are 64 worlds
-with episodes of 64 steps, one of which ends in every step. Both sides run on one thread, in processes of their own that
-take turns; a ratio is the median over rounds of theirs, above 1 where this checkout is faster.
+Contenders are "before", a checkout of the commit; "now", this one; and "compiled", which has ``compile=True`` in worlds
+that take it and is as "now" in others. The last two call :func:`studyhall.keep_memory` where there are 16 worlds or
+more. Each is a process of its own on one thread, which they take in turns, in another order each round; times are the
+processor's.
+Worlds have their default arguments, but hosted learners layers of 64 and 64, and are stepped with the same random
+actions again and again. "staggered" are 64 worlds with episodes of 64 steps, one of which ends in every step. A figure
+is in agent-steps a second; a ratio is the median over rounds of a contender's speed over that of "before".
+
+Of single worlds the operations of a step are told besides, the mean of 24 steps: how often torch dispatches, which is
+what their time goes to. Of these a ratio below 1 is the better one.
+
+``--out`` adds what was found to a file, in this repository `docs/results/worlds.json`; let nothing else run then.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from turns import answer, compare, parse, rate
 
-from studyhall import make_world, registry
-from studyhall.policies import RandomPolicy
+BEFORE = "5444198"
+CONTENDERS = ("before", "now", "compiled")
+COUNTED = "operations of "
+LARGE = {
+    "consensus-v0": (16, 256, 1024),
+    "halves-v0": (256,),
+    "referential-v0": (256,),
+    "classroom-v0": (256,),
+}
+"""Worlds that are measured with many side by side, and how many."""
 
-HERE = Path(__file__).resolve().parents[1]
-SECONDS = 0.25  # of a measurement
-FORMS = {"1": 1, "64": 64, "staggered": 64}
+STAGGERED, LENGTH = 64, 64
 
 
 def cases() -> list[str]:
-    """Names of worlds, with what is said of learners."""
-    return [
-        f"{name}{suffix}"
-        for name, spec in registry.items()
-        for suffix in ("", " hosted")[: 1 + bool(spec.hosted)]
-    ]
+    """Names of worlds, with what is said of learners, and how many there are."""
+    from studyhall import registry
+
+    found = []
+    for name, spec in registry.items():
+        forms = ("1", *map(str, LARGE.get(name, ())), "staggered")
+        found += [f"{COUNTED}{name} 1", *(f"{name} {form}" for form in forms)]
+        if spec.hosted:
+            found += [f"{COUNTED}{name} hosted 1", *(f"{name} hosted {form}" for form in ("1", "staggered"))]
+    return found
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch dispatches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return operation(*args, **(kwargs or {}))
 
 
 class Case:
     """A world that is stepped with the same random actions again and again."""
 
-    def __init__(self, name: str, form: str) -> None:
-        id, _, hosted = name.partition(" ")
-        kwargs: dict[str, Any] = {"learners": "mlp"} if hosted else {}
+    def __init__(self, case: str, compiled: bool) -> None:
+        from studyhall import make_world, registry
+        from studyhall.policies import RandomPolicy
+
+        id, *hosted, form = case.split()
+        kwargs: dict[str, Any] = {"learners": "mlp", "hidden": (64, 64)} if hosted else {}
         if form == "staggered":
             known = registry[id].arguments(hosted=bool(hosted))
-            kwargs |= {"horizon": 64} if "horizon" in known else {"rounds": 63, "slice_size": 4}
-        worlds = FORMS[form]
+            kwargs |= {"horizon": LENGTH} if "horizon" in known else {"rounds": LENGTH - 1, "slice_size": 4}
+        if compiled and registry[id].load().compiles and not hosted:
+            kwargs["compile"] = True
+        worlds = STAGGERED if form == "staggered" else int(form)
         self.world = make_world(id, num_worlds=worlds, **kwargs)
         policy = RandomPolicy()
         policy.bind(self.world)
@@ -57,96 +85,48 @@ class Case:
         if form == "staggered":
             for late in range(1, worlds):
                 self.world.step(self.actions, mask=torch.arange(worlds) >= late)
-        for _ in range(3):
+        for _ in range(5):
             self.world.step(self.actions)
 
-    def speed(self) -> float:
-        """Steps a second, all worlds of a step together."""
-        begun, steps = time.perf_counter(), 0
-        while (took := time.perf_counter() - begun) < SECONDS or steps < 2:
-            self.world.step(self.actions)
-            steps += 1
-        return steps / took
+    def step(self) -> None:
+        """All worlds, once."""
+        self.world.step(self.actions)
+
+    def operations(self, steps: int = 24) -> float:
+        """Operations of a step."""
+        with Operations() as counted:
+            for _ in range(steps):
+                self.step()
+        return counted.count / steps
 
 
-def serve() -> None:
-    """Answer, line by line, how fast a case is."""
+def serve(contender: str) -> None:
+    """Answer how many agent-steps a second a case makes, or how many operations it is of."""
+    import studyhall
+
     torch.set_num_threads(1)
-    made: dict[tuple[str, str], Case] = {}
-    for line in sys.stdin:
-        name, form = json.loads(line)
-        if (name, form) not in made:
-            made = {(name, form): Case(name, form)}  # one at a time: they take memory
-        print(made[name, form].speed(), flush=True)
+    if contender != "before":
+        from studyhall.envs.engine import kernels
 
+        kernels.due("engine.rng_numba", torch.device("cpu"), kernels.START)  # as after some thousand steps
+    made: dict[str, Case] = {}
 
-def server(stack: ExitStack, checkout: Path) -> subprocess.Popen[str]:
-    """A process that measures the package of a checkout, by this file."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    (Path(folder) / "studyhall").symlink_to(checkout, target_is_directory=True)
-    return stack.enter_context(
-        subprocess.Popen(
-            [sys.executable, __file__, "--serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"},
-        )
-    )
+    def found(case: str) -> float:
+        counts, name = case.startswith(COUNTED), case.removeprefix(COUNTED)
+        if name not in made:
+            made.clear()  # one at a time: they take memory
+            if contender != "before" and name.split()[-1] != "1":
+                studyhall.keep_memory()
+            made[name] = Case(name, contender == "compiled")
+        one = made[name]
+        return one.operations() if counts else rate(one.step, one.world.num_worlds * one.world.num_agents)
 
-
-def ask(process: subprocess.Popen[str], name: str, form: str) -> float:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps([name, form]) + "\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--against", type=Path, help="another checkout")
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--only", nargs="+", default=None, help="parts of names")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        serve()
-        return
-    found = []
-    with ExitStack() as stack:
-        sides = [server(stack, HERE)]
-        if options.against is not None:
-            sides.append(server(stack, options.against.resolve()))
-        for form in FORMS:
-            for name in cases():
-                if options.only and not any(part in name for part in options.only):
-                    continue
-                for side in sides:
-                    ask(side, name, form)
-                rounds = []
-                for turn in range(options.rounds):
-                    order = sides if turn % 2 else sides[::-1]
-                    measured = {id(side): ask(side, name, form) for side in order}
-                    rounds.append([measured[id(side)] for side in sides])
-                row: dict[str, Any] = {"world": name, "worlds": form}
-                row["steps_per_second"] = statistics.median(ours for ours, *_ in rounds)
-                if len(sides) > 1:
-                    row["ratio"] = statistics.median(ours / theirs for ours, theirs in rounds)
-                found.append(row)
-                if not options.json:
-                    ratio = f"  {row['ratio']:.2f}x" if "ratio" in row else ""
-                    print(f"{name:<24}{form:>10}{row['steps_per_second']:>12,.1f}{ratio}", flush=True)
-        for side in sides:
-            assert side.stdin is not None
-            side.stdin.close()
-    if options.json:
-        print(json.dumps(found, indent=2))
+    answer(found)
 
 
 if __name__ == "__main__":
-    main()
+    options = parse(__doc__, CONTENDERS, BEFORE)
+    if options.serve:
+        serve(options.serve)
+    else:
+        compare(__file__, CONTENDERS, cases(), options)

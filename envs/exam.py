@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,16 @@ _DIVIDED, _SCORED, _RANKED = (40.0, 5e-3), (30.0, 4e-3), 2.5e-3
 
 _FEW = 10_000
 """Numbers of which plain torch finds the greatest as soon."""
+
+
+Extent = Literal["none", "some", "all"]
+"""In which worlds of a batch something is due. The host knows, and so what is due in none need not be computed, and
+where it is due in all nothing of before need be kept."""
+
+
+def extent(due: np.ndarray) -> Extent:
+    """Of a mask of worlds on the host, bool ``[W]``."""
+    return "all" if due.all() else "some" if due.any() else "none"
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,14 @@ class Exam:
         """Whether the answers of the step after ``steps [W]`` steps count, bool ``[W]`` of the same kind."""
         return steps % self.every == 0
 
+    def day(self, steps: np.ndarray) -> Extent:
+        """In which worlds the answers of the step after ``steps [W]`` steps count (host)."""
+        return extent(self.today(steps))
+
+    def card_day(self, steps: np.ndarray) -> Extent:
+        """In which worlds report cards are refreshed by the step after ``steps [W]`` steps (host)."""
+        return extent(steps % self.card_every == 0)
+
     def chance(self, classes: int) -> float:
         """The score of uniform answers."""
         return 0.5 + 0.5 / classes
@@ -155,6 +173,7 @@ class Exam:
         marks: Mapping[str, Tensor],
         smoothed: Iterable[str],
         clock: Tensor,
+        day: Extent,
         present: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The marks after a step: new ones where it was a day for them, else those of before.
@@ -164,20 +183,34 @@ class Exam:
             marks: By name, of the agents ``[W, N]`` or of the world ``[W]``.
             smoothed: Names of those that are smoothed over exams.
             clock: int64 ``[W]``, this step counted.
+            day: In which worlds it was a day for them; not "none".
             present: bool ``[W, N]``, who was there to be examined; None: all.
         """
+        new = {**marks, **{name: self.smooth(before[name], marks[name]) for name in smoothed}}
+        if day == "all" and present is None:
+            return new
         today = self.today(clock - 1)
         each = today[:, None] if present is None else present & today[:, None]
-        new = {**marks, **{name: self.smooth(before[name], marks[name]) for name in smoothed}}
         return {
             name: torch.where(each if mark.dim() > 1 else today, mark, before[name])
             for name, mark in new.items()
         }
 
-    def cards(self, before: Tensor, accuracy: Tensor, clock: Tensor) -> Tensor:
-        """Report cards ``[W, N]``: accuracy to 1/100, refreshed in steps 0, ``card_every``, … (clock 1, …)."""
-        due = (clock - 1) % self.card_every == 0
-        return torch.where(due[:, None], (accuracy * 100).round() / 100, before)
+    def cards(self, before: Tensor, accuracy: Tensor, clock: Tensor, day: Extent) -> Tensor:
+        """Report cards ``[W, N]``: accuracy to 1/100, refreshed in steps 0, ``card_every``, … (clock 1, …).
+
+        Args:
+            before: The cards before.
+            accuracy: ``[W, N]``.
+            clock: int64 ``[W]``, this step counted.
+            day: In which worlds they are refreshed.
+        """
+        if day == "none":
+            return before
+        new = (accuracy * 100).round() / 100
+        if day == "all":
+            return new
+        return torch.where(((clock - 1) % self.card_every == 0)[:, None], new, before)
 
 
 def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,9 +226,10 @@ def distributions(weights: Tensor) -> tuple[Tensor, Tensor]:
     loops = _loops(weights, _DIVIDED)
     if loops is not None:
         return loops.distributions(weights)
-    largest = weights.detach().amax(-1)  # dividing by it first keeps the sum of large weights finite
-    abstained = ~(torch.isfinite(largest) & (largest > 0) & (weights.detach().amin(-1) >= 0))
-    scaled = weights / torch.where(abstained, 1.0, largest)[..., None]
+    given = weights.detach()
+    largest = given.amax(-1)  # dividing by it first keeps the sum of large weights finite
+    abstained = ~((largest > 0) & (largest < torch.inf) & (given.amin(-1) >= 0))  # also where it is no number
+    scaled = weights / largest.masked_fill_(abstained, 1.0)[..., None]
     scaled = torch.where(abstained[..., None], 0.0, scaled)
     return scaled / scaled.sum(-1, keepdim=True).clamp_min(1.0), abstained
 

@@ -121,9 +121,16 @@ class Pay:
             label_price=real("label_price (reward per label)", self.label_price, 0),
         )
 
+    def reward(self, before: Tensor, after: Tensor, bits: Tensor, labels: Tensor | float = 0.0) -> Tensor:
+        """What progress earns, less what so many bits sent and labels received cost, ``[W, N]``."""
+        earned = self.progress(before, after)
+        return earned - self.prices(bits, labels) if self.byte_price or self.label_price else earned
+
     def progress(self, before: Tensor, after: Tensor) -> Tensor:
         """Scale · ((1 − c)·own progress + c·mean progress of the class), ``[W, N]``."""
         own = after - before
+        if not self.cooperation:
+            return self.reward_scale * own
         return self.reward_scale * (
             (1 - self.cooperation) * own + self.cooperation * own.mean(-1, keepdim=True)
         )

@@ -168,9 +168,10 @@ class StackedAdam(Optimiser):
         parameters, *moments = stacks
         moves = [torch.zeros_like(gradient) for gradient in gradients]
         self._step_alike([moves, *moments], gradients, count, self.lr)
-        kept = self._kept(rate)
-        for parameter, move in zip(parameters, moves, strict=True):
-            parameter.mul_(along(kept, move)).add_(move.mul_(along(rate, move)))
+        _by_rate(moves, rate)
+        if self.weight_decay:
+            _by_rate(parameters, self._kept(rate))
+        torch._foreach_add_(parameters, moves)
 
     def _step_masked(
         self, gradients: Sequence[Tensor], given: Sequence[int], rate: Tensor | None, learners: slice
@@ -229,6 +230,12 @@ class StackedAdamW(StackedAdam):
 def _by_learner(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Stacks to one tuple of views a learner."""
     return list(zip(*(stack.unbind(0) for stack in stacks), strict=True))
+
+
+def _by_rate(stacks: Sequence[Tensor], rate: Tensor) -> None:
+    """Multiply stacks ``[K, …]`` by a number ``[K]`` of each learner, in place."""
+    shaped = {stack.ndim: along(rate, stack) for stack in stacks}
+    torch._foreach_mul_(list(stacks), [shaped[stack.ndim] for stack in stacks])
 
 
 def _correction(beta: float, steps: Tensor) -> Tensor:

@@ -112,8 +112,7 @@ class _Ensemble(ABC):
         parts = []
         for span in self._spans(None, rows.shape[1]) if len(rows) > 1 else [slice(0, self.keys.numel())]:
             masks = None if keys is None else self.network.masks(keys[span], rows.shape[1])
-            own = [stack[span] for stack in self.parameters]
-            kept = [stack[span] for stack in self.statistics]
+            own, kept = self._of(self.parameters, span), self._of(self.statistics, span)
             parts.append(self.network.logits(own, self._rows_of(rows, span), masks, kept))
         out = parts[0] if len(parts) == 1 else torch.cat([part.mT for part in parts]).mT
         return out.view(self.worlds, self.learners, *out.shape[1:])
@@ -204,6 +203,11 @@ class _Ensemble(ABC):
             groups[-1].append(span)
             room -= size
         return groups
+
+    def _of(self, stacks: list[Tensor], span: slice) -> list[Tensor]:
+        """The part of stacks ``[P, …]`` that is of a range of learners."""
+        whole = span.stop - span.start == self.keys.numel()
+        return stacks if whole else [stack[span] for stack in stacks]
 
     def _rows_of(self, rows: Tensor, span: slice) -> Tensor:
         """The part of inputs ``[G, M, D]`` that a range of learners sees."""

@@ -271,7 +271,7 @@ class Allocation(World):
         self.reader.learn(tokens, lesson, labels, self.moving)
         bits = ledger.soft_targets((weights > 0).sum(-1), self.tokens.count)
         told = torch.full_like(bits, rows)
-        reward = self.pay.progress(state["score"], marks["score"]) - self.pay.prices(bits)
+        reward = self.pay.reward(state["score"], marks["score"], bits)
         tally = {
             "loss": loss.mean(-1),
             "read": read.sum(-1).float().mean(-1),
@@ -290,7 +290,10 @@ class Allocation(World):
             "fb/loss": loss,
             **marks,
             "card": self.exam.cards(
-                state["card"], marks["accuracy"][:, None].expand_as(state["card"]), clock
+                state["card"],
+                marks["accuracy"][:, None].expand_as(state["card"]),
+                clock,
+                self.exam.card_day(self._clock),
             ),
             "bits": state["bits"] + bits,
             "sound": sound.all(-1, keepdim=True),
@@ -333,7 +336,8 @@ class Allocation(World):
     def _examine(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> TensorDict:
         """The marks of the reader after this step, with all scorers and without each, where it is a day for it."""
         names = ("score", "contribution", "reader_score", "accuracy")
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        day = self.exam.day(self._clock)
+        if day == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in names}
         ratings, bids = self._rated(actions["answers_relevance"], actions["answers_bids"])
         together = self.mixing.mix(self.mixing.weights(bids), ratings)[:, None]  # [W, 1, E, T]
@@ -350,7 +354,7 @@ class Allocation(World):
             "reader_score": reader[:, 0],
             "accuracy": correct[:, 0].float().mean(-1),
         }
-        return self.exam.update(state, marks, ("score", "contribution", "reader_score"), state["clock"])
+        return self.exam.update(state, marks, ("score", "contribution", "reader_score"), state["clock"], day)
 
     # ---- what is seen -------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ quantisation rounds to nothing is charged and arrives as an abstention.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -219,6 +220,11 @@ class Channel(RoomSettings):
         """
         if "neighbours" in state:
             return Neighbours(state["neighbours"])
+        return self._alike
+
+    @functools.cached_property
+    def _alike(self) -> Neighbours:
+        """Who is in which slot in every world, where that is the same in all."""
         if self._given is not None:
             return Neighbours(self._given[0])
         device = torch.device(self.device)
@@ -261,7 +267,8 @@ class Channel(RoomSettings):
         Returns:
             float32 ``[W, N, B, C]`` as it goes on the air, and bool ``[W, N, B]``: which rows say nothing.
         """
-        published = published * state["present"][:, :, None, None]
+        if self.churn:
+            published = published * state["present"][:, :, None, None]
         silent = published.sum(-1, keepdim=True) == 0
         on_air = self._distort(published, state, draws, clock)
         if self.bits < 32:
@@ -306,9 +313,11 @@ class Channel(RoomSettings):
         edges, who = state["edges"], self.neighbours(state)
         if self._is("random"):
             edges = edges & draws["channel/edge"].at(who.pairs()).below(self.edge_probability)
-        if "isolated" in self._modes:
+        if self.isolates:
             edges = edges & ~self.isolated[:, None, None]
-        sending = edges & state["present"][:, :, None] & who.of(size > 0)
+        sending = edges & who.of(size > 0)
+        if self.churn:
+            sending = sending & state["present"][:, :, None]
         sent_bits = who.heard_by(sending) * size
         if self.cap is not None:
             within = sent_bits <= self.cap * 8
@@ -336,6 +345,11 @@ class Channel(RoomSettings):
     def shuffles(self) -> bool:
         """Whether some world is in shuffled mode."""
         return "shuffled" in self._modes
+
+    @property
+    def isolates(self) -> bool:
+        """Whether some world is in isolated mode."""
+        return "isolated" in self._modes
 
     @property
     def isolated(self) -> Tensor:

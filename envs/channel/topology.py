@@ -58,7 +58,7 @@ class Neighbours:
         places = torch.arange(n, device=self.index.device)[:, None] * n + self.index
         return places if places.dim() == 3 else places[None]
 
-    @property
+    @functools.cached_property
     def _with_oneself(self) -> Tensor:
         own = torch.arange(self.index.shape[-2], device=self.index.device)[:, None]
         return torch.cat([own.expand(*self.index.shape[:-1], 1), self.index], dim=-1)
@@ -67,7 +67,7 @@ class Neighbours:
         if index.dim() == 2 and recorded(x):  # the gradient of what is faster is in no fixed order on a GPU
             return x[:, index]
         if index.dim() == 2:
-            return x.index_select(1, index.flatten()).view(len(x), *index.shape, *x.shape[2:])
+            return x.index_select(1, index.view(-1)).view(len(x), *index.shape, *x.shape[2:])
         return x[torch.arange(len(x), device=x.device)[:, None, None], index]
 
 

@@ -70,7 +70,12 @@ class Teacher:
         }
 
     def answer(
-        self, asked: Tensor, left: Tensor, own_left: Tensor, isolated: Tensor, draws: rng.DrawDict
+        self,
+        asked: Tensor,
+        left: Tensor,
+        own_left: Tensor,
+        isolated: Tensor | None,
+        draws: rng.DrawDict,
     ) -> Answer:
         """Serve the askers.
 
@@ -78,11 +83,9 @@ class Teacher:
             asked: bool ``[W, N]``.
             left: int64 ``[W]``.
             own_left: int64 ``[W, N]``.
-            isolated: bool ``[W]``.
+            isolated: bool ``[W]``; None: no world is.
             draws: This step's draws.
         """
-        each = isolated[:, None]
-        alone = asked & (own_left >= self.price)
         affordable = left[:, None] // self.price  # calls the purse still pays for
         if self.shared_slice:
             together = asked & (affordable >= 1)
@@ -92,24 +95,30 @@ class Teacher:
             ahead = (place[:, None, :] < place[:, :, None]) & asked[:, None, :]
             together = asked & (ahead.sum(-1) < affordable)
             calls = together.sum(-1)
-        served = torch.where(each, alone, together)
-        calls = torch.where(isolated, alone.sum(-1), calls)
+        served = together
+        if isolated is not None:
+            each, alone = isolated[:, None], asked & (own_left >= self.price)
+            served = torch.where(each, alone, together)
+            calls = torch.where(isolated, alone.sum(-1), calls)
+            own_left = own_left - (served & each) * self.price
         return Answer(
             served=served,
             refused=asked & ~served,
             left=left - calls * self.price,
-            own_left=own_left - (served & each) * self.price,
+            own_left=own_left,
             calls=calls,
             labels=served * self.rows,
         )
 
-    def fraction_left(self, left: Tensor, own_left: Tensor, isolated: Tensor) -> Tensor:
+    def fraction_left(self, left: Tensor, own_left: Tensor, isolated: Tensor | None) -> Tensor:
         """What is left of the budget each agent draws on, float32 ``[W, N]``, in whole calls.
 
-        0 exactly when no call can be paid any more; 1 where there is no limit.
+        0 exactly when no call can be paid any more; 1 where there is no limit. Arguments as of :meth:`answer`.
         """
         if self.budget is None:
             return torch.ones_like(own_left, dtype=torch.float32)
-        shared = (left // self.price)[:, None] / max(1, self.budget // self.price)
+        shared = (left // self.price)[:, None] / max(1, self.budget // self.price)  # float32
+        if isolated is None:
+            return shared.expand(own_left.shape)
         own = (own_left // self.price) / max(1, self.budget // own_left.shape[1] // self.price)
-        return torch.where(isolated[:, None], own, shared).float()
+        return torch.where(isolated[:, None], own, shared)

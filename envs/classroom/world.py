@@ -347,7 +347,6 @@ class Classroom(World):
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Score the answers, carry the messages, ask the teacher, deal the next slice."""
-        present = state["present"]
         acts = self._brought(state, actions)
         targets, silent = self.read(acts["soft_targets"])
         on_air, unsaid = self.channel.on_air(targets, state, draws, state["clock"])
@@ -356,13 +355,15 @@ class Classroom(World):
         answer = self._ask(acts, state, draws)
         marks = self._sit_exam(state, acts["answers"])
         state = {**state, **self._listened(state, acts)}
-        progress = self.pay.progress(state["score"], marks["score"])
-        reward = (progress - self.pay.prices(route.sent_bits, answer.labels)) * present
-        correct = (best(targets) == self.dataset.dealt_labels(self._shown(state))) & ~silent
+        reward = self.pay.reward(state["score"], marks["score"], route.sent_bits, answer.labels)
+        if self.channel.churn:
+            reward = reward * state["present"]
+        spoken = ~silent
+        correct = (best(targets) == self.dataset.labels("stream", self._shown(state))) & spoken
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],
-            "prequential": correct.sum(-1) / (~silent).sum(-1).clamp_min(1),
+            "prequential": correct.sum(-1) / spoken.sum(-1).clamp_min(1),
             "bytes": route.sent_bits / 8,
             "labels": answer.labels,
             "label_bytes": ledger.label_bytes(answer.labels, self.dataset.num_classes),
@@ -399,8 +400,10 @@ class Classroom(World):
 
     def _ask(self, acts: TensorDict, state: TensorDict, draws: rng.DrawDict) -> Answer:
         """What the teacher answers."""
-        asked = self.asks(acts) & state["present"]
-        return self.teacher.answer(asked, state["left"], state["own_left"], self.channel.isolated, draws)
+        asked = self.asks(acts)
+        if self.channel.churn:
+            asked = asked & state["present"]
+        return self.teacher.answer(asked, state["left"], state["own_left"], self._isolated, draws)
 
     def _after(
         self,
@@ -430,16 +433,18 @@ class Classroom(World):
             "left": answer.left,
             "own_left": answer.own_left,
             **marks,
-            "card": self.exam.cards(state["card"], marks["accuracy"], clock),
+            "card": self.exam.cards(state["card"], marks["accuracy"], clock, self.exam.card_day(self._clock)),
             "bits": state["bits"] + route.sent_bits,
             "labels": state["labels"] + answer.labels,
             "calls": state["calls"] + answer.calls,
         }
         if self.host is None:
             return new
-        due = ((clock - 1) % self.exam.card_every == 0)[:, None]
         known = self.host.update_statistics(under(state, "known/"), feedback, self.channel.neighbours(state))
-        change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
+        change = state["known/card_change"]
+        if self.exam.card_day(self._clock) != "none":
+            due = ((clock - 1) % self.exam.card_every == 0)[:, None]
+            change = torch.where(due, new["card"] - state["card"], change)
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
         return new | prefixed("known/", {**known, "card_change": change}) | {"sound": sound}
@@ -455,7 +460,9 @@ class Classroom(World):
 
     def _counted(self, state: TensorDict, marks: TensorDict) -> TensorDict:
         """Marks ``[W, N]`` or ``[W]`` where it is a day for them, of those who are there; scores are smoothed."""
-        return self.exam.update(state, marks, self.smoothed, state["clock"], state["present"])
+        present = state["present"] if self.channel.churn else None
+        day = self.exam.day(self._clock)
+        return self.exam.update(state, marks, self.smoothed, state["clock"], day, present)
 
     def _by_task(self, state: TensorDict, answers: Tensor, abstained: Tensor) -> TensorDict:
         """What an exam says of each task; nothing where the stream's order has none."""
@@ -509,7 +516,7 @@ class Classroom(World):
     def told(self, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Which hosted learners learn labels of the last slice, bool ``[W, N]``, and these, ``[W, N, B]``; −1: none."""
         served = state["fb/served"]
-        return served, torch.where(served[..., None], self.dataset.dealt_labels(state["fb/slice"]), -1)
+        return served, torch.where(served[..., None], self._labels(state["fb/slice"], self._returned), -1)
 
     def said(self, acts: TensorDict, targets: Tensor, on_air: Tensor, state: TensorDict) -> TensorDict:
         """What comes back as feedback of what agents said of a slice.
@@ -556,25 +563,28 @@ class Classroom(World):
     def view(self, state: TensorDict) -> TensorDict:
         """What agents see that bring their learners, ``[W, N, …]``."""
         w, n, who = self.num_worlds, self.num_agents, self.channel.neighbours(state)
-        knows = state["edges"] & ~self.channel.isolated[:, None, None]
+        knows = state["edges"]
+        if self._isolated is not None:
+            knows = knows & ~self._isolated[:, None, None]
         known = F.pad(knows, (1, 0), value=True)  # whom each knows of, [W, N, 1 + K]
         cards = who.with_oneself(state["card"]) * known
-        labels = self.dataset.dealt_labels(state["fb/slice"]).expand(w, n, -1)
+        returned = self._returned
+        labels = self._labels(state["fb/slice"], returned).expand(w, n, -1)
         obs = {
-            "slice": self._inputs(state["stream/slice"]),
+            "slice": self._inputs(state["stream/slice"], not self._runs_out),
             "exam": self._exam_shown(state),
-            "exam_now": self.exam.today(state["clock"]).to(torch.int8)[:, None, None].expand(w, n, 1),
-            "fb_slice": self._inputs(state["fb/slice"]),
+            "exam_now": self._exam_now(state),
+            "fb_slice": self._inputs(state["fb/slice"], returned),
             "fb_labels": torch.where(state["fb/served"][..., None], labels, -1),
             "fb_targets": self.arrived(state, state["fb/published"]),
             "heard": F.pad(state["fb/heard"].to(torch.int8), (1, 0)),
             "present": (who.with_oneself(state["present"]) & known).to(torch.int8),
             "report": torch.cat([cards, self.budget_left(state)[..., None]], dim=2),
-            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "elapsed": self.elapsed(state),
         }
         if self.private:
-            obs["public"] = self._inputs(state["public/slice"])
-            obs["fb_public"] = self._inputs(state["fb/public"])
+            obs["public"] = self._inputs(state["public/slice"], not self._runs_out)
+            obs["fb_public"] = self._inputs(state["fb/public"], returned)
         if self.beside is not None:
             obs[f"fb_{self.beside}"] = self.arrived(state, state[f"fb/{self.beside}"])
         return obs
@@ -597,22 +607,52 @@ class Classroom(World):
 
     def budget_left(self, state: TensorDict) -> Tensor:
         """Fraction of the budget left to each student, ``[W, N]``."""
-        return self.teacher.fraction_left(state["left"], state["own_left"], self.channel.isolated)
+        return self.teacher.fraction_left(state["left"], state["own_left"], self._isolated)
 
     def _exam_shown(self, state: TensorDict) -> Tensor:
         """The exam's inputs ``[W, N, E, D…]`` where the coming step's answers count, zeros elsewhere."""
         index, shape = state["exam"], self.dataset.shape
         expanded = (self.num_worlds, self.num_agents, index.shape[1], *shape)
-        if not self.exam.today(self._clock).any():
+        day = self.exam.day(self._clock)
+        if day == "none":
             return torch.zeros(1, device=self.device).expand(expanded)
         exam = self.dataset.inputs("exam", index)
-        today = self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
-        return (exam if self.exam.every == 1 else exam * today)[:, None].expand(expanded)
+        if day == "some":
+            exam = exam * self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
+        return exam[:, None].expand(expanded)
 
-    def _inputs(self, index: Tensor) -> Tensor:
-        """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1."""
-        x = self.dataset.dealt(index)
+    def _exam_now(self, state: TensorDict) -> Tensor:
+        """Whether the coming step's answers count, int8 ``[W, N, 1]``."""
+        day = self.exam.day(self._clock)
+        if day == "some":
+            now = self.exam.today(state["clock"]).to(torch.int8).view(-1, 1, 1)
+        else:
+            now = torch.full((1, 1, 1), int(day == "all"), dtype=torch.int8, device=self.device)
+        return now.expand(self.num_worlds, self.num_agents, 1)
+
+    @property
+    def _isolated(self) -> Tensor | None:
+        """Which worlds are isolated, bool ``[W]``; None: none is."""
+        return self.channel.isolated if self.channel.isolates else None
+
+    @property
+    def _runs_out(self) -> bool:
+        """Whether there may be no next slice, and −1 instead of one."""
+        return self.schedule.order == "single_pass"
+
+    @property
+    def _returned(self) -> bool:
+        """Whether in all worlds feedback on a slice has come (host)."""
+        return not self._runs_out and bool((self._clock > self.channel.delay).all())
+
+    def _inputs(self, index: Tensor, sure: bool) -> Tensor:
+        """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1, if not ``sure``."""
+        x = self.dataset.inputs("stream", index) if sure else self.dataset.dealt(index)
         return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
+
+    def _labels(self, index: Tensor, sure: bool) -> Tensor:
+        """Classes of what was dealt, int64 ``[W, A, B]``; −1 where −1, if not ``sure``."""
+        return self.dataset.labels("stream", index) if sure else self.dataset.dealt_labels(index)
 
     def _shown(self, state: TensorDict) -> Tensor:
         """The slice that the coming messages are about, int64 ``[W, A, B]``."""
@@ -622,9 +662,7 @@ class Classroom(World):
 
     def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
-        told = state["fb/served"] & (state["clock"] > 0)[:, None]
-        elapsed = state["clock"].float() / self.horizon
-        about = Oneself(state["card"], self.budget_left(state), told, elapsed)
+        about = Oneself(state["card"], self.budget_left(state), state["fb/served"], self.elapsed(state))
         return host.observe(
             under(state, "known/"), under(state, "fb/"), self.channel.neighbours(state), about
         )

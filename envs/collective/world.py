@@ -276,12 +276,11 @@ class Collective(Classroom):
         tally = self._tally(weights, targets, silent)
         marks, sat = self._examine(state, acts["answers"], acts["answers_bids"].detach())
         tally = {name: count + sat.get(name, 0.0) for name, count in tally.items()}
-        progress = self.pay.progress(state["score"], marks["score"])
-        reward = (
-            progress
-            - self.pay.prices(route.sent_bits, answer.labels)
-            - self.consult_price * tally["consulted"]
-        )
+        reward = self.pay.reward(state["score"], marks["score"], route.sent_bits, answer.labels)
+        if self.consult_price:
+            reward = reward - self.consult_price * tally["consulted"]
+        if self.channel.churn:
+            reward = reward * present
         totals = {name: total + tally[name] for name, total in under(state, "total/").items()}
         new = self._after(state, draws, route, said, answer, marks)
         new |= prefixed("total/", totals) | self._past(state, tally)
@@ -300,7 +299,7 @@ class Collective(Classroom):
                 "class/", self.samples.count(under(new, "class/"), *self._answered(new, self.host))
             )
             new |= self._coming(new, self._clock + 1, self.host)
-        return Outcome(new, reward * present, info)
+        return Outcome(new, reward, info)
 
     def asks(self, actions: TensorDict) -> Tensor:
         """Everyone is told the labels of its own slice."""
@@ -448,8 +447,8 @@ class Collective(Classroom):
         """Mean weights on the slice that feedback is about, of oneself and of whom one heard, ``[W, N, 1 + K]``."""
         return self.arrived(state, state["fb/weights"].mean(-1))
 
-    def _inputs(self, index: Tensor) -> Tensor:
-        inputs = super()._inputs(index)
+    def _inputs(self, index: Tensor, sure: bool) -> Tensor:
+        inputs = super()._inputs(index, sure)
         return inputs if self.views is None else inputs * self.views
 
     def _exam_shown(self, state: TensorDict) -> Tensor:

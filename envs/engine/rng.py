@@ -21,7 +21,7 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
@@ -30,13 +30,10 @@ from torch import Tensor
 
 from . import rng_torch as plain
 from .kernels import due
-from .rng_torch import GOLDEN, mix, shift, signed
+from .rng_torch import FEW, GOLDEN, mix, shift, signed
 
 DOMAINS = ("train", "eval", "demo")
 """Seed domains: equal seeds in different domains are unrelated worlds."""
-
-_FEW = 10_000
-"""Numbers that plain torch makes soon enough."""
 
 _EACH = 0.08
 """Microseconds that plain torch takes longer for a number."""
@@ -63,7 +60,7 @@ def world_key(seeds: Tensor, domain: str) -> Tensor:
 def fold(key: Tensor, *counters: Tensor | int) -> Tensor:
     """Mix counters (episode, step, learner, …) into keys, one after the other; shapes broadcast."""
     for counter in counters:
-        key = mix((key ^ counter) + signed(GOLDEN))
+        key = plain.fold(key, counter)
     return key
 
 
@@ -100,7 +97,7 @@ class Draw:
 
     def below(self, chance: float) -> Tensor:
         """True with a chance, bool: where :meth:`uniform` is below it, as a float32."""
-        limit = math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
+        limit = _limit(chance)
         loops = self._loops()
         if loops:
             return loops.below(self._states, self._count, limit).view(self.shape)
@@ -112,6 +109,22 @@ class Draw:
         if loops:
             return loops.normal(self._states, self._count).view(self.shape)
         return plain.normal(self._bits(-(-self._count // 2)), self._count).view(self.shape)
+
+    def add_normal_(self, x: Tensor, scale: float) -> Tensor:
+        """Add normals times a scale to ``x`` of the numbers' shape, in place; returns it."""
+        loops = self._loops()
+        if loops:
+            loops.add_normal(self._states, x.view(-1, self._count), scale)
+            return x
+        return x.add_(self.normal().mul_(scale))
+
+    def keep_(self, x: Tensor, chance: float) -> Tensor:
+        """Put zero into ``x`` of the numbers' shape, in place, but where :meth:`below` is true; returns it."""
+        loops = self._loops()
+        if loops:
+            loops.keep(self._states, x.view(-1, self._count), _limit(chance))
+            return x
+        return x.mul_(self.below(chance))
 
     def integers(self, high: Tensor | int) -> Tensor:
         """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
@@ -131,6 +144,13 @@ class Draw:
             return Draw(self._state, index.shape[1:], made=loops.bits_at(self._states, places))
         return Draw(self._state, index.shape[1:], made=mix(self._states[:, None] + places * signed(GOLDEN)))
 
+    def ready(self) -> Draw:
+        """The same numbers, their bits made already."""
+        if self._made is not None:
+            return self
+        made = self.bits().view(-1, self._count)
+        return Draw(self._state, self.shape[self._state.dim() :], made=made)
+
     def permutation(self) -> Tensor:
         """A random order of the last dimension (``n < 2**24`` entries): argsort of unique keys.
 
@@ -148,7 +168,9 @@ class Draw:
 
     def _bits(self, count: int) -> Tensor:
         """The first numbers of each state, ``[P, count]``, in plain torch."""
-        return plain.bits(self._states, count) if self._made is None else self._made[:, :count]
+        if self._made is None:
+            return plain.bits(self._states, count)
+        return self._made if count == self._count else self._made[:, :count]
 
     def _loops(self) -> ModuleType | None:
         """What makes the numbers in one pass, where that is due."""
@@ -156,7 +178,12 @@ class Draw:
 
     def _due(self, count: int) -> ModuleType | None:
         """What makes so many numbers in one pass, where that is due."""
-        return due("engine.rng_numba", self.device, _EACH * count) if count > _FEW else None
+        return due("engine.rng_numba", self.device, _EACH * count) if count > FEW else None
+
+
+def _limit(chance: float) -> int:
+    """Of the 2²⁴ values of a number, how many are below a chance."""
+    return math.ceil(min(max(float(np.float32(chance)), 0.0), 1.0) * 2**24)
 
 
 def draw(key: Tensor, purpose: str, shape: Sequence[int]) -> Draw:
@@ -216,19 +243,32 @@ class Draws:
         """Draw for keys ``[W]``."""
         if not self.shapes:
             return {}
-        purposes, owner, index = self._layout(key.device)
-        state = mix(key[:, None] ^ purposes)  # [W, P]
-        made: Iterable[Tensor | None] = itertools.repeat(None)
-        if len(key) * self._total <= _FEW:
-            made = mix(state.index_select(1, owner).add_(index)).split(self._sizes, dim=1)
+        few = len(key) * self._total <= FEW
+        numbers: Tensor | None = None
+        if few and plain.by_numpy(key):
+            ids, owner, index = self._on_host
+            host = plain.mixed(plain.unsigned(key)[:, None] ^ ids)
+            state, numbers = plain.tensor(host), plain.tensor(plain.mixed(host.take(owner, axis=1) + index))
+        else:
+            purposes, owners, places = self._layout(key.device)
+            state = mix(key[:, None] ^ purposes)  # [W, P]
+            if few:
+                numbers = mix(state.index_select(1, owners).add_(places))
+        made = itertools.repeat(None) if numbers is None else numbers.split(self._sizes, dim=1)
         parts = zip(self.shapes.items(), state.unbind(1), made, strict=False)
         return {name: Draw(own, shape, made=numbers) for (name, shape), own, numbers in parts}
+
+    @functools.cached_property
+    def _on_host(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """:meth:`_layout` as numpy has it, ids and indices as uint64."""
+        ids, owner, index = self._layout(torch.device("cpu"))
+        return plain.unsigned(ids), owner.numpy(), plain.unsigned(index)
 
     def _layout(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Ids of the purposes; of every number, where they are few, whose it is and its index; put there once."""
         if device not in self._layouts:
             ids = torch.tensor([purpose_id(name) for name in self.shapes])
-            sizes = self._sizes if self._total <= _FEW else [0] * len(ids)
+            sizes = self._sizes if self._total <= FEW else [0] * len(ids)
             owner = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes))
             index = torch.cat([torch.arange(size) for size in sizes]) * signed(GOLDEN)
             self._layouts[device] = ids.to(device), owner.to(device), index.to(device)

@@ -23,7 +23,7 @@ _SIN = tuple(float32(c) for c in plain.SIN)
 _COS = tuple(float32(c) for c in plain.COS)
 _ROOT_HALF, _MANTISSA = int32(plain.ROOT_HALF), int32(plain.MANTISSA)
 _EIGHTH, _UNIT = float32(plain.EIGHTH), float32(2.0**-24)
-_HALF, _ONE, _MINUS_2 = float32(0.5), float32(1), float32(-2)
+_ZERO, _HALF, _ONE, _MINUS_2 = float32(0), float32(0.5), float32(1), float32(-2)
 
 
 def bits(state: Tensor, count: int) -> Tensor:
@@ -51,6 +51,16 @@ def below(state: Tensor, count: int, limit: int) -> Tensor:
 def normal(state: Tensor, count: int) -> Tensor:
     """Standard normals, float32 ``[P, count]``."""
     return _made(_normal, state, count, torch.float32)
+
+
+def add_normal(state: Tensor, out: Tensor, scale: float) -> None:
+    """Add standard normals times a scale to ``out``, float32 ``[P, count]``."""
+    _add_normal(state.contiguous().numpy().view(uint64), out.numpy(), float32(scale))
+
+
+def keep(state: Tensor, out: Tensor, limit: int) -> None:
+    """Put zero into ``out``, float32 ``[P, count]``, where the top 24 bits are not below a limit."""
+    _keep(state.contiguous().numpy().view(uint64), out.numpy(), uint64(limit))
 
 
 def _made(
@@ -112,6 +122,28 @@ def _normal(states, out):
             first[i], second[i] = _pair(_draw(state, i))
         if len(second) < half:
             first[half - 1] = _pair(_draw(state, half - 1))[0]
+
+
+@compiled
+def _add_normal(states, out, scale):
+    count = out.shape[1]
+    half = (count + 1) // 2
+    for p in range(len(states)):
+        state, first, second = states[p], out[p, :half], out[p, half:]
+        for i in range(len(second)):
+            one, other = _pair(_draw(state, i))
+            first[i] += one * scale
+            second[i] += other * scale
+        if len(second) < half:
+            first[half - 1] += _pair(_draw(state, half - 1))[0] * scale
+
+
+@compiled
+def _keep(states, out, limit):
+    for p in range(len(states)):
+        state, row = states[p], out[p]
+        for i in range(len(row)):
+            row[i] = row[i] if _draw(state, i) >> uint64(40) < limit else _ZERO
 
 
 @compiled

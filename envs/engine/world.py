@@ -36,12 +36,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..arguments import as_seeds, find_device, share_out
+from ..arguments import as_seeds, find_device, refuse, share_out
 from ..errors import ActionError, ConfigError, EpisodeEnded, one_of, plural, short
 from ..validation import afford, whole
 from . import rng
 from .actions import check_actions, check_options, check_values
 from .batch import Batch
+from .compiling import USELESS, check_compiler
 from .flat import join, joined_space
 from .saving import Restorable
 from .state import TensorDict
@@ -124,6 +125,9 @@ class World(Restorable):
     """Kinds of what crosses between agents, or from a teacher to them, of those in ``ledger.py``, which says
     where each is charged; "raw_samples" flags a world whose agents get at each other's data."""
 
+    compiles: ClassVar[frozenset[str]] = frozenset()
+    """Hooks that are faster compiled, of those marked ``@compilable``; a world without any refuses ``compile=True``."""
+
     finite_horizon: ClassVar[bool] = False
     """Whether the horizon ends the task itself, so that nothing is left beyond it; elsewhere it cuts it short."""
 
@@ -159,11 +163,17 @@ class World(Restorable):
         if "metadata" not in vars(cls):  # a world that draws no picture offers none
             modes = [] if cls.picture is World.picture else World.metadata["render_modes"]
             cls.metadata = {**cls.metadata, "render_modes": modes}
+        refused = {name: why for name, why in cls.refused_arguments.items() if name != "compile"}
+        cls.refused_arguments = refused if cls.compiles else {**refused, "compile": USELESS}
 
     def __init__(self, *, num_agents: int, horizon: int, **batch: Any) -> None:
         settings = Batch(**share_out(type(self).__name__, batch, Batch)[0])
         self.num_worlds, self.device = settings.num_worlds, find_device(settings.device)
         self.autoreset, self.validate = settings.autoreset, settings.validate
+        self.compile = settings.compile
+        if self.compile:
+            refuse(type(self).__name__, {"compile": True}, self.refused_arguments)
+            check_compiler(self.device)
         self.num_agents = whole("agents", num_agents, 1)
         self.horizon = whole("horizon", horizon, 1)
         afford(self.num_worlds, "the number of agents", agents=self.num_agents, peers=self.num_agents)
@@ -171,6 +181,7 @@ class World(Restorable):
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
         self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        self._storages: tuple[TensorDict, set[int]] = {}, set()
         self._screens: dict[int, Screen] = {}  # where each world is shown to a person
         super().__init__(self.num_worlds)
 
@@ -298,7 +309,10 @@ class World(Restorable):
     def _at(self, worlds: Tensor) -> World:
         """Some of the worlds (int64 ``[K]``), for :meth:`start`, which reads neither their states nor their clocks."""
         twin = copy.copy(self)
-        twin.num_worlds = len(worlds)
+        twin.num_worlds, twin.compile = (
+            len(worlds),
+            False,
+        )  # any number of them, each of which would be compiled
         vars(twin).update({name: part.at(worlds) for name, part in self.parts.items()})
         return twin
 
@@ -414,10 +428,17 @@ class World(Restorable):
             self._metrics = {k: (v.shape, v.dtype) for k, v in found.items()}
             where = torch.from_numpy(ended).to(self.device)
             return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in found.items()}
-        return {
-            k: torch.full(shape, torch.nan, dtype=dtype, device=self.device)
-            for k, (shape, dtype) in self._metrics.items()
-        }
+        alike: dict[tuple[torch.Size, torch.dtype], list[str]] = {}
+        for name, kind in self._metrics.items():
+            alike.setdefault(kind, []).append(name)
+        absent: TensorDict = {}
+        for (
+            shape,
+            dtype,
+        ), names in alike.items():  # one tensor for all of a shape: a call costs more than its numbers
+            made = torch.full((len(names), *shape), torch.nan, dtype=dtype, device=self.device)
+            absent |= zip(names, made.unbind(), strict=True)
+        return {name: absent[name] for name in self._metrics}
 
     def _flags(self, host: np.ndarray) -> Tensor:
         """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
@@ -431,8 +452,15 @@ class World(Restorable):
 
     def _hand_out(self, tensors: TensorDict) -> TensorDict:
         """The tensors, those that share memory with the state copied: who gets them may write into them."""
-        kept = {v.untyped_storage().data_ptr() for v in self._state.values()}
+        if self._storages[0] is not self._state:
+            self._storages = self._state, {v.untyped_storage().data_ptr() for v in self._state.values()}
+        kept = self._storages[1]
         return {k: v.clone() if v.untyped_storage().data_ptr() in kept else v for k, v in tensors.items()}
+
+    def elapsed(self, state: TensorDict) -> Tensor:
+        """Share of the episode that is over, float32 ``[W, N, 1]``, for observations."""
+        share = state["clock"] / self.horizon
+        return share.view(-1, 1, 1).expand(-1, self.num_agents, 1)
 
     # ---- looking in ---------------------------------------------------------------------------------
 

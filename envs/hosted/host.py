@@ -95,7 +95,7 @@ class Oneself(NamedTuple):
     cards: Tensor  # [W, N]
     budget_left: Tensor  # [W, N]
     told: Tensor  # bool [W, N]: whether the labels of the last slice came
-    elapsed: Tensor  # [W]: share of the episode
+    elapsed: Tensor  # [W, N, 1]: share of the episode
 
 
 class Host(Learners):
@@ -203,7 +203,7 @@ class Host(Learners):
             "sources_mask": heard.to(torch.int8),
             "own_features": self.sources.own_features(known, heard, about.told.float()),
             "report": torch.stack([about.cards, about.budget_left], dim=-1),
-            "elapsed": about.elapsed[:, None, None].expand(*about.cards.shape, 1),
+            "elapsed": about.elapsed,
         }
         energies: TensorDict = {}
         if self.energies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ...learners import Lesson
@@ -20,10 +19,10 @@ def lesson_of(targets: Tensor, told: Tensor) -> Lesson:
     """
     weight = targets.sum(-1)  # [W, N, B]
     strength = weight.amax(-1)  # [W, N]
-    alone = torch.where(told, 1.0, strength.clamp_min(1e-12))
+    alone = strength.clamp_min(1e-12).masked_fill_(told, 1.0)
     return Lesson(
         label=told.float(),
         imitate=weight / alone[..., None],
         targets=targets / weight.clamp_min(1e-12)[..., None],
-        rate=torch.where(told, 1.0, strength),
+        rate=strength.masked_fill(told, 1.0),
     )

@@ -17,6 +17,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from ..engine.finite import surely_none, where_finite
 from ..engine.weights import Weights
 from ..exam import distributions
 
@@ -50,7 +51,13 @@ class Classes:
         if not answer.is_floating_point():
             answer = (answer[..., None] == torch.arange(self.count, device=answer.device)).float()
         weights, abstained = distributions(answer)
-        return torch.where(abstained[..., None], 1 / self.count, weights)
+        return (
+            weights if surely_none(abstained) else weights.masked_fill(abstained[..., None], 1 / self.count)
+        )
+
+    def unanswered(self, device: torch.device) -> Tensor:
+        """The uniform distribution, ``[C]``."""
+        return torch.full((self.count,), 1 / self.count, device=device)
 
     def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and score ``[W, N]`` of distributions ``[W, N, B, C]`` on classes int64 ``[W, N, B]``."""
@@ -76,8 +83,11 @@ class Vectors:
 
     def readable(self, answer: Tensor) -> Tensor:
         """Vectors ``[..., D]``, zeros where there is none to read."""
-        finite = answer.isfinite().all(-1, keepdim=True)
-        return torch.where(finite, answer, 0.0).clamp(-BOUND, BOUND)
+        return where_finite(answer, 1, 0.0).clamp(-BOUND, BOUND)
+
+    def unanswered(self, device: torch.device) -> Tensor:
+        """Zeros, ``[D]``."""
+        return torch.zeros(self.count, device=device)
 
     def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and score ``[W, N]`` of vectors ``[W, N, B, D]`` on truths of the same shape."""

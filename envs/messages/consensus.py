@@ -89,6 +89,7 @@ class Consensus(MessageWorld):
 
     few_actions = "slice_size=1, bound=1, or slice_size=1, vocabulary=10, choices=True"
     agent_noun = "witness"
+    compiles = frozenset({"advance", "summary"})
     roles = False  # witnesses are all alike
     trainee = "talkers"
 
@@ -142,13 +143,13 @@ class Consensus(MessageWorld):
         else:
             index = draws["slice"].integers(len(self.dataset.split(self.split)))  # [W, B]
             hidden, truth = self.dataset.inputs(self.split, index), self.dataset.labels(self.split, index)
-        view = hidden[:, None].expand(-1, self.num_agents, *[-1] * (hidden.dim() - 1))
+        view = torch.stack([hidden] * self.num_agents, dim=1)
         if self.view_noise:
-            view = draws["noise"].normal().mul_(self.view_noise).add_(view)
+            view = draws["noise"].add_normal_(view, self.view_noise)
         if self.view_keep < 1:
-            view = view * draws["keep"].below(self.view_keep)
+            view = draws["keep"].keep_(view, self.view_keep)
         truth = truth[:, None].expand(-1, self.num_agents, *[-1] * (truth.dim() - 1))
-        return {"own_view": view.contiguous(), "truth": truth.contiguous()}
+        return {"own_view": view, "truth": truth.contiguous()}
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Loss and score of the estimates."""
@@ -161,12 +162,13 @@ class Consensus(MessageWorld):
     def unanswered(self, state: TensorDict) -> Tensor:
         """Uniform distributions, or zeros."""
         shape = (self.num_worlds, self.num_agents, self.rows, self.answers.count)
-        return self.answers.readable(torch.zeros(shape, device=self.device))
+        return self.answers.unanswered(self.device).expand(shape)
 
     def figures(self, state: TensorDict) -> TensorDict:
         """Accuracy, and how much the witnesses agree."""
         answer = state["answer"]
-        variance = answer.var(1, correction=0).mean((-1, -2))
+        # Not `var`, which adds up the dimension number by number.
+        variance = (answer - answer.mean(1, keepdim=True)).square().mean((1, 2, 3))
         return {**self.answers.figures(answer, state["truth"]), "agreement": 1 / (1 + variance)}
 
     def picture(self, state: TensorDict, world: int, mode: str) -> str | np.ndarray:

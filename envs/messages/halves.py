@@ -81,8 +81,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..channel import Neighbours
 from ..engine import TensorDict, rng
+from ..engine.compiling import compilable
+from ..engine.finite import where_finite
 from ..errors import ConfigError, one_of, short
 from ..streams import Dataset, load_dataset
 from ..validation import afford, flag, whole
@@ -97,6 +101,7 @@ class Halves(MessageWorld):
 
     few_actions = "slice_size=1, bound=1"
     agent_noun = "viewer"
+    compiles = frozenset({"advance", "judge"})
     refused_arguments: ClassVar[Mapping[str, str]] = {
         "agents": "every part of the picture has its viewer: set grid, e.g. grid=(2, 2) for 4",
     }
@@ -169,6 +174,7 @@ class Halves(MessageWorld):
 
     # ---- how it moves -------------------------------------------------------------------------------
 
+    @compilable
     def deal(self, draws: rng.DrawDict) -> TensorDict:
         """Samples turned, cut and dealt: ``own_view [W, N, B, C, h, w]`` and what is to be painted."""
         w, n, b = self.num_worlds, self.num_agents, self.rows
@@ -181,19 +187,23 @@ class Halves(MessageWorld):
         if self.swap:
             place = draws["deal"].permutation()
         pixels = self.dataset.pixels(self.split, index).flatten(2)  # [W, B, C·H·W]
-        cut = self._cut[turn + 4 * flip]  # [W, B, N, pixels of a part]
-        parts = pixels[:, :, None].expand(-1, -1, n, -1).gather(-1, cut)
-        held = parts.gather(2, place[..., None].expand_as(parts))
-        painted = held if self.target == "partner" else parts
+        upright = torch.arange(n, device=self.device)
+
+        def parts(which: Tensor) -> Tensor:
+            """Parts of the samples, ``[W, N, B, C, h, w]``: of each agent which, int64 ``[W, B, N]``."""
+            cut = ((turn + 4 * flip)[..., None] * n + which).transpose(1, 2)
+            source = F.embedding(cut, self._cut.flatten(0, 1))  # where their pixels come from
+            return pixels[:, None].expand(-1, n, -1, -1).gather(-1, source).view(w, n, b, *self.part_shape)
+
+        held = parts(place)
         return {
-            "own_view": held.transpose(1, 2).reshape(w, n, b, *self.part_shape),
-            "truth": painted.transpose(1, 2).reshape(
-                w, n, b, *self.part_shape
-            ),  # of agent or place, [W, N, …]
+            "own_view": held,
+            "truth": held if self.target == "partner" else parts(upright),  # of agent or place
             "turned": (turn > 0) | (flip > 0),
-            "swapped": (place != torch.arange(n, device=self.device)).any(-1),
+            "swapped": (place != upright).any(-1),
         }
 
+    @compilable
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """MSE of the paintings ``[W, N, N − 1, B, C, h, w]``, and how much better they are than mean parts."""
         mse = self._errors(answer, state).mean((2, 3))
@@ -201,12 +211,11 @@ class Halves(MessageWorld):
 
     def _errors(self, answer: Tensor, state: TensorDict) -> Tensor:
         """Mean squared error of every painted part, ``[W, N, N − 1, B]``."""
-        return (answer - state["truth"][:, self._others]).square().flatten(4).mean(-1)
+        return (answer - Neighbours(self._others).of(state["truth"])).square().flatten(4).mean(-1)
 
     def readable(self, answer: Tensor, state: TensorDict) -> Tensor:
         """Paintings in [0, 1]."""
-        finite = answer.isfinite().flatten(4).all(-1)[..., None, None, None]
-        return torch.where(finite, answer, self.unanswered(state)).clamp(0, 1)
+        return where_finite(answer, 3, self.unanswered(state)).clamp(0, 1)
 
     def unanswered(self, state: TensorDict) -> Tensor:
         """Mean parts."""

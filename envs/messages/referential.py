@@ -138,6 +138,10 @@ class Attributes:
         parts = zip(self.sizes, answer.split(self.sizes, -1), strict=True)
         return torch.cat([Classes(size).readable(part) for size, part in parts], dim=-1)
 
+    def unanswered(self, device: torch.device) -> Tensor:
+        """A uniform distribution for each attribute, ``[F]``."""
+        return torch.cat([Classes(size).unanswered(device) for size in self.sizes])
+
     def judge(self, answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and score ``[W, N]`` of distributions ``[W, N, B, F]`` on values int64 ``[W, N, B, K]``."""
         parts = zip(self.sizes, answer.split(self.sizes, -1), truth.unbind(-1), strict=True)
@@ -211,6 +215,7 @@ class Referential(MessageWorld):
         self.objects = torch.cat(
             [F.one_hot(self.values[:, k], size).float() for k, size in enumerate(self.sizes)], dim=-1
         )
+        self._table = F.pad(self.objects, (0, 0, 1, 0))  # nothing, then all objects
         held_out = real("held_out", held_out, 0, 0.4)
         seed = whole("combination_seed", combination_seed, 0, LAST_SEED)
         self.combinations = {
@@ -248,31 +253,42 @@ class Referential(MessageWorld):
         w, n, b = self.num_worlds, self.num_agents, self.rows
         split = self.combinations[self.split]
         target = draws["target"].integers(len(split))  # [W, B]
-        named = self.objects[split[target]]  # [W, B, F]
-        view = torch.zeros(w, n, b, self.candidates, sum(self.sizes), device=self.device)
-        view[:, 0, :, 0] = named
-        read = torch.zeros(w, n - 1, b, *self.wire.shape, device=self.device)
+        nothing = {
+            "read/sent": torch.zeros(w, b, *self.wire.shape, device=self.device),
+            "read/heard": torch.zeros(w, n - 1, dtype=torch.bool, device=self.device),
+        }
         if self.game == "reconstruction":
             truth = self.values[split[target]]  # [W, B, K]
+            nobody = torch.full((w, n - 1, b, 1), -1, device=self.device)
             return {
-                "own_view": view,
+                "own_view": self._shown(split[target], nobody),
                 "truth": truth[:, None].expand(-1, n, -1, -1).contiguous(),
-                "read": read,
+                **nothing,
             }
         others = _others(draws["distractors"], target, len(split))
         shown = torch.cat([target[..., None], others], dim=-1)  # [W, B, C], the target first
         order = draws["order"].permutation()  # [W, N − 1, B, C]
         shown = shown[:, None].expand_as(order).gather(-1, order)
-        view[:, 1:] = self.objects[split[shown]]
-        place = (order == 0).long().argmax(-1)  # [W, N − 1, B]
+        view = self._shown(split[target], split[shown])
+        place = (order == 0).long().mul_(torch.arange(self.candidates, device=self.device)).sum(-1)
         truth = torch.cat([torch.zeros_like(place[:, :1]), place], dim=1)
-        return {"own_view": view, "truth": truth, "read": read}
+        return {"own_view": view, "truth": truth, **nothing}
+
+    def _shown(self, target: Tensor, candidates: Tensor) -> Tensor:
+        """Objects as agents see them, ``[W, N, B, C, F]``.
+
+        Args:
+            target: The speaker's, int64 ``[W, B]``.
+            candidates: The listeners', int64 ``[W, N − 1, B, C]``; −1 shows nothing.
+        """
+        of_speaker = F.pad(target[:, None, :, None], (0, self.candidates - 1), value=-1)
+        return F.embedding(torch.cat([of_speaker, candidates], dim=1) + 1, self._table)
 
     def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
-        """A round; keeps what listeners had read when they answered, for the picture."""
+        """A round; keeps what listeners had read of the speaker when they answered, for the picture."""
         outcome = super().advance(state, actions, draws)
-        read = state["inbox"][:, 1:, 0]  # of the speaker, whom alone they hear
-        return outcome._replace(state={**outcome.state, "read": read.detach()})
+        read = {"read/sent": state["sent"][:, 0].detach(), "read/heard": state["heard"][:, 1:, 0]}
+        return outcome._replace(state={**outcome.state, **read})
 
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """Loss and score of the listeners' answers; the speaker's are 0 and the mean."""
@@ -286,7 +302,7 @@ class Referential(MessageWorld):
     def unanswered(self, state: TensorDict) -> Tensor:
         """Uniform distributions."""
         shape = (self.num_worlds, self.num_agents, self.rows, self.answers.count)
-        return self.answers.readable(torch.zeros(shape, device=self.device))
+        return self.answers.unanswered(self.device).expand(shape)
 
     def figures(self, state: TensorDict) -> TensorDict:
         """Accuracy, and losses with the listeners' mean in the speaker's place."""

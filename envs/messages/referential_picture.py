@@ -29,7 +29,7 @@ class ReferentialView(Drawn, Protocol):
 def as_text(world: ReferentialView, state: TensorDict, w: int) -> str:
     """A line per sample and listener: the target, the message, the candidates, and the one that was chosen."""
     found = {key: value[w].detach().cpu() for key, value in world.summary(state).items()}
-    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer")}
+    host = _on_host(state, w)
     lines = [
         f"round {int(state['clock'][w])}/{world.horizon}   right {float(found['accuracy'][0]):6.1%}"
         f"   bytes {float(found['bytes'][0]):,.0f}"
@@ -40,6 +40,14 @@ def as_text(world: ReferentialView, state: TensorDict, w: int) -> str:
             heard = _said(world, host["read"][i - 1, b])
             lines.append(f"{target}  →  {heard}  →  {world.agents[i]}: {_understood(world, host, i, b)}")
     return "\n".join(lines)
+
+
+def _on_host(state: TensorDict, w: int) -> dict[str, np.ndarray]:
+    """What is drawn of a world; ``read [N − 1, B, …]`` is what each listener had read before answering."""
+    names = ("own_view", "answer", "truth", "read/sent", "read/heard")
+    host = {key: state[key][w].detach().cpu().numpy() for key in names}
+    sent, heard = host["read/sent"], host["read/heard"]
+    return {**host, "read": sent[None] * heard.reshape(-1, *[1] * sent.ndim)}
 
 
 def _named(world: ReferentialView, features: np.ndarray) -> str:
@@ -72,7 +80,7 @@ def _understood(world: ReferentialView, host: dict[str, np.ndarray], i: int, b: 
 def as_image(world: ReferentialView, state: TensorDict, w: int) -> np.ndarray:
     """uint8 ``[H, W, 3]``: a row per sample; the target and message, then the first listeners' answers."""
     samples, listeners = min(_SAMPLES, world.rows), min(_LISTENERS, world.num_agents - 1)
-    host = {key: state[key][w].detach().cpu().numpy() for key in ("own_view", "read", "answer", "truth")}
+    host = _on_host(state, w)
     meant = [_named(world, host["own_view"][0, b, 0]) for b in range(samples)]
     said = [f"{meant[b]}  “{_said(world, host['read'][0, b])}”" for b in range(samples)]
     numbers = world.wire.length if isinstance(world.wire, Symbols) else 2 * world.wire.shape[0]

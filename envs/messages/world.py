@@ -32,6 +32,7 @@ its spaces, and what it measures.
 | `byte_price` | 0 | reward per KiB sent |
 | `reward_scale`, `cooperation` | 1, 0 | reward = scale · ((1 − c)·own improvement + c·mean improvement) − price |
 | `autoreset`, `validate` | True, False | of `make_world`, as in the classroom |
+| `compile` | False | of `make_world`, in `consensus-v0` and `halves-v0`: steps are machine code, see `docs/design.md` |
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from ..channel.topology import everyone
 from ..channel.wire import Numbers, Symbols, Wire, limit
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.compiling import compilable
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import HEARD, Listening, Outcome, World
 from ..errors import ConfigError, one_of
@@ -145,6 +147,7 @@ class MessageWorld(World):
             **shape,
         )
         self.line = DelayLine(self.channel.delay)
+        self._others = everyone(agents, self.device)  # of each agent, int64 [N, N − 1]
 
     def _declare(self, view: spaces.Box, answer: spaces.Space, deals: dict[str, tuple[int, ...]]) -> None:
         """Spaces and draws.
@@ -203,11 +206,6 @@ class MessageWorld(World):
     # ---- how it moves -------------------------------------------------------------------------------
 
     @property
-    def _others(self) -> Tensor:
-        """All the others of each agent, int64 ``[N, N − 1]``."""
-        return everyone(self.num_agents, self.device)
-
-    @property
     def split(self) -> SplitName:
         """The split that slices are dealt from."""
         return self._split or SPLITS[self.domain]  # type: ignore[return-value]
@@ -222,7 +220,7 @@ class MessageWorld(World):
             everyone = torch.cat([fresh["own_view"][:, :, None], seen], dim=2)
             fresh["own_view"] = torch.cat(everyone.unbind(2), dim=3)
         letters = {
-            "inbox": torch.zeros(w, n, s, self.rows, *self.wire.shape, device=self.device),
+            "sent": torch.zeros(w, n, self.rows, *self.wire.shape, device=self.device),
             "heard": torch.zeros(w, n, s, dtype=torch.bool, device=self.device),
         }
         fresh |= letters | prefixed("line/", self.line.start(letters))
@@ -232,6 +230,7 @@ class MessageWorld(World):
         fresh["bits"] = torch.zeros(w, n, dtype=torch.int64, device=self.device)
         return fresh
 
+    @compilable
     def advance(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Outcome:
         """Judge the answers, carry the messages."""
         letters, sent_bits = self._carry(actions["message"], state, draws)
@@ -239,7 +238,7 @@ class MessageWorld(World):
         answer = self.readable(actions["answer"], state)
         loss, score = self.judge(answer, state)
         found = score.detach()
-        reward = self.pay.progress(state["score"], found) - self.pay.prices(sent_bits)
+        reward = self.pay.reward(state["score"], found, sent_bits)
         new = {
             **state,
             **arrived,
@@ -253,7 +252,7 @@ class MessageWorld(World):
         return Outcome(new, reward, info, loss)
 
     def _carry(self, message: Tensor, state: TensorDict, draws: rng.DrawDict) -> tuple[TensorDict, Tensor]:
-        """Inboxes ``[W, N, S, B, …]`` with whose message is in them, and the bits that senders are charged."""
+        """What arrives: messages ``[W, N, B, …]`` by sender, and whom they reach; and bits that senders are charged."""
         if not message.is_floating_point():
             symbols = torch.arange(self.wire.shape[-1], device=self.device)
             message = (message[..., None] == symbols).float()  # what is no symbol says nothing
@@ -261,22 +260,26 @@ class MessageWorld(World):
         rows = (~silent).sum(-1)  # [W, N]
         late = state["clock"] + self.line.steps >= self.horizon  # nobody would be there to read it
         size = torch.where(late[:, None], 0, rows * self.wire.bits_per_message)
-        present = torch.ones_like(size, dtype=torch.bool)
-        route = self.channel.route(size, {**state, "present": present}, draws)
+        route = self.channel.route(size, state, draws)
         if route.order is not None:
             sent = rearranged(sent, route.order)
-        letters = self.channel.neighbours(state).of(sent)  # [W, N, S, B, …]
-        where = route.heard.view(*route.heard.shape, *[1] * (letters.dim() - 3))
-        return {"inbox": torch.where(where, letters, 0.0), "heard": route.heard}, route.sent_bits
+        return {"sent": sent, "heard": route.heard}, route.sent_bits
+
+    def _inbox(self, state: TensorDict) -> Tensor:
+        """Messages by who hears them, ``[W, N, S, B, …]``; zeros where none was heard."""
+        letters, heard = self.channel.neighbours(state).of(state["sent"]), state["heard"]
+        heard = heard.view(*heard.shape, *[1] * (letters.dim() - 3))
+        # What is on the air is finite, so a product is as good as a choice.
+        return letters * heard if letters.requires_grad else letters.mul_(heard)
 
     def observe(self, state: TensorDict) -> TensorDict:
         """What each sees, and what it heard in the round before."""
         w, n = self.num_worlds, self.num_agents
         obs = {
             "own_view": state["own_view"],
-            "inbox": state["inbox"],
+            "inbox": self._inbox(state),
             "heard": state["heard"].to(torch.int8),
-            "elapsed": (state["clock"].float() / self.horizon)[:, None, None].expand(w, n, 1),
+            "elapsed": self.elapsed(state),
         }
         if self.roles:
             obs["agent_id"] = torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n)
@@ -287,6 +290,7 @@ class MessageWorld(World):
         state = self._begun()
         return Listening(HEARD, self.channel.neighbours(state).index, state["heard"].float())
 
+    @compilable
     def summary(self, state: TensorDict) -> TensorDict:
         """Score and loss of the last answers, bytes so far, and bytes of one message about one sample."""
         message = torch.full((self.num_worlds,), self.wire.bits_per_message / 8, device=self.device)

@@ -249,7 +249,7 @@ class Society(Classroom):
         """What agents see that bring their learners, ``[W, N, …]``."""
         obs = super().view(state)
         if self.public_labels:
-            labels = self.dataset.dealt_labels(state["fb/public"])
+            labels = self._labels(state["fb/public"], self._returned)
             obs["fb_public_labels"] = torch.where(state["fb/public_told"], labels, -1)
         if self.parcels:
             obs["fb_parcels"] = self.arrived(state, state["fb/parcels"])

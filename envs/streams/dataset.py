@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import ConfigError, one_of
 from ..validation import whole
@@ -64,6 +65,11 @@ class Split:
     def domain_count(self) -> int:
         """How many domains each class comes in; ``counts`` and ``offsets`` are of each class of each domain."""
         return 1
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """Raw items, flattened ``[n, D]``: a view."""
+        return self.x.flatten(1)
 
     def first_classes(self, count: int) -> Split:
         """The items of the first classes alone."""
@@ -263,6 +269,6 @@ class Dataset:
         return self._raw(split, index)
 
     def _raw(self, split: SplitName, index: Tensor) -> Tensor:
-        x = self.split(split).x
+        items = self.split(split)
         # Copies whole rows, which on the CPU is several times faster than advanced indexing.
-        return x.flatten(1).index_select(0, index.reshape(-1)).view(*index.shape, *x.shape[1:])
+        return F.embedding(index, items.rows).view(*index.shape, *items.x.shape[1:])
