@@ -61,7 +61,13 @@ TASKS = (
     ),
     _society("soc16-3liars", "16 experts, three liars", held_out=True, agents=16, liars=3),
     _society("soc5-mnist", "five experts, a liar, on MNIST", held_out=True, liars=1, data="mnist"),
-    _class("budget40-news", "40 calls, on AG News", held_out=True, teacher_budget=40, data="ag_news"),
+    _class(
+        "dirichlet-news",
+        "skewed shares of AG News, labels without limit",
+        held_out=True,
+        data="ag_news",
+        **_SKEWED | {"slice_size": 32},
+    ),
 )
 
 register_suite(

@@ -438,12 +438,13 @@ class Classroom(World):
         }
         if self.host is None:
             return new
-        due = ((clock - 1) % self.exam.card_every == 0)[:, None]
-        known = self.host.update_statistics(under(state, "known/"), feedback, self.channel.neighbours(state))
-        change = torch.where(due, new["card"] - state["card"], state["known/card_change"])
+        known = under(state, "known/")
+        due, change = (clock - 1) % self.exam.card_every == 0, new["card"] - state["card"]
+        known |= self.host.update_statistics(known, feedback, self.channel.neighbours(state))
+        known |= self.host.sources.of_cards(known, change, due, state["listened"])
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
-        return new | prefixed("known/", {**known, "card_change": change}) | {"sound": sound}
+        return new | prefixed("known/", known) | {"sound": sound}
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
@@ -621,7 +622,9 @@ class Classroom(World):
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
         told = state["fb/served"] & (state["clock"] > 0)[:, None]
         elapsed = state["clock"].float() / self.horizon
-        about = Oneself(state["card"], self.budget_left(state), told, elapsed)
+        slices = state["clock"].clamp_min(1)[:, None] * self.schedule.rows
+        taught = state["labels"] / slices
+        about = Oneself(state["card"], self.budget_left(state), told, taught, state["listened"], elapsed)
         return host.observe(
             under(state, "known/"), under(state, "fb/"), self.channel.neighbours(state), about
         )
