@@ -9,8 +9,10 @@ import pytest
 
 from studyhall import evaluate
 from studyhall.envs.errors import ConfigError, DataError, UnknownName
+from studyhall.policies import make_policy
 from studyhall.policies.files import trained
 from studyhall.rollouts.reports.evaluations import Evaluation
+from studyhall.rollouts.training.imitation import ImitationConfig, imitate
 from studyhall.scenarios import Suite, Task, get_suite, suites
 
 _SMALL = {"learners": "mlp", "hidden": (8,), "slice_size": 4, "exam_size": 10, "horizon": 3}
@@ -138,3 +140,21 @@ def test_listen_v1_is_frozen(monkeypatch):
     assert all(scale.floor < scale.ceiling for scale in suite.scales.values())
     assert set(trained()) & {scale.by for scale in suite.scales.values()}
     assert max(suite.seeds) < 10_000, "trainings choose on worlds from there"
+
+
+def test_a_listener_is_trained_on_what_is_not_held_out_and_can_be_evaluated(tmp_path, monkeypatch):
+    """By imitation, a few steps of it."""
+    monkeypatch.chdir(tmp_path)
+    found = imitate(
+        ImitationConfig(SUITE, worlds=2, updates=3, batch=4, width=8), tmp_path / "mine", "as it was made"
+    )
+    policy = make_policy(str(found.best))
+    assert policy.about["teachers"] == {"society": "society-gated"}
+    assert policy.about["command"] == "as it was made"
+    entry = evaluate(str(found.best), SUITE, worlds=1).entry
+    assert not any("refused" in of for of in entry["tasks"].values())
+    assert len(entry["policy_digest"]) == 64
+    again = imitate(
+        ImitationConfig(SUITE, worlds=2, updates=3, batch=4, width=8), tmp_path / "too", "as it was made"
+    )
+    assert again.best.read_bytes() == found.best.read_bytes()

@@ -23,7 +23,7 @@ from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, Unknow
 from studyhall.policies import make_policy
 from studyhall.policies.listening.learned import LearnedPolicy, ScorerPolicy
 from studyhall.policies.listening.set_scorer import SetScorer
-from studyhall.policies.sb3 import SetPolicy, save_policy
+from studyhall.policies.sb3 import SetPolicy, TournamentPolicy, save_policy
 
 FORMS = ("listen", "gated", "discrete")
 
@@ -111,9 +111,9 @@ def tiny(worlds=2, *, seed=0, actions="listen", **kwargs):
     return WorldVecEnv(Tiny(num_worlds=worlds, actions=actions, **kwargs), seed=seed, origin=origin)
 
 
-def ppo(env, **kwargs):
+def ppo(env, policy=SetPolicy, **kwargs):
     return PPO(
-        SetPolicy, env, **{"n_steps": 4, "batch_size": 12, "n_epochs": 2, "seed": 0, "device": "cpu"} | kwargs
+        policy, env, **{"n_steps": 4, "batch_size": 12, "n_epochs": 2, "seed": 0, "device": "cpu"} | kwargs
     )
 
 
@@ -723,8 +723,15 @@ def test_only_set_policies_are_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("actions", "size"), [("listen", (3,)), ("gated", (4,)), ("discrete", ())])
-def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, size):
+@pytest.mark.parametrize(
+    ("actions", "size", "network"),
+    [
+        ("listen", (3,), SetPolicy),
+        ("gated", (4,), TournamentPolicy),
+        ("discrete", (), SetPolicy),
+    ],
+)
+def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, size, network):
     small = {
         "learners": "mlp",
         "hidden": [8],
@@ -735,7 +742,7 @@ def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, 
     }
     env = studyhall.make_sb3("classroom-v0", 2, seed=0, agents=3, **small)
     assert env.action_space.shape == size
-    model = ppo(env, n_steps=6, batch_size=18)
+    model = ppo(env, network, n_steps=6, batch_size=18)
     model.learn(72)
     assert len(model.ep_info_buffer) == 18  # three episodes of six agents
     save_policy(model, tmp_path / "it.zip")

@@ -92,10 +92,10 @@ def evaluate(
     refused = [found.get("refused") for found in entry["tasks"].values()]
     if all(refused):
         raise ConfigError(f"{policy} can act in no task of {suite.name}: {refused[0]}")
-    found = Evaluation.of(suite, {name: value for name, value in entry.items() if name != "scores"})
+    evaluation = Evaluation.of(suite, {name: value for name, value in entry.items() if name != "scores"})
     if path is not None:
-        write_text(path, as_json(found.as_json(), indent=1) + "\n")
-    return found
+        write_text(path, as_json(evaluation.as_json(), indent=1) + "\n")
+    return evaluation
 
 
 def read_entry(path: Path) -> dict[str, Any]:
