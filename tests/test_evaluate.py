@@ -18,7 +18,11 @@ from studyhall.scenarios import Suite, Task, get_suite, suites
 _SMALL = {"learners": "mlp", "hidden": (8,), "slice_size": 4, "exam_size": 10, "horizon": 3}
 TASKS = (
     Task(
-        "society", "three experts", "society-v0", _SMALL | {"agents": 3, "liars": 1, "liar_kinds": ("roll",)}
+        "society",
+        "three experts",
+        "society-v0",
+        _SMALL | {"agents": 3, "liars": 1, "liar_kinds": ("roll",)},
+        quick=True,
     ),
     Task("class", "two students", "classroom-v0", _SMALL | {"agents": 2, "teacher_budget": 1}, held_out=True),
 )
@@ -111,6 +115,17 @@ def test_data_that_are_not_there_are_no_fault_of_the_policy():
     lost = Task("lost", "no data", "society-v0", _SMALL | {"data": "mnist", "data_dir": "nowhere"})
     with pytest.raises(DataError, match="nowhere"):
         evaluate("mean", Suite("small-v1", "", (lost,), (0,), 1, 1, "listen_nobody"))
+
+
+def test_the_command_prints_what_the_call_returns(call, monkeypatch, tmp_path):
+    monkeypatch.setitem(suites.registry, "small-v1", SUITE)
+    code, out, _ = call("evaluate", "even_two", "--suite", "small-v1", "--quick", "--jobs", "1", "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert printed["tasks"].keys() == {"society"}
+    found = evaluate("even_two", SUITE, quick=True)
+    assert printed["tasks"]["society"]["accuracy"] == found.entry["tasks"]["society"]["accuracy"]
+    assert printed["scores"]["mean"]["value"] == found.mean.value
 
 
 def test_mistakes_are_named(call):

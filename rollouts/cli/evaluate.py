@@ -43,6 +43,8 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure a policy on every task of a suite: see docs/leaderboard.md."""
+    import torch
+
     from ..runs.evaluate import evaluate as evaluated
     from ..settings.parse import parse_assignments
     from ..terminal import output
@@ -52,6 +54,7 @@ def evaluate(
         raise ConfigError(
             f"the worlds of a suite are what they are, so {wrong[0]} cannot be set: give policy.KEY=VALUE"
         )
+    torch.set_num_threads(1)
     found = evaluated(
         policy,
         suite,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import shlex
@@ -73,6 +72,8 @@ def evaluate(
     chosen = suite.chosen(None if tasks is None else tuple(tasks))
     if quick and tasks is None:
         chosen = tuple(task for task in chosen if task.quick)
+    if not chosen:
+        raise ConfigError(f"{suite.name} has no tasks for a quick evaluation: leave out quick")
     given = dict(policy_kwargs or {})
     make_policy(policy, **given)  # says so where there is none
     path = None if out is None else Path(out)
@@ -165,16 +166,14 @@ def _measured(
             yield task.name, measure(task, policy, given, seeds)
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_one_thread) as pool:
+    threads = torch.get_num_threads()  # figures may differ in the last digits with another number
+    with ProcessPoolExecutor(min(jobs, len(tasks)), context, torch.set_num_threads, (threads,)) as pool:
         running = {pool.submit(measure, task, policy, given, seeds): task.name for task in tasks}
-        with contextlib.ExitStack() as stack:
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        try:
             for future in as_completed(running):
                 yield running[future], future.result()
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # of what has not begun, where somebody stops it
 
 
 def measure(task: Task, policy: str, given: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
