@@ -36,8 +36,11 @@ class Leaderboard(NamedTuple):
             return f"Not measured yet: `{self.command}`."
         current = {name: [scale.floor, scale.ceiling] for name, scale in SUITE.scales.items()}
         for name, entry in found.items():
-            if entry["digest"] != SUITE.digest or entry["scores"]["scales"].items() - current.items():
-                raise SystemExit(f"{name}.json is not of {SUITE.name} as it is now: {self.command}")
+            scales = entry.get("scores", {}).get("scales", {"nothing": None})
+            if entry["digest"] != SUITE.digest or any(current.get(task) != scales[task] for task in scales):
+                raise SystemExit(
+                    f"{name}.json is not finished, or not of {SUITE.name} as it is now: {self.command}"
+                )
         ranked = sorted(found.items(), key=lambda item: (not _complete(item[1]), -_mean(item[1])))
         return self.render(dict(ranked))
 
@@ -51,7 +54,7 @@ def ranking(entries: Entries) -> str:
         "worst task",
         "worst tenth of worlds",
         "worlds above 90",
-        "measured",
+        "worlds measured",
     )
     rows = []
     for name, entry in entries.items():
