@@ -124,6 +124,7 @@ def train(
             eval_worlds,
             assignments,
             resume,
+            log,
         )
         if any(given is not None for given in others):
             raise ConfigError(
