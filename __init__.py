@@ -11,6 +11,7 @@ from .envs import EnvSpec, make_aec, make_env, make_sb3, make_vec, make_world, r
 if _TYPE_CHECKING:
     from .rollouts.cli.pages import show
     from .rollouts.runs.compare import compare
+    from .rollouts.runs.evaluate import evaluate
     from .rollouts.runs.export import export
     from .rollouts.runs.launch import rollout
     from .rollouts.runs.report import report
@@ -23,6 +24,7 @@ __all__ = [
     "EnvSpec",
     "__version__",
     "compare",
+    "evaluate",
     "export",
     "keep_memory",
     "make_aec",
@@ -42,6 +44,7 @@ __all__ = [
 
 _LATER = {
     "compare": "rollouts.runs.compare",
+    "evaluate": "rollouts.runs.evaluate",
     "report": "rollouts.runs.report",
     "export": "rollouts.runs.export",
     "rollout": "rollouts.runs.launch",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from record import Choice
 
 from studyhall.policies.files import read
-from studyhall.policies.listening.learned import FORMAT
+from studyhall.policies.listening.learned import NETWORKS
 from studyhall.rollouts.training import begin
 from studyhall.rollouts.training.loop import EVAL_SEED
 from studyhall.scenarios import get_scenario
@@ -81,7 +81,7 @@ def contenders(
 def trained_by(names: Mapping[str, str]) -> dict[str, list[str]]:
     """The commands that trained policies, for their row; nothing of rules."""
     paths = [name for name in names.values() if name.endswith(".zip")]
-    return {"trained_by": [read(path, FORMAT)[0]["command"] for path in paths]} if paths else {}
+    return {"trained_by": [read(path, *NETWORKS)[0]["command"] for path in paths]} if paths else {}
 
 
 def checkpoints(names: Mapping[str, str], statistic: str) -> tuple[Choice, ...]:

@@ -22,6 +22,7 @@ from pages import (
     collective,
     k1,
     k1_hierarchy,
+    listening,
     messages,
     sentences,
     socialized,
@@ -36,7 +37,7 @@ from studyhall.rollouts.reports.claims import SOURCE_COLUMNS, source_rows
 from studyhall.scenarios import sources
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "leaderboard.md")
 MARKED = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
@@ -93,7 +94,14 @@ def benchmark(
     return Section(f"docs/results/{name}.json", render, command, part, plot)
 
 
-SECTIONS: dict[str, Section | Sources] = {
+def leaderboard(render: Callable[[listening.Entries], str]) -> listening.Leaderboard:
+    """A section of the entries in ``docs/results/listen-v1/``."""
+    return listening.Leaderboard(
+        ROOT / "docs" / "results" / "listen-v1", render, "python benchmarks/listen.py entries"
+    )
+
+
+SECTIONS: dict[str, Section | Sources | listening.Leaderboard] = {
     "classroom": Section(
         "docs/results/classroom.json", classroom.reproduction, "studyhall reproduce classroom"
     ),
@@ -154,6 +162,10 @@ SECTIONS: dict[str, Section | Sources] = {
         speed.scenario,
         "python benchmarks/classroom.py --steps 500 --rounds 3",
     ),
+    "listen_v1": leaderboard(listening.ranking),
+    "listen_v1_best": leaderboard(listening.best),
+    "listen_v1_accuracy": leaderboard(listening.accuracies),
+    "listen_v1_brier": leaderboard(listening.brier),
     "sources": Sources(),
 }
 

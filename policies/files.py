@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib.resources
 import os
 from collections.abc import Mapping
@@ -39,6 +40,14 @@ def is_path(name: str) -> bool:
 def _path(name: str) -> Path:
     """Where a name leads; like ``os.path.isfile`` of it, never an error, whatever the text is."""
     return Path(os.path.expanduser(name))
+
+
+def digest(source: str) -> str | None:
+    """SHA-256 of a policy's file, by its path or the name of one that comes with the package; None of any other."""
+    file = trained().get(source, _path(source))
+    if source not in trained() and not is_path(source):
+        return None
+    return hashlib.sha256(read_file(file)).hexdigest()
 
 
 def read(source: str, *formats: str) -> tuple[Mapping[str, Any], dict[str, Tensor]]:

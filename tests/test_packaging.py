@@ -70,9 +70,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def trained_policies(sources: Path) -> set[str]:
-    """Files of the trained policies there are, below the package."""
-    return {path.relative_to(sources).as_posix() for path in (sources / "policies" / "trained").glob("*.zip")}
+def data_files(sources: Path) -> set[str]:
+    """Files of the trained policies there are and of the scales of suites, below the package."""
+    found = ("policies/trained/*.zip", "scenarios/frozen/*.json")
+    return {path.relative_to(sources).as_posix() for pattern in found for path in sources.glob(pattern)}
 
 
 def build(sources: Path, hook: str, out: Path) -> Path:
@@ -93,7 +94,7 @@ def test_the_wheel_imports_elsewhere(sources, tmp_path):
         archive.extractall(site)
     modules = [name for name in names if not name.startswith("studyhall-")]
     assert "studyhall/py.typed" in modules
-    shipped = {f"studyhall/{name}" for name in trained_policies(sources)}
+    shipped = {f"studyhall/{name}" for name in data_files(sources)}
     shipped |= {f"studyhall/rollouts/reports/page/page.{kind}" for kind in ("css", "js")}
     assert {name for name in modules if not name.endswith((".py", "py.typed"))} == shipped
     assert all(name.startswith("studyhall/") for name in modules)
@@ -139,6 +140,6 @@ def test_the_sdist_holds_what_is_needed(sources, tmp_path):
         "tests/test_packaging.py",
         "examples/quickstart.py",
         "docs/classroom.png",
-        *trained_policies(sources),
+        *data_files(sources),
     } <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "runs"))]

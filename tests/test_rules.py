@@ -33,7 +33,7 @@ class StandIn(SimpleNamespace):
 World.register(StandIn)
 
 
-def stand_in(worlds=slice(None), *, ask=False, step=0):
+def stand_in(worlds=slice(None), *, ask=False, limited=True, step=0):
     """A world for messages made by hand."""
     known = {"targets": spaces.Box(0, 1, (B, C))} | ({"ask": spaces.Discrete(2)} if ask else {})
     keys = rng.world_key(torch.arange(W), "train")[worlds]
@@ -55,6 +55,7 @@ def stand_in(worlds=slice(None), *, ask=False, step=0):
         privileged=lambda: secrets,
         experts=lambda: secrets["experts"],
         energies=True,
+        budget_fraction=lambda: torch.ones(len(keys)) if ask and limited else None,
     )
 
 
@@ -72,6 +73,7 @@ def observation(seed):
         "beliefs": gen.dirichlet(np.full(C, 0.5), (W, N, B)),
         "cards": gen.random((W, N, S)),
         "report": np.stack([gen.random((W, N)), np.zeros((W, N))], -1),
+        "elapsed": np.full((W, N, 1), 0.5),
         "energies": gen.normal(size=(W, N, S, B)),
         "own_energies": gen.normal(size=(W, N, B)),
     }
@@ -196,7 +198,7 @@ def most_confident_sample(me):
     return weighted(me, lambda s, b: me.heard[s][b].max() == max(p[b].max() for p in me.heard.values()))
 
 
-def two_phase(me):
+def better_card(me):
     best = max((me.cards[s] for s in me.heard), default=0)
     return only(me, lambda s: me.cards[s]) * (best > me.card)
 
@@ -207,7 +209,8 @@ PLAIN = {
     "most_confident_slice": lambda me: only(me, lambda s: confidence(me.heard[s])),
     "most_confident_sample": most_confident_sample,
     "best_card": lambda me: only(me, lambda s: me.cards[s]),
-    "listen_two_phase": two_phase,
+    "listen_two_phase": better_card,
+    "even_two": better_card,
     "agreement": lambda me: only(me, lambda s: agreement(me, s)),
     "drop_most_confident": drop_most_confident,
     "median": lambda me: by_coordinate(me, np.median),
@@ -262,6 +265,25 @@ class Composite(Reputation):
             self.bold[s] += 0.02 * (confidence(p) - self.bold[s])
         keep = {s: self.bold[s] - trust[s] <= 0.3 for s in me.heard}
         return weighted(me, lambda s, b: me.heard[s][b].max() ** 4 * trust[s] ** 4 * keep[s])
+
+
+class EvenTrust:
+    """One agent's running agreement with its sources, in plain numbers."""
+
+    def __init__(self):
+        self.mean, self.times = [0.0] * S, [0] * S
+
+    def __call__(self, me):
+        least = {}
+        for s, p in me.heard.items():
+            now = np.mean([overlap(p[b], me.own[b]) for b in spoken(p)])
+            self.times[s] += 1
+            self.mean[s] += max(1 / self.times[s], 0.05) * (now - self.mean[s])
+            least[s] = min(now, self.mean[s])
+        ordered = sorted(least.values())
+        middle = ordered[(len(ordered) - 1) // 2] if ordered else 0.0
+        trusted = {s: me.heard[s] for s in least if least[s] >= 0.93 * middle}
+        return better_card(SimpleNamespace(**{**vars(me), "heard": trusted}))
 
 
 class OneCoin:
@@ -335,6 +357,7 @@ RUNNING = {
     "composite": Composite,
     "one_coin": OneCoin,
     "dawid_skene": DawidSkene,
+    "even_trust": EvenTrust,
 }
 
 
@@ -476,6 +499,45 @@ def test_two_phases_wait_for_the_end_of_the_budget():
     assert (policy.act(obs)["targets"] == 0).all()
 
 
+def test_where_labels_never_run_out_two_phases_begin_with_the_second():
+    obs = observation(0)
+    obs["report"][..., 1] = 1.0
+    endless = started("listen_two_phase", stand_in(ask=True, limited=False))
+    assert torch.equal(endless.act(obs)["targets"], started("even_two").act(obs)["targets"])
+
+
+@pytest.mark.parametrize("name", ["even_two", "even_trust"])
+def test_even_rules_ask_while_less_is_spent_than_is_over(name):
+    policy, obs = started(name, stand_in(ask=True)), observation(0)
+    for left, elapsed, asks in ((1.0, 0.0, 1), (0.9, 0.05, 0), (0.9, 0.25, 1), (0.5, 0.25, 0), (1.0, 0.9, 1)):
+        obs["report"][..., 1], obs["elapsed"][:] = left, elapsed
+        assert (policy.act(obs)["ask"] == asks).all(), (left, elapsed)
+
+
+def test_a_source_that_contradicts_oneself_is_not_followed_for_its_card():
+    obs = observation(0)
+    obs["sources_mask"][:] = 1
+    obs["messages"][:] = obs["beliefs"][:, :, None]
+    obs["messages"][:, :, 2] = obs["beliefs"].roll(1, -1)
+    obs["cards"][:] = torch.tensor([0.6, 0.5, 0.9, 0.4])
+    obs["report"][..., 0] = 0.3
+    for name, followed in (("even_two", 2), ("even_trust", 0)):
+        torch.testing.assert_close(started(name).act(obs)["targets"], obs["messages"][:, :, followed])
+
+
+def test_even_questions_last_for_the_whole_episode():
+    world = make_world("classroom-v0", learners="mlp", actions="targets", teacher_budget=4, **SMALL, agents=3)
+    policy = make("even_two")
+    policy.bind(world)
+    obs = world.reset(seed=0)
+    calls = []
+    for _ in range(8):
+        step = world.step(policy.act(obs))
+        obs = step.obs
+        calls.append(int(step.info["calls"][0]))
+    assert calls == [1, 0] * 4
+
+
 @pytest.mark.parametrize("name", ["one_coin", "dawid_skene"])
 def test_em_finds_the_one_who_does_not_know(name):
     """Three good voters and a random one: soon its messages count for little."""
@@ -503,6 +565,7 @@ def test_mistakes_are_named():
         ("one_coin", {"iterations": 0}),
         ("dawid_skene", {"smoothing": 0.0}),
         ("composite", {"margin": -1.0}),
+        ("even_trust", {"threshold": -1.0}),
     ):
         with pytest.raises(ConfigError, match=next(iter(arguments))):
             make(name, **arguments)

@@ -19,7 +19,6 @@ TEXTS = {
     "where",
     "commit",
     "run by",
-    "on what",
     "rule",
     "policy",
     "variant",
@@ -38,6 +37,11 @@ TEXTS = {
     "arm",
     "what crosses",
     "operation",
+    "task",
+    "on what",
+    "best policy",
+    "second policy",
+    "worlds measured",
 }
 """Names of columns that are set left; all others are figures."""
 

@@ -440,14 +440,14 @@ class Classroom(World):
         }
         if self.host is None:
             return new
-        known = self.host.update_statistics(under(state, "known/"), feedback, self.channel.neighbours(state))
-        change = state["known/card_change"]
+        known = under(state, "known/")
+        known |= self.host.update_statistics(known, feedback, self.channel.neighbours(state))
         if self.exam.card_day(self._clock) != "none":
-            due = ((clock - 1) % self.exam.card_every == 0)[:, None]
-            change = torch.where(due, new["card"] - state["card"], change)
+            due, change = (clock - 1) % self.exam.card_every == 0, new["card"] - state["card"]
+            known |= self.host.sources.of_cards(known, change, due, state["listened"])
         # A belief that is not finite abstains, and no other does.
         sound = said["beliefs"].any(-1).all(-1)
-        return new | prefixed("known/", {**known, "card_change": change}) | {"sound": sound}
+        return new | prefixed("known/", known) | {"sound": sound}
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
@@ -662,7 +662,15 @@ class Classroom(World):
 
     def hosted_view(self, state: TensorDict, host: Host) -> TensorDict:
         """What agents see that decide for hosted learners, ``[W, N, …]``."""
-        about = Oneself(state["card"], self.budget_left(state), state["fb/served"], self.elapsed(state))
+        taught = state["labels"] / (state["clock"].clamp_min(1)[:, None] * self.schedule.rows)
+        about = Oneself(
+            state["card"],
+            self.budget_left(state),
+            state["fb/served"],
+            taught,
+            state["listened"],
+            self.elapsed(state),
+        )
         return host.observe(
             under(state, "known/"), under(state, "fb/"), self.channel.neighbours(state), about
         )

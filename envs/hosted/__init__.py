@@ -16,6 +16,7 @@ order, counted on from oneself. So one policy serves all. B rows, C classes. Fea
 |---|---|---|---|
 | `sources` | `S, F` float32 | [−2, 2] | features of each source's message on the last slice; zeros if not heard |
 | `sources_mask` | `S` int8 | {0, 1} | whose message arrived |
+| `history` | `S, 3` float32 | [−1, 1] | what one went through with each source; zeros if not heard |
 | `own_features` | `G` float32 | [−2, 2] | features of oneself |
 | `report` | `2` float32 | [0, 1] | one's own report card, the teacher's budget left |
 | `elapsed` | `1` float32 | [0, 1] | steps made / horizon |

@@ -20,7 +20,7 @@ from .heard import Heard
 from .imitation import lesson_of
 from .learners import Learners
 from .listening import FORMS, Seen
-from .sources import ENERGY, FEATURES, OWN_FEATURES, Sources, apart
+from .sources import ENERGY, FEATURES, HISTORY, OWN_FEATURES, Sources, apart
 
 _PREDICT_ROWS = 2000  # rows of a test set evaluated at once
 
@@ -95,6 +95,8 @@ class Oneself(NamedTuple):
     cards: Tensor  # [W, N]
     budget_left: Tensor  # [W, N]
     told: Tensor  # bool [W, N]: whether the labels of the last slice came
+    taught: Tensor  # [W, N]: share of the steps so far in which labels came
+    listened: Tensor  # [W, N, S]: how much it listened to each source of late
     elapsed: Tensor  # [W, N, 1]: share of the episode
 
 
@@ -153,6 +155,7 @@ class Host(Learners):
         observed: dict[str, spaces.Space] = {
             "sources": spaces.Box(-2, 2, (s, len(self.source_features)), np.float32),
             "sources_mask": spaces.Box(0, 1, (s,), np.int8),
+            "history": spaces.Box(-1, 1, (s, len(HISTORY)), np.float32),
             "own_features": spaces.Box(-2, 2, (len(OWN_FEATURES),), np.float32),
             "report": spaces.Box(0, 1, (2,), np.float32),
             "elapsed": spaces.Box(0, 1, (1,), np.float32),
@@ -201,6 +204,7 @@ class Host(Learners):
         obs = {
             "sources": self.sources.features(known, who, cards, heard),
             "sources_mask": heard.to(torch.int8),
+            "history": self.sources.history(known, about.listened, who.of(about.taught), heard),
             "own_features": self.sources.own_features(known, heard, about.told.float()),
             "report": torch.stack([about.cards, about.budget_left], dim=-1),
             "elapsed": about.elapsed,

@@ -31,6 +31,16 @@ features of a source, in order        meaning
 ====================================  ==================================================================
 
 ====================================  ==================================================================
+history with a source, in order       meaning
+====================================  ==================================================================
+``outcome``                           what became of oneself under it: a running mean of the changes of
+                                      one's own report card, which the next change enters with half the
+                                      weight that one listened to the source with
+``followed``                          how much one listened to it of late, 1 at most over all sources
+``taught``                            share of the steps in which it was told the labels of its slice
+====================================  ==================================================================
+
+====================================  ==================================================================
 features of oneself, in order         meaning
 ====================================  ==================================================================
 ``confidence``, ``class_agreement``   of one's own beliefs on the last slice; with the mean of the others
@@ -62,6 +72,9 @@ FEATURES = (*_OF_A_SOURCE, *(f"relative_{name}" for name in _OF_A_SOURCE), "hear
 
 ENERGY = "energy"
 """Name of the feature that a source has beside these where energies cross: see :func:`apart`."""
+
+HISTORY = ("outcome", "followed", "taught")
+"""What one went through with a source, beside its features: names, in order."""
 
 _OF_ONESELF = ("confidence", "class_agreement")
 OWN_FEATURES = (*_OF_ONESELF, *(f"mean_{name}" for name in _OF_ONESELF), "card_change", "heard", "told")
@@ -95,6 +108,7 @@ class Sources:
             "own_mean": own,
             "own_times": own[..., 0],
             "card_change": own[..., 0],
+            "outcome": pair[..., 0],
         }
 
     def update_statistics(self, known: Mapping[str, Tensor], heard: Heard, beliefs: Tensor) -> TensorDict:
@@ -120,6 +134,35 @@ class Sources:
             "own_mean": known["own_mean"] + own_step[..., None] * (own - known["own_mean"]),
             "own_times": own_times,
         }
+
+    def of_cards(
+        self, known: Mapping[str, Tensor], change: Tensor, due: Tensor, listened: Tensor
+    ) -> dict[str, Tensor]:
+        """Take note of new report cards.
+
+        Args:
+            known: As :meth:`start` gave it.
+            change: By how much everybody's card has changed, ``[W, N]``.
+            due: bool ``[W]``: where cards are new in this step.
+            listened: How much one listened to whom of late, ``[W, N, S]``.
+        """
+        due = due[:, None]
+        told = due[..., None] * listened / 2 * (change[..., None] - known["outcome"])
+        return {
+            "card_change": torch.where(due, change, known["card_change"]),
+            "outcome": known["outcome"] + told,
+        }
+
+    def history(self, known: Mapping[str, Tensor], listened: Tensor, taught: Tensor, heard: Tensor) -> Tensor:
+        """What one went through with each source, float32 ``[W, N, S, 3]``, zero where not heard.
+
+        Args:
+            known: As :meth:`of_cards` left it.
+            listened: ``[W, N, S]``.
+            taught: Share of the steps in which each source was told labels, ``[W, N, S]``.
+            heard: bool ``[W, N, S]``.
+        """
+        return torch.stack([known["outcome"], listened, taught], dim=-1) * heard[..., None]
 
     def features(self, known: Mapping[str, Tensor], who: Neighbours, cards: Tensor, heard: Tensor) -> Tensor:
         """Features of the sources, float32 ``[W, N, S, F]``, zero where not heard.

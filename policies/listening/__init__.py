@@ -27,6 +27,11 @@ _RULES = {
     ),
     "composite": ("composite:Composite", "hand-tuned: confidence by row, running trust, no braggarts"),
     "listen_two_phase": ("weights:TwoPhase", "first the teacher, then the source with the best report card"),
+    "even_two": (
+        "even:EvenTwo",
+        "ask at an even pace, imitate the best report card if it beats one's own",
+    ),
+    "even_trust": ("even:EvenTrust", "the same among sources that agree with oneself"),
     "oracle_mean": ("oracles:OracleMean", "knows the liars: the mean of the honest"),
     "oracle_expert": ("oracles:OracleExpert", "knows everything: row by row the honest expert"),
 }

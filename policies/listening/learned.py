@@ -1,4 +1,4 @@
-"""Protocols that were trained: the weights of a :class:`SetScorer` in a file, acting in any world they fit."""
+"""Protocols that were trained: the weights of a network in a file, acting in any world they fit."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from ...envs.errors import ConfigError
 from ..files import POLICY, read
 from ..policy import Policy, require_engine
 from .set_scorer import SetScorer, legal_logits, observed_sizes
+from .tournament import Tournament
 
 FORMAT = "studyhall set scorer, 1"
+"""Files of a :class:`SetScorer`."""
+TOURNAMENT = "studyhall listener, 2"
+"""Files of a :class:`Tournament`."""
+
+Scorer = SetScorer | Tournament
+NETWORKS: dict[str, type[SetScorer] | type[Tournament]] = {FORMAT: SetScorer, TOURNAMENT: Tournament}
+"""Formats of files, to the network whose weights they hold."""
 
 
 class ScorerPolicy(Policy):
-    """A :class:`SetScorer` that acts: the best guess of every agent, without noise.
+    """A network that acts: the best guess of every agent, without noise.
+
+    What it says of asking counts only where there is a teacher; where it says nothing of it, it always asks.
 
     Args:
         scorer: On the device of the worlds it will act in.
+        asks: Whether it says if to ask; None: as the world that it is bound to has it.
     """
 
-    def __init__(self, scorer: SetScorer) -> None:
-        self.scorer = scorer
+    def __init__(self, scorer: Scorer, asks: bool | None = None) -> None:
+        self.scorer, self.asks = scorer, asks
 
     def bind(self, world: World) -> None:
         """Check that the scorer fits the world's observations and actions.
@@ -46,11 +57,14 @@ class ScorerPolicy(Policy):
         choice: Any = world.action_space.spaces.get("choice")
         if choice is None:
             self._flat = FlatActions(world.action_space)
+        self._taught = "ask" in world.action_space.spaces
+        if self.asks is None:
+            self.asks = self._taught
         has = (self._flat.shape[0] if choice is None else choice.n) - sizes.sources
-        if has != self.scorer.pooled:
+        if has - self._taught != self.scorer.pooled - self.asks:
             raise ConfigError(
                 f"{self} decides {self.scorer.pooled} things beside its sources, this world asks for {has}: "
-                "give the world the form of actions (and a teacher, or none) that it was trained with"
+                "give the world the form of actions that it was trained with"
             )
 
     def act(self, obs: TensorDict) -> TensorDict:
@@ -60,6 +74,10 @@ class ScorerPolicy(Policy):
             scores, _ = self.scorer(obs)
         if chooses:
             return {"choice": legal_logits(scores, obs["action_mask"]).argmax(-1)}
+        if self.asks and not self._taught:
+            scores = scores[..., 1:]  # "ask" stands before all others
+        elif self._taught and not self.asks:
+            scores = torch.cat([torch.ones_like(scores[..., :1]), scores], dim=-1)
         return self._flat.split(scores)
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
@@ -89,15 +107,15 @@ class LearnedPolicy(ScorerPolicy):
 
     def __init__(self, source: str) -> None:
         self.source = str(source)
-        self.about, weights = read(self.source, FORMAT)
+        self.about, weights = read(self.source, *NETWORKS)
         try:
-            scorer = SetScorer.from_state(
+            scorer = NETWORKS[self.about["format"]].from_state(
                 {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
             )
             self.world_kwargs = {"actions": str(self.about["world_kwargs"]["actions"])}
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise damaged(self.source, POLICY) from fault
-        super().__init__(scorer.eval().requires_grad_(False))
+        super().__init__(scorer.eval().requires_grad_(False), "ask" in self.about.get("actions", ()))
 
     def bind(self, world: World) -> None:
         """Check that the policy fits the world, and go to its device.
@@ -108,13 +126,7 @@ class LearnedPolicy(ScorerPolicy):
         require_engine(world)
         observed_sizes(world.observation_space.spaces, str(self))
         actions, learnt = sorted(world.action_space.spaces), self.about.get("actions")
-        if actions != learnt:
-            if isinstance(learnt, list) and _unasked(actions) == _unasked(learnt):
-                trained, here = ("with", "none") if "ask" in learnt else ("without", "one")
-                raise ConfigError(
-                    f"{self} was trained {trained} a teacher to ask, and this world has {here}: use it in worlds "
-                    f"like those of {self.about.get('env')}, or train one for this world"
-                )
+        if not isinstance(learnt, list) or _unasked(actions) != _unasked(learnt):
             raise ConfigError(
                 f"{self} decides {learnt}, this world asks for {actions}: make the world with {self.world_kwargs}"
             )

@@ -26,6 +26,7 @@ class Talk(NamedTuple):
         own: float32 ``[W, N, B, C]``: what oneself believed of the slice; all zero before the first one.
         cards: float32 ``[W, N, S]``: report cards of the sources.
         report: float32 ``[W, N, 2]``: one's own report card, and how much of the teacher's budget is left.
+        elapsed: float32 ``[W, N]``: share of the episode.
         energies: float32 ``[W, N, S, B]``, of the rows; None where none cross.
         own_energies: float32 ``[W, N, B]``, likewise of oneself.
     """
@@ -35,6 +36,7 @@ class Talk(NamedTuple):
     own: Tensor
     cards: Tensor
     report: Tensor
+    elapsed: Tensor
     energies: Tensor | None = None
     own_energies: Tensor | None = None
 
@@ -45,7 +47,7 @@ class Talk(NamedTuple):
         rows, silent = distributions(said)
         own = distributions(obs["beliefs"])[0]
         energies = obs.get("energies"), obs.get("own_energies")
-        return cls(rows, ~silent, own, obs["cards"], obs["report"], *energies)
+        return cls(rows, ~silent, own, obs["cards"], obs["report"], obs["elapsed"][..., 0], *energies)
 
     @property
     def heard(self) -> Tensor:
@@ -73,8 +75,9 @@ class Rule(Policy):
     """One way to listen, the same for every agent and without anything learnt by gradient.
 
     A rule sees what its agent hears and nothing else, so it cannot know who lies; the network behind a liar
-    listens by the same rule as everyone. Where the world has a teacher, everyone always asks. A rule that
-    remembers anything makes it in :meth:`begin` and keeps it in ``memory``, tensors ``[W, …]`` by name.
+    listens by the same rule as everyone. Where the world has a teacher, everyone always asks, unless
+    :meth:`asks` says otherwise. A rule that remembers anything makes it in :meth:`begin` and keeps it in
+    ``memory``, tensors ``[W, …]`` by name.
     """
 
     world_kwargs: Mapping[str, Any] = {"actions": "targets"}
@@ -102,15 +105,20 @@ class Rule(Policy):
     def targets(self, talk: Talk) -> Tensor:
         """What to imitate, ``[W, N, B, C]``: distributions, or all-zero rows where there is nothing to."""
 
+    def asks(self, talk: Talk) -> Tensor:
+        """Who asks the teacher, bool ``[W, N]``."""
+        return torch.ones_like(talk.elapsed, dtype=torch.bool)
+
     def begin(self) -> TensorDict:
         """What it remembers when an episode begins, for all worlds."""
         return {}
 
     def act(self, obs: TensorDict) -> TensorDict:
         """Targets for the learners, and a question to the teacher where there is one."""
-        actions = {"targets": self.targets(Talk.of(obs))}
+        talk = Talk.of(obs)
+        actions = {"targets": self.targets(talk)}
         if "ask" in self.world.action_space.spaces:
-            actions["ask"] = torch.ones_like(obs["sources_mask"][..., 0], dtype=torch.int64)
+            actions["ask"] = self.asks(talk).long()
         return actions
 
     def reset(self, mask: Tensor | None = None) -> None:

@@ -41,14 +41,7 @@ class SetScorer(nn.Module):
         self.heads = nn.Linear(width, pooled) if pooled else None
         self.judge = nn.Linear(2 * width, width)
         self.value = nn.Linear(width, 1)
-        # As is usual for PPO: the first actions are near 0 for every source, so nothing is ruled out.
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                last = layer in (self.score, self.heads)
-                nn.init.orthogonal_(
-                    layer.weight, 0.01 if last else 1.0 if layer is self.value else math.sqrt(2)
-                )
-                nn.init.zeros_(layer.bias)
+        begin_near_zero(self, (self.score, self.heads), self.value)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> SetScorer:
@@ -92,6 +85,16 @@ class SetScorer(nn.Module):
         if self.heads is not None:
             scores = torch.cat([self.heads(context), scores], dim=-1)
         return scores, self.value(torch.tanh(self.judge(about)))[..., 0]
+
+
+def begin_near_zero(network: nn.Module, last: tuple[nn.Linear | None, ...], value: nn.Linear) -> None:
+    """Begin as is usual for PPO: the first actions are near 0 for every source, so nothing is ruled out."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.orthogonal_(
+                layer.weight, 0.01 if layer in last else 1.0 if layer is value else math.sqrt(2)
+            )
+            nn.init.zeros_(layer.bias)
 
 
 def legal_logits(scores: Tensor, mask: Tensor) -> Tensor:

@@ -88,22 +88,34 @@ class BestCard(Weighted):
         return pick(talk.cards, talk.heard)
 
 
-class TwoPhase(BestCard):
+class BetterCard(BestCard):
+    """Imitate the source heard with the best report card, unless it is no better than one's own.
+
+    Who is the best imitates nobody: the labels behind the cards are what the class learns from, and a class in which
+    the best follows others, too, has no more than an average to follow.
+    """
+
+    def weights(self, talk: Talk) -> Tensor:
+        """One-hot, for those who are not the best themselves."""
+        best = super().weights(talk)
+        follows = (best * talk.cards).sum(-1) > talk.report[..., 0]
+        return best * follows[..., None]
+
+
+class TwoPhase(BetterCard):
     """First the teacher, then the best student teaches the others (the documented classroom).
 
     While the teacher's budget lasts, learn from labels alone; then imitate the source with the best report
-    card, unless no card is better than one's own. A world without a teacher to ask is in the second phase
-    from the start.
+    card, unless no card is better than one's own. A world without a teacher to ask, or whose labels never run out,
+    is in the second phase from the start.
     """
 
     def weights(self, talk: Talk) -> Tensor:
         """One-hot in the second phase, for those who are not the best themselves."""
-        best = super().weights(talk)
-        own_card, left = talk.report.unbind(-1)
-        follows = (best * talk.cards).sum(-1) > own_card
-        if "ask" in self.world.action_space.spaces:
-            follows = follows & (left <= 0)
-        return best * follows[..., None]
+        weights = super().weights(talk)
+        if self.world.budget_fraction() is None:
+            return weights
+        return weights * (talk.report[..., 1] <= 0)[..., None]
 
 
 class Agreement(Weighted):

@@ -17,6 +17,7 @@ from ..terminal.interrupts import INTERRUPTED, Stopped, quit_on_interrupt
 from ..terminal.streams import fit_any_code_page, warnings_in_one_line
 from .compare import compare
 from .demo import demo
+from .evaluate import evaluate
 from .export import export
 from .generate import generate
 from .options import DEBUG, Debug, Json
@@ -79,7 +80,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (demo, show, run, watch, report, sweep, compare, train, reproduce, generate, export):
+for command in (demo, show, run, watch, report, sweep, compare, evaluate, train, reproduce, generate, export):
     app.command()(command)
 app.command("test")(trial)
 

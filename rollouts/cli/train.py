@@ -17,6 +17,14 @@ def train(
     scenario: Annotated[
         str | None, typer.Argument(help="See `studyhall list scenarios`; with --resume it is known.")
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a scenario: one listener for all tasks of a suite that are not held out, by imitation of "
+            "the best teacher of each. Takes --updates (2,500 after each of two gatherings), --worlds (6 a task), "
+            "--seed and --out."
+        ),
+    ] = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +112,26 @@ def train(
     """Train the policy of a scenario's world, and keep the best."""
     from ...scenarios import get_scenario
 
+    if suite is not None:
+        others = (
+            scenario,
+            algo,
+            timesteps,
+            cpu_seconds,
+            seeds,
+            device,
+            eval_every,
+            eval_worlds,
+            assignments,
+            resume,
+            log,
+        )
+        if any(given is not None for given in others):
+            raise ConfigError(
+                "--suite trains by imitation: give it --updates, --worlds, --seed, --threads, --out alone"
+            )
+        _by_imitation(suite, updates, worlds, seed, threads, out, as_json)
+        return
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
     if scenario is not None:
@@ -150,6 +178,35 @@ def train(
         output.console().print(str(found), markup=False, soft_wrap=True)
     if found.stopped:
         raise interrupted(found)
+
+
+def _by_imitation(
+    suite: str,
+    updates: int | None,
+    worlds: int | None,
+    seed: int | None,
+    threads: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """One listener for a suite."""
+    from ...scenarios import get_suite
+
+    chosen = get_suite(suite)  # says so where there is none, before what takes seconds to import
+    import torch
+
+    from ..terminal import output
+    from ..training.imitation import ImitationConfig, imitate
+
+    options = {"updates": updates, "worlds": worlds, "seed": seed}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    torch.set_num_threads(threads or 1)
+    words = ["studyhall train --suite", suite, *(f"--{name} {value}" for name, value in given.items())]
+    found = imitate(ImitationConfig(chosen, **given), out, " ".join(words))
+    if as_json:
+        output.print_json({"best": str(found.best), "loss": found.loss, "seconds": found.seconds})
+        return
+    print(f"loss {found.loss:.4f}, {found.seconds:.0f} s; studyhall evaluate {found.best} --suite {suite}")
 
 
 def _once_for_each(

@@ -109,8 +109,7 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     Returns:
         None for policies that predict nothing.
     """
-    test = world.dataset.test  # type: ignore[attr-defined]
-    x = world.dataset.inputs("test", torch.arange(len(test), device=world.device))  # type: ignore[attr-defined]
+    x, labels = _test_split(world)
     knows: World | Policy = world
     proper, parts = world.predict(x), {}
     if proper is None:
@@ -119,11 +118,11 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
     if proper is None:
         return None
     title = policy.title()
-    found = _accuracies(proper, test.y, title) | _among_honest(proper, test.y, world)
-    found |= _of_parts(parts, test.y, world)
+    found = _accuracies(proper, labels, title) | _among_honest(proper, labels, world)
+    found |= _of_parts(parts, labels, world)
     whole = policy.collective_predict(x)
     if whole is not None:
-        found["together"] = (whole.argmax(-1) == test.y).float().mean(-1)
+        found["together"] = (whole.argmax(-1) == labels).float().mean(-1)
     if controls:
         votes = torch.zeros_like(proper)
         for draw in range(world.num_agents):
@@ -131,10 +130,37 @@ def measure(world: World, policy: Policy, *, controls: bool = True) -> Measured 
             if sample is None:  # no dropout to leave on
                 return found
             if draw == 0:
-                found |= {f"{k}_dropout": v for k, v in _accuracies(sample, test.y, title).items()}
+                found |= {f"{k}_dropout": v for k, v in _accuracies(sample, labels, title).items()}
             votes += _one_hot(sample)
-        found["dropout_vote"] = (_first_max(votes) == test.y).float().mean(-1).mean(-1)
+        found["dropout_vote"] = (_first_max(votes) == labels).float().mean(-1).mean(-1)
     return found
+
+
+def honest_figures(world: World, policy: Policy) -> Measured | None:
+    """How good the honest are on the test split, means over them, ``[W]``.
+
+    ``accuracy``, and ``score``, 1 − ½·Brier of their class distributions, as exams are scored. NaN in a world where
+    everyone lies.
+
+    Returns:
+        None for policies that predict nothing.
+    """
+    x, labels = _test_split(world)
+    said = world.predict(x)
+    said = policy.predict(x) if said is None else said
+    if said is None:
+        return None
+    right = said.gather(-1, labels[:, None].expand(*said.shape[:-1], 1))[..., 0]  # [W, N, M]
+    score = 1 - (said.square().sum(-1) - 2 * right + 1) / 2
+    accuracy = (said.argmax(-1) == labels).float().mean(-1)
+    honest = _honest(world.privileged(), accuracy)
+    return {"accuracy": _mean(accuracy, honest), "score": _mean(score.mean(-1), honest)}
+
+
+def _test_split(world: World) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of the test split."""
+    dataset = world.dataset  # type: ignore[attr-defined]
+    return dataset.inputs("test", torch.arange(len(dataset.test), device=world.device)), dataset.test.y
 
 
 def _accuracies(probabilities: Tensor, labels: Tensor, title: Tensor | None) -> Measured:

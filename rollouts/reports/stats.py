@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ...envs.errors import ConfigError
 
 LEVEL = 0.95
 """Confidence of every interval here."""
+
+FEW = 8
+"""Seeds below which a bootstrap interval is too narrow: those of 400 normal samples each held the true interquartile
+mean in 76 % with three seeds, 90 % with five, 94 % with eight."""
+
+_RESAMPLES = 9999
 
 
 class Interval(NamedTuple):
@@ -77,3 +85,44 @@ def verdict(found: Interval) -> str | None:
     if found.n < 2 or (found.half == 0 and found.n < 3) or found.low <= 0 <= found.high:
         return None
     return "gain" if found.mean > 0 else "loss"
+
+
+class Bootstrapped(NamedTuple):
+    """A figure over seeds and its 95 % bootstrap interval, NaN from a single seed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(statistic: Callable[..., Any], *samples: np.ndarray, paired: bool = True) -> Bootstrapped:
+    """A statistic of samples ``[seeds]`` and its percentile interval (Agarwal et al. 2021).
+
+    Args:
+        statistic: Takes samples ``[..., seeds]`` and the ``axis`` of the seeds.
+        samples: One or several, each of two seeds or more for an interval.
+        paired: Whether the same seeds are drawn in all; else each is drawn from by itself (a stratified bootstrap).
+    """
+    from scipy import stats
+
+    value = float(statistic(*samples, axis=-1))
+    if len(samples[0]) < 2:
+        return Bootstrapped(value, math.nan, math.nan)
+    found = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=_RESAMPLES,
+        vectorized=True,
+        paired=paired and len(samples) > 1,
+        confidence_level=LEVEL,
+        method="percentile",
+        random_state=0,
+    ).confidence_interval
+    return Bootstrapped(value, float(found.low), float(found.high))
+
+
+def above_each(values: np.ndarray, thresholds: np.ndarray) -> list[float]:
+    """A performance profile: the share of values above each threshold."""
+    from scipy import stats
+
+    return stats.ecdf(values).sf.evaluate(thresholds).tolist()

@@ -1,0 +1,150 @@
+"""The leaderboard of listen-v1: who listens best, over all tasks and on each."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from studyhall.rollouts.reports.figures import figure
+from studyhall.scenarios.suites import Suite, get_suite
+
+from .cells import markdown
+
+SUITE = get_suite("listen-v1")
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+class Leaderboard(NamedTuple):
+    """A section made of the entries in a folder, an entry a file.
+
+    Args:
+        folder: Of the files.
+        render: Markdown of the entries by name, the best first.
+        command: What measures them.
+    """
+
+    folder: Path
+    render: Callable[[Entries], str]
+    command: str
+
+    def text(self) -> str:
+        """The table, or how to measure it."""
+        found = {
+            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")
+        }
+        if not found:
+            return f"Not measured yet: `{self.command}`."
+        current = {name: [scale.floor, scale.ceiling] for name, scale in SUITE.scales.items()}
+        for name, entry in found.items():
+            scales = entry.get("scores", {}).get("scales", {"nothing": None})
+            if entry["digest"] != SUITE.digest or any(current.get(task) != scales[task] for task in scales):
+                raise SystemExit(
+                    f"{name}.json is not finished, or not of {SUITE.name} as it is now: {self.command}"
+                )
+        ranked = sorted(found.items(), key=lambda item: (not _complete(item[1]), -_mean(item[1])))
+        return self.render(dict(ranked))
+
+
+def ranking(entries: Entries) -> str:
+    """Who is worth how much over all tasks; entries on some tasks or few worlds stand last."""
+    header = (
+        "policy",
+        "mean",
+        "held out",
+        "worst task",
+        "worst tenth of worlds",
+        "worlds above 90",
+        "worlds measured",
+    )
+    rows = []
+    for name, entry in entries.items():
+        scores = entry["scores"]
+        worst = min(scores["tasks"], key=lambda task: scores["tasks"][task]["score"])
+        above = dict(zip(scores["thresholds"], scores["profile"], strict=True))[90.0]
+        rows.append(
+            (
+                f"`{name}`",
+                _between(scores["mean"]),
+                _between(scores["held_out"]),
+                f"{_between(scores['worst_task'])} ({worst})",
+                _between(scores["worst_worlds"]),
+                f"{100 * above:.0f} %",
+                f"{len(entry['tasks'])} tasks × {len(entry['seeds'])} worlds"
+                + ("" if _complete(entry) else ", a look"),
+            )
+        )
+    return markdown(header, rows) + _provisional()
+
+
+def best(entries: Entries) -> str:
+    """Who is best on each task, those left out who know the liars."""
+    header = ("task", "on what", "floor", "ceiling", "best policy", "accuracy", "second policy", "accuracy")
+    rows = []
+    for task in SUITE.tasks:
+        scale = SUITE.scales[task.name]
+        means = {
+            name: value
+            for name, entry in entries.items()
+            if not name.startswith("oracle") and (value := _of(entry, task.name, "accuracy")) is not None
+        }
+        first = sorted(means, key=lambda name: -means[name])[:2]
+        told = [cell for name in first for cell in (f"`{name}`", figure(100 * means[name], 1))]
+        known = (figure(100 * scale.floor, 1), figure(100 * scale.ceiling, 1))
+        mark = " *" if task.held_out else ""
+        rows.append((task.name + mark, task.summary, *known, *told, *["–"] * (4 - len(told))))
+    return markdown(header, rows)
+
+
+def accuracies(entries: Entries) -> str:
+    """Test accuracy of the honest by policy and task, per cent."""
+    return _by_task(entries, "accuracy")
+
+
+def brier(entries: Entries) -> str:
+    """1 − ½·Brier of the honest by policy and task, per cent."""
+    return _by_task(entries, "score")
+
+
+def _by_task(entries: Entries, what: str) -> str:
+    header = ("policy", *(task.name for task in SUITE.tasks))
+    rows = [
+        (f"`{name}`", *(_cell(_of(entry, task.name, what)) for task in SUITE.tasks))
+        for name, entry in entries.items()
+    ]
+    return markdown(header, rows)
+
+
+def _of(entry: Mapping[str, Any], task: str, what: str) -> float | None:
+    """The mean over worlds that have one; None where the task was not measured, or the policy cannot act there."""
+    values = [v for v in entry["tasks"].get(task, {}).get(what, []) if v is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else figure(100 * value, 1)
+
+
+def _mean(entry: Mapping[str, Any]) -> float:
+    return entry["scores"]["mean"]["value"]
+
+
+def _complete(entry: Mapping[str, Any], suite: Suite = SUITE) -> bool:
+    return len(entry["tasks"]) == len(suite.tasks) and len(entry["seeds"]) >= suite.worlds
+
+
+def _between(found: Mapping[str, float | None] | None) -> str:
+    if found is None:
+        return "–"
+    value, *limits = (None if number is None else figure(number, 1) for number in found.values())
+    return f"{value} [{', '.join(map(str, limits))}]" if all(limits) else str(value)
+
+
+def _provisional() -> str:
+    found = [name for name, scale in SUITE.scales.items() if scale.provisional]
+    if not found:
+        return ""
+    which = "all tasks" if len(found) == len(SUITE.tasks) else ", ".join(found)
+    return (
+        f"\n\nFloors and ceilings of {which} are **provisional** (a pilot's, on 4 to 12 worlds): scores will "
+        "change, accuracies will not. `python benchmarks/listen.py freeze` measures them on 100 worlds."
+    )
