@@ -49,6 +49,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from studyhall import make_env, make_sb3, make_world
+from studyhall.rollouts.bench.counting import Clocks
 
 try:
     import supersuit
@@ -76,6 +77,7 @@ LEARNERS: dict[str, Any] = {
 WORLDS, BRIDGED, THREADS = (1, 16, 64, 256), (1, 16, 64), (1, 2)
 LABELS = {"loop": "loop, Adam", "loop_fused": "loop, fused"}
 LABELS |= {f"worlds_{worlds}": f"W = {worlds}" for worlds in WORLDS}
+PARTS = ("learn", "publish", "exam", "features", "rest")
 LESSONS, CHECKED = 64, 20
 """Steps' worth of slices and actions that lie ready, and steps compared before anything is timed."""
 
@@ -298,40 +300,27 @@ def bridge(worlds: int, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def shares(worlds: int, steps: int) -> dict[str, float]:
-    """Milliseconds of a step by part, means over steps; no method of a part calls one of another."""
+    """Milliseconds of a step by part, means over steps."""
     torch.set_num_threads(1)
     world = make_world("society-v0", num_worlds=worlds, **COURSE, **LEARNERS)
     world.reset(seed=0)
-    actions, took = random_actions(worlds), dict.fromkeys(("learn", "publish", "exam", "features"), 0.0)
-
-    def clocked(owner: Any, method: str, part: str) -> None:
-        original = getattr(owner, method)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
-            result = original(*args, **kwargs)
-            took[part] += time.perf_counter() - begun
-            return result
-
-        object.__setattr__(owner, method, timed)  # past the channel, which is frozen
-
-    clocked(world.host, "learn", "learn")
-    clocked(world.host, "publications", "publish")
-    clocked(world.channel, "on_air", "publish")
-    clocked(world.channel, "route", "publish")
-    clocked(world.host, "answers", "exam")
-    clocked(world, "mark", "exam")
-    clocked(world.host, "update_statistics", "features")
-    clocked(world, "observe", "features")
+    actions, clocks = random_actions(worlds), Clocks()
+    parts = (
+        (world.host, "learn", "learn"),
+        (world.host, "publications", "publish"),
+        (world.channel, "on_air", "publish"),
+        (world.channel, "route", "publish"),
+        (world.host, "answers", "exam"),
+        (world, "mark", "exam"),
+        (world.host, "update_statistics", "features"),
+        (world, "observe", "features"),
+    )
     for turn in range(3):
         world.step(actions[turn])
-    took.update(dict.fromkeys(took, 0.0))
-    begun = time.perf_counter()
-    for turn in range(steps):
-        world.step(actions[turn % LESSONS])
-    whole = time.perf_counter() - begun
-    took["rest"] = whole - sum(took.values())
-    return {part: round(1000 * seconds / steps, 3) for part, seconds in took.items()}
+    with clocks.running(*parts):
+        for turn in range(steps):
+            world.step(actions[turn % LESSONS])
+    return {part: round(1000 * clocks.seconds[part] / steps, 3) for part in PARTS}
 
 
 def ratios(ours: list[float], others: list[float]) -> list[float]:

@@ -1,85 +1,210 @@
-"""A device without values: worlds and policies moved there step, and whatever is read back from it is an error.
+"""A pretended device: tensors that say they are there, and are computed on the CPU.
 
-Run in a process of its own, as it changes torch: import this before studyhall.
+Worlds and policies made for it step as they do on a GPU. An operation on tensors of two devices is an error, and
+whoever makes the host wait for a value is noted.
+
+This changes torch for good: import it first, in a process of its own.
 """
 
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from studyhall.envs import arguments
 
 _setup_privateuseone_for_python_backend("pretended")
 
-DEVICE, MODE = torch.device("pretended:0"), FakeTensorMode()
-_seen = {}
+DEVICE, HOST = torch.device("pretended:0"), torch.device("cpu")
+
+aten = torch.ops.aten
+_WAITED_FOR = {
+    aten._local_scalar_dense.default,
+    aten.equal.default,
+    aten.nonzero.default,
+    aten.masked_select.default,
+    aten.bincount.default,
+    aten.repeat_interleave.Tensor,
+    aten._unique2.default,
+    aten.unique_dim.default,
+    aten.unique_consecutive.default,
+}
+"""Operations whose result, or its size, the host has to know."""
+_INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
+"""Those too where a mask is among the indices."""
+_COPIES = {aten._to_copy.default, aten.copy_.default}
+"""What may take tensors of two devices."""
+
+looks: Counter[str] = Counter()
+"""How often the host waited for a value, by the function of studyhall that did."""
 
 
-def moved(value):
-    """Whatever it is, with every tensor in it there; objects of studyhall are changed in place."""
-    if id(value) in _seen:
-        return _seen[id(value)][1]
-    found = value
-    if isinstance(value, torch.nn.Parameter):
-        found = value  # of modules that are only called on others' parameters
-    elif isinstance(value, torch.Tensor):
-        found = MODE.from_tensor(value).to(DEVICE)
-    elif isinstance(value, torch.device):
-        found = DEVICE
-    elif isinstance(value, dict):
-        _seen[id(value)] = value, value
-        entries = {moved(key): moved(entry) for key, entry in value.items()}
-        value.clear()
-        value.update(entries)
-    elif isinstance(value, list):
-        _seen[id(value)] = value, value
-        value[:] = [moved(entry) for entry in value]
-    elif isinstance(value, tuple):
-        parts = [moved(entry) for entry in value]
-        found = type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    elif type(value).__module__.startswith("studyhall.") and hasattr(value, "__dict__"):
-        _seen[id(value)] = value, value
-        if not isinstance(value, (torch.nn.Module, type)):
-            for name, entry in list(vars(value).items()):
-                vars(value)[name] = moved(entry)  # past what guards attributes
-    _seen[id(value)] = value, found  # the object itself, so that its id stays its own
-    return found
+class Pretended(torch.Tensor):
+    """A tensor there; what it is computed with is ``held``."""
+
+    held: torch.Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Pretended:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            held.shape,
+            held.stride(),
+            held.storage_offset(),
+            dtype=held.dtype,
+            device=DEVICE,
+            requires_grad=requires_grad,
+        )
+        made.held = held
+        return made
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.held.untyped_storage()
+
+    def tolist(self) -> Any:
+        _note()
+        return self.held.tolist()
+
+    @classmethod
+    def __torch_dispatch__(cls, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _computed(operation, args, kwargs or {})
 
 
-def of_the_host(make):
-    """A function that makes tensors of host values, whose results go there as any other do."""
+class _There(TorchDispatchMode):
+    """Makes tensors there where a device is asked for."""
 
-    def made(values, *, device=None, **options):  # else it stays a constant, which this device cannot take
-        value = MODE.from_tensor(make(values, **options))
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # nothing here is compiled, and asking takes time
+        return False
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _computed(operation, args, kwargs or {})
+
+
+def _computed(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of an operation, there if it is of tensors there or asks for that device."""
+    own: dict[int, Pretended] = {}
+    elsewhere = False
+
+    def held(value: Any) -> Any:
+        nonlocal elsewhere
+        if isinstance(value, Pretended):
+            own[id(value.held)] = value
+            return value.held
+        if isinstance(value, torch.Tensor):
+            elsewhere |= value.dim() > 0
+            return value
+        return type(value)(map(held, value)) if type(value) in (list, tuple) else value
+
+    given = held(args)
+    others = {name: held(value) for name, value in kwargs.items()}
+    device = others.get("device")
+    to = None if device is None else torch.device(device).type
+    if to == DEVICE.type:
+        others["device"] = HOST
+    elif not own:
+        return operation(*args, **kwargs)
+    if operation in _COPIES:
+        back = to == HOST.type or (operation is aten.copy_.default and not isinstance(args[0], Pretended))
+        if back:
+            _note()
+            found = operation(*given, **others)
+            return args[0] if operation is aten.copy_.default else found
+    elif elsewhere:
+        raise RuntimeError(f"{operation} of tensors on two devices")
+    elif operation in _WAITED_FOR or (
+        operation in _INDEXED and any(i is not None and i.dtype == torch.bool for i in given[1])
+    ):
+        _note()
+
+    def wrapped(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return own[id(value)] if id(value) in own else Pretended(value)
+        return type(value)(map(wrapped, value)) if type(value) in (list, tuple) else value
+
+    return wrapped(operation(*given, **others))
+
+
+def _note() -> None:
+    """Count a look of the function of studyhall that is nearest to it."""
+    frame = sys._getframe(2)
+    while not frame.f_globals["__name__"].startswith("studyhall."):
+        if frame.f_back is None:
+            looks["elsewhere"] += 1
+            return
+        frame = frame.f_back
+    looks[f"{frame.f_globals['__name__'].removeprefix('studyhall.')}.{frame.f_code.co_name}"] += 1
+
+
+def _carried(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A function that makes tensors of host values, which torch would carry there by itself."""
+
+    def made(*args: Any, device: Any = None, **options: Any) -> torch.Tensor:
+        value = make(*args, **options)
         return value if device is None else value.to(device)
 
     return made
 
 
-def read_back(found):
-    """Let tensors be read back as numpy arrays of ones; ``found`` collects where, as a set of function names."""
-    import sys
-
-    import numpy as np
-
-    def numpy(self, *_args, **_options):
-        frame = sys._getframe(1)
-        found.add(f"{frame.f_globals['__name__'].removeprefix('studyhall.')}.{frame.f_code.co_name}")
-        kinds = {torch.bool: bool, torch.int64: np.int64}
-        return np.ones(tuple(self.shape), dtype=kinds.get(self.dtype, np.float32))
-
-    FakeTensor.numpy = numpy
+_find_device = arguments.find_device
+# Before anybody imports them by name.
+arguments.find_device = lambda device: DEVICE if str(device).startswith(DEVICE.type) else _find_device(device)
+torch.tensor, torch.as_tensor = map(_carried, (torch.tensor, torch.as_tensor))
 
 
-def stepped(world, policy, obs, steps):
-    """Move a world and its policy there, and make so many steps; names of the functions that read something back."""
-    found, made = set(), (torch.tensor, torch.from_numpy, torch.as_tensor)
-    with MODE:
-        moved([world, policy])
-        obs = moved(dict(obs))
-        read_back(found)
-        torch.tensor, torch.from_numpy, torch.as_tensor = map(of_the_host, made)
-        for _ in range(steps):
-            done = world.step(policy.act(obs))
-            obs = done.obs
-            assert done.reward.device == DEVICE
-    torch.tensor, torch.from_numpy, torch.as_tensor = made
-    return found
+@contextmanager
+def there() -> Iterator[Counter[str]]:
+    """Within it tensors can be made there; what is noted meanwhile, by the function of studyhall that waited."""
+    looks.clear()
+    with _There():
+        yield looks
+
+
+def stepped(world: Any, policy: Any, twin: tuple[Any, Any], steps: int) -> Counter[str]:
+    """Make so many steps, through the ends of episodes, beside the same on the CPU.
+
+    Args:
+        world: There.
+        policy: Bound to it.
+        twin: The same two on the CPU.
+        steps: How many; the first, which makes what is made once, is not looked at.
+
+    Returns:
+        How often the host waited for a value, by function.
+
+    Raises:
+        AssertionError: Something that is handed out is elsewhere, or is not what it is on the CPU.
+    """
+    rewards = []
+    for own, acting in ((world, policy), twin):
+        with there() as found:
+            obs = own.reset(seed=0)
+            acting.reset()
+            for step in range(steps):
+                if step == 1:
+                    found.clear()
+                done = own.step(acting.act(obs))
+                obs = done.obs
+                for key, value in [*obs.items(), ("reward", done.reward), *done.final_obs.items()]:
+                    assert value.device == own.device, f"{key} is on {value.device}"
+                ended = done.terminated | done.truncated
+                if step + 1 == own.horizon:  # the host knows
+                    acting.end(done.final_obs, ended)
+                    acting.reset(ended)
+                rewards.append(getattr(done.reward, "held", done.reward))
+            if own is world:
+                looked = Counter(found)
+    for step in range(steps):
+        one, other = rewards[step], rewards[steps + step]
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True), (
+            f"step {step}: {one} and {other}"
+        )
+    return looked

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -376,49 +374,3 @@ def test_students_can_be_convolutional():
     )
     with pytest.raises(ConfigError, match="all of one kind"):
         make_policy("mutual", learners=["cnn", "conv3"])
-
-
-PRETENDED = """
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
-
-_setup_privateuseone_for_python_backend("pretended")
-
-from studyhall.learners import learner_keys, make_networks, make_population
-
-device, mode = torch.device("pretended:0"), FakeTensorMode()
-network = make_networks({name!r}, (3, 32, 32), 10, 3)
-population = make_population(network, learner_keys(torch.arange(2), 3), optimiser={optimiser!r})
-
-
-def moved(tensor):
-    return mode.from_tensor(tensor).to(device)
-
-
-with mode:
-    optimiser = population._optimiser
-    population.keys, optimiser.steps = moved(population.keys), moved(optimiser.steps)
-    population.statistics = [moved(stack) for stack in population.statistics]
-    population.parameters = optimiser.parameters = [moved(stack) for stack in population.parameters]
-    for stacks in optimiser.state.values():
-        stacks[:] = [moved(stack) for stack in stacks]
-    optimiser.fused = False
-    x = torch.empty(2, 3, 8, 3, 32, 32, device=device)
-    losses = population.learn(x, lambda logits: logits.logsumexp(-1).mean(-1), rate=torch.empty(2, 3, device=device))
-    learner = torch.zeros(2, dtype=torch.int64, device=device)
-    said = population.logits(x), population.logits_of(learner, x[:, 0], dropout=True)
-    for tensor in (losses, *said, population.finite(), *population.at(learner).statistics):
-        assert tensor.device == device, tensor.device
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "optimiser"), [("conv3", "adam"), pytest.param("vgg", "sgd", marks=pytest.mark.slow)]
-)
-def test_steps_on_a_pretended_device_read_nothing_back(name, optimiser):
-    # Tensors without values: what looks at one raises, and so does an operation on two devices. In a process of its
-    # own, since a device is registered for good.
-    script = PRETENDED.format(name=name, optimiser=optimiser)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]

@@ -9,48 +9,29 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
+from small_worlds import (
+    PICTURES,
+    POLICIES,
+    TEXTS,
+    WORLDS,
+    first_that_fits,
+    one_of_a_module,
+    small_policy,
+)
 
-from studyhall import make_world, register, registry, spec
+from studyhall import make_world, register, spec
 from studyhall.envs.channel import MODES
 from studyhall.envs.engine.actions import check_actions, check_values
-from studyhall.envs.errors import ConfigError, StudyhallError, UnknownArgument
+from studyhall.envs.errors import ConfigError, UnknownArgument
 from studyhall.envs.streams import DATASETS, load_dataset
 from studyhall.envs.streams.hub_sets import HUB_SETS
 from studyhall.policies import Protocol, Students, make_policy, register_policy
 from studyhall.policies import registry as policies
-from studyhall.policies.files import trained
 from studyhall.policies.registration import policy_factory
 from studyhall.rollouts import rollout
 from studyhall.scenarios import get_scenario, register_scenario
 from studyhall.scenarios import registry as scenarios
 from studyhall.testing import check_policy
-
-TEXTS = {name: [f"{name} {i} " * 30 for i in range(30)] for name in ("one", "other")}
-QUICK = {
-    **{"agents": 3, "slice_size": 4, "exam_size": 10, "horizon": 3, "rounds": 2, "hidden": (8,)},
-}
-OF_TEXTS = {"corpora": TEXTS, "vocabulary": 260, "layers": 2, "width": 8, "feedforward": 8, "length": 8}
-PICTURES = torch.arange(300 * 3 * 32 * 32).view(300, 3, 32, 32).to(torch.uint8), torch.arange(300) % 10
-SMALL = {"minicomo": {"width": 8, "layers": 1, "tokens": 2}}
-"""Arguments of policies that are large without any."""
-
-
-def worlds() -> list[tuple[str, dict]]:
-    """Every registered world, small; also with learners of its own, and with public labels, where it takes them."""
-    found = []
-    for name, entry in registry.items():
-        for hosted in (False, True)[: 1 + bool(entry.hosted)]:
-            known = entry.arguments(hosted=hosted)
-            of_texts = OF_TEXTS if "corpora" in known else {}
-            kwargs = {key: value for key, value in QUICK.items() if known.get(key) is not None} | of_texts
-            found.append((name, kwargs | ({"learners": "mlp"} if hosted else {})))
-            if "public_labels" in known and not hosted:
-                found.append((name, kwargs | {"public_labels": 0.5}))
-    return found
-
-
-WORLDS = worlds()
 
 
 @pytest.fixture(scope="module")
@@ -62,35 +43,23 @@ def begun():
     return made
 
 
-def one_of_a_module(names):
-    """The first policy of each module, and of the trained ones; the others, which share its code, are slow."""
-    seen = set()
-    for name in names:
-        module = policies[name].entry_point.partition(":")[0] if name in policies else "trained"
-        yield pytest.param(name, marks=pytest.mark.slow) if module in seen else name
-        seen.add(module)
+def others_slow(names, quick):
+    """The names, those that are not among the quick ones slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("name", list(one_of_a_module(sorted([*policies, *trained()]))))
+@pytest.mark.parametrize("name", others_slow(POLICIES, list(one_of_a_module(POLICIES))))
 def test_every_policy_keeps_what_is_promised(name):
     """In the first world that it fits."""
-    make, refusals = partial(make_policy, name, **SMALL.get(name, {})), []
-    for env, kwargs in WORLDS:
-        policy = make()
-        try:
-            policy.bind(make_world(env, **{**policy.world_kwargs, **kwargs}))
-        except StudyhallError as fault:  # not its world, or one without an argument that it needs
-            refusals.append(f"{env}: {fault}")
-        else:
-            return check_policy(make, env, **kwargs)
-    return pytest.fail("; ".join(refusals))
+    _, _, (env, kwargs) = first_that_fits(name)
+    check_policy(partial(small_policy, name), env, **kwargs)
 
 
-@pytest.mark.parametrize("name", sorted([*policies, *trained()]))
+@pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_acts_in_a_world_or_refuses_it_in_one_line(name, begun):
     refusals = []
     for world in begun:
-        policy = make_policy(name, **SMALL.get(name, {}))
+        policy = small_policy(name)
         try:
             policy.bind(world)
         except ConfigError as fault:

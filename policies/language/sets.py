@@ -61,9 +61,8 @@ class FixedGroups(Members):
 
     def members(self) -> Tensor:
         """Those of ``groups``."""
-        chosen = torch.zeros(self.world.num_agents, dtype=torch.bool, device=self.world.device)
-        chosen[list(self.chosen)] = True
-        return chosen
+        chosen = [group in self.chosen for group in range(self.world.num_agents)]
+        return torch.tensor(chosen, device=self.world.device)
 
 
 class Vocabulary(Members):

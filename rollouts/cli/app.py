@@ -15,6 +15,7 @@ import typer
 from ...envs.errors import StudyhallError
 from ..terminal.interrupts import INTERRUPTED, Stopped, quit_on_interrupt
 from ..terminal.streams import fit_any_code_page, warnings_in_one_line
+from .bench import bench
 from .compare import compare
 from .demo import demo
 from .evaluate import evaluate
@@ -80,7 +81,21 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (demo, show, run, watch, report, sweep, compare, evaluate, train, reproduce, generate, export):
+for command in (
+    demo,
+    show,
+    run,
+    watch,
+    report,
+    sweep,
+    compare,
+    evaluate,
+    train,
+    reproduce,
+    generate,
+    export,
+    bench,
+):
     app.command()(command)
 app.command("test")(trial)
 
