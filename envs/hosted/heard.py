@@ -35,6 +35,13 @@ class Heard:
     who: Neighbours
     mask: Tensor
 
+    @classmethod
+    def by_slot(cls, messages: Tensor, mask: Tensor) -> Heard:
+        """What agents observe: messages ``[W, N, S, B, C]``, each for one agent alone."""
+        agents, sources = mask.shape[1:]
+        index = torch.arange(agents * sources, device=mask.device).view(agents, sources)
+        return cls(messages.flatten(1, 2), Neighbours(index), mask)
+
     def messages(self) -> Tensor:
         """By source, ``[W, N, S, B, C]``; zero where not heard."""
         # Classes before samples in memory, as learners give them: sums over classes are fast so.

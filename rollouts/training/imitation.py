@@ -23,7 +23,8 @@ from ...envs import make_world
 from ...envs.archive import save
 from ...envs.bridges.flat import FlatActions
 from ...envs.engine import TensorDict
-from ...envs.hosted.listening import FORMS, Heard
+from ...envs.hosted.heard import Heard
+from ...envs.hosted.listening import FORMS
 from ...envs.hosted.sources import FEATURES
 from ...envs.validation import real, whole
 from ...policies import make_policy
@@ -222,7 +223,7 @@ def gather(task: Task, network: Tournament | None, seeds: range, random: torch.G
         with torch.no_grad():
             scores = target if network is None else network(obs)[0]
             actions = flat.split(scores if taught else scores[..., 1:])
-            heard = Heard(obs["messages"], obs["sources_mask"] == 1)
+            heard = Heard.by_slot(obs["messages"], obs["sources_mask"] == 1)
             asked = {"ask": actions["ask"]} if taught else {}
             obs = world.step({"targets": form.targets(actions, heard), **asked}).obs
     found = {key: torch.stack([part[key] for part in seen]).flatten(0, 2) for key in seen[0]}
