@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from .exam import Exam
 from .streams import Dataset, Split, load_dataset
 from .streams.domains import KINDS, joined, with_domains
 from .streams.schedule import Schedule
-from .validation import keep, real
+from .validation import keep, real, whole
 
 BITS_PER_KIB = 8 * 1024
 
@@ -61,6 +60,13 @@ class Study:
     exam_smoothing: float = 0.2
     card_every: int = 10
 
+    def __post_init__(self) -> None:
+        keep(self, domain_count=whole("domain_count", self.domain_count, 2, 1000))
+        if self.domains is not None and not isinstance(self.domains, (str, list, tuple)):
+            raise ConfigError(
+                f"domains are {' or '.join(map(repr, KINDS))}, or a list of data sets, got {short(self.domains)}"
+            )
+
     def dataset(self, device: torch.device) -> Dataset:
         """The data set, on a device."""
         first = self._load(self.data)
@@ -68,10 +74,6 @@ class Study:
             return first.to(device)
         if isinstance(self.domains, str):
             return with_domains(first, self.domains, self.domain_count).to(device)
-        if not isinstance(self.domains, Sequence):
-            raise ConfigError(
-                f"domains are {' or '.join(map(repr, KINDS))}, or a list of data sets, got {short(self.domains)}"
-            )
         return joined([first, *(self._load(data) for data in self.domains)]).to(device)
 
     def _load(self, data: Any) -> Dataset:

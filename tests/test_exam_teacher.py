@@ -89,7 +89,8 @@ def test_cards_are_rounded_and_refreshed_on_their_days():
     card = torch.zeros(1, 1)
     shown = []
     for clock in range(1, 8):
-        card = exam.cards(card, torch.tensor([[clock / 7]]), torch.tensor([clock]))
+        day = exam.card_day(np.array([clock - 1]))
+        card = exam.cards(card, torch.tensor([[clock / 7]]), torch.tensor([clock]), day)
         shown.append(round(card.item(), 4))
     assert shown == [0.14, 0.14, 0.14, 0.57, 0.57, 0.57, 1.0]
 

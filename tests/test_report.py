@@ -24,7 +24,7 @@ from studyhall.rollouts.runs.report import address_of, server_of
 from studyhall.rollouts.runs.run_folder import RunFolder
 from studyhall.rollouts.settings import customise
 from studyhall.scenarios import get_scenario
-from tests.pages import NASTY, TINY, Taken
+from tests.report_pages import NASTY, TINY, Taken
 
 pytest.importorskip("plotly", reason="reports need the extra `report`")
 

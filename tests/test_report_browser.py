@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from studyhall import report, rollout
-from tests.pages import TINY
+from tests.report_pages import TINY
 
 pytestmark = pytest.mark.slow  # eight seconds of a processor: `.ci/run` runs it all the same
 

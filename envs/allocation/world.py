@@ -95,6 +95,7 @@ drawn from the exam split, which the reader never learns.
 | `hidden`, `optimiser`, `lr`, `learning_steps` | (64,), "adam", .003, 1 | of the world's reader |
 | `slice_size`, `exam_size`, `horizon`, `order` | 32, 64, 400, "iid" | as in `classroom-v0` |
 | `topic_steps`, `topic_classes`, `task_classes` | 20, 2, 2 | likewise |
+| `domains`, `domain_count` | None, 5 | likewise |
 | `task_order` | "drawn" | likewise |
 | `contribution_weight` | 1 | see Rewards |
 | `byte_price`, `reward_scale`, `cooperation` | 0, 10, 0 | see Rewards |

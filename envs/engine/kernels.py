@@ -54,8 +54,15 @@ def always(module: str, device: torch.device) -> ModuleType | None:
 
 
 def recorded(*tensors: Tensor) -> bool:
-    """Whether a gradient is recorded of what is made of tensors: loops know of none."""
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    """Whether a gradient is recorded of what is made of tensors, or ``torch.func`` traces it: loops know of neither."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return True
+    return any(map(traced, tensors))
+
+
+def traced(x: Tensor) -> bool:
+    """Whether a tensor stands for others within a transform of ``torch.func``, and so has no memory of its own."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 @functools.cache

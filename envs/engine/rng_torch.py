@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .kernels import traced
+
 FEW = 10_000
 """Numbers that are soon made, so that what counts is how often something is called."""
 
@@ -71,6 +73,7 @@ def by_numpy(x: Tensor) -> bool:
         and x.dim() > 0
         and x.numel() <= FEW
         and type(x) is Tensor
+        and not traced(x)
     )
 
 

@@ -14,7 +14,7 @@ from ..errors import ConfigError, one_of, short
 from ..exam import Exam
 from ..streams import Split
 from ..streams.labels import few
-from ..streams.schedule import ORDERS, Schedule
+from ..streams.schedule import ORDERS_OF_CLASSES, Schedule
 from ..streams.tokens import TokenDataset, load_corpora
 from ..study import Study
 from ..validation import keep, whole
@@ -24,6 +24,8 @@ REFUSED: Mapping[str, str] = {
     "exam_items": "texts are divided by document",
     "task_classes": "a task is one domain",
     "task_order": "the order of tasks is that of tasks, or of corpora",
+    "domains": "corpora are domains",
+    "domain_count": "corpora are domains",
     "card_every": "cards are told on the days of the exam",
 }
 """Arguments of a :class:`~studyhall.envs.study.Study` that worlds of texts do not take."""
@@ -64,7 +66,7 @@ class Texts(Study):
     def __post_init__(self) -> None:
         keep(
             self,
-            order=one_of("order", self.order, ORDERS),
+            order=one_of("order", self.order, ORDERS_OF_CLASSES),
             length=whole("length (tokens)", self.length, 1, 65_536),
             exam_size=whole("exam_size (windows of each domain)", self.exam_size, 1),
             characters=None if self.characters is None else whole("characters", self.characters, 1),

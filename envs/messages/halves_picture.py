@@ -26,10 +26,14 @@ class HalvesView(Drawn, Protocol):
     picture_shape: tuple[int, int, int]
     part_shape: tuple[int, int, int]
 
+    def inbox(self, state: TensorDict) -> Tensor:
+        """See :meth:`MessageWorld.inbox <studyhall.envs.messages.world.MessageWorld.inbox>`."""
+
 
 def as_text(world: HalvesView, state: TensorDict, w: int) -> str:
     """One line per viewer: score, MSE, bytes, whom it heard, and what it was told of the first sample."""
-    host = {key: state[key][w].detach().cpu() for key in ("score", "loss", "bits", "heard", "inbox")}
+    host = {key: state[key][w].detach().cpu() for key in ("score", "loss", "bits", "heard")}
+    inbox = world.inbox(state)[w].detach().cpu()
     lines = [f"round {int(state['clock'][w])}/{world.horizon}   summed MSE {float(host['loss'].sum()):.4f}"]
     for i, name in enumerate(world.agents):
         heard = "".join("●" if heard else "·" for heard in host["heard"][i].tolist())
@@ -37,7 +41,7 @@ def as_text(world: HalvesView, state: TensorDict, w: int) -> str:
             f"{name:<12} score {float(host['score'][i]):6.3f}  MSE {float(host['loss'][i]):.4f}"
             f"  KiB {float(host['bits'][i]) / 8192:>8,.1f}  heard {heard}"
         )
-        for message, arrived in zip(host["inbox"][i, :, 0], host["heard"][i].tolist(), strict=True):
+        for message, arrived in zip(inbox[i, :, 0], host["heard"][i].tolist(), strict=True):
             lines += [f"{'':<12} was told {_told(message)}"] if arrived else []
     return "\n".join(lines)
 

@@ -265,7 +265,7 @@ class MessageWorld(World):
             sent = rearranged(sent, route.order)
         return {"sent": sent, "heard": route.heard}, route.sent_bits
 
-    def _inbox(self, state: TensorDict) -> Tensor:
+    def inbox(self, state: TensorDict) -> Tensor:
         """Messages by who hears them, ``[W, N, S, B, …]``; zeros where none was heard."""
         letters, heard = self.channel.neighbours(state).of(state["sent"]), state["heard"]
         heard = heard.view(*heard.shape, *[1] * (letters.dim() - 3))
@@ -277,7 +277,7 @@ class MessageWorld(World):
         w, n = self.num_worlds, self.num_agents
         obs = {
             "own_view": state["own_view"],
-            "inbox": self._inbox(state),
+            "inbox": self.inbox(state),
             "heard": state["heard"].to(torch.int8),
             "elapsed": self.elapsed(state),
         }

@@ -46,21 +46,14 @@ from ..errors import ConfigError, one_of
 from ..validation import keep, real, whole
 from .dataset import Split
 
-ORDERS = (
-    "iid",
-    "passes",
-    "single_pass",
-    "topical",
-    "class_incremental",
-    "domain_incremental",
-    "drifting",
-)
+ORDERS_OF_CLASSES = ("iid", "passes", "single_pass", "topical", "class_incremental")
+_OF_DOMAINS = ("domain_incremental", "drifting")
+ORDERS = (*ORDERS_OF_CLASSES, *_OF_DOMAINS)
 UNLIMITED_ORDERS = ("iid", "topical", "class_incremental", "domain_incremental", "drifting")
 """Orders that draw independently, so that a slice can always be had."""
 DEALS = ("random", "sorted")
 SHARES = ("shared", "own", "class_experts", "dirichlet")
 TASK_ORDERS = ("drawn", "given")
-_OF_DOMAINS = ("domain_incremental", "drifting")
 
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _FADED = 256  # steps in which one domain fades into the next

@@ -88,8 +88,7 @@ def _frozen_rest(net: Convolutional, depth: int) -> nn.Sequential:
         parts.append(
             nn.Sequential(
                 nn.Conv2d(convolution.in_channels, convolution.out_channels, 3, padding=1),
-                nn.ReLU(),
-                *layer[3:],  # type: ignore[index]
+                *layer[2:],  # type: ignore[index]
             )
         )
     head = net.head
