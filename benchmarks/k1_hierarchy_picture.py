@@ -17,18 +17,20 @@ KINDS = {
 }
 
 
-def kind_of(name: str, part: str) -> str:
-    """Under which colour an arm is drawn."""
+def kind_of(name: str, own: Mapping) -> str:
+    """Under which colour an arm is drawn; ``own`` are those of K-1, and its rivals."""
     if name.endswith(RESTS):
         return "the same, trunk rests"
+    if name.startswith("trained"):
+        return "trained"
     if name in TURNS:
         return "e of 5 earlier"
-    return {"arms": "K-1, parts of it, rivals", "trained": "trained"}.get(part, "other rules of who learns")
+    return "K-1, parts of it, rivals" if name in own else "other rules of who learns"
 
 
 def drawn(found: Mapping, path: Path) -> None:
     """Arm − dense, seed by seed, with its 95 % interval, of all that learnt as much of the new domain as asked."""
-    part_of = {name: part for part in ("arms", "trained", "share") for name in found.get(part, {})}
+    own = found.get("arms", {})
     rows = rows_of(found)
     dense = rows["dense"]
     with style():
@@ -42,7 +44,7 @@ def drawn(found: Mapping, path: Path) -> None:
                     seed: value - dense.forgotten[gain][seed] for seed, value in row.forgotten[gain].items()
                 }
                 x, y = (interval(list(values.values())) for values in (row.share, less))
-                kind = kind_of(name, part_of[name])
+                kind = kind_of(name, own)
                 label = None if kind in seen else kind
                 seen.add(kind)
                 axes.errorbar(

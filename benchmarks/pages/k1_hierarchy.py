@@ -20,7 +20,11 @@ GAINS = {0.5: "½", 0.75: "¾"}
 
 def everyone(found: Mapping) -> dict[str, Mapping]:
     """All arms of the continual stream, and their entries by seed."""
-    return {name: arm for part in PARTS for name, arm in found.get(part, {}).items()}
+    return {
+        f"trained, {name}" if part == "trained" else name: arm
+        for part in PARTS
+        for name, arm in found.get(part, {}).items()
+    }
 
 
 def during(entry: Mapping, task: int) -> dict:
