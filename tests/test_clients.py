@@ -49,7 +49,10 @@ SMALL_MODEL = {"layers": 1, "width": 8, "feedforward": 8, "length": 6, "slice_si
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("id", sorted(registry))
+@pytest.mark.parametrize(
+    "id",
+    [pytest.param(id, marks=pytest.mark.slow) if id == "hierarchy-v0" else id for id in sorted(registry)],
+)
 def test_torchrl_takes_every_world(id, flat):
     form = {"agents": 3} if "agents" in registry[id].arguments() else {}
     if flat and id == "hierarchy-v0":  # a choice beside a number is no vector

@@ -94,7 +94,10 @@ def test_a_training_that_goes_on_has_the_whole_curve(call, monkeypatch, algorith
     assert scalars("parts", FIGURES[algorithm][0]) == scalars("whole", FIGURES[algorithm][0])
 
 
-@pytest.mark.parametrize("algorithm", COMMANDS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "ppo" else name for name in COMMANDS],
+)
 def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, tmp_path, algorithm):
     """Killed as soon as its second evaluation is told of, wherever it is by then."""
     script = "import sys\nfrom studyhall.rollouts import cli\ncli.main(sys.argv[1:])"
