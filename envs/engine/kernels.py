@@ -62,7 +62,7 @@ def recorded(*tensors: Tensor) -> bool:
 
 def traced(x: Tensor) -> bool:
     """Whether a tensor stands for others within a transform of ``torch.func``, and so has no memory of its own."""
-    return torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 @functools.cache
