@@ -36,7 +36,7 @@ from studyhall import make_sb3, make_world
 from studyhall.envs.collective.specialists import NAMES as SAMPLE_FEATURES
 from studyhall.policies.collective.bids.sb3 import BidPolicy
 from studyhall.policies.collective.bids.scorer import BidScorer
-from studyhall.policies.listening.set_scorer import OWN
+from studyhall.policies.listening.observed import OWN
 from studyhall.scenarios import get_scenario
 
 SCENARIO = get_scenario("collective-digits-bids").env_kwargs

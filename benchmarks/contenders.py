@@ -8,7 +8,7 @@ from typing import NamedTuple
 from record import Choice
 
 from studyhall.policies.files import read
-from studyhall.policies.listening.learned import NETWORKS
+from studyhall.policies.listening.learned import FORMAT
 from studyhall.rollouts.training import begin
 from studyhall.rollouts.training.loop import EVAL_SEED
 from studyhall.scenarios import get_scenario
@@ -33,7 +33,7 @@ class Training(NamedTuple):
     sets: tuple[str, ...]
     timesteps: int = 1_200_000
     worlds: int = 64
-    seeds: tuple[int, ...] = (1000, 2000, 3000)
+    seeds: tuple[int, ...] = (1000, 2000, 3000, 4000, 5000)
     eval_every: int = 300_000
 
     def made(self, folder: Path) -> dict[str, str]:
@@ -81,7 +81,7 @@ def contenders(
 def trained_by(names: Mapping[str, str]) -> dict[str, list[str]]:
     """The commands that trained policies, for their row; nothing of rules."""
     paths = [name for name in names.values() if name.endswith(".zip")]
-    return {"trained_by": [read(path, *NETWORKS)[0]["command"] for path in paths]} if paths else {}
+    return {"trained_by": [read(path, FORMAT)[0]["command"] for path in paths]} if paths else {}
 
 
 def checkpoints(names: Mapping[str, str], statistic: str) -> tuple[Choice, ...]:

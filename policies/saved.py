@@ -29,8 +29,8 @@ def saved_policy(
     Raises:
         ConfigError: There is no such file or name, or the file is no policy of ours.
     """
-    about, weights = read(source, *learned.NETWORKS, bidders.FORMAT, multi_input.FORMAT, MESSAGES, PARAMETRIC)
-    if about["format"] in learned.NETWORKS:
+    about, weights = read(source, learned.FORMAT, bidders.FORMAT, multi_input.FORMAT, MESSAGES, PARAMETRIC)
+    if about["format"] == learned.FORMAT:
         return learned.LearnedPolicy(source)
     if about["format"] == bidders.FORMAT:
         return bidders.LearnedBids(source)

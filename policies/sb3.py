@@ -9,10 +9,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 
 from .collective.bids.sb3 import BidPolicy, save_bids
-from .listening.sb3 import SetPolicy, TournamentPolicy, save_set_policy
+from .listening.sb3 import SetPolicy, save_set_policy
 from .multi_input import save_multi_input
 
-__all__ = ["BidPolicy", "SetPolicy", "TournamentPolicy", "save_policy"]
+__all__ = ["BidPolicy", "SetPolicy", "save_policy"]
 
 
 def save_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about: Any) -> None:

@@ -13,17 +13,11 @@ from ...envs.engine import TensorDict, World
 from ...envs.errors import ConfigError
 from ..files import POLICY, read
 from ..policy import Policy, require_engine
-from .set_scorer import SetScorer, legal_logits, observed_sizes
+from .observed import legal_logits, observed_sizes
 from .tournament import Tournament
 
-FORMAT = "studyhall set scorer, 1"
-"""Files of a :class:`SetScorer`."""
-TOURNAMENT = "studyhall listener, 2"
-"""Files of a :class:`Tournament`."""
-
-Scorer = SetScorer | Tournament
-NETWORKS: dict[str, type[SetScorer] | type[Tournament]] = {FORMAT: SetScorer, TOURNAMENT: Tournament}
-"""Formats of files, to the network whose weights they hold."""
+FORMAT = "studyhall listener, 2"
+"""Files of a :class:`Tournament`. Version 1 held a network with a mean over sources alone."""
 
 
 class ScorerPolicy(Policy):
@@ -36,7 +30,7 @@ class ScorerPolicy(Policy):
         asks: Whether it says if to ask; None: as the world that it is bound to has it.
     """
 
-    def __init__(self, scorer: Scorer, asks: bool | None = None) -> None:
+    def __init__(self, scorer: Tournament, asks: bool | None = None) -> None:
         self.scorer, self.asks = scorer, asks
 
     def bind(self, world: World) -> None:
@@ -107,9 +101,9 @@ class LearnedPolicy(ScorerPolicy):
 
     def __init__(self, source: str) -> None:
         self.source = str(source)
-        self.about, weights = read(self.source, *NETWORKS)
+        self.about, weights = read(self.source, FORMAT)
         try:
-            scorer = NETWORKS[self.about["format"]].from_state(
+            scorer = Tournament.from_state(
                 {k.removeprefix("scorer."): v for k, v in weights.items() if k.startswith("scorer.")}
             )
             self.world_kwargs = {"actions": str(self.about["world_kwargs"]["actions"])}

@@ -1,4 +1,4 @@
-"""The set scorer as a policy of Stable-Baselines3: ``PPO(SetPolicy, make_sb3("society-v0", learners="mlp"))``."""
+"""The tournament as a policy of Stable-Baselines3: ``PPO(SetPolicy, make_sb3("society-v0", learners="mlp"))``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -25,19 +25,22 @@ from ...envs.archive import ABOUT, name_of, write
 from ...envs.bridges.flat import FlatActions
 from ...envs.errors import ConfigError
 from ..sb3_base import OwnNetworkPolicy, described, env_of
-from .learned import NETWORKS
-from .set_scorer import SetScorer, legal_logits, observed_sizes
+from .learned import FORMAT
+from .observed import legal_logits, observed_sizes
 from .tournament import Tournament
 
 _FLEETING = ["_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "tensorboard_log"]
 
 
 class SetPolicy(OwnNetworkPolicy):
-    """Actor and critic around one :attr:`network`, for the worlds of ``make_sb3`` that host learners.
+    """Actor and critic around one :class:`Tournament`, for the worlds of ``make_sb3`` that host learners.
 
     Continuous actions are Gaussian around the scores, with one standard deviation for each *kind* of action
     (listening, gating, asking). A number about a source that was not heard has no effect, so it counts neither
     for the probability of an action nor for its entropy.
+
+    A gate begins at 0. A gate of ½, where other actions begin, is confidence to the eighth: everybody follows the most
+    confident, and a class that learns from few labels collapses before it has learnt anything.
 
     Arguments are those of :class:`OwnNetworkPolicy`.
 
@@ -46,16 +49,17 @@ class SetPolicy(OwnNetworkPolicy):
             :class:`OwnNetworkPolicy`.
     """
 
-    network: ClassVar[type[SetScorer] | type[Tournament]] = SetScorer
-
     def _build_network(self) -> None:
         """The scorer and the standard deviations."""
         sizes = observed_sizes(self.observation_space.spaces, type(self).__name__)
         self.pooled = _pooled(self.action_space, sizes.sources)
-        self.scorer = self.network(sizes.source_features, sizes.own_features, self.pooled, self.width)
+        self.scorer = Tournament(sizes.source_features, sizes.own_features, self.pooled, self.width)
         if isinstance(self.action_space, FlatActions):
             self.action_dist = _Heard(self.pooled + sizes.sources)
             self.log_std = nn.Parameter(torch.full((self.pooled + 1,), float(self.log_std_init)))
+            if "gate" in self.action_space.sizes:
+                assert self.scorer.heads is not None
+                nn.init.constant_(self.scorer.heads.bias[-1:], -1.0)  # parts are in order: ask, gate, listen
 
     def _decide(self, obs: Mapping[str, Tensor]) -> tuple[Distribution, Tensor]:
         """The distribution of actions, and the value ``[batch]``."""
@@ -67,22 +71,6 @@ class SetPolicy(OwnNetworkPolicy):
             return self.action_dist.among(matters).proba_distribution(scores, log_std), value
         assert isinstance(self.action_dist, CategoricalDistribution)
         return self.action_dist.proba_distribution(legal_logits(scores, obs["action_mask"])), value
-
-
-class TournamentPolicy(SetPolicy):
-    """The same around a :class:`Tournament`, in which sources compete; its gate begins at 0.
-
-    A gate of ½, where other policies begin, is confidence to the eighth: everybody follows the most confident, and a
-    class that learns from few labels collapses before it has learnt anything.
-    """
-
-    network = Tournament
-
-    def _build_network(self) -> None:
-        super()._build_network()
-        if isinstance(self.action_space, FlatActions) and "gate" in self.action_space.sizes:
-            assert self.scorer.heads is not None
-            nn.init.constant_(self.scorer.heads.bias[-1:], -1.0)  # parts are in order: ask, gate, listen
 
 
 class _Heard(DiagGaussianDistribution):
@@ -131,13 +119,11 @@ def save_set_policy(model: BaseAlgorithm, path: str | os.PathLike[str], **about:
         "actions": sorted(world.action_space.spaces),
         "source_features": list(world.source_features),
     }
-    policy: Any = model.policy
-    written = next(name for name, network in NETWORKS.items() if network is policy.network)
     file = io.BytesIO()
     model.save(file, exclude=_FLEETING)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(
-            ABOUT, json.dumps(described(model, written, **form, **about), indent=1, default=name_of)
+            ABOUT, json.dumps(described(model, FORMAT, **form, **about), indent=1, default=name_of)
         )
     write(Path(path), file.getvalue())
 

@@ -28,9 +28,9 @@ from ...envs.hosted.listening import FORMS
 from ...envs.hosted.sources import FEATURES
 from ...envs.validation import real, whole
 from ...policies import make_policy
-from ...policies.listening.learned import TOURNAMENT, LearnedPolicy
+from ...policies.listening.learned import FORMAT, LearnedPolicy
+from ...policies.listening.observed import OWN, observed_sizes
 from ...policies.listening.rule import Talk
-from ...policies.listening.set_scorer import OWN, observed_sizes
 from ...policies.listening.tournament import Tournament
 from ...policies.listening.weights import Weighted
 from ...scenarios.suites import Suite, Task
@@ -132,7 +132,7 @@ def _about(config: ImitationConfig, tasks: tuple[Task, ...], command: str) -> di
     """What the file says of itself."""
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {
-        "format": TOURNAMENT,
+        "format": FORMAT,
         "env": tasks[0].env,
         "env_kwargs": dict(tasks[0].env_kwargs),
         "world_kwargs": {"actions": "gated"},

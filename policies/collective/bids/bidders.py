@@ -13,7 +13,7 @@ from ....envs.engine import TensorDict, World
 from ....envs.errors import ConfigError, one_of
 from ....envs.validation import real
 from ...files import POLICY, read
-from ...listening.set_scorer import OWN
+from ...listening.observed import OWN
 from ...policy import Policy
 from .scorer import BidScorer
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ....envs.archive import save
 from ....envs.bridges.flat import FlatActions
 from ....envs.errors import ConfigError
-from ...listening.set_scorer import OWN
+from ...listening.observed import OWN
 from ...sb3_base import OwnNetworkPolicy, described, env_of
 from .bidders import FORMAT
 from .scorer import BidScorer

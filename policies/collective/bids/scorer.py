@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ...listening.set_scorer import OWN
+from ...listening.observed import OWN
 
 
 class BidScorer(nn.Module):
