@@ -27,7 +27,7 @@ from studyhall.envs.errors import ConfigError, StudyhallError
 from studyhall.policies import make_policy
 from studyhall.policies.collective.bids import BidScorer
 from studyhall.policies.files import read, trained
-from studyhall.policies.listening.set_scorer import SetScorer
+from studyhall.policies.listening.tournament import Tournament
 from studyhall.rollouts import backprop, cli, train
 from studyhall.rollouts.runs.run import Rollout
 from studyhall.rollouts.settings.read_scenario import read_scenario
@@ -669,7 +669,7 @@ def test_one_tensor_under_many_names_takes_no_more_than_a_file_may(tmp_path):
         read(str(tmp_path / "it.zip"), "x")
 
 
-@pytest.mark.parametrize("make", [SetScorer.from_state, BidScorer.from_state])
+@pytest.mark.parametrize("make", [Tournament.from_state, BidScorer.from_state])
 def test_no_network_is_made_of_sizes_that_do_not_fit_together(make):
     """A layer of 10^14 numbers could not be made to be compared."""
     thin = {

@@ -20,18 +20,20 @@ from studyhall.envs.bridges.flat import FlatActions, trainable_space
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.engine import rng
 from studyhall.envs.errors import ActionError, ConfigError, EpisodeEnded, UnknownName
+from studyhall.envs.hosted.sources import FEATURES, HISTORY
 from studyhall.policies import make_policy
 from studyhall.policies.listening.learned import LearnedPolicy, ScorerPolicy
-from studyhall.policies.listening.set_scorer import SetScorer
-from studyhall.policies.sb3 import SetPolicy, TournamentPolicy, save_policy
+from studyhall.policies.listening.tournament import Tournament
+from studyhall.policies.sb3 import SetPolicy, save_policy
 
 FORMS = ("listen", "gated", "discrete")
+F = len(FEATURES)
 
 
 class Tiny(World):
     """Listen to those whose first feature is high and ask when told to: the reward is how well that is done."""
 
-    source_features = ("worth", "noise")
+    source_features = ("worth", "noise", *FEATURES[2:])
 
     def __init__(self, *, agents=3, horizon=6, actions="listen", stops_at=None, **kwargs):
         super().__init__(num_agents=agents, horizon=horizon, **kwargs)
@@ -39,7 +41,8 @@ class Tiny(World):
         s = agents - 1
         self.observation_space = spaces.Dict(
             {
-                "sources": spaces.Box(-1, 1, (s, 2), np.float32),
+                "sources": spaces.Box(-1, 1, (s, F), np.float32),
+                "history": spaces.Box(-1, 1, (s, len(HISTORY)), np.float32),
                 "sources_mask": spaces.Box(0, 1, (s,), np.int8),
                 "own_features": spaces.Box(-1, 1, (1,), np.float32),
                 "report": spaces.Box(0, 1, (2,), np.float32),
@@ -55,13 +58,15 @@ class Tiny(World):
                 "discrete": {"choice": spaces.Discrete(s + 2)},
             }[actions]
         )
-        self.step_draws = self.reset_draws = rng.Draws({"seen": (agents, s, 3), "own_features": (agents, 1)})
+        self.step_draws = self.reset_draws = rng.Draws(
+            {"seen": (agents, s, F + 1), "own_features": (agents, 1)}
+        )
 
     def deal(self, draws):
         seen = 2 * draws["seen"].uniform() - 1
         return {
-            "seen": seen[..., :2],
-            "mask": seen[..., 2] > -0.6,
+            "seen": seen[..., :F],
+            "mask": seen[..., F] > -0.6,
             "own_features": 2 * draws["own_features"].uniform() - 1,
         }
 
@@ -86,6 +91,7 @@ class Tiny(World):
         mask = state["mask"]
         obs = {
             "sources": state["seen"] * mask[..., None],
+            "history": torch.zeros(*mask.shape, len(HISTORY)),
             "sources_mask": mask.to(torch.int8),
             "own_features": state["own_features"],
             "report": torch.zeros(self.num_worlds, self.num_agents, 2),
@@ -246,7 +252,7 @@ def test_seeds_and_domains():
     held_out = first(env)
     assert not np.array_equal(begun, held_out)
     np.testing.assert_array_equal(held_out, first(WorldVecEnv(Tiny(num_worlds=2), seed=7, domain="eval")))
-    assert first(WorldVecEnv(Tiny(num_worlds=1))).shape == (3, 2, 2)  # a seed of its own where none is given
+    assert first(WorldVecEnv(Tiny(num_worlds=1))).shape == (3, 2, F)  # a seed of its own where none is given
     with pytest.raises(UnknownName, match="unknown seed domain 'evl': did you mean 'eval'"):
         studyhall.make_sb3("society-v0", learners="mlp", domain="evl")
     with pytest.raises(UnknownName, match="known are demo, eval, train"):
@@ -369,58 +375,6 @@ def test_actions_that_cannot_be_taken():
         env.step(np.full(6, 4))
     with pytest.raises(ActionError, match="whole numbers"):
         env.step(np.zeros(6))
-
-
-# ---- the scorer -----------------------------------------------------------------------------------------
-
-
-def scorer(pooled=2):
-    torch.manual_seed(0)
-    made = SetScorer(source_features=2, own_features=4, pooled=pooled, width=16)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.normal_()
-    return made
-
-
-def observation(sources, batch=(3,)):
-    generator = torch.Generator().manual_seed(sources)
-    obs = {
-        "sources": torch.randn(*batch, sources, 2, generator=generator),
-        "sources_mask": torch.ones(*batch, sources, dtype=torch.int8),
-    }
-    return obs | {
-        k: torch.randn(*batch, n, generator=generator)
-        for k, n in (("own_features", 1), ("report", 2), ("elapsed", 1))
-    }
-
-
-def test_sources_are_scored_as_a_set():
-    """Their order plays no part, and what was not heard changes nothing for the others."""
-    made, obs = scorer(), observation(5, (4, 3))
-    scores, value = made(obs)
-    assert scores.shape == (4, 3, 7)
-    assert value.shape == (4, 3)
-    order = torch.tensor([3, 0, 4, 1, 2])
-    shuffled, same = made({**obs, "sources": obs["sources"][..., order, :]})
-    torch.testing.assert_close(shuffled[..., 2:], scores[..., 2:][..., order])
-    torch.testing.assert_close(shuffled[..., :2], scores[..., :2])
-    torch.testing.assert_close(same, value)
-    silent = {**obs, "sources_mask": obs["sources_mask"].clone()}
-    silent["sources_mask"][..., 3:] = 0
-    fewer = {**obs, "sources": obs["sources"][..., :3, :], "sources_mask": obs["sources_mask"][..., :3]}
-    torch.testing.assert_close(made(silent)[0][..., :5], made(fewer)[0])
-    assert (made(silent)[0][..., 5:] == -1).all()
-    assert not torch.allclose(made(silent)[0][..., :5], scores[..., :5])
-
-
-def test_one_without_sources_or_hearing_nothing_is_finite():
-    for count in (0, 2):
-        obs = observation(count)
-        obs["sources_mask"].zero_()
-        scores, value = scorer()(obs)
-        assert torch.isfinite(scores).all()
-        assert torch.isfinite(value).all()
 
 
 # ---- the policy -----------------------------------------------------------------------------------------
@@ -595,7 +549,9 @@ def test_a_saved_policy_acts_among_other_numbers_of_sources(saved):
         for _ in range(3):
             acted = policy.act(obs)
             # Who a source is plays no part: in another order they are judged alike.
-            turned = {key: obs[key].flip(2) if key.startswith("sources") else obs[key] for key in obs}
+            turned = {
+                key: obs[key].flip(2) if key.startswith(("sources", "history")) else obs[key] for key in obs
+            }
             if actions != "discrete":
                 torch.testing.assert_close(policy.act(turned)["listen"], acted["listen"].flip(2))
             obs = world.step(acted).obs
@@ -609,15 +565,15 @@ def test_policies_that_do_not_fit(saved):
     with pytest.raises(ConfigError, match=f"actions': '{actions}'"):
         policy.bind(Tiny(num_worlds=1, actions=other))
     world = Tiny(num_worlds=1, actions=actions)
-    world.source_features = ("worth", "smell")
+    world.source_features = ("worth", "smell", *FEATURES[2:])
     with pytest.raises(ConfigError, match="noise, smell"):
         policy.bind(world)
     with pytest.raises(ConfigError, match="hosts none"):
         policy.bind(studyhall.make_world("classroom-v0"))
-    with pytest.raises(ConfigError, match=r"reads \(3, 4\) features"):
-        ScorerPolicy(SetScorer(3, 4, 1)).bind(Tiny(num_worlds=1))
+    with pytest.raises(ConfigError, match=rf"reads \({F + 1}, 4\) features"):
+        ScorerPolicy(Tournament(F + 1, 4, 1)).bind(Tiny(num_worlds=1))
     with pytest.raises(ConfigError, match="decides 3 things"):
-        ScorerPolicy(SetScorer(2, 4, 3)).bind(Tiny(num_worlds=1, actions=actions))
+        ScorerPolicy(Tournament(F, 4, 3)).bind(Tiny(num_worlds=1, actions=actions))
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -663,7 +619,7 @@ def test_files_that_are_no_policies(saved, tmp_path, monkeypatch):
     assert says(tmp_path).startswith("no trained policy")
     rewrite(path, "old.zip", {"studyhall.json": b'{"format": "something else"}'})
     assert "format 'something else'" in says("old.zip")
-    for content in (b"{", b"[1]", b"{}", b'{"format": "studyhall set scorer, 1"}'):
+    for content in (b"{", b"[1]", b"{}", b'{"format": "studyhall listener, 2"}'):
         rewrite(path, "odd.zip", {"studyhall.json": content})
         assert "damaged" in says("odd.zip")
 
@@ -724,14 +680,14 @@ def test_only_set_policies_are_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("actions", "size", "network"),
+    ("actions", "size"),
     [
-        ("listen", (3,), SetPolicy),
-        ("gated", (4,), TournamentPolicy),
-        ("discrete", (), SetPolicy),
+        ("listen", (3,)),
+        ("gated", (4,)),
+        ("discrete", ()),
     ],
 )
-def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, size, network):
+def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, size):
     small = {
         "learners": "mlp",
         "hidden": [8],
@@ -742,7 +698,7 @@ def test_the_hosted_classroom_from_training_to_another_class(tmp_path, actions, 
     }
     env = studyhall.make_sb3("classroom-v0", 2, seed=0, agents=3, **small)
     assert env.action_space.shape == size
-    model = ppo(env, network, n_steps=6, batch_size=18)
+    model = ppo(env, n_steps=6, batch_size=18)
     model.learn(72)
     assert len(model.ep_info_buffer) == 18  # three episodes of six agents
     save_policy(model, tmp_path / "it.zip")

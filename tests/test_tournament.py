@@ -8,7 +8,7 @@ import torch
 from studyhall import make_world
 from studyhall.envs.archive import save
 from studyhall.envs.hosted.sources import FEATURES, HISTORY
-from studyhall.policies.listening.learned import TOURNAMENT, LearnedPolicy
+from studyhall.policies.listening.learned import FORMAT, LearnedPolicy
 from studyhall.policies.listening.tournament import Tournament
 
 F, G = len(FEATURES), 10
@@ -66,7 +66,11 @@ def test_who_was_not_heard_changes_nothing():
     assert (padded[:, 5:] == -1).all()
     torch.testing.assert_close(as_well, value)
     many["sources_mask"][:] = 0
-    assert all(found.isfinite().all() for found in made(many))
+    scores, value = made(many)
+    alone, as_well = made({key: v[:, :0] if key in OF_SOURCES else v for key, v in many.items()})
+    torch.testing.assert_close(alone, scores[:, :2])
+    torch.testing.assert_close(as_well, value)
+    assert alone.isfinite().all()
 
 
 def test_it_learns_to_follow_the_best_card_if_that_beats_ones_own():
@@ -100,7 +104,7 @@ def test_one_file_acts_in_worlds_with_and_without_a_teacher(tmp_path, asks):
     with torch.no_grad():
         made.heads.bias[0] = -50.0  # never asks, or the gate is 0
     about = {
-        "format": TOURNAMENT,
+        "format": FORMAT,
         "world_kwargs": {"actions": "gated"},
         "actions": [*(["ask"] if asks else []), "gate", "listen"],
         "source_features": list(FEATURES),

@@ -86,6 +86,10 @@ class Tournament(nn.Module):
             ``[..., P + S]``: the pooled numbers, then one for each source (−1 where it was not heard); and the
             value, ``[...]``.
         """
+        if not obs["sources"].shape[-2]:  # nobody else: as if there were one who is not heard
+            one = {"sources": (0, 0, 0, 1), "sources_mask": (0, 1), "history": (0, 0, 0, 1)}
+            scores, value = self({**obs, **{key: F.pad(obs[key], pad) for key, pad in one.items()}})
+            return scores[..., :-1], value
         heard = obs["sources_mask"] == 1
         of_sources, of_self = derived(obs, heard)
         there = heard[..., None]
