@@ -604,7 +604,7 @@ def test_flipped_bits_in_a_policys_file_are_noticed(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
-    about, weights = read("society-gated", "studyhall set scorer, 1")
+    about, weights = read("society-gated", "studyhall listener, 2")
     name = next(iter(weights))
     weights[name].view(-1)[0] = float("nan")
     save(tmp_path / "it.zip", about, weights)
