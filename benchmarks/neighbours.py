@@ -3,9 +3,9 @@
     python benchmarks/neighbours.py speed [--agents 8 128 1024 4096 10000] [--rounds 3] [--out FILE]
     python benchmarks/neighbours.py accuracy [--agents 8 32 128 512 2048] [--seeds 3] [--steps 300] [--out FILE]
 
-One world, or one a seed, of classroom-v0 on digits, whose agents sit on a ring (2 neighbours) or a random regular graph
-(4). Learners are 64-64-64-10 with Adam at 0.003 and make one update a step on 16 rows; all weigh all their neighbours
-alike.
+One world, or one a seed, of classroom-v0 on digits, whose agents sit on a ring (2 neighbours), on a random regular
+graph (4), or, up to 128, all in one room. Learners are 64-64-64-10 with Adam at 0.003 and make one update a step on 16
+rows; all weigh all their neighbours alike.
 
 *speed*: a slice for all, labelled, and an exam of 64 in every step. Each case is a process of its own on one thread;
 cases take turns, round after round. Times are the processor's. Memory is the process's peak, with all that Python and
@@ -41,12 +41,20 @@ from studyhall.rollouts import interval
 GRAPHS: dict[str, dict[str, Any]] = {
     "ring": {"topology": "ring"},
     "k_regular": {"topology": "k_regular", "degree": 4},
+    "complete": {"topology": "complete"},
 }
+LARGEST = {"complete": 128}
+"""Agents at most: everybody hears everybody there, so memory and time grow with the square of their number."""
 LEARNERS = {"learners": "mlp", "hidden": (64, 64), "dropout": 0.0, "lr": 3e-3, "slice_size": 16}
 SPEED = {**LEARNERS, "horizon": 1_000_000, "teacher_budget": None}
 ACCURACY = {**LEARNERS, "teacher_budget": None, "share": "dirichlet", "alpha": 0.1}
 SECONDS = 2.0
 """Of a measurement, at least."""
+
+
+def graphs(agents: int) -> list[str]:
+    """Those that so many agents are measured on."""
+    return [graph for graph in GRAPHS if agents <= LARGEST.get(graph, agents)]
 
 
 def listening(world: World, weight: float) -> TensorDict:
@@ -84,7 +92,7 @@ def _peak() -> float:
 def speed(options: argparse.Namespace) -> None:
     """Time and memory of a step of every case."""
     file = File(options.out, "neighbours")
-    cases = [(graph, agents) for agents in options.agents for graph in GRAPHS]
+    cases = [(graph, agents) for agents in options.agents for graph in graphs(agents)]
     found: dict[tuple[str, int], list[dict[str, float]]] = {case: [] for case in cases}
     for _ in range(options.rounds):
         for graph, agents in cases:
@@ -117,7 +125,8 @@ def accuracy(options: argparse.Namespace) -> None:
     file = File(options.out, "neighbours")
     torch.set_num_threads(1)
     for agents in options.agents:
-        for graph, arguments in GRAPHS.items():
+        for graph in graphs(agents):
+            arguments = GRAPHS[graph]
             ends: dict[str, list[float]] = {}
             for mode in ("open", "mute"):
                 world = make_world(

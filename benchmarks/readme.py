@@ -29,6 +29,7 @@ from pages import (
     society,
     speed,
     swarm,
+    turns,
 )
 from pages.cells import changed, markdown
 from pages.recorded import recorded
@@ -153,6 +154,12 @@ SECTIONS: dict[str, Section | Sources | listening.Leaderboard] = {
     "population": Section(
         "benchmarks/results/population.json", speed.population, "python benchmarks/population.py"
     ),
+    "draws": benchmark("draws", turns.draws),
+    "payload": benchmark("payload", turns.payload),
+    "worlds_many": benchmark("worlds", turns.many),
+    "worlds_single": benchmark("worlds", turns.single),
+    "neighbours_speed": benchmark("neighbours", turns.neighbours_speed, "speed", part="speed"),
+    "neighbours_accuracy": benchmark("neighbours", turns.neighbours_accuracy, "accuracy", part="accuracy"),
     "transformer": benchmark("transformer", speed.transformer, "--rounds 15"),
     "convolutional": Section(
         "benchmarks/results/convolutional.json", speed.convolutional, "python benchmarks/convolutional.py"
