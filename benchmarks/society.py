@@ -4,7 +4,8 @@ Every policy gets the same worlds: the seeds of the evaluation domain, once with
 accuracy of the honest learners on the test split at the end. `ppo gated` and `ppo listen` are trained three times
 (kept in `--models`, made where they are not there yet): each training is a row, and the label their mean, world by
 world; others may be given as `LABEL=a.zip,b.zip`. A rule's name with "tuned" behind it has the settings that
-`benchmarks/society_tuning.py` found on training worlds; Krum and the trimmed mean are told how many lie.
+`benchmarks/society_tuning.py` found on training worlds; Krum and the trimmed mean are told how many lie. `all labels`
+is no protocol but an upper control: learners of the same size, each told what all agents together are told.
 
     python benchmarks/society.py [--settings base …] [--policies NAME … ] [--seeds 100-119] [--out FILE]
 
@@ -61,6 +62,10 @@ TRAININGS = {
     "ppo gated": Training("society-liar-digits", ("actions=gated",)),
     "ppo listen": Training("society-liar-digits", ("actions=listen",)),
 }
+
+
+CENTRAL = "all labels"
+"""The upper control."""
 
 
 class Weaker(Policy):
@@ -143,6 +148,34 @@ def honest_accuracy(
     return found["honest"].tolist()
 
 
+def central_accuracy(setting: Mapping[str, Any], seeds: tuple[int, ...]) -> list[float]:
+    """Test accuracy at the end of learners that are told the labelled rows of all agents, one value a world.
+
+    There are two, since a world that hosts learners has at least so many; neither hears the other.
+    """
+    scenario = get_scenario("society-liar-digits")
+    given = {**scenario.env_kwargs, **setting}
+    shared = ("learners", "hidden", "dropout", "optimiser", "lr", "data", "horizon")
+    rows = given["agents"] * given.get("slice_size", 16)
+    world = make_world(
+        "classroom-v0",
+        num_worlds=len(seeds),
+        autoreset=False,
+        agents=2,
+        slice_size=rows,
+        teacher_budget=None,
+        actions="targets",
+        **{name: given[name] for name in shared if name in given},
+    )
+    policy = make_policy("listen_nobody")
+    policy.bind(world)
+    obs = world.reset(seed=list(seeds), options={"domain": "eval"})
+    policy.reset()
+    while not world.ended.all():
+        obs = world.step(policy.act(obs)).obs
+    return measure(world, policy, controls=False)["mean"].tolist()
+
+
 def summarise(by_kind: dict[str, list[float]]) -> dict:
     """Mean over kinds (world by world) and the worst kind, with intervals over worlds."""
     mean = [sum(values) / len(values) for values in zip(*by_kind.values(), strict=True)]
@@ -167,13 +200,16 @@ def evaluate(
     file.only((name, "policies"), seeds)
     file.about({"setting": setting}, (name,))
 
-    def add(label: str, by_kind: dict[str, list[float]], names: dict[str, str]) -> None:
+    def add(label: str, by_kind: dict[str, list[float]], names: dict[str, str], **more: Any) -> None:
         chosen = (*tuning(label), *checkpoints(names, "return, mean over worlds and agents"))
         place = (name, "policies", label)
-        file.add(place, summarise(by_kind) | trained_by(names), seeds=seeds, chosen=chosen)
+        file.add(place, summarise(by_kind) | trained_by(names) | more, seeds=seeds, chosen=chosen)
 
     for label, names in track(policies.items(), description=name):
         if file.has((name, "policies", label), seeds):
+            continue
+        if label == CENTRAL:
+            add(label, dict.fromkeys(kinds, central_accuracy(setting, seeds)), {})
             continue
         runs = {}
         for member, policy in names.items():
@@ -187,7 +223,8 @@ def evaluate(
             kind: [sum(v) / len(v) for v in zip(*(run[kind] for run in runs.values()), strict=True)]
             for kind in kinds
         }
-        add(label, mean, names)
+        of_each = [summarise(run)["mean"]["mean"] for run in runs.values()]
+        add(label, mean, names, **({"trainings": of_each} if len(of_each) > 1 else {}))
 
 
 def table(found: dict, title: str) -> Table:
@@ -214,7 +251,7 @@ def main() -> None:
     )
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     tuned = [f"{rule} tuned" for rule in json.loads(TUNED.read_text())]
-    add_options(parser, [*(spec.name for spec in RULES), *tuned, *TRAININGS], "runs/society")
+    add_options(parser, [CENTRAL, *(spec.name for spec in RULES), *tuned, *TRAININGS], "runs/society")
     parser.add_argument(
         "--seeds",
         type=RANGES.seeds("report"),

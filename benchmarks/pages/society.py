@@ -1,5 +1,7 @@
 """Societies with liars."""
 
+from studyhall.rollouts import interval, spread
+
 from .cells import best_first, gain, known, markdown
 
 GATED = "ppo gated"
@@ -32,7 +34,17 @@ def society(found: dict) -> str:
     rows = [(name, *_by_kind(entry), _ahead(base, name)) for name, entry in best_first(base)]
     header = ("policy", "mean over kinds", "worst kind", *kinds, f"{GATED} − it, paired")
     title = f"{_worlds(base)} held-out worlds a kind, test accuracy of the honest in per cent."
-    return f"{title}\n\n{markdown(header, rows)}"
+    return "\n\n".join((f"{title}", markdown(header, rows), *_over_trainings(base)))
+
+
+def _over_trainings(policies: dict) -> list[str]:
+    """Of what was trained several times, the mean over worlds with its interval over trainings."""
+    told = [
+        f"{name} {spread(interval(entry['trainings']), percent=True, digits=1)} (n = {len(entry['trainings'])})"
+        for name, entry in policies.items()
+        if "trainings" in entry
+    ]
+    return [f"Intervals above are over worlds. Over trainings: {', '.join(told)}."] if told else []
 
 
 def _worlds(policies: dict) -> int:
