@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
+import torch
 
 from studyhall import evaluate
 from studyhall.envs.errors import ConfigError, DataError, UnknownName
+from studyhall.envs.hosted.sources import FEATURES, OWN_FEATURES
 from studyhall.policies import make_policy
 from studyhall.policies.files import trained
+from studyhall.policies.listening.tournament import Tournament
 from studyhall.rollouts.reports.evaluations import Evaluation
-from studyhall.rollouts.training.imitation import ImitationConfig, imitate
+from studyhall.rollouts.training import for_suites
+from studyhall.rollouts.training.for_suites import configure
+from studyhall.rollouts.training.reinforcement import Batch, ReinforcementConfig, learn, reinforce
 from studyhall.scenarios import Suite, Task, get_suite, suites
 
 _SMALL = {"learners": "mlp", "hidden": (8,), "slice_size": 4, "exam_size": 10, "horizon": 3}
@@ -157,19 +163,63 @@ def test_listen_v1_is_frozen(monkeypatch):
     assert max(suite.seeds) < 10_000, "trainings choose on worlds from there"
 
 
+SMALL = [
+    *(
+        f"imitation.{name}={value}"
+        for name, value in (("worlds", 2), ("updates", 3), ("batch", 4), ("width", 8))
+    ),
+    *(
+        f"reinforcement.{name}={value}"
+        for name, value in (("worlds", 2), ("updates", 2), ("steps", 4), ("before", 1))
+    ),
+    *("reinforcement.choose_every=1", "reinforcement.epochs=1", "reinforcement.batch=8"),
+]
+"""A few steps of both stages."""
+
+
 def test_a_listener_is_trained_on_what_is_not_held_out_and_can_be_evaluated(tmp_path, monkeypatch):
-    """By imitation, a few steps of it."""
     monkeypatch.chdir(tmp_path)
-    found = imitate(
-        ImitationConfig(SUITE, worlds=2, updates=3, batch=4, width=8), tmp_path / "mine", "as it was made"
-    )
+    found, again = (for_suites.train(configure(SUITE, SMALL), tmp_path / x, "as made") for x in ("a", "b"))
     policy = make_policy(str(found.best))
     assert policy.about["teachers"] == {"society": "society-gated"}
-    assert policy.about["command"] == "as it was made"
+    assert policy.about["command"] == "as made"
+    assert policy.about["settings"]["reinforcement"]["updates"] == 2
     entry = evaluate(str(found.best), SUITE, worlds=1).entry
     assert not any("refused" in of for of in entry["tasks"].values())
     assert len(entry["policy_digest"]) == 64
-    again = imitate(
-        ImitationConfig(SUITE, worlds=2, updates=3, batch=4, width=8), tmp_path / "too", "as it was made"
-    )
-    assert again.best.read_bytes() == found.best.read_bytes()
+    for name in ("best", "clone"):
+        assert getattr(again, name).read_bytes() == getattr(found, name).read_bytes()
+
+
+def test_settings_of_a_training_for_a_suite_are_named():
+    with pytest.raises(UnknownName, match=r"did you mean 'imitation.updates'"):
+        configure(SUITE, ["imitation.update=3"])
+    with pytest.raises(ConfigError, match="worlds must be"):
+        configure(SUITE, ["reinforcement.worlds=0"])
+
+
+def test_reward_moves_the_network_and_the_pull_holds_it():
+    """With a strong pull it stays nearer to the clone; without updates it is the clone."""
+    torch.manual_seed(0)
+    clone = Tournament(len(FEATURES), len(OWN_FEATURES) + 3, 2, width=8)
+    told = {
+        "suite": SUITE,
+        "worlds": 2,
+        "steps": 6,
+        "updates": 4,
+        "before": 1,
+        "choose_every": 100,
+        "batch": 16,
+    }
+    assert reinforce(ReinforcementConfig(**told | {"updates": 0}), clone, print) is clone
+
+    def moved(pull):
+        config = ReinforcementConfig(**told, pull=pull, learning_rate=1e-2)
+        batch = Batch(SUITE.to_train_on[0], 2, 0)
+        data = [batch.collect(clone, config, torch.Generator().manual_seed(0))]
+        network = copy.deepcopy(clone)
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+        learn(network, clone, data, optimiser, config, False, torch.Generator().manual_seed(0))
+        return float((network(data[0])[0] - clone(data[0])[0]).abs().mean().detach())
+
+    assert 0 < moved(10.0) < moved(0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +21,9 @@ def train(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Instead of a scenario: one listener for all tasks of a suite that are not held out, by imitation of "
-            "the best teacher of each. Takes --updates (2,500 after each of two gatherings), --worlds (6 a task), "
-            "--seed and --out."
+            help="Instead of a scenario: one listener for all tasks of a suite that are not held out. It imitates "
+            "the best teacher of each, then learns from reward. Takes --set imitation.KEY=VALUE and "
+            "reinforcement.KEY=VALUE, --seed, --threads and --out."
         ),
     ] = None,
     algo: Annotated[
@@ -117,20 +118,22 @@ def train(
             scenario,
             algo,
             timesteps,
+            updates,
             cpu_seconds,
+            worlds,
             seeds,
             device,
             eval_every,
             eval_worlds,
-            assignments,
             resume,
             log,
         )
         if any(given is not None for given in others):
             raise ConfigError(
-                "--suite trains by imitation: give it --updates, --worlds, --seed, --threads, --out alone"
+                "--suite trains one listener: give it --set imitation.KEY=VALUE or reinforcement.KEY=VALUE, --seed, "
+                "--threads, --out alone"
             )
-        _by_imitation(suite, updates, worlds, seed, threads, out, as_json)
+        _for_suite(suite, assignments or (), seed or 0, threads, out, as_json)
         return
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
@@ -180,11 +183,10 @@ def train(
         raise interrupted(found)
 
 
-def _by_imitation(
+def _for_suite(
     suite: str,
-    updates: int | None,
-    worlds: int | None,
-    seed: int | None,
+    assignments: Sequence[str],
+    seed: int,
     threads: int | None,
     out: Path | None,
     as_json: bool,
@@ -196,17 +198,17 @@ def _by_imitation(
     import torch
 
     from ..terminal import output
-    from ..training.imitation import ImitationConfig, imitate
+    from ..training.for_suites import configure, train
 
-    options = {"updates": updates, "worlds": worlds, "seed": seed}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     torch.set_num_threads(threads or 1)
-    words = ["studyhall train --suite", suite, *(f"--{name} {value}" for name, value in given.items())]
-    found = imitate(ImitationConfig(chosen, **given), out, " ".join(words))
+    words = ["studyhall", "train", "--suite", suite, "--seed", str(seed)]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    found = train(configure(chosen, assignments, seed), out, shlex.join(words))
     if as_json:
-        output.print_json({"best": str(found.best), "loss": found.loss, "seconds": found.seconds})
+        output.print_json({"best": str(found.best), "clone": str(found.clone), "seconds": found.seconds})
         return
-    print(f"loss {found.loss:.4f}, {found.seconds:.0f} s; studyhall evaluate {found.best} --suite {suite}")
+    print(f"{found.seconds:.0f} s; studyhall evaluate {found.best} --suite {suite}")
 
 
 def _once_for_each(

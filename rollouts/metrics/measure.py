@@ -208,6 +208,11 @@ def _of_parts(parts: Mapping[str, Tensor], labels: Tensor, world: World) -> Meas
     return found
 
 
+def honest_mean(world: World, values: Tensor) -> Tensor:
+    """Mean over those who do not lie of values ``[W, N]``, ``[W]``; NaN where everyone does."""
+    return _mean(values, _honest(world.privileged(), values))
+
+
 def _honest(secrets: TensorDict, like: Tensor) -> Tensor:
     """Who does not lie, 1 or 0 ``[W, N]``."""
     liar = secrets.get("liar")

@@ -1,4 +1,4 @@
-"""One listener for all tasks of a suite, by imitation of a teacher of each (DAgger: Ross, Gordon & Bagnell 2011).
+"""A listener for all tasks of a suite, by imitation of a teacher of each (DAgger: Ross, Gordon & Bagnell 2011).
 
 A network of :class:`Tournament` learns what teachers would do in the states that it meets: in the first gathering the
 teachers act, in those to come the network itself does, while the teacher of each task says what it would have done.
@@ -7,41 +7,32 @@ Tasks that are held out are never seen, and worlds are those of the training dom
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...envs import make_world
-from ...envs.archive import save
 from ...envs.bridges.flat import FlatActions
 from ...envs.engine import TensorDict
 from ...envs.hosted.heard import Heard
 from ...envs.hosted.listening import FORMS
-from ...envs.hosted.sources import FEATURES
 from ...envs.validation import real, whole
 from ...policies import make_policy
-from ...policies.listening.learned import FORMAT, LearnedPolicy
+from ...policies.listening.learned import LearnedPolicy
 from ...policies.listening.observed import OWN, observed_sizes
 from ...policies.listening.rule import Talk
 from ...policies.listening.tournament import Tournament
 from ...policies.listening.weights import Weighted
 from ...scenarios.suites import Suite, Task
-from ..storage.folders import new_folder
-from ..terminal.progress import ProgressBar
+from .samples import READ, padded
 
 _KEPT = 8192
 """Samples of a task and gathering that are learnt from."""
-_OF_SOURCES = ("sources", "sources_mask", "history")
-_READ = (*_OF_SOURCES, *OWN)
-_POOLED = ("ask", "gate")  # what is decided beside the sources, in the order of flat actions
+POOLED = ("ask", "gate")  # what is decided beside the sources, in the order of flat actions
 
 
 @dataclass(frozen=True)
@@ -75,80 +66,23 @@ class ImitationConfig:
         real("learning_rate", self.learning_rate, 0)
 
 
-@dataclass(frozen=True)
-class Imitated:
-    """What a training by imitation left.
-
-    Args:
-        best: File of the policy.
-        loss: Of the last hundred steps, mean.
-        seconds: It took.
-    """
-
-    best: Path
-    loss: float
-    seconds: float
-
-
 def teacher_of(task: Task) -> str:
     """Who is imitated on a task: whoever was best there among those whose choices a gate and weights can say."""
     limited = task.env == "classroom-v0" and task.env_kwargs.get("teacher_budget") is not None
     return "even_trust" if limited else "society-gated"
 
 
-def imitate(config: ImitationConfig, out: Path | None, command: str) -> Imitated:
-    """Train a listener, and write it to ``best.zip`` of a folder.
+def imitate(config: ImitationConfig, show: Callable[[str], None]) -> Tournament:
+    """Teach a fresh network what teachers do.
 
     Args:
-        config: What to train.
-        out: The folder, new or empty; None takes a free one.
-        command: What repeats it, for the file.
+        config: How.
+        show: Called after every task that was gathered and every hundred updates, with a few words.
 
     Raises:
-        ConfigError: The folder cannot be used, or a task's data are not there.
+        ConfigError: A task's data are not there.
     """
-    begun, tasks = time.perf_counter(), config.suite.to_train_on
-    name = f"{config.suite.name}-imitation"
-    steps = config.gatherings * (len(tasks) + config.updates // 100)
-    with new_folder(out, name) as folder, ProgressBar(name, steps) as bar:
-        done = 0
-
-        def show(figures: str) -> None:
-            nonlocal done
-            done += 1
-            bar.show(done, figures)
-
-        network, loss = _train(config, tasks, show)
-        path = folder / "best.zip"
-        save(
-            path,
-            _about(config, tasks, command),
-            {f"scorer.{key}": v for key, v in network.state_dict().items()},
-        )
-    return Imitated(path, loss, time.perf_counter() - begun)
-
-
-def _about(config: ImitationConfig, tasks: tuple[Task, ...], command: str) -> dict[str, Any]:
-    """What the file says of itself."""
-    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {
-        "format": FORMAT,
-        "env": tasks[0].env,
-        "env_kwargs": dict(tasks[0].env_kwargs),
-        "world_kwargs": {"actions": "gated"},
-        "actions": [*_POOLED, "listen"],
-        "source_features": list(FEATURES),
-        "algorithm": "imitation",
-        "teachers": {task.name: teacher_of(task) for task in tasks},
-        "settings": settings | {"suite": config.suite.name},
-        "command": command,
-    }
-
-
-def _train(
-    config: ImitationConfig, tasks: tuple[Task, ...], show: Callable[[str], None]
-) -> tuple[Tournament, float]:
-    """The network, and its loss at the end."""
+    tasks = config.suite.to_train_on
     random = torch.Generator().manual_seed(config.seed)
     network: Tournament | None = None
     known: dict[str, list[TensorDict]] = {task.name: [] for task in tasks}
@@ -160,7 +94,7 @@ def _train(
             show(f"worlds of {task.name}")
         if network is None:
             network = _begun(config, known)
-        data = padded([part for parts in known.values() for part in parts])
+        data = padded([part for parts in known.values() for part in parts], {"target": -1.0})
         starts = torch.tensor([sum(len(p["target"]) for p in parts) for parts in known.values()]).cumsum(0)
         sizes = starts.diff(prepend=torch.zeros(1, dtype=torch.int64))
         optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
@@ -178,7 +112,7 @@ def _train(
             if update % 100 == 99:
                 show(f"loss {sum(losses[-100:]) / 100:.4f}")
     assert network is not None
-    return network, sum(losses[-100:]) / len(losses[-100:])
+    return network
 
 
 def _begun(config: ImitationConfig, known: dict[str, list[TensorDict]]) -> Tournament:
@@ -187,7 +121,7 @@ def _begun(config: ImitationConfig, known: dict[str, list[TensorDict]]) -> Tourn
     own = sum(part[key].shape[-1] for key in OWN)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Tournament(part["sources"].shape[-1], own, len(_POOLED), config.width)
+        return Tournament(part["sources"].shape[-1], own, len(POOLED), config.width)
 
 
 def gather(task: Task, network: Tournament | None, seeds: range, random: torch.Generator) -> TensorDict:
@@ -219,7 +153,7 @@ def gather(task: Task, network: Tournament | None, seeds: range, random: torch.G
     seen: list[TensorDict] = []
     while not world.ended.all():
         target = would_do(teacher, obs)
-        seen.append({key: obs[key] for key in _READ} | {"target": target})
+        seen.append({key: obs[key] for key in READ} | {"target": target})
         with torch.no_grad():
             scores = target if network is None else network(obs)[0]
             actions = flat.split(scores if taught else scores[..., 1:])
@@ -250,22 +184,6 @@ def would_do(teacher: Any, obs: TensorDict) -> Tensor:
     weights = weights / weights.amax(-1, keepdim=True).clamp_min(1e-12)
     asks = teacher.asks(talk).float()[..., None]
     return 2 * torch.cat([asks, torch.zeros_like(asks), weights], dim=-1) - 1
-
-
-def padded(parts: list[TensorDict]) -> TensorDict:
-    """Samples of all tasks together, with as many sources as the most have; those that are not there are not heard."""
-    most = max(part["sources"].shape[1] for part in parts)
-
-    def wide(part: TensorDict) -> TensorDict:
-        lacking = most - part["sources"].shape[1]
-        made = {key: value for key, value in part.items()}
-        for key in _OF_SOURCES:
-            value = part[key]
-            made[key] = F.pad(value, (0, lacking) if value.dim() == 2 else (0, 0, 0, lacking))
-        return made | {"target": F.pad(part["target"], (0, lacking), value=-1.0)}
-
-    wider = [wide(part) for part in parts]
-    return {key: torch.cat([part[key] for part in wider]) for key in wider[0]}
 
 
 def imitation_loss(network: Tournament, data: TensorDict) -> Tensor:
