@@ -161,7 +161,7 @@ def plot(found: dict, path: Path) -> None:
     from studyhall.envs.engine.drawing import Picture, style
 
     with style():
-        figure = Picture((3.4,) * len(TOPOLOGIES), (3.2,), left=(0.8, *(0.4,) * (len(TOPOLOGIES) - 1)))
+        figure = Picture((3.6,) * len(TOPOLOGIES), (3.2,), left=(0.8, *(0.4,) * (len(TOPOLOGIES) - 1)))
         _curves(figure.panels[0], found)
     figure.write(path)
 

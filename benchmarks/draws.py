@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from turns import answer, compare, parse, rate
+from turns import answer, main, rate
 
 BEFORE = "c2c11eb"
 CONTENDERS = ("before", "plain", "now", "kept")
@@ -83,8 +83,4 @@ def serve(contender: str) -> None:
 
 
 if __name__ == "__main__":
-    options = parse(__doc__, CONTENDERS, BEFORE)
-    if options.serve:
-        serve(options.serve)
-    else:
-        compare(__file__, CONTENDERS, CASES, options)
+    main(__file__, __doc__, CONTENDERS, lambda: CASES, BEFORE, serve)

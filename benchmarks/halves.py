@@ -141,7 +141,7 @@ def table(found: dict) -> Table:
 
 
 def plot(found: dict, path: Path) -> None:
-    """Loss on validation slices over updates, a line for every row."""
+    """Loss on validation slices over updates, a line for every row and seed."""
     from studyhall.envs.engine.drawing import PALETTE, Picture, style
 
     with style():
@@ -157,7 +157,7 @@ def _curves(axes, found: dict, palette) -> None:
         for k, run in enumerate(runs):
             at, loss = zip(*run["curve"], strict=True)
             colour = palette[list(found["rows"]).index(row) % len(palette)]
-            axes.plot(at, loss, color=colour, lw=1, alpha=0.8, label=row if k == 0 else None)
+            axes.plot(at, loss, color=colour, label=row if k == 0 else None)
     axes.set(
         xlabel="updates",
         ylabel="MSE of a painting, validation slices",
@@ -165,6 +165,9 @@ def _curves(axes, found: dict, palette) -> None:
         ylim=(0.012, 0.08),
         xlim=(0, None),
     )
+    shown = (0.015, 0.02, 0.03, 0.04, 0.06, 0.08)
+    axes.set_yticks(shown, map(str, shown))
+    axes.set_yticks((), minor=True)
     axes.legend()
     axes.grid()
 

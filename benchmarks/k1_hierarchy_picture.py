@@ -9,7 +9,7 @@ from studyhall.envs.engine.drawing import BLUE, GREEN, GREY, ORANGE, RED, Pictur
 from studyhall.rollouts import interval
 
 KINDS = {
-    "e of 5 earlier": ORANGE,
+    "0 … 5 of 5 earlier": ORANGE,
     "the same, trunk rests": GREEN,
     "other rules of who learns": GREY,
     "K-1, parts of it, rivals": BLUE,
@@ -24,7 +24,7 @@ def kind_of(name: str, own: Mapping) -> str:
     if name.startswith("trained"):
         return "trained"
     if name in TURNS:
-        return "e of 5 earlier"
+        return "0 … 5 of 5 earlier"
     return "K-1, parts of it, rivals" if name in own else "other rules of who learns"
 
 
@@ -54,7 +54,7 @@ def drawn(found: Mapping, path: Path) -> None:
             axes.set(
                 xlim=(-0.05, 1.05),
                 xlabel="share of updates in code on agents who had learnt prose",
-                ylabel=f"prose forgotten at {mark}, − dense, nats",
+                ylabel=f"forgotten at {mark} of dense's gain, − dense, nats",
             )
             low, high = axes.get_ylim()
             axes.set_ylim(low, high + 0.45 * (high - low))  # room for the legend

@@ -10,24 +10,39 @@ from pathlib import Path
 import numpy as np
 from pages.k1 import column
 
-from studyhall.envs.engine.drawing import Picture, heat, name_rows, room, style
+from studyhall.envs.engine.drawing import (
+    BLUE,
+    BROWN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    PURPLE,
+    RED,
+    SMALL,
+    Picture,
+    heat,
+    name_rows,
+    room,
+    style,
+)
 
 SHOWN = {
     "dense": "black",
-    "dense, lr/3": "grey",
-    "EWC 3": "tab:orange",
-    "EWC 10": "tab:red",
-    "largest norms": "tab:purple",
-    "K-1": "tab:pink",
-    "random": "tab:brown",
-    "vocabulary": "tab:blue",
-    "vocabulary, EWC 3": "tab:green",
+    "dense, lr/3": GREY,
+    "EWC 3": ORANGE,
+    "EWC 10": RED,
+    "largest norms": PURPLE,
+    "K-1": PINK,
+    "random": BROWN,
+    "vocabulary": BLUE,
+    "vocabulary, EWC 3": GREEN,
 }
 
 
 def forgetting(found: dict, path: Path) -> None:
     """Prose forgotten over code learnt: an arm further down forgets less for the same."""
-    made = Picture((7.0,), (4.6,), left=0.9, above=0.2)
+    made = Picture((7.0,), (4.6,), left=0.9, right=0.3 + room(list(SHOWN)), above=0.2)
     ((axes,),) = made.panels
     for name, colour in SHOWN.items():
         arm = found["pareto"].get(name)
@@ -42,22 +57,24 @@ def forgetting(found: dict, path: Path) -> None:
     axes.invert_xaxis()
     axes.set(xlim=(5.6, None))
     axes.grid()
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)  # curves cross the whole panel
     made.write(path)
     print(path)
 
 
 def who(found: dict, path: Path) -> None:
-    """How often each group learnt, by arm."""
-    arms = {
-        name: arm for name, arm in found["pareto"].items() if len(next(iter(arm.values()))["learnt"]) == 10
-    }
-    shares = np.array([np.mean([entry["learnt"] for entry in arm.values()], axis=0) for arm in arms.values()])
-    made = Picture((6.0,), (0.3 * len(arms),), left=room(list(arms)), right=0.95)
+    """How often each of ten groups learnt, by arm; of those in which a group always does the same there is no need."""
+    arms = {}
+    for name, arm in found["pareto"].items():
+        learnt = np.mean([entry["learnt"] for entry in arm.values()], axis=0)
+        if len(learnt) == 10 and not np.isin(learnt.round(2), (0, 1)).all():
+            arms[name] = learnt
+    shares = np.array(list(arms.values()))
+    made = Picture((6.0,), (0.36 * len(arms),), left=room(list(arms)), right=0.95)
     ((axes,),) = made.panels
     heat(axes, shares, "share of steps", cmap="Blues")
     name_rows(axes, list(arms))
-    axes.set(xticks=range(10), xlabel="group", title="share of steps learnt")
+    axes.set(xticks=range(10), xlabel="group", title="how often each group learnt")
     for (row, place), share in np.ndenumerate(shares):
         axes.text(
             place,
@@ -65,7 +82,7 @@ def who(found: dict, path: Path) -> None:
             f"{share:.1f}",
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=SMALL,
             color="w" if share > 0.6 else "k",
         )
     made.write(path)

@@ -29,7 +29,7 @@ def main() -> None:
         curve = Picture((picture.shape[1] / 100 - 1.2,), (3.4,), left=0.9, right=0.3)
         plot_curve(curve.panels[0][0], report)
         both = Image.fromarray(stacked([curve.pixels(), picture]))
-    both.quantize(128, dither=Image.Dither.NONE).save(args.out, optimize=True)
+    both.save(args.out, optimize=True)
     print(f"{args.out}: {both.width}×{both.height}, {args.out.stat().st_size / 1024:.0f} KiB")
 
 

@@ -91,6 +91,31 @@ def measure(sides: dict[str, subprocess.Popen[str]], case: str, rounds: int) -> 
     return row
 
 
+def main(
+    script: str,
+    text: str | None,
+    contenders: Sequence[str],
+    cases: Callable[[], Sequence[str]],
+    before: str,
+    serve: Callable[[str], None],
+) -> None:
+    """What such a benchmark does as a script: measure its cases, or serve as one of its contenders.
+
+    Args:
+        script: Its file.
+        text: Its page.
+        contenders: Names; "before" is served by another commit.
+        cases: Makes their names.
+        before: The commit, unless the command line says another.
+        serve: Answers as a contender, by :func:`answer`.
+    """
+    options = parse(text, contenders, before)
+    if options.serve:
+        serve(options.serve)
+    else:
+        compare(script, contenders, cases(), options)
+
+
 def parse(text: str | None, contenders: Sequence[str], before: str) -> argparse.Namespace:
     """The command line of such a benchmark."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)

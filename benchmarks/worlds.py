@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from turns import answer, compare, parse, rate
+from turns import answer, main, rate
 
 BEFORE = "5444198"
 CONTENDERS = ("before", "now", "compiled")
@@ -130,8 +130,4 @@ def serve(contender: str) -> None:
 
 
 if __name__ == "__main__":
-    options = parse(__doc__, CONTENDERS, BEFORE)
-    if options.serve:
-        serve(options.serve)
-    else:
-        compare(__file__, CONTENDERS, cases(), options)
+    main(__file__, __doc__, CONTENDERS, cases, BEFORE, serve)

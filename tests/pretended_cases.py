@@ -18,6 +18,7 @@ from small_worlds import PICTURES, POLICIES, TEXTS, WORLDS, first_that_fits
 from studyhall import make_world
 from studyhall.envs.channel import LIAR_KINDS
 from studyhall.envs.engine import world as engine
+from studyhall.envs.errors import StudyhallError
 from studyhall.policies import make_policy
 from studyhall.scenarios import get_scenario
 
@@ -125,11 +126,15 @@ CASES: dict[str, Callable[[], Counter[str]]] = {
 }
 
 
+_FAULTS = AssertionError, RuntimeError, StudyhallError, TypeError, ValueError
+"""What torch and the package raise of tensors elsewhere, and what is not the same there; all else ends the process."""
+
+
 def found(name: str) -> dict[str, Any]:
     """What a case did: whom the host waited for, and what went wrong."""
     try:
         return {"looks": CASES[name](), "fault": ""}
-    except Exception:
+    except _FAULTS:
         return {"looks": {}, "fault": traceback.format_exc()[-1500:]}
 
 

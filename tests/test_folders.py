@@ -143,6 +143,12 @@ def test_a_run_of_ones_own_policy_goes_on_where_it_is_named_again(call, tmp_path
     assert first.returncode == 0, first.stderr
     Path("run/report.json").unlink()
     assert "add --set policy=own_mine:Mine" in refused(call, "run", "--resume", "run")
+    for command, advice in (
+        ("export", "add --policy own_mine:Mine"),
+        ("generate", "give the file of a model instead of the folder, in run/stages/seed_SEED/"),
+        ("test", "give its networks instead of the folder, by --expert, --student and --grown"),
+    ):
+        assert advice in refused(call, command, "run")
     search = list(sys.path)
     code, again, err = call("run", "--resume", "run", *named, "--json")
     for module in ("own_mine", "own_sibling"):

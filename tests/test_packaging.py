@@ -54,6 +54,26 @@ def test_constraints_fit_the_dependencies():
     assert set(re.findall(r'^ *"([\w-]+)', needed[1], re.MULTILINE)) <= pinned
 
 
+def test_the_table_of_parts_names_what_is_used():
+    """Every library that the package asks for, with the version that constraints.txt pins."""
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    (table,) = re.findall(
+        r"(?:^\|.*\n)+", design.partition("## 7. Dependencies")[2].partition("## 8.")[0], re.MULTILINE
+    )
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", constraints, re.MULTILINE))
+    told = dict(re.findall(r"`([\w-]+)` (\d+\.[\d.]*\d) \(", table))
+    assert told == {name: pinned[name] for name in told}
+    asked = (
+        section("project").partition("dependencies = [")[2]
+        + section("project.optional-dependencies").partition("dev = [")[0]
+    )
+    needed = {name for name in re.findall(r'"([\w-]+)[><=]', asked)}
+    assert {"torch", "plotly", "alembic"} <= needed
+    assert not [name for name in needed if f"`{name}`" not in table]
+    assert needed & set(pinned) <= set(told)
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, since building leaves files behind, with a trained policy more."""

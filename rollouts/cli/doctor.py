@@ -80,7 +80,11 @@ def _torch() -> list[Check]:
     return [
         Check("torch", True, torch.__version__),
         Check("devices", True, f"cpu{', ' + names if names else ''}"),
-        Check("threads", True, f"{os.cpu_count()} cores; runs use 1 thread, or as many as --threads says"),
+        Check(
+            "threads",
+            True,
+            f"{os.cpu_count()} cores; runs use 1, or as many as studyhall run --threads says",
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...envs.errors import ConfigError
-from .options import Debug, Device, Json, Seeds, Steps, Threads
+from .options import Debug, Device, Json, Log, Seeds, Steps, Threads
 
 
 def sweep(
@@ -56,35 +56,40 @@ def sweep(
         Path | None,
         typer.Option(help="Folder of a stopped sweep, of runs or trainings, to be taken up again."),
     ] = None,
+    log: Log = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run a scenario with many settings, each in a folder of its own, and put what was found in one table."""
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
-    from ...scenarios import get_scenario
-    from ..runs.sweep import SweepConfig, begin_sweep, points_or_search, take_up_sweep
-    from ..settings.parse import parse_controls, parse_device, parse_seeds
+    from ..reports.loggers import loggers_of
+    from ..runs.sweep import begin_sweep, configure_sweep, take_up_sweep
+    from ..settings.parse import parse_seeds
     from ..settings.points import parse_choices
     from .tables import show_sweep
 
-    choices = parse_choices(assignments or ())
+    choices, loggers = parse_choices(assignments or ()), loggers_of(log)
     if resume is not None:
         if any(
             given not in (None, False)
             for given in (scenario, seeds, steps, controls, samples, sampler, lower, device, threads, out)
         ):
             raise ConfigError("--resume goes on as the sweep began: leave out what would change it")
-        show_sweep(take_up_sweep(resume, choices, metric), as_json)
+        show_sweep(take_up_sweep(resume, choices, metric, loggers), as_json)
         return
-    found = get_scenario(scenario or "")
-    config = SweepConfig(
-        scenario=found,
-        **points_or_search(choices, samples=samples, seed=seed, sampler=sampler, metric=metric, lower=lower),
-        seeds=found.seeds if seeds is None else parse_seeds(seeds),
+    config = configure_sweep(
+        scenario or "",
+        choices,
+        seeds=None if seeds is None else parse_seeds(seeds),
         steps=steps,
-        controls=None if controls is None else parse_controls(controls),
-        device=parse_device(device or "auto"),
+        controls=controls,
+        device=device or "auto",
         threads=threads or 1,
+        samples=samples,
+        sampler=sampler,
+        lower=lower,
+        seed=seed,
+        metric=metric,
     )
-    show_sweep(begin_sweep(config, out, metric), as_json)
+    show_sweep(begin_sweep(config, out, metric, loggers), as_json)

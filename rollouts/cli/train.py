@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...envs.errors import ConfigError
 from .memory import keep_memory_of
 from .options import Debug, Json, Log, Threads
+
+if TYPE_CHECKING:
+    from ..reports.loggers import Loggers
 
 
 def train(
@@ -155,11 +158,13 @@ def train(
     }
     where, loggers = None if device is None else parse_device(device), loggers_of(log)
     if seeds is not None:
-        if scenario is None or resume is not None or seed is not None or loggers:
+        if scenario is None or resume is not None or seed is not None:
             raise ConfigError(
-                "--seeds begins trainings: leave out --seed, --log, and --resume (studyhall sweep --resume does it)"
+                "--seeds begins trainings: leave out --seed, and --resume (studyhall sweep --resume does it)"
             )
-        _once_for_each(scenario, seeds, algo, options, assignments or (), where, threads, out, as_json)
+        _once_for_each(
+            scenario, seeds, algo, options, assignments or (), where, threads, out, loggers, as_json
+        )
         return
     chosen = get_scenario(scenario or scenario_of(resume or Path()))
     config = settle(
@@ -220,22 +225,22 @@ def _once_for_each(
     device: str | None,
     threads: int | None,
     out: Path | None,
+    loggers: Loggers,
     as_json: bool,
 ) -> None:
     """A sweep of trainings."""
-    from ...scenarios import get_scenario
-    from ..runs.sweep import SweepConfig, begin_sweep
+    from ..runs.sweep import begin_sweep, configure_sweep
     from ..settings.parse import parse_seeds
-    from ..settings.points import parse_choices, points_of
+    from ..settings.points import parse_choices
     from .tables import show_sweep
 
     given = {name: value for name, value in options.items() if value is not None}
-    config = SweepConfig(
-        scenario=get_scenario(scenario),
-        points=points_of(parse_choices(assignments)),
+    config = configure_sweep(
+        scenario,
+        parse_choices(assignments),
         seeds=parse_seeds(seeds),
         device=device or "cpu",
         threads=threads or 1,
         training=given if algo is None else {**given, "algorithm": algo},
     )
-    show_sweep(begin_sweep(config, out), as_json)
+    show_sweep(begin_sweep(config, out, log=loggers), as_json)

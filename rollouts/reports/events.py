@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ...envs.files import unwritable
-from .loggers import Logs, opened
+from .loggers import Loggers, Logs, opened
 from .report import Report
 
 Point = tuple[int, dict[str, float]]
@@ -89,7 +89,7 @@ class Following:
 
 
 @contextlib.contextmanager
-def following(report: Report, log: Iterable[str], folder: Path | None) -> Iterator[Following]:
+def following(report: Report, log: Loggers, folder: Path | None) -> Iterator[Following]:
     """Loggers that are told of a run's report until the block ends, and what it measured if it ends well."""
     name = report.scenario.name
     group = name if folder is None else folder.name

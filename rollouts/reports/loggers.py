@@ -16,6 +16,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ class Log(ABC):
     def close(self, *, failed: bool) -> None:
         """End the run."""
 
+    @staticmethod
+    def faults() -> tuple[type[Exception], ...]:
+        """What its library raises where settings, keys, files or networks are at fault."""
+        return (OSError,)
+
 
 class WandbLog(Log):
     """A run of Weights & Biases, in the project "studyhall" unless ``WANDB_PROJECT`` says another."""
@@ -62,7 +68,7 @@ class WandbLog(Log):
             name=name,
             group=group,
             config=dict(config),
-            dir=None if folder is None else str(folder),
+            dir=None if folder is None else str(folder.resolve()),  # its own process may work elsewhere
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True),
         )
@@ -80,6 +86,14 @@ class WandbLog(Log):
     def close(self, *, failed: bool) -> None:
         """As of :class:`Log`."""
         self._run.finish(exit_code=int(failed))
+
+    @staticmethod
+    def faults() -> tuple[type[Exception], ...]:
+        """As of :class:`Log`; its settings are checked by pydantic, whose error is a ValueError."""
+        import wandb
+        from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError  # its own process is gone
+
+        return wandb.Error, HandleAbandonedError, MailboxClosedError, ValueError, OSError
 
 
 class MlflowLog(Log):
@@ -112,13 +126,44 @@ class MlflowLog(Log):
         """As of :class:`Log`."""
         self._client.set_terminated(self._id, "FAILED" if failed else "FINISHED")
 
+    @staticmethod
+    def faults() -> tuple[type[Exception], ...]:
+        """As of :class:`Log`; drivers of databases that are named and not installed are ImportErrors."""
+        from mlflow.exceptions import MlflowException
+
+        found = MlflowException, ImportError, OSError
+        if importlib.util.find_spec("sqlalchemy") is None:  # files and servers do without
+            return found
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return *found, SQLAlchemyError
+
 
 LOGGERS: dict[str, type[Log]] = {"wandb": WandbLog, "mlflow": MlflowLog}
 """By the name of their library, and of the extra that brings it."""
 
 
-def loggers_of(log: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Names of loggers, checked before anything is run.
+@dataclass(frozen=True)
+class Loggers:
+    """Loggers that are to be told; false where there are none.
+
+    Args:
+        names: Of :data:`LOGGERS`.
+        group: Of their runs; None groups what is in one folder.
+    """
+
+    names: tuple[str, ...] = ()
+    group: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+
+NO_LOGGERS = Loggers()
+
+
+def loggers_of(log: str | Iterable[str] | None) -> Loggers:
+    """Loggers by their names, checked before anything is run.
 
     Raises:
         UnknownName: There is no such logger.
@@ -129,7 +174,7 @@ def loggers_of(log: str | Iterable[str] | None) -> tuple[str, ...]:
         one_of("logger", name, LOGGERS)
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"--log {name} needs its library: pip install 'studyhall[{name}]'")
-    return tuple(dict.fromkeys(names))
+    return Loggers(tuple(dict.fromkeys(names)))
 
 
 class Logs:
@@ -153,13 +198,13 @@ class Logs:
     def close(self, *, failed: bool) -> None:
         """End the runs."""
         for name, log in self._logs.items():
-            with _outlived(name):
+            with _outlived(name, log):
                 log.close(failed=failed)
 
     def _each(self, told: Callable[[Log, Figures], None], figures: Figures) -> None:
         finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
         for name, log in list(self._logs.items()) if finite else ():
-            with _outlived(name) as sound:
+            with _outlived(name, log) as sound:
                 told(log, finite)
                 sound.append(True)
             if not sound:
@@ -167,24 +212,24 @@ class Logs:
 
 
 @contextlib.contextmanager
-def _outlived(name: str) -> Iterator[list[bool]]:
+def _outlived(name: str, log: Log) -> Iterator[list[bool]]:
     """Warns of what a logger raises, a network that is gone for example: what it is told of goes on."""
     try:
         yield []
-    except Exception as fault:  # any that these libraries have
+    except log.faults() as fault:
         warn(f"{name} cannot log any more ({_line(fault)}): the run goes on, and its folder has all figures")
 
 
 @contextlib.contextmanager
 def opened(
-    names: Iterable[str], *, name: str, group: str, config: Mapping[str, Any], folder: Path | None
+    loggers: Loggers, *, name: str, group: str, config: Mapping[str, Any], folder: Path | None
 ) -> Iterator[Logs]:
     """Runs of loggers that end with the block.
 
     Args:
-        names: Of the loggers, as of :func:`loggers_of`.
+        loggers: Of what, as of :func:`loggers_of`.
         name: Of their runs.
-        group: Runs of one group are shown together.
+        group: Of their runs, which are shown together, where the loggers have none.
         config: What is run.
         folder: Of the run or training; None where it has none.
 
@@ -194,10 +239,11 @@ def opened(
     begun: dict[str, Log] = {}
     logs, failed = Logs(begun), True
     try:
-        for one in names:
+        for one in loggers.names:
+            logger = LOGGERS[one]
             try:
-                begun[one] = LOGGERS[one](name, group, plain(config), folder)
-            except Exception as fault:  # whatever these libraries make of settings, keys and networks
+                begun[one] = logger(name, loggers.group or group, plain(config), folder)
+            except logger.faults() as fault:
                 raise ConfigError(f"{one} cannot log: {_line(fault)}") from fault
         yield logs
         failed = False

@@ -19,6 +19,8 @@ from .launch import set_up
 from .run import Rollout
 from .run_folder import RunConfig, RunFolder
 
+_NAME_AGAIN = "add --policy {policy}"
+
 
 def export(
     run: str | Path, *, out: str | Path | None = None, policy: str | None = None, **named: Any
@@ -80,7 +82,7 @@ def export(
 def _taken_up(path: Path, policy: str | None, named: Mapping[str, Any]) -> Rollout:
     """A run where its last checkpoint left it."""
     folder = RunFolder(path)
-    config = folder.config(policy)
+    config = folder.config(policy, _NAME_AGAIN)
     config = dataclasses.replace(config, scenario=_again(config.scenario, named), device="cpu")
     rollout = set_up(config, f"as {path}/config.json says")
     if not rollout.load_if_saved(folder.checkpoints):
@@ -93,7 +95,7 @@ def _trained(path: Path, policy: str | None, named: Mapping[str, Any]) -> Rollou
     best = path / "best.zip"
     if not best.exists():
         raise ConfigError(f"the training in {path} has kept no policy yet: wait for its first evaluation")
-    scenario = _again(read_scenario(read_config(path, "training")["scenario"], policy), named)
+    scenario = _again(read_scenario(read_config(path, "training")["scenario"], policy, _NAME_AGAIN), named)
     of_policy: Mapping[str, Any] = {"policy": str(best), "policy_kwargs": {}}
     if policy is not None:
         of_policy = {"policy_kwargs": {**scenario.policy_kwargs, "weights": str(best)}}

@@ -53,11 +53,12 @@ def find_model(source: Path, seed: int | None) -> StoredModel:
             raise ConfigError(f"{source} is a single model: leave out --seed, or give the folder of a run")
         return read_model(source)
     folder = RunFolder(source)
-    config = folder.config()
+    stages = folder.stages
+    config = folder.config(advice=f"give the file of a model instead of the folder, in {stages}/seed_SEED/")
     chosen = config.seeds[0] if seed is None else seed
     if chosen not in config.seeds:
         raise ConfigError(f"the run has no seed {chosen}: give one of {', '.join(map(str, config.seeds))}")
-    path = folder.stages / f"seed_{chosen}" / f"model{SUFFIX}"
+    path = stages / f"seed_{chosen}" / f"model{SUFFIX}"
     if not path.exists():
         raise ConfigError(
             f"{source} left no model in {path}: generate takes runs of modular-v0 and hierarchy-v0 that have "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from ...envs.errors import ConfigError, StudyhallError, short, warn
 from ...scenarios import Scenario, get_scenario
 from ..reports.events import following
-from ..reports.loggers import loggers_of
+from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
 from ..settings.customise import check_policy_fits, customise, dropped_policy_settings
 from ..settings.parse import Assignments, parse_controls, parse_device
 from ..storage.checkpoints import say_no_checkpoint
@@ -166,7 +166,7 @@ def launch(
     progress: bool = True,
     on_step: OnStep | None = None,
     pictures: int = _PICTURES,
-    log: Sequence[str] = (),
+    log: Loggers = NO_LOGGERS,
 ) -> tuple[RunFolder, Result]:
     """Run from the beginning.
 
@@ -178,7 +178,7 @@ def launch(
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
         pictures: How many of the first open world to keep, at most.
-        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
+        log: Loggers that are told, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: The run cannot be set up, or its folder not be written.
@@ -197,7 +197,7 @@ def take_up(
     progress: bool = True,
     on_step: OnStep | None = None,
     pictures: int = _PICTURES,
-    log: Sequence[str] = (),
+    log: Loggers = NO_LOGGERS,
 ) -> Result:
     """Go on from a folder's last checkpoint, or begin where there is none yet; a report that is there is read.
 
@@ -208,7 +208,7 @@ def take_up(
         progress: Whether a bar is drawn.
         on_step: Is told the live figures.
         pictures: How many of the first open world to keep, at most.
-        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
+        log: Loggers that are told, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: The checkpoints cannot be read, are of another configuration, or another process is at work.
@@ -269,7 +269,7 @@ def _to_the_end(
     progress: bool,
     on_step: OnStep | None,
     pictures: int,
-    log: Sequence[str],
+    log: Loggers,
 ) -> Result:
     from ...policies.messages import MessagePolicy
 

@@ -31,7 +31,7 @@ from ...envs.validation import LAST_SEED, whole
 from ...scenarios import Scenario
 from ..reports.report import Report, is_measured
 from ..reports.trace import Trace
-from ..settings.read_scenario import read_scenario
+from ..settings.read_scenario import NAME_AGAIN, read_scenario
 from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
 from ..storage.text import as_csv, plain, write_text
 
@@ -93,11 +93,12 @@ class RunFolder:
         """Where networks are left when a stage is over, where the policy has stages."""
         return self.path / "stages"
 
-    def config(self, own_policy: str | None = None) -> RunConfig:
+    def config(self, own_policy: str | None = None, advice: str = NAME_AGAIN) -> RunConfig:
         """Read ``config.json``.
 
         Args:
             own_policy: ``"module:Class"``, as the user named it; a file cannot.
+            advice: What to do where it has to be named, as of :func:`read_scenario`.
 
         Raises:
             ConfigError: It is not there, not as it was written, or says what cannot be.
@@ -105,7 +106,7 @@ class RunFolder:
         found = read_config(self.path, "run")
         try:
             seeds, device, threads = found["seeds"], found["device"], found["threads"]
-            scenario = read_scenario(found["scenario"], own_policy)
+            scenario = read_scenario(found["scenario"], own_policy, advice)
             if not isinstance(seeds, list) or not isinstance(device, str):
                 raise TypeError
         except StudyhallError:  # what it says cannot be, in one line; some are TypeErrors too

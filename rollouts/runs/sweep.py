@@ -27,6 +27,7 @@ import torch
 from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, warn
 from ...envs.validation import whole
 from ...scenarios import Scenario, get_scenario
+from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
 from ..reports.sweeps import HELD_OUT, Found, Swept, read_found
 from ..settings.parse import own_policy_of, parse_controls, parse_device
 from ..settings.points import Point, points_of
@@ -167,6 +168,7 @@ def sweep(
     resume: str | Path | None = None,
     device: str = "cpu",
     metric: str | None = None,
+    log: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Swept:
     """Run a scenario at every point of a grid, or at some, as ``studyhall sweep`` does.
@@ -192,6 +194,8 @@ def sweep(
         resume: Folder of a stopped sweep, instead of a scenario and its settings.
         device: Where the tensors live; ``"auto"`` is the GPU where there is one.
         metric: What the table shows.
+        log: Loggers that are told of each run or training as it is made, ``"wandb"`` or ``"mlflow"``, or both; those of
+            a sweep are a group there. Of a sweep that is resumed they are told what is still to do.
         **changes: Arguments of the world.
 
     Returns:
@@ -202,6 +206,7 @@ def sweep(
         ConfigError: A value that cannot be, or a folder that cannot be used.
         Stopped: The user stopped it; what was found is kept.
     """
+    loggers = loggers_of(log)
     if resume is not None:
         if (
             scenario is not None
@@ -210,60 +215,91 @@ def sweep(
             or any(v is not None for v in (seeds, steps, out))
         ):
             raise ConfigError("resume goes on as the sweep began: leave out what would change it")
-        return take_up_sweep(Path(resume), {} if policy is None else {"policy": policy}, metric)
+        return take_up_sweep(Path(resume), {} if policy is None else {"policy": policy}, metric, loggers)
     if scenario is None:
         raise ConfigError(
             "which scenario? give its name, e.g. sweep('classroom-digits', topology=['ring', 'star'])"
         )
-    found = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
     choices = {**({} if policy is None else {"policy": policy}), **changes}
     choices |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
-    config = SweepConfig(
+    config = configure_sweep(
+        scenario,
+        choices,
+        seeds=None if seeds is None else seeds_of(seeds),
+        steps=steps,
+        controls=controls,
+        device=device,
+        threads=torch.get_num_threads(),
+        training=training,
+        samples=samples,
+        sampler=sampler,
+        lower=lower,
+        seed=seed,
+        metric=metric,
+    )
+    return begin_sweep(config, None if out is None else Path(out), metric, loggers)
+
+
+def configure_sweep(
+    scenario: Scenario | str,
+    choices: Mapping[str, Any],
+    *,
+    seeds: tuple[int, ...] | None = None,
+    steps: int | None = None,
+    controls: str | Iterable[str] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    training: Mapping[str, Any] | None = None,
+    samples: int | None = None,
+    sampler: str | None = None,
+    lower: bool = False,
+    seed: int = 0,
+    metric: str | None = None,
+) -> SweepConfig:
+    """What is swept, as a user says it: values by name, and the arguments of :func:`sweep`; ``seeds`` checked ones."""
+    found = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
+    points: list[Point] = []
+    search = None
+    if sampler is not None:
+        options = {"samples": samples, "sampler": sampler, "seed": seed, "metric": metric, "lower": lower}
+        search = search_of(choices, **options)
+    elif lower:
+        raise ConfigError("lower is of a search: say by which sampler, e.g. tpe")
+    else:
+        points = points_of(choices, samples=samples, seed=seed)
+    return SweepConfig(
         scenario=found,
-        **points_or_search(choices, samples=samples, seed=seed, sampler=sampler, metric=metric, lower=lower),
-        seeds=found.seeds if seeds is None else seeds_of(seeds),
+        points=points,
+        search=search,
+        seeds=found.seeds if seeds is None else seeds,
         steps=steps,
         controls=None if controls is None else parse_controls(controls),
         device=parse_device(device),
-        threads=torch.get_num_threads(),
+        threads=threads,
         training=None if training is None else dict(training),
     )
-    return begin_sweep(config, None if out is None else Path(out), metric)
 
 
-def points_or_search(
-    choices: Mapping[str, Any],
-    *,
-    samples: int | None,
-    seed: int,
-    sampler: str | None,
-    metric: str | None,
-    lower: bool,
-) -> dict[str, Any]:
-    """``points`` and ``search`` of a :class:`SweepConfig`; arguments as of :func:`sweep`."""
-    if sampler is not None:
-        options = {"samples": samples, "sampler": sampler, "seed": seed, "metric": metric, "lower": lower}
-        return {"points": [], "search": search_of(choices, **options)}
-    if lower:
-        raise ConfigError("lower is of a search: say by which sampler, e.g. tpe")
-    return {"points": points_of(choices, samples=samples, seed=seed)}
-
-
-def begin_sweep(config: SweepConfig, out: Path | None, metric: str | None = None) -> Swept:
+def begin_sweep(
+    config: SweepConfig, out: Path | None, metric: str | None = None, log: Loggers = NO_LOGGERS
+) -> Swept:
     """Sweep from the beginning; see :func:`sweep`."""
     config.check()
     with new_folder(out, f"{config.scenario.name}-sweep") as folder:
         write_config(folder, _described(config))
-        return _to_the_end(config, _nothing_yet(config, folder, metric))
+        return _to_the_end(config, _nothing_yet(config, folder, metric), log)
 
 
-def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = None) -> Swept:
+def take_up_sweep(
+    folder: Path, named: Mapping[str, Any], metric: str | None = None, log: Loggers = NO_LOGGERS
+) -> Swept:
     """Go on with a sweep.
 
     Args:
         folder: Of the sweep.
         named: Policies of the user's own that are swept, which a file cannot name: ``{"policy": …}``.
         metric: What the table shows.
+        log: Loggers that are told of what is still to do.
     """
     config = _read(folder, named)
     config.check()
@@ -279,7 +315,7 @@ def take_up_sweep(folder: Path, named: Mapping[str, Any], metric: str | None = N
         if config.search is None:
             names = {name for name, *_ in _work(config, swept)}
             swept.found = [one for one in swept.found if one.name in names]
-        return _to_the_end(config, swept)
+        return _to_the_end(config, swept, log)
 
 
 def _nothing_yet(config: SweepConfig, folder: Path, metric: str | None) -> Swept:
@@ -308,7 +344,8 @@ def _work(config: SweepConfig, swept: Swept) -> Iterator[tuple[str, Point, int, 
             yield f"{count:03d}-{told}"[:_LONGEST].rstrip("-"), point, number, seed
 
 
-def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
+def _to_the_end(config: SweepConfig, swept: Swept, log: Loggers) -> Swept:
+    log = dataclasses.replace(log, group=swept.folder.name)
     done = {one.name for one in swept.found}
     count = config.count * (1 if config.training is None else len(config.seeds))
     for place, (name, point, number, seed) in enumerate(_work(config, swept), start=1):
@@ -318,9 +355,9 @@ def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
         folder = swept.folder / name
         try:
             found = (
-                _run(config, name, point, number, folder)
+                _run(config, name, point, number, folder, log)
                 if seed is None
-                else _train(config, name, point, number, seed, folder)
+                else _train(config, name, point, number, seed, folder, log)
             )
         except Stopped:
             go_on = f"studyhall sweep --resume {swept.folder}"
@@ -336,24 +373,28 @@ def _to_the_end(config: SweepConfig, swept: Swept) -> Swept:
     return swept
 
 
-def _run(config: SweepConfig, name: str, point: Point, number: int, folder: Path) -> Found:
+def _run(config: SweepConfig, name: str, point: Point, number: int, folder: Path, log: Loggers) -> Found:
     made = RunFolder(folder)
+    kept: dict[str, Any] = {"checkpoint_every": _SAVED_EVERY, "pictures": 0, "log": log}
     if (folder / "config.json").exists():
-        report = take_up(made, made.config(_own_policy(point)), checkpoint_every=_SAVED_EVERY, pictures=0)
+        report = take_up(made, made.config(_own_policy(point)), **kept)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StudyhallWarning)  # which were told when all were checked
             asked = config.run(point)
-        report = launch(asked, folder, point, checkpoint_every=_SAVED_EVERY, pictures=0)[1]
+        report = launch(asked, folder, point, **kept)[1]
     return Found(name, number, plain(point), list(report.seeds), report.headline, report.metrics)
 
 
-def _train(config: SweepConfig, name: str, point: Point, number: int, seed: int, folder: Path) -> Found:
+def _train(
+    config: SweepConfig, name: str, point: Point, number: int, seed: int, folder: Path, log: Loggers
+) -> Found:
     if (folder / "config.json").exists():
         own = _own_policy(point)
-        found = begin(config.scenario, assignments={} if own is None else {"policy": own}, resume=folder)
+        named = {} if own is None else {"policy": own}
+        found = begin(config.scenario, assignments=named, resume=folder, log=log)
     else:
-        found = begin(config.scenario, assignments=point, out=folder, seed=seed, **config.options)
+        found = begin(config.scenario, assignments=point, out=folder, log=log, seed=seed, **config.options)
     if found.stopped:
         raise Stopped(0, 0)
     at, best = found.best

@@ -87,6 +87,9 @@ class Trial:
 # ---- whose networks, and of what data ---------------------------------------------------------------------
 
 
+_BY_FILES = "give its networks instead of the folder, by --expert, --student and --grown"
+
+
 class LeftByARun:
     """Networks in the folder of a run.
 
@@ -101,7 +104,7 @@ class LeftByARun:
     """
 
     def __init__(self, folder: RunFolder, seed: int | None, agent: int | None, use: str) -> None:
-        self.config: RunConfig = folder.config()
+        self.config: RunConfig = folder.config(advice=_BY_FILES)
         seeds = self.config.seeds
         if seed not in (None, *seeds):
             raise ConfigError(f"{folder.path} is a run of seeds {', '.join(map(str, seeds))}, not of {seed}")

@@ -24,12 +24,17 @@ _PLAIN: Mapping[Any, Any] = {
 }
 
 
-def read_scenario(found: Any, own_policy: str | None = None) -> Scenario:
+NAME_AGAIN = "add --set policy={policy}"
+"""What to do about a policy of one's own, where ``--set`` is taken."""
+
+
+def read_scenario(found: Any, own_policy: str | None = None, advice: str = NAME_AGAIN) -> Scenario:
     """The scenario that a file describes.
 
     Args:
         found: ``dataclasses.asdict`` of one, from JSON.
         own_policy: ``"module:Class"``, where the user named it.
+        advice: What to do where it has to be named, and is not: with ``{policy}`` for its name.
 
     Raises:
         KeyError, TypeError: It is no description of a scenario.
@@ -53,11 +58,11 @@ def read_scenario(found: Any, own_policy: str | None = None) -> Scenario:
     if is_own(policy) and own_policy is None:
         raise ConfigError(
             f"the folder names {policy!r} as its policy, and a file never says what is run: "
-            f"if that is a class of your own, add --set policy={policy}"
+            f"if that is a class of your own, {advice.format(policy=policy)}"
         )
     if own_policy not in (None, policy):
         raise ConfigError(
-            f"the folder is of policy {policy!r}, not of {own_policy!r}: leave out --set policy=…"
+            f"the folder is of policy {policy!r}, not of {own_policy!r}: name that one, or none"
         )
     given = {name: value for name, value in scenario.env_kwargs.items() if name != "mode"}
     spec(scenario.env)  # says so where there is no such world

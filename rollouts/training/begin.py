@@ -5,14 +5,14 @@ Evolution strategies train where they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...envs import spec
 from ...envs.errors import ConfigError
 from ...scenarios import Scenario, get_scenario
-from ..reports.loggers import loggers_of
+from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
 from ..settings.parse import Assignments, own_policy_of, parse_device
 from ..storage.folders import ANEW, read_config
 from .config import TrainingConfig
@@ -114,7 +114,7 @@ def begin(
     assignments: Assignments = (),
     out: Path | None = None,
     resume: Path | None = None,
-    log: Sequence[str] = (),
+    log: Loggers = NO_LOGGERS,
     **options: Any,
 ) -> Trained:
     """Train as the options of ``studyhall train`` say: :func:`settle`, then :func:`carry_out`."""
@@ -161,11 +161,11 @@ def settle(
 
 
 def carry_out(
-    config: TrainingConfig, out: Path | None, resume: Path | None = None, log: Sequence[str] = ()
+    config: TrainingConfig, out: Path | None, resume: Path | None = None, log: Loggers = NO_LOGGERS
 ) -> Trained:
     """Train what was settled: into a folder, or where None a free one; or in that of a training that goes on.
 
-    ``log`` are names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
+    ``log`` are loggers that are told, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
     """
     return _module(config.algorithm).train(config, resume or out, resume=resume is not None, log=log)
 

@@ -15,7 +15,7 @@ taken up again there ends as if it had never stopped, bit for bit: policies, eva
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ...envs.engine.fits import check_fits
 from ...envs.errors import ConfigError, unknown
 from ...scenarios import Scenario
 from ..reports.figures import figure
+from ..reports.loggers import NO_LOGGERS, Loggers
 from ..settings.customise import customise
 from ..settings.parse import Assignments
 from . import loop
@@ -158,7 +159,7 @@ OPTIONS = RewardConfig.options
 
 
 def train(
-    config: RewardConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+    config: RewardConfig, out: Path | None = None, *, resume: bool = False, log: Loggers = NO_LOGGERS
 ) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
     return loop.train(RewardTraining, config, out, resume=resume, log=log)

@@ -31,6 +31,7 @@ from ...policies.parametric import Parametric, save_parametric
 from ...policies.registration import policy_factory
 from ...scenarios import Scenario
 from ..reports.figures import figure
+from ..reports.loggers import NO_LOGGERS, Loggers
 from ..settings.customise import customise
 from ..settings.parse import Assignments
 from ..storage.checkpoints import check_optimiser
@@ -178,7 +179,7 @@ OPTIONS = EvolutionConfig.options
 
 
 def train(
-    config: EvolutionConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+    config: EvolutionConfig, out: Path | None = None, *, resume: bool = False, log: Loggers = NO_LOGGERS
 ) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
     return loop.train(EvolutionTraining, config, out, resume=resume, log=log)

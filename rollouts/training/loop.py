@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ import torch
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError, StudyhallError
 from ..reports.figures import figure
-from ..reports.loggers import opened
+from ..reports.loggers import NO_LOGGERS, Loggers, opened
 from ..storage.checkpoints import Checkpoints, say_no_checkpoint
 from ..storage.folders import ANEW, new_folder, own_folder, write_config
 from ..terminal.interrupts import stop_requests
@@ -147,7 +147,7 @@ def train(
     out: Path | None,
     *,
     resume: bool,
-    log: Sequence[str] = (),
+    log: Loggers = NO_LOGGERS,
 ) -> Trained:
     """Train, evaluate on the way, and keep the best and the last.
 
@@ -158,7 +158,7 @@ def train(
         config: What to train.
         out: The folder; None takes the first free ``runs/<scenario>-<algorithm>-<n>``.
         resume: Whether ``out`` holds a training of the same config that is to be taken up again.
-        log: Names of loggers, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
+        log: Loggers that are told, as of :func:`~studyhall.rollouts.reports.loggers.loggers_of`.
 
     Raises:
         ConfigError: It cannot be set up, the folder not be written, or its checkpoint not be read.
@@ -235,7 +235,7 @@ class _Loop:
             raise self.checkpoints.misfit(fault) from fault
         self.figures, self.found.seconds, self._told = figures, seconds, self.training.done
 
-    def run(self, log: Sequence[str]) -> None:
+    def run(self, log: Loggers) -> None:
         """Update until the end, or until asked to stop; loggers are told the curve."""
         training, config = self.training, self.config
         self._before, self._begun = self.found.seconds, time.perf_counter()

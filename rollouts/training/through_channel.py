@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ...policies.files import is_path, trained
 from ...policies.messages.policy import FORMAT, MessagePolicy
 from ...policies.messages.speech import Sampled
 from ...scenarios import Scenario
+from ..reports.loggers import NO_LOGGERS, Loggers
 from ..settings.customise import customise
 from ..settings.parse import Assignments
 from ..storage.checkpoints import check_optimiser
@@ -199,7 +200,7 @@ OPTIONS = ChannelConfig.options
 
 
 def train(
-    config: ChannelConfig, out: Path | None = None, *, resume: bool = False, log: Sequence[str] = ()
+    config: ChannelConfig, out: Path | None = None, *, resume: bool = False, log: Loggers = NO_LOGGERS
 ) -> Trained:
     """Train, evaluate on the way, and keep the best and the last; see :func:`loop.train`."""
     return loop.train(ChannelTraining, config, out, resume=resume, log=log)
