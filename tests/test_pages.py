@@ -124,13 +124,13 @@ SUBJECTS = sorted((ROOT / "docs" / "results").glob("*.md"))
 NO_SENTENCE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code, and where links lead
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "results.md", *SUBJECTS], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "results.md", *SUBJECTS], ids=lambda page: page.name
+)
 def test_sentences_with_results_have_no_figure_typed_by_hand(benchmark, page):
     """Wherever one figure of a paragraph is filled in, all are; settings stand in code, or in words."""
     figure = benchmark("pages.sentences").FIGURE
-    text = re.sub(
-        r"<!-- results:.*?<!-- /results -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = re.sub(r"<!-- results:.*?<!-- /results -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     results = [part for part in text.split("\n\n") if figure.search(part)]
     typed = {
         found[0]: part

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
-RESULTS = "".join(TEXTS[page] for page in PAGES if (ROOT / "docs" / "results") in (page.parent, page.with_suffix("")))
+RESULTS = "".join(
+    TEXTS[page] for page in PAGES if (ROOT / "docs" / "results") in (page.parent, page.with_suffix(""))
+)
 
 
 @pytest.fixture

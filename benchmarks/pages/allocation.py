@@ -19,7 +19,10 @@ def allocation(found: dict) -> str:
     for name, task in found["tasks"].items():
         accuracy = task["accuracy"]
         budgets = [key for key in accuracy["ink"] if key.isdigit()]
-        rows = [(NAMES.get(policy, policy), *(spread(by[k], 1) for k in budgets)) for policy, by in accuracy.items()]
+        rows = [
+            (NAMES.get(policy, policy), *(spread(by[k], 1) for k in budgets))
+            for policy, by in accuracy.items()
+        ]
         ahead = (gain(accuracy["relevance_router"][k], accuracy["ink"][k], 1) for k in budgets)
         rows.append(("relevance_router − ink, paired", *ahead))
         title = (

@@ -30,7 +30,9 @@ def bold(found: dict) -> str:
     ]
     listens = "Whom the gate of an honest agent lets in (0: not at all, 1: all of it), mean of the trainings:"
     header = ("step", "weight of the bold", "weight of an honest", "gate on confidence")
-    policies = table(("policy", *settings), rows, lambda row: _in_the_rest(row[0], names), "Single trainings, other rules")
+    policies = table(
+        ("policy", *settings), rows, lambda row: _in_the_rest(row[0], names), "Single trainings, other rules"
+    )
     return f"{title}\n\n{policies}\n\n{listens}\n\n{markdown(header, looked)}"
 
 

@@ -43,9 +43,13 @@ def reproduction(found: dict) -> str:
         names = (f"{entry['name']} ({entry['unmeasured']})" for entry in missing)
         parts.append(f"Not measured: {'; '.join(names)}.")
     if compared:
-        parts.append("Test accuracy; the first line of a cell is with dropout off at evaluation, the second with it on:")
+        parts.append(
+            "Test accuracy; the first line of a cell is with dropout off at evaluation, the second with it on:"
+        )
         header = ["best by report card" if name == "title" else name for name in COMPARED]
-        parts.append(table(header, compared, _in_the_rest, "Muted controls, and other scenarios at step 1,000"))
+        parts.append(
+            table(header, compared, _in_the_rest, "Muted controls, and other scenarios at step 1,000")
+        )
     return "\n\n".join(parts)
 
 
@@ -94,7 +98,12 @@ def peer_rules(found: dict) -> str:
 
 
 STOPPING = "listen_nobody"
-ACCURACIES = {"mean": "mean student", "best": "best student", "hard_vote": "hard vote", "soft_vote": "soft vote"}
+ACCURACIES = {
+    "mean": "mean student",
+    "best": "best student",
+    "hard_vote": "hard vote",
+    "soft_vote": "soft vote",
+}
 
 
 def budget(found: dict) -> str:

@@ -13,7 +13,6 @@ MORE = {
     "largest relative",
     "K-1 without trust",
     "UCB",
-    "round-robin",
     "dense, lr/10",
     "0–4",
     "5–9",
@@ -256,7 +255,9 @@ def long(found: dict) -> str:
         }
         gaps = ["" if name == "dense" else apart(at[step], of_dense[step]) for step in steps[1:]]
         rows.append((name, *(cell(at[step]) for step in steps), *gaps))
-    return f"Nats of a token on the exam, lower is better; {_seeds(arms['dense'])}\n\n{markdown(header, rows)}"
+    return (
+        f"Nats of a token on the exam, lower is better; {_seeds(arms['dense'])}\n\n{markdown(header, rows)}"
+    )
 
 
 def responsible(found: dict) -> str:

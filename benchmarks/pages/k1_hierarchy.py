@@ -25,7 +25,11 @@ def _in_the_rest(row: Sequence[str]) -> bool:
     name = row[0]
     between = "of 5 earlier" in name and name not in SEEN
     without = name.startswith("K-1 without") and name not in ("K-1 without trust", "K-1 without roll back")
-    return between or without or name in ("random 1", "random 2", "random 10", "least used 5", "flat, 23 experts")
+    return (
+        between
+        or without
+        or name in ("random 1", "random 2", "random 10", "least used 5", "flat, 23 experts")
+    )
 
 
 def everyone(found: Mapping) -> dict[str, Mapping]:

@@ -118,4 +118,6 @@ def ablation(found: dict) -> str:
         f"Test accuracy of the honest in per cent, {len(entry['mean_of_each'])} trainings a variant, "
         f"{_worlds(found)} worlds a kind; ± is a 95 % interval over worlds, of the mean of the trainings."
     )
-    return f"{title}\n\n{markdown(('variant', 'each training', 'mean over kinds', 'worst kind', *kinds), rows)}"
+    return (
+        f"{title}\n\n{markdown(('variant', 'each training', 'mean over kinds', 'worst kind', *kinds), rows)}"
+    )
