@@ -2,7 +2,6 @@
 
 from .cells import gain, markdown, spread
 
-
 NAMES = {"relevance_router, glances": "relevance_router, sees 4 statistics"}
 """Policies in plain words."""
 

@@ -225,7 +225,10 @@ def wikitext(found: dict) -> str:
     said = ", ".join(
         f"{name} {counts[name]:.2f}" for name in ("unigram", "bigram", "trigram") if name in counts
     )
-    title = f"Nats of a token, lower is better; {_seeds(dense)} Counts of the same tokens on the same windows: {said} nats."
+    title = (
+        f"Nats of a token, lower is better; {_seeds(dense)} Counts of the same tokens on the same windows: {said} "
+        "nats."
+    )
     return f"{title}\n\n{markdown(header, rows)}"
 
 
@@ -311,6 +314,7 @@ def bidder(found: dict) -> str:
         rows.append(("learned (`k1-bids`)" if name == "learnt" else name, *cells))
     title = (
         "Score after so many steps of code, higher is better; ± is a 95 % interval over "
-        f"{len(next(iter(scores['short'].values())) or {})} models of prose. Learned − it: how far learned bids are ahead, paired."
+        f"{len(next(iter(scores['short'].values())) or {})} models of prose. Learned − it: how far learned bids are "
+        "ahead, paired."
     )
     return f"{title}\n\n{table(header, rows, _in_the_rest, 'Other arms')}"

@@ -99,8 +99,8 @@ def _elsewhere(name: str, policies: dict, everyone: list[str]) -> str:
     header = ("policy", "mean over kinds", "worst kind", "nobody lies", f"{GATED} − it, paired")
     shown = table(header, rows, lambda row: in_the_rest(row[0], policies), "Other rules")
     text = (
-        f"{name[0].upper()}{name[1:]}: test accuracy of the honest in per cent, {_worlds(policies)} worlds a kind; ± is "
-        f"a 95 % interval over worlds.\n\n{shown}"
+        f"{name[0].upper()}{name[1:]}: test accuracy of the honest in per cent, {_worlds(policies)} worlds a kind; ± "
+        f"is a 95 % interval over worlds.\n\n{shown}"
     )
     missing = [policy for policy in everyone if policy not in policies]
     return text + (f"\n\n{folded('Not measured here', ', '.join(missing))}" if missing else "")

@@ -98,8 +98,8 @@ def network(found: dict) -> str:
     header = ("policy", "loss, median (quartiles)", "test accuracy, %", "steps")
     worlds = max(entry["loss"]["n"] for entry in part["policies"].values())
     title = (
-        f"A 64-16-10 network on digits, {part['evaluations']:,} evaluations each, {worlds} worlds; ± is a 95 % interval "
-        "over worlds."
+        f"A 64-16-10 network on digits, {part['evaluations']:,} evaluations each, {worlds} worlds; ± is a 95 % "
+        "interval over worlds."
     )
     alone = [name for name in part["policies"] if name.startswith(("gradient descent", "Adam"))]
     more = "" if alone else "\n\nGradient descent and Adam alone: not measured yet."
@@ -123,8 +123,8 @@ def learned(found: dict) -> str:
     worlds = max(entry["over_worlds"]["learned"]["n"] for entry in functions.values())
     title = (
         f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['agents']} particles, "
-        f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Factors of ten won "
-        f"in an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, ± its "
-        f"interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."
+        f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Factors of ten "
+        f"won in an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, "
+        f"± its interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."
     )
     return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
