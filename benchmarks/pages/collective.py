@@ -38,10 +38,10 @@ def moe(found: dict) -> str:
     """Accuracy at equal active parameters, use of the experts, and why tokens are dropped."""
     parts = [
         f"Test accuracy in per cent, {found['experts']} experts, {len(found['seeds'])} seeds; ± is a 95 % interval "
-        "over seeds. All are one layer of a block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are the "
-        "layer's. In use: exp of the entropy of the experts' load on the test set, from 1 to the number of experts. In "
-        "the last pass of training: refused, the share of assignments that found their expert full; dropped, of tokens "
-        "that no expert took."
+        "over seeds. All are one layer of a block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are "
+        "the layer's. In use: exp of the entropy of the experts' load on the test set, from 1 to the number of "
+        "experts. In the last pass of training: refused, the share of assignments that found their expert full; "
+        "dropped, of tokens that no expert took."
     ]
     for data, models in found["accuracy"].items():
         rows = []
@@ -125,10 +125,10 @@ def bids(found: dict) -> str:
     title = (
         f"Accuracy of the collective on the exam split in per cent, mean of the exams after "
         f"{', '.join(map(str, found['measured_with']['moments']))} steps, {worlds} held-out worlds; "
-        f"{setting['agents']} members with Dirichlet({setting['alpha']:g}) shares of the classes of digits. PPO: {trainings} trainings of "
-        f"{found['timesteps']:,} agent-steps. ± is a 95 % interval: of rules over worlds; of what was learned, and "
-        f"learned − others, paired, over the {trainings} trainings (in brackets over the worlds, of the trainings' "
-        "mean in each)."
+        f"{setting['agents']} members with Dirichlet({setting['alpha']:g}) shares of the classes of digits. PPO: "
+        f"{trainings} trainings of {found['timesteps']:,} agent-steps. ± is a 95 % interval: of rules over worlds; of "
+        f"what was learned, and learned − others, paired, over the {trainings} trainings (in brackets over the worlds, "
+        "of the trainings' mean in each)."
     )
     shown = [rival for rival in rivals if rival not in ("confidence", "certainty", "oracle")]
     transfer = [
