@@ -124,8 +124,8 @@ def learned(found: dict) -> str:
     title = (
         f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['agents']} particles, "
         f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Factors of ten "
-        f"won in an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, "
-        f"± is its 95 % interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean "
-        "in each)."
+        f"won in an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' "
+        f"means, ± is its 95 % interval over the {trainings} trainings (in brackets over the worlds, of the trainings' "
+        "mean in each)."
     )
     return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
