@@ -8,6 +8,7 @@ says where they come from (``pages/sentences.py``).
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,7 +39,13 @@ from studyhall.rollouts.reports.claims import SOURCE_COLUMNS, source_rows
 from studyhall.scenarios import sources
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "leaderboard.md")
+DOCS = ROOT / "docs"
+PAGES = (
+    ROOT / "README.md",
+    DOCS / "results.md",
+    *sorted((DOCS / "results").glob("*.md")),
+    DOCS / "leaderboard.md",
+)
 MARKED = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
@@ -50,7 +57,7 @@ class Section(NamedTuple):
         render: Markdown of what it holds.
         command: What measures all of it, but for ``--out`` and the file.
         part: Key of the file without which the section is not measured.
-        plot: Picture below the table, drawn by the same command.
+        plot: Picture below the table, drawn by the same command; its page lies beside the JSON.
     """
 
     json: str
@@ -69,7 +76,8 @@ class Section(NamedTuple):
         part = found if self.part is None else found[self.part]
         parts = [self.render(found), *recorded(part, self.command, self._fresh())]
         if self.plot is not None and (ROOT / self.plot).exists():
-            parts.append(f"![{Path(self.plot).stem}]({Path(self.plot).name})")
+            link = Path(os.path.relpath(self.plot, Path(self.json).parent)).as_posix()
+            parts.append(f"![{Path(self.plot).stem}]({link})")
         return "\n\n".join(parts)
 
     def _fresh(self) -> dict:

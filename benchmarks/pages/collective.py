@@ -2,7 +2,7 @@
 
 from studyhall.scenarios import get_source
 
-from .cells import both, gain, known, markdown, ratio, spread
+from .cells import both, folded, gain, known, markdown, ratio, spread
 
 
 def collective_mnist(found: dict) -> str:
@@ -29,8 +29,7 @@ def collective_mnist(found: dict) -> str:
     passes = "one pass" if found["passes"] == 1 else f"{found['passes']} passes"
     title = (
         f"{found['members']} networks {'-'.join(map(str, found['sizes']))}, {passes} of {found['items']:,} items, "
-        f"{len(found['seeds'])} seeds, test accuracy in per cent; learning rates chosen on items held out of the "
-        "training set."
+        f"{len(found['seeds'])} seeds; test accuracy in per cent, ± is a 95 % interval over seeds."
     )
     return f"{title}\n\n{markdown(header, rows)}"
 
@@ -38,10 +37,11 @@ def collective_mnist(found: dict) -> str:
 def moe(found: dict) -> str:
     """Accuracy at equal active parameters, use of the experts, and why tokens are dropped."""
     parts = [
-        f"{found['experts']} experts, {len(found['seeds'])} seeds, test accuracy in per cent. All are one layer of a "
-        "block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are the layer's. In use: exp of the "
-        "entropy of the experts' load on the test set, from 1 to the number of experts. In the last pass of training: "
-        "refused, the share of assignments that found their expert full; dropped, of tokens that no expert took."
+        f"Test accuracy in per cent, {found['experts']} experts, {len(found['seeds'])} seeds; ± is a 95 % interval "
+        "over seeds. All are one layer of a block, classify(norm(x + layer(x))) for x = embed(pixels); parameters are "
+        "the layer's. In use: exp of the entropy of the experts' load on the test set, from 1 to the number of "
+        "experts. In the last pass of training: refused, the share of assignments that found their expert full; "
+        "dropped, of tokens that no expert took."
     ]
     for data, models in found["accuracy"].items():
         rows = []
@@ -61,10 +61,10 @@ def moe(found: dict) -> str:
         header = ("model", "active parameters", "in all", data, "experts in use", "busiest")
         header = (*header, "refused, %", "dropped, %")
         parts.append(markdown(header, rows))
-    parts.append(
-        "Why `Switch` drops tokens: in the last pass of training, alone (from pixels to classes) and in the block; by "
-        "chance: where every token goes to any expert with the same probability. On held-out items, "
-        "from a learning rate of .001:"
+    why = (
+        "In the last pass of training, alone (from pixels to classes) and in the block; by chance: where every token "
+        "goes to any expert with the same probability. On held-out items, from a learning rate of 0.001; ± is a 95 % "
+        "interval over seeds."
     )
     header = ("variant", "balance loss", "dropped, %", "by chance, %", "experts in use", "accuracy")
     rows = [
@@ -79,7 +79,7 @@ def moe(found: dict) -> str:
         for data, entries in found["drops"].items()
         for entry in entries
     ]
-    parts.append(markdown(header, rows))
+    parts.append(folded("Why Switch drops tokens", f"{why}\n\n{markdown(header, rows)}"))
     return "\n\n".join(parts)
 
 
@@ -108,6 +108,10 @@ def moe_time(found: dict) -> str:
     return f"{title}\n\n{markdown(header, rows)}"
 
 
+NAMES = {"told there who was right": "fitted with labels (upper control)"}
+"""Rivals in plain words."""
+
+
 def bids(found: dict) -> str:
     """Learned bids beside rules and controls where they were trained, and in settings they never saw."""
     cases = found["cases"]
@@ -116,14 +120,15 @@ def bids(found: dict) -> str:
     rivals = list(trained["rivals"])
     rows = [("learned by PPO", both(trained["learned"], trained["over_worlds"]["learned"], 1, 100), "–")]
     for rival in rivals:
-        rows.append((rival, known(trained["rivals"][rival], 1), _ahead(trained, rival)))
+        rows.append((NAMES.get(rival, rival), known(trained["rivals"][rival], 1), _ahead(trained, rival)))
     setting = found["setting"]
     title = (
-        f"PPO, {trainings} trainings of {found['timesteps']:,} agent-steps on digits; {setting['agents']} members "
-        f"with Dirichlet({setting['alpha']:g}) shares. Accuracy of the collective in per cent, mean of the exams after "
-        f"{', '.join(map(str, found['measured_with']['moments']))} steps, {worlds} held-out worlds. Of rules ± is over "
-        f"worlds. Of what was learned, and learned − others, paired, it is over the {trainings} trainings (in brackets "
-        "over the worlds, of the trainings' mean in each)."
+        f"Accuracy of the collective on the exam split in per cent, mean of the exams after "
+        f"{', '.join(map(str, found['measured_with']['moments']))} steps, {worlds} held-out worlds; "
+        f"{setting['agents']} members with Dirichlet({setting['alpha']:g}) shares of the classes of digits. PPO: "
+        f"{trainings} trainings of {found['timesteps']:,} agent-steps. ± is a 95 % interval: of rules over worlds; of "
+        f"what was learned, and learned − others, paired, over the {trainings} trainings (in brackets over the worlds, "
+        "of the trainings' mean in each)."
     )
     shown = [rival for rival in rivals if rival not in ("confidence", "certainty", "oracle")]
     transfer = [
@@ -135,7 +140,7 @@ def bids(found: dict) -> str:
         for name, entry in cases.items()
         if entry is not trained
     ]
-    header = ("variant", "learned", *(f"− {rival}" for rival in shown))
+    header = ("variant", "learned", *(f"− {NAMES.get(rival, rival)}" for rival in shown))
     again = "The same bidders in other settings, without further training or tuning:"
     return "\n\n".join(
         (title, markdown(("policy", "accuracy, %", "learned − it"), rows), again, markdown(header, transfer))

@@ -3,10 +3,34 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from .cells import markdown, spread
+from .cells import markdown, spread, table
 
 LEVELS = (5.1, 4.8, 4.6, 4.4, 4.2)
 """Nats of the new domain at which the old one is read."""
+
+MORE = {
+    "largest per parameter",
+    "largest relative",
+    "K-1 without trust",
+    "UCB",
+    "dense, lr/10",
+    "0–4",
+    "5–9",
+    "1–8",
+    "partition",
+    "EWC 1",
+    "EWC 3",
+    "EWC 30",
+    "vocabulary, EWC 1",
+    "vocabulary, EWC 10",
+    "vocabulary, 2·lr",
+    "vocabulary, 2·lr, EWC 1",
+    "vocabulary, 4·lr, EWC 20",
+    "learned bids, EWC 10",
+    "ppo",
+    "ppo, small batches, wide",
+}
+"""Arms that are not seen at once."""
 
 Curve = Sequence[Sequence[float]]
 
@@ -78,8 +102,8 @@ def pareto(found: dict) -> str:
     at = forgotten(arms)
     header = (
         *("arm", "parameters a step", "code at the end", "prose forgotten at the end"),
-        *(f"at code {level:g}" for level in LEVELS),
-        *("at ¾ of dense's gain, − dense", "mean of both at the end, test split", "− dense"),
+        *(f"where code is at {level:g}" for level in LEVELS),
+        *("where dense has ¾ of its gain, − dense", "mean of both at the end, test split", "− dense"),
     )
     means = {name: over_seeds(arm, lambda e: e["figures"]["test_nats"]) for name, arm in arms.items()}
     rows = []
@@ -97,7 +121,8 @@ def pareto(found: dict) -> str:
                 "" if name == "dense" else apart(means[name], means["dense"]),
             )
         )
-    return f"{_seeds(dense)} Nats of a token; lower is better everywhere.\n\n{markdown(header, rows)}"
+    title = f"Nats of a token, lower is better everywhere; {_seeds(dense)}"
+    return f"{title}\n\n{table(header, rows, _in_the_rest, 'Other arms')}"
 
 
 def sequence(found: dict) -> str:
@@ -133,7 +158,17 @@ def sequence(found: dict) -> str:
                 cell(lost, signed=True),
             )
         )
-    return f"{_seeds(arms['dense'])} Nats of a token on the exam.\n\n{markdown(header, rows)}"
+    title = f"Nats of a token on the exam, lower is better; {_seeds(arms['dense'])}"
+    return f"{title}\n\n{table(header, rows, _sequence_rest, 'Other arms')}"
+
+
+def _in_the_rest(row: Sequence[str]) -> bool:
+    return row[0] in MORE
+
+
+def _sequence_rest(row: Sequence[str]) -> bool:
+    """In the sequence EWC is at its best with 3, so that this one stays."""
+    return row[0] in MORE - {"EWC 3"} or row[0] == "EWC 10"
 
 
 def wikitext(found: dict) -> str:
@@ -190,7 +225,11 @@ def wikitext(found: dict) -> str:
     said = ", ".join(
         f"{name} {counts[name]:.2f}" for name in ("unigram", "bigram", "trigram") if name in counts
     )
-    return f"{_seeds(dense)} Counts of the same tokens on the same windows: {said} nats.\n\n{markdown(header, rows)}"
+    title = (
+        f"Nats of a token, lower is better; {_seeds(dense)} Counts of the same tokens on the same windows: {said} "
+        "nats."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
 
 
 def _at(entry: Mapping, axis: str, spent: float, name: str = "prose") -> float:
@@ -219,7 +258,9 @@ def long(found: dict) -> str:
         }
         gaps = ["" if name == "dense" else apart(at[step], of_dense[step]) for step in steps[1:]]
         rows.append((name, *(cell(at[step]) for step in steps), *gaps))
-    return f"{_seeds(arms['dense'])} Nats of a token on the exam.\n\n{markdown(header, rows)}"
+    return (
+        f"Nats of a token on the exam, lower is better; {_seeds(arms['dense'])}\n\n{markdown(header, rows)}"
+    )
 
 
 def responsible(found: dict) -> str:
@@ -231,11 +272,11 @@ def responsible(found: dict) -> str:
         (str(step), cell(over_seeds(entries, lambda e, i=i: e["rows"][i]["rank_correlation"]), signed=True))
         for i, step in enumerate(steps)
     ]
-    return markdown(header, rows)
+    return f"Over the ten groups; {_seeds(entries)}\n\n{markdown(header, rows)}"
 
 
 def _seeds(arm: Mapping) -> str:
-    return f"{len(arm)} seed{'s' if len(arm) > 1 else ''}."
+    return f"{len(arm)} seed{'s' if len(arm) > 1 else ''}, ± is a 95 % interval over seeds."
 
 
 def selection(found: dict) -> str:
@@ -271,4 +312,9 @@ def bidder(found: dict) -> str:
             values, ours = scores[part].get(name), scores[part].get("learnt")
             cells += [cell(values, 3), "" if name == "learnt" else apart(ours, values)]
         rows.append(("learned (`k1-bids`)" if name == "learnt" else name, *cells))
-    return markdown(header, rows)
+    title = (
+        "Score after so many steps of code, higher is better; ± is a 95 % interval over "
+        f"{len(next(iter(scores['short'].values())) or {})} models of prose. Learned − it: how far learned bids are "
+        "ahead, paired."
+    )
+    return f"{title}\n\n{table(header, rows, _in_the_rest, 'Other arms')}"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
-from .cells import markdown, spread
+from .cells import markdown, spread, table
 from .k1 import Values, apart, cell, column, forgotten_at, gained, over_seeds
 
 OPERATIONS = ("retire", "merge", "grow", "move", "split", "dissolve", "roll_back")
@@ -16,6 +16,20 @@ TURNS = tuple(f"{old} of 5 earlier" for old in range(6))
 """Arms that differ in nothing but who of those who learn have learnt before."""
 RESTS = ", trunk rests"
 GAINS = {0.5: "½", 0.75: "¾"}
+SEEN = {TURNS[0], TURNS[-1], f"{TURNS[0]}{RESTS}", f"{TURNS[-1]}{RESTS}"}
+"""Of the turns, those between are like them."""
+
+
+def _in_the_rest(row: Sequence[str]) -> bool:
+    """Arms that are not seen at once: between two ends, or the policy without one operation."""
+    name = row[0]
+    between = "of 5 earlier" in name and name not in SEEN
+    without = name.startswith("K-1 without") and name not in ("K-1 without trust", "K-1 without roll back")
+    return (
+        between
+        or without
+        or name in ("random 1", "random 2", "random 10", "least used 5", "flat, 23 experts")
+    )
 
 
 def everyone(found: Mapping) -> dict[str, Mapping]:
@@ -53,7 +67,8 @@ def operations(found: dict) -> str:
             worlds = sum(value > 0 for value in tried.values())
             cells += [cell(tried, 1), cell(undone, 1), f"{worlds} of {len(arm)}"]
         rows.append((operation.replace("_", " "), *cells))
-    return markdown(header, rows)
+    seeds = max(len(arm) for arm in held.values())
+    return f"How often in an episode, {seeds} worlds; ± is a 95 % interval over worlds.\n\n{markdown(header, rows)}"
 
 
 def arms(found: dict) -> str:
@@ -84,7 +99,8 @@ def arms(found: dict) -> str:
         )
         for name, arm in sorted(known.items(), key=lambda row: _mean(tests[row[0]]))
     ]
-    return markdown(header, rows)
+    title = f"Nats of a token, lower is better; {len(known['dense'])} seeds, ± is a 95 % interval over seeds."
+    return f"{title}\n\n{table(header, rows, _in_the_rest, 'Other arms')}"
 
 
 class Row(NamedTuple):
@@ -132,7 +148,7 @@ def share(found: dict) -> str:
     header = (
         *("arm", "updates in code on agents of prose", "prose before code", "code at the end of its task"),
         "prose forgotten by then",
-        *(text for mark in GAINS.values() for text in (f"at {mark} of dense's gain", "− dense")),
+        *(text for mark in GAINS.values() for text in (f"where code has {mark} of dense's gain", "− dense")),
     )
     lines = []
     for name, row in sorted(rows.items(), key=lambda item: _mean(item[1].share)):
@@ -145,7 +161,13 @@ def share(found: dict) -> str:
             )
         ]
         lines.append((name, *(cell(values) for values in (row.share, row.start, row.end, row.lost)), *at))
-    return f"{markdown(header, lines)}\n\n{correlations(rows)}"
+    title = (
+        f"Prose forgotten, in nats of a token, beside the share of updates; {len(rows['dense'].start)} seeds, ± is a "
+        "95 % interval over seeds."
+    )
+    shown = table(header, lines, _in_the_rest, "Other arms")
+    told = "Rank correlations, over arms, of that share with what is forgotten:"
+    return f"{title}\n\n{shown}\n\n{told}\n\n{correlations(rows)}"
 
 
 def correlations(rows: Mapping[str, Row]) -> str:

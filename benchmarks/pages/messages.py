@@ -3,7 +3,7 @@
 from studyhall.rollouts import interval
 from studyhall.scenarios import get_source
 
-from .cells import gain, known, markdown, ratio, spread
+from .cells import gain, known, markdown, ratio, spread, table
 
 _DOCUMENTED_AS = {
     "simple": "simple",
@@ -16,9 +16,10 @@ def halves(found: dict) -> str:
     """Summed MSE of every variant, by case and mode: after as much time, and after as many updates."""
     seeds = max(len(runs) for runs in found["rows"].values())
     title = (
-        f"Summed MSE on the MNIST test split after {found['cpu_seconds']:g} processor seconds of training on one "
-        f"thread, {seeds} seeds. The first figures are of upright samples with parts in place, as documented ones are "
-        "(a re-run of the original for as long, on another machine)."
+        f"Squared error, summed over both halves, on the MNIST test split after {found['cpu_seconds']:g} processor "
+        f"seconds of training on one thread; less is better. {seeds} seeds, ± is a 95 % interval over seeds. The first "
+        "figures are of upright samples with parts in place, as documented ones are (a re-run of the original for as "
+        "long, on another machine)."
     )
     parts = [title, _halves(found["rows"])]
     if equal := found.get("equal updates"):
@@ -131,17 +132,21 @@ def consensus(found: dict) -> str:
             gains = (gain(fifth, other, 1) for other in ([curve[1] for curve in curves], *apart.values()))
             rows.append((topology, f"{100 * float(drop):.0f} %", *means, *gains))
     rounds = len(next(iter(found["curves"]["complete"].values()))["accuracy"][0])
-    header = ("topology", "lost", *map(str, range(rounds)), "5 − 1", "5 − mean", "5 − geometric mean")
+    header = (
+        *("topology", "messages lost", *map(str, range(rounds)), "gain of round 5 over 1"),
+        *("round 5 − mean of estimates", "round 5 − geometric mean"),
+    )
     beside = markdown(
         ("estimate", "accuracy"), [(name, spread(values, 1)) for name, values in averages.items()]
     )
     title = (
-        f"{found['witnesses']} witnesses, {found['message_bytes']:g} bytes a message, test accuracy in per cent after "
-        f"0 … {rounds - 1} rounds, "
-        f"{len(found['seeds'])} trainings a topology, of {found['updates']:,} updates each; paired differences, "
-        "the last two from averages of estimates that were trained mute."
+        f"Test accuracy in per cent after 0 … {rounds - 1} rounds; {found['witnesses']} witnesses, "
+        f"{found['message_bytes']:g} bytes a message, {len(found['seeds'])} trainings a topology of "
+        f"{found['updates']:,} updates each. Differences are paired, ± is a 95 % interval over trainings; the last two "
+        "are from averages of estimates of witnesses that were trained mute."
     )
-    return f"{title}\n\n{markdown(header, rows)}\n\nAverages of all witnesses' own estimates:\n\n{beside}"
+    shown = table(header, rows, lambda row: row[1] in ("10 %", "25 %"), "Fewer messages lost")
+    return f"{title}\n\n{shown}\n\nAverages of all witnesses' own estimates, test accuracy in per cent:\n\n{beside}"
 
 
 ROUTES = {
@@ -179,7 +184,10 @@ def messages_rl(found: dict) -> str:
         "CPU-seconds",
     )
     seeds = max(len(route["trainings"]) for route in found["routes"].values())
-    title = f"`{found['scenario']}`, test accuracy in per cent, {seeds} trainings a route."
+    title = (
+        f"`{found['scenario']}`: test accuracy in per cent, {seeds} trainings a route; ± is a 95 % interval over "
+        "trainings."
+    )
     quick = "\n\n**Shortened runs.**" if found["quick"] else ""
     return f"{title}{quick}\n\n{markdown(header, rows)}"
 
@@ -228,5 +236,8 @@ def referential(found: dict) -> str:
     seeds = max(
         cell["figures"]["seen/open"]["n"] for game in found["games"].values() for cell in game.values()
     )
-    title = f"Right answers in per cent, on objects seen and unseen in training, {seeds} trainings."
-    return f"{title} What is not alike in the published code is told [below](#sources).\n\n{markdown(header, rows)}"
+    title = (
+        f"Right answers in per cent, on objects seen and unseen in training, {seeds} trainings; ± is a 95 % interval "
+        "over trainings. What is not alike in the published code is told in [sources](../results.md#sources)."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"

@@ -1,6 +1,6 @@
 """Socialized learning, and who else teaches the others' classes."""
 
-from .cells import gain, markdown, spread
+from .cells import gain, markdown, spread, table
 
 NAMES = {
     "digits": "digits, 5 × 2",
@@ -36,6 +36,16 @@ UNTOLD = {
     "mended: MASC": ("mended", "masc"),
 }
 """Rows: of which run, and of which part of its policy."""
+MORE = {
+    "ensemble, raw logits",
+    "ensemble, aligned energies",
+    "mutual learning, mean of peers",
+    "mended: CC + log(N − 1)",
+    "fine-tuning",
+    "learning without forgetting",
+    "elastic weight consolidation",
+}
+"""Rows that are not seen at once."""
 
 
 def _values(found: dict, data: str, row: tuple[str, str], figure: str = "average") -> list[float] | None:
@@ -96,8 +106,12 @@ def everyone(found: dict) -> str:
             rows.append((name, *cells))
     counts = sorted({len(found[data]["mended"]["seeds"]) for data in shown})
     seeds = " or ".join(map(str, counts))
-    title = f"Average of Expert and General on the test split in per cent, {seeds} seeds."
-    return f"{title}\n\n{markdown(header, rows)}"
+    title = (
+        f"Average of Expert and General on the test split in per cent, {seeds} seeds; ± is a 95 % interval over seeds. "
+        "5 × 2: five agents of two classes each. MASC − it: points that mended MASC is ahead, paired by seed."
+    )
+    more = "More rivals; fine-tuning, learning without forgetting and elastic weight consolidation are told all labels"
+    return f"{title}\n\n{table(header, rows, lambda row: row[0] in MORE, more)}"
 
 
 def own_best(found: dict) -> str:
@@ -111,7 +125,7 @@ def own_best(found: dict) -> str:
                 for f in ("expert", "general", "average", "own_best")
             ]
             rows.append((NAMES[data], part, *(spread(values) for values in figures)))
-    return markdown(header, rows)
+    return table(header, rows, lambda row: row[1] in ("expert", "grown"), "The networks that MASC is made of")
 
 
 CARRIED = {
@@ -186,7 +200,7 @@ def amounts(found: dict) -> str:
             )
             if None in (ours, joint, shifted):
                 continue
-            label = items.removeprefix(", ").removesuffix(" items") or ITEMS[data]
+            label = f"{int(items.removeprefix(', ').removesuffix(' items')):,}" if items else ITEMS[data]
             rows.append((NAMES[data], label, spread(ours), spread(joint), spread(shifted), gain(ours, joint)))
     return markdown(header, rows)
 

@@ -1,10 +1,28 @@
 """Societies with liars."""
 
+from collections.abc import Collection
+
 from studyhall.rollouts import interval, spread
 
-from .cells import best_first, gain, known, markdown
+from .cells import best_first, folded, gain, known, markdown, table
 
 GATED = "ppo gated"
+WEAK = {
+    "listen_random",
+    "listen_two_phase",
+    "most_confident_slice",
+    "best_card",
+    "agreement",
+    "drop_most_confident",
+    "drop_most_confident tuned",
+    "trimmed_mean",
+}
+"""Rules far behind others of their kind."""
+
+
+def in_the_rest(name: str, policies: Collection[str]) -> bool:
+    """Whether a policy need not be seen at once: one training of several, untuned beside tuned, weak."""
+    return "(" in name or f"{name} tuned" in policies or name in WEAK
 
 
 def _by_kind(entry: dict) -> tuple[str, ...]:
@@ -33,8 +51,13 @@ def society(found: dict) -> str:
     kinds = next(iter(base.values()))["kinds"]
     rows = [(name, *_by_kind(entry), _ahead(base, name)) for name, entry in best_first(base)]
     header = ("policy", "mean over kinds", "worst kind", *kinds, f"{GATED} − it, paired")
-    title = f"{_worlds(base)} held-out worlds a kind, test accuracy of the honest in per cent."
-    return "\n\n".join((f"{title}", markdown(header, rows), *_over_trainings(base)))
+    title = (
+        f"Test accuracy of the honest in per cent, {_worlds(base)} held-out worlds a kind of liar; ± is a 95 % "
+        f"interval over worlds. The last column is by how many points {GATED}, the mean of its trainings, is ahead, "
+        "world by world."
+    )
+    shown = table(header, rows, lambda row: in_the_rest(row[0], base), "Single trainings, other rules")
+    return "\n\n".join((title, shown, *_over_trainings(base)))
 
 
 def _over_trainings(policies: dict) -> list[str]:
@@ -74,9 +97,13 @@ def _elsewhere(name: str, policies: dict, everyone: list[str]) -> str:
         if "(" not in policy
     ]
     header = ("policy", "mean over kinds", "worst kind", "nobody lies", f"{GATED} − it, paired")
-    text = f"{name}, {_worlds(policies)} worlds a kind, in per cent:\n\n{markdown(header, rows)}"
+    shown = table(header, rows, lambda row: in_the_rest(row[0], policies), "Other rules")
+    text = (
+        f"{name[0].upper()}{name[1:]}: test accuracy of the honest in per cent, {_worlds(policies)} worlds a kind; ± "
+        f"is a 95 % interval over worlds.\n\n{shown}"
+    )
     missing = [policy for policy in everyone if policy not in policies]
-    return text + (f"\n\nNot measured here: {', '.join(missing)}." if missing else "")
+    return text + (f"\n\n{folded('Not measured here', ', '.join(missing))}" if missing else "")
 
 
 def ablation(found: dict) -> str:
@@ -86,4 +113,11 @@ def ablation(found: dict) -> str:
     for name, entry in found.items():
         each = " / ".join(f"{100 * mean:.1f}" for mean in entry["mean_of_each"])
         rows.append((name, each, *_by_kind(entry)))
-    return markdown(("variant", "each training", "mean over kinds", "worst kind", *kinds), rows)
+    entry = next(iter(found.values()))
+    title = (
+        f"Test accuracy of the honest in per cent, {len(entry['mean_of_each'])} trainings a variant, "
+        f"{_worlds(found)} worlds a kind; ± is a 95 % interval over worlds, of the mean of the trainings."
+    )
+    return (
+        f"{title}\n\n{markdown(('variant', 'each training', 'mean over kinds', 'worst kind', *kinds), rows)}"
+    )

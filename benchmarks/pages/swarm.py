@@ -25,7 +25,7 @@ def yardsticks(found: dict) -> str:
         "ours (unit)": "ours, from [0, 1]",
         "pyswarms (box)": "pyswarms, from the box",
         "ours (box)": "ours, from the box",
-        "ours, w .7 c 1.5 1.5 (box)": "ours, from the box, w .7, c 1.5, 1.5",
+        "ours, w .7 c 1.5 1.5 (box)": "ours, from the box, w 0.7, c 1.5, 1.5",
     }
     theirs = get_source("pyswarms-yardstick").figures
     rows = [
@@ -36,7 +36,8 @@ def yardsticks(found: dict) -> str:
     counted = {"ours (box)": "swarms (ours)", "pyswarms (box)": "runs (pyswarms)"}
     counts = " and ".join(f"{entry[key]['n']} {what}" for key, what in counted.items() if key in entry)
     title = (
-        f"The best value found, median (quartiles) over {counts}; w .9, c .5, .3 where nothing else is said."
+        f"The best value found, median (quartiles) over {counts}; w 0.9, c 0.5, 0.3 where "
+        "nothing else is said."
     )
     return f"{title}\n\n{markdown(('function', 'documented', *columns.values()), rows)}"
 
@@ -96,7 +97,10 @@ def network(found: dict) -> str:
     ]
     header = ("policy", "loss, median (quartiles)", "test accuracy, %", "steps")
     worlds = max(entry["loss"]["n"] for entry in part["policies"].values())
-    title = f"A 64-16-10 network on digits, {part['evaluations']:,} evaluations each, {worlds} worlds."
+    title = (
+        f"A 64-16-10 network on digits, {part['evaluations']:,} evaluations each, {worlds} worlds; ± is a 95 % "
+        "interval over worlds."
+    )
     alone = [name for name in part["policies"] if name.startswith(("gradient descent", "Adam"))]
     more = "" if alone else "\n\nGradient descent and Adam alone: not measured yet."
     return f"{title}\n\n{markdown(header, rows)}{more}"
@@ -119,8 +123,9 @@ def learned(found: dict) -> str:
     worlds = max(entry["over_worlds"]["learned"]["n"] for entry in functions.values())
     title = (
         f"PPO, {trainings} trainings of {part['timesteps']:,} particle-steps; {setting['agents']} particles, "
-        f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Decades won in "
-        f"an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' means, ± its "
-        f"interval over the {trainings} trainings (in brackets over the worlds, of the trainings' mean in each)."
+        f"{setting['dimensions']} dimensions, {setting['horizon']} steps, functions moved and turned. Factors of ten "
+        f"won in an episode on {worlds} held-out worlds, and learned − fixed, paired: the mean of the trainings' "
+        f"means, ± is its 95 % interval over the {trainings} trainings (in brackets over the worlds, of the trainings' "
+        "mean in each)."
     )
     return f"{title}\n\n{markdown(('function', 'learned', *(f'− {rival}' for rival in rivals)), rows)}"
