@@ -24,14 +24,24 @@ DATA = ("--data", "digits")
 USES = ("expert", "student", "grown", "masc")
 
 
+def ended(folder, *settings):
+    """The folder of a tiny run by the command line."""
+    with pytest.raises(SystemExit) as done:
+        cli.main(["run", "masc-digits", *settings, *TINY, "--out", str(folder), "--json"])
+    assert not done.value.code
+    return folder
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """The folder of a tiny run by the command line."""
-    folder = tmp_path_factory.mktemp("ran") / "run"
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["run", "masc-digits", "--seeds", "2,5", *TINY, "--out", str(folder), "--json"])
-    assert not ended.value.code
-    return folder
+    """A run."""
+    return ended(tmp_path_factory.mktemp("ran") / "run", "--seeds", "2,5")
+
+
+@pytest.fixture(scope="module")
+def of_six(tmp_path_factory):
+    """A run on six of the classes."""
+    return ended(tmp_path_factory.mktemp("of_six") / "run", "--seeds", "0", *SIX)
 
 
 @pytest.fixture(autouse=True)
@@ -310,9 +320,8 @@ def test_a_network_that_is_not_finite(call):
     assert "holds weights that are not finite" in refused(call, "run")
 
 
-def test_networks_of_different_data(call, tmp_path):
-    code, _, _ = call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")
-    assert code == 0
+def test_networks_of_different_data(call, of_six):
+    shutil.copytree(of_six, "other")
     strange = ["--student", "other/stages/seed_0/student.zip", *files(grown="grown_0"), *DATA]
     assert "are of different data: give networks of one run" in refused(call, *strange)
     shutil.copy("other/stages/seed_0/grown_1.zip", "run/stages/seed_2/grown_1.zip")
@@ -350,8 +359,8 @@ def test_a_file_under_the_name_of_another_agent(call):
     assert "student_0.zip is everybody's, unlike its name" in refused(call, "run", "--use", "student")
 
 
-def test_a_run_on_some_of_the_classes_is_tested_on_these(found, call):
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")[0] == 0
+def test_a_run_on_some_of_the_classes_is_tested_on_these(found, of_six):
+    shutil.copytree(of_six, "other")
     trial = found("other")
     assert trial["classes"] == 6
     report = json.loads(Path("other/report.json").read_text())["metrics"]["open"]
