@@ -18,6 +18,7 @@ from studyhall.rollouts import cli
 from studyhall.rollouts.storage.networks import read_network
 
 TINY = ("--set", "horizon=60", "--set", "exam_every=59", "--set", "slice_size=16", "--controls", "none")
+BRIEF = ("--set", "horizon=20", "--set", "exam_every=19", "--set", "slice_size=16", "--controls", "none")
 SIX = ("--set", "data_classes=6", "--set", "stream_items=600", "--set", "expert_classes=1")
 FIGURES = ("expert", "general", "average", "global", "directionality", "forgetting", "top5")
 DATA = ("--data", "digits")
@@ -27,7 +28,7 @@ USES = ("expert", "student", "grown", "masc")
 def ended(folder, *settings):
     """The folder of a tiny run by the command line."""
     with pytest.raises(SystemExit) as done:
-        cli.main(["run", "masc-digits", *settings, *TINY, "--out", str(folder), "--json"])
+        cli.main(["run", "masc-digits", *settings, "--out", str(folder), "--json"])
     assert not done.value.code
     return folder
 
@@ -35,13 +36,13 @@ def ended(folder, *settings):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A run."""
-    return ended(tmp_path_factory.mktemp("ran") / "run", "--seeds", "2,5")
+    return ended(tmp_path_factory.mktemp("ran") / "run", "--seeds", "2,5", *TINY)
 
 
 @pytest.fixture(scope="module")
 def of_six(tmp_path_factory):
     """A run on six of the classes."""
-    return ended(tmp_path_factory.mktemp("of_six") / "run", "--seeds", "0", *SIX)
+    return ended(tmp_path_factory.mktemp("of_six") / "run", "--seeds", "0", *BRIEF, *SIX)
 
 
 @pytest.fixture(autouse=True)
@@ -408,7 +409,7 @@ def test_grey_pictures_for_a_network_of_coloured_ones(call, tmp_path):
     for path in folder.rglob("*.png"):
         Image.open(path).convert("RGB").save(path)
     settings = ("--set", f"data={folder}", "--set", "stream_items=900", "--out", "other")
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *settings)[0] == 0
+    assert call("run", "masc-digits", "--seeds", "0", *BRIEF, *settings)[0] == 0
     said = refused(call, "other", "--data", "digits")
     assert (
         "pictures of digits are grey, and other/stages/seed_0/expert_0.zip reads coloured ones: give" in said
@@ -438,7 +439,7 @@ def test_a_network_that_somebody_removed(call, found):
 
 def test_policies_that_leave_experts_only_or_nothing(call, found):
     for policy in ("finetuning", "fedavg"):
-        settings = ("--seeds", "0", *TINY, "--set", f"policy={policy}", "--set", "public_labels=1.0")
+        settings = ("--seeds", "0", *BRIEF, "--set", f"policy={policy}", "--set", "public_labels=1.0")
         assert call("run", "masc-digits", *settings, "--out", policy)[0] == 0
     said = refused(call, "finetuning")
     assert "holds no student: finetuning leaves experts only; take --use expert" in said
@@ -454,7 +455,7 @@ def test_the_legend_tells_of_the_columns_that_are_there(call):
 
 def test_each_with_a_student_of_its_own(call, found):
     ring = ("--set", "topology=ring")
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *ring, "--out", "ring")[0] == 0
+    assert call("run", "masc-digits", "--seeds", "0", *BRIEF, *ring, "--out", "ring")[0] == 0
     report = json.loads(Path("ring/report.json").read_text())["metrics"]["open"]
     for use in USES:
         trial = found("ring", "--use", use)
