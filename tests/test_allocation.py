@@ -329,6 +329,7 @@ def accuracy(policy, steps=150, **kwargs):
     return env.metrics()["reader_accuracy"].mean().item()
 
 
+@pytest.mark.slow
 def test_scorers_that_learn_beat_ink_and_ink_beats_chance():
     policies = (RandomPolicy(), Saliency(), SwarmAllocation(), Router())
     chance, ink, swarm, learnt = (accuracy(policy, steps=200) for policy in policies)

@@ -279,21 +279,21 @@ def test_errors_are_one_line(call, arguments, words):
 
 
 def test_a_training_that_learns_nothing_says_so(call):
-    command = ("train", "tiny", "--updates", "8", "--set", "backprop.learning_rate=1e6")
+    command = ("train", "tiny", "--updates", "8", "--set", "backprop.learning_rate=1e6", "--out", "run")
     code, out, _ = call(*command)
     assert code == 0
     assert out.startswith("training did not improve on its start: loss on held-out worlds ")
-    found = json.loads(call(*command, "--json")[1])
+    found = json.loads(call("train", "--resume", "run", "--json")[1])
     assert (found["improved"], found["best_timesteps"]) == (False, 0)
 
 
 def test_a_training_that_learns_says_from_where(call):
-    code, out, _ = call("train", "tiny", "--updates", "40", "--eval-every", "20")
+    code, out, _ = call("train", "tiny", "--updates", "40", "--eval-every", "20", "--out", "run")
     assert code == 0
     assert re.match(
         r"loss on held-out worlds \S+ after \d+ updates, from \S+ at the start; 40 updates took", out
     )
-    assert json.loads(call("train", "tiny", "--updates", "40", "--json")[1])["improved"] is True
+    assert json.loads(call("train", "--resume", "run", "--json")[1])["improved"] is True
 
 
 def test_events_are_written_for_tensorboard(call):

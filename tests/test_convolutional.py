@@ -94,6 +94,13 @@ OPTIMISERS = {
     "sgd": ({"lr": 1e-2, "weight_decay": 0.05, "nesterov": True}, torch.optim.SGD, {"momentum": 0.9}),
 }
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+LEADING = {"all": (), "world": (W,), "own": (W, N)}
+PAIRS = [
+    pytest.param(network, list(OPTIMISERS)[(i + j) % 2], LEADING[rows], id=f"{name}-{rows}")
+    for i, (name, network) in enumerate(NETWORKS.items())
+    for j, rows in enumerate(LEADING)
+]
+"""Every network with rows for all, for each world and for each learner; optimisers by turns."""
 
 
 class Given(nn.Module):
@@ -122,9 +129,7 @@ def state(population, w, n):
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-@every_network
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("leading", [(), (W,), (W, N)], ids=["all", "world", "own"])
+@pytest.mark.parametrize(("network", "optimiser", "leading"), PAIRS)
 def test_equals_separate_modules(network, optimiser, leading):
     ours, kind, theirs = OPTIMISERS[optimiser]
     population = make_population(network, keys(), optimiser=optimiser, **ours)

@@ -1,7 +1,10 @@
 """The curve that every training leaves, by reward and through the channel alike: whole, whatever stopped it."""
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from studyhall.envs import ConfigError
+from studyhall.rollouts import cli
 from studyhall.rollouts.storage.checkpoints import Checkpoints
 from studyhall.rollouts.training import by_reward, through_channel
 from studyhall.rollouts.training.loop import MovingAverage
@@ -39,6 +43,27 @@ def _elsewhere(monkeypatch, tmp_path):
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a training that nothing stopped and what its command printed, by its algorithm; trained once."""
+    made = {}
+
+    def training(algorithm):
+        if algorithm not in made:
+            folder = tmp_path_factory.mktemp(algorithm) / "run"
+            with (
+                pytest.raises(SystemExit) as ended,
+                contextlib.redirect_stdout(io.StringIO()) as said,
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                cli.main(["train", *COMMANDS[algorithm], "--out", str(folder), "--json"])
+            assert not ended.value.code
+            made[algorithm] = folder, json.loads(said.getvalue())
+        return made[algorithm]
+
+    return training
+
+
 def rows(folder):
     """The curve without wall time, which is another in every training."""
     lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
@@ -55,10 +80,9 @@ def scalars(folder, tag):
 
 
 @pytest.mark.parametrize("algorithm", COMMANDS)
-def test_every_training_leaves_its_curve(call, algorithm):
-    code, out, _ = call("train", *COMMANDS[algorithm], "--out", "run", "--json")
-    assert code == 0
-    found, curve = json.loads(out), rows("run")
+def test_every_training_leaves_its_curve(whole, algorithm):
+    folder, found = whole(algorithm)
+    curve = rows(folder)
     held_out, trained = FIGURES[algorithm]
     told = [(entry["timesteps"], entry[held_out.partition("/")[2]]) for entry in found["evaluations"]]
     assert [(row["timesteps"], row[held_out]) for row in curve] == told
@@ -66,15 +90,15 @@ def test_every_training_leaves_its_curve(call, algorithm):
     assert all(isinstance(row[trained], float) for row in curve[1:])
     unit = "updates" if algorithm == "backprop" else "timesteps"
     expected = {row[unit]: pytest.approx(row[held_out], rel=1e-6) for row in curve}
-    assert scalars("run", held_out) == expected
-    assert len(scalars("run", trained)) >= len(curve) - 1
-    assert drawn("run").std() > 0
+    assert scalars(folder, held_out) == expected
+    assert len(scalars(folder, trained)) >= len(curve) - 1
+    assert drawn(folder).std() > 0
 
 
 @pytest.mark.parametrize("algorithm", COMMANDS)
-def test_a_training_that_goes_on_has_the_whole_curve(call, monkeypatch, algorithm):
+def test_a_training_that_goes_on_has_the_whole_curve(call, whole, monkeypatch, algorithm):
     """Stopped in the middle of an evaluation, which is then made anew."""
-    assert call("train", *COMMANDS[algorithm], "--out", "whole")[0] == 0
+    folder, _ = whole(algorithm)
     evaluate, calls = KINDS[algorithm].evaluate, []
 
     def stop_at_the_third(self, stop=lambda: False):
@@ -86,19 +110,17 @@ def test_a_training_that_goes_on_has_the_whole_curve(call, monkeypatch, algorith
     with monkeypatch.context() as patch:
         patch.setattr(KINDS[algorithm], "evaluate", stop_at_the_third)
         assert call("train", *COMMANDS[algorithm], "--out", "parts")[0] == 130
-    assert rows("parts") == rows("whole")[:2]
+    assert rows("parts") == rows(folder)[:2]
     (Path("parts") / "metrics.jsonl").write_text("anything\n")  # written, and never read
     assert call("train", "--resume", "parts")[0] == 0
-    assert rows("parts") == rows("whole")
-    assert (drawn("parts") == drawn("whole")).mean() > 0.99
-    assert scalars("parts", FIGURES[algorithm][0]) == scalars("whole", FIGURES[algorithm][0])
+    assert rows("parts") == rows(folder)
+    assert (drawn("parts") == drawn(folder)).mean() > 0.99
+    assert scalars("parts", FIGURES[algorithm][0]) == scalars(folder, FIGURES[algorithm][0])
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [pytest.param(name, marks=pytest.mark.slow) if name == "ppo" else name for name in COMMANDS],
-)
-def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, tmp_path, algorithm):
+@pytest.mark.slow  # a process each; what is stopped within one goes on as above
+@pytest.mark.parametrize("algorithm", COMMANDS)
+def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, whole, algorithm):
     """Killed as soon as its second evaluation is told of, wherever it is by then."""
     script = "import sys\nfrom studyhall.rollouts import cli\ncli.main(sys.argv[1:])"
     with subprocess.Popen(
@@ -114,8 +136,18 @@ def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, tmp_path, al
         process.kill()
     assert 2 <= len(rows("killed")) <= 4
     assert call("train", "--resume", "killed")[0] == 0
-    assert call("train", *COMMANDS[algorithm], "--out", "whole")[0] == 0
-    assert rows("killed") == rows("whole")
+    assert rows("killed") == rows(whole(algorithm)[0])
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """The configuration and the folder of a short training, to copy."""
+    config = through_channel.configure(
+        registry["consensus-vector"], assignments=["slice_size=8"], updates=2, eval_worlds=1
+    )
+    folder = tmp_path_factory.mktemp("short") / "run"
+    through_channel.train(config, folder)
+    return config, folder
 
 
 @pytest.mark.parametrize(
@@ -131,11 +163,9 @@ def test_a_killed_training_leaves_a_curve_and_goes_on_with_it(call, tmp_path, al
         lambda state: state.update(figures={"train/loss": None}),
     ],
 )
-def test_a_crafted_curve_is_one_line(tmp_path, change):
-    config = through_channel.configure(
-        registry["consensus-vector"], assignments=["slice_size=8"], updates=2, eval_worlds=1
-    )
-    through_channel.train(config, tmp_path / "run")
+def test_a_crafted_curve_is_one_line(short, tmp_path, change):
+    config, folder = short
+    shutil.copytree(folder, tmp_path / "run")
     checkpoints = Checkpoints(tmp_path / "run", config.decides, "train anew")
     state = checkpoints.read("cpu")
     change(state)

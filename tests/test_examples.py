@@ -12,7 +12,8 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"
 
 
 SHORT = {
-    name: ("--steps", "400", "--worlds", "2", "--horizon", "10") for name in ("cleanrl_ppo", "train_sb3")
+    **{name: ("--steps", "400", "--worlds", "2", "--horizon", "10") for name in ("cleanrl_ppo", "train_sb3")},
+    "scripted_scenario": ("--steps", "2"),  # five runs of many seeds
 }
 """Arguments of the short form, where it is not ``--steps 10``."""
 

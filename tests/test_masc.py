@@ -478,7 +478,7 @@ def test_weights_teach_what_soft_targets_do():
 @pytest.mark.parametrize(
     ("world", "kwargs"),
     [
-        ({"drop": 0.3, "churn": 0.2}, {}),
+        pytest.param({"drop": 0.3, "churn": 0.2}, {}, marks=pytest.mark.slow),
         ({"delay": 1, "public_labels": 0.5}, {"preset": "documented", "flip": True}),
         pytest.param({"churn": 0.2}, {"carrier": "claims", "gate": "all"}, marks=pytest.mark.slow),
         pytest.param({"drop": 0.3}, {"carrier": "weights"}, marks=pytest.mark.slow),

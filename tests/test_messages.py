@@ -9,7 +9,7 @@ import torch
 from studyhall import make_env, make_world
 from studyhall.envs import ActionError, ConfigError, UnknownName, spec
 from studyhall.envs.messages.consensus import Consensus
-from studyhall.testing import check_world
+from studyhall.testing import check_engine, check_world
 from studyhall.testing.tools import sample_actions, seeded
 
 SMALL = {"slice_size": 2, "rounds": 3}
@@ -29,12 +29,14 @@ CONFIGURATIONS = {
         | {"mode": "mute", "view_noise": 0.0, "view_keep": 1.0},
     ),
 }
+OF_ANOTHER_FORM = ("quadrants-in-symbols", "vector", "priced-choices-unheard")
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_configuration(name):
+    """The views too where messages or answers have another form than by default, which test_conformance.py views."""
     id, kwargs = CONFIGURATIONS[name]
-    check_world(id, **SMALL, **kwargs)
+    (check_world if name in OF_ANOTHER_FORM else check_engine)(id, **SMALL, **kwargs)
 
 
 def talk(world, *, seed=0):

@@ -93,11 +93,17 @@ def test_who_acts_too_early_or_loads_something_else_reads_one_line(name):
     policy.load_state_dict(before)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_policy_is_bound_to_the_engine_not_to_a_view(name):
+@pytest.fixture(scope="module")
+def no_engines():
+    """Every view, and what is neither engine nor view."""
     views = [make("classroom-v0", **SMALL) for make in (make_env, make_vec, make_aec)]
     views.append(make_sb3("swarm-v0", actions="coefficients"))
-    for view in [*views, gymnasium.wrappers.vector.RecordEpisodeStatistics(views[1]), "classroom-v0", None]:
+    return [*views, gymnasium.wrappers.vector.RecordEpisodeStatistics(views[1]), "classroom-v0", None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_is_bound_to_the_engine_not_to_a_view(name, no_engines):
+    for view in no_engines:
         said = refusal(make_policy(name).bind, view)
         assert said.startswith("a policy acts in the engine, got a ")
         assert "bind make_world(...), or view.world of a view" in said

@@ -150,6 +150,9 @@ def small(scenario):
 LARGE = "masc-cifar100-full"
 """Which is large however few its steps are."""
 
+FIRST = {(scenarios[name].env, scenarios[name].policy): name for name in sorted(scenarios, reverse=True)}
+"""The first scenario of each world and policy, which alone decide what follows from a seed."""
+
 
 @pytest.mark.parametrize(
     "name", [*sorted(scenarios.keys() - {LARGE}), pytest.param(LARGE, marks=pytest.mark.slow)]
@@ -157,10 +160,11 @@ LARGE = "masc-cifar100-full"
 def test_every_scenario_runs(name):
     """Three steps of it, small: the same with the same seed, with every control, and what it claims is measured."""
     scenario = small(scenarios[name])
-    report, again = (rollout(scenario) for _ in range(2))
+    report = rollout(scenario)
     assert list(report.metrics) == ["open", *scenario.controls]
-    one, other = (json.dumps(found.as_json() | {"seconds": 0}) for found in (report, again))
-    assert one == other
+    if name in FIRST.values():
+        one, other = (json.dumps(found.as_json() | {"seconds": 0}) for found in (report, rollout(scenario)))
+        assert one == other
     claimed = {claim.metric.partition("@")[0] for claim in scenario.claims}
     assert claimed <= report.metrics["open"].keys()
 

@@ -18,20 +18,31 @@ from studyhall.rollouts import cli
 from studyhall.rollouts.storage.networks import read_network
 
 TINY = ("--set", "horizon=60", "--set", "exam_every=59", "--set", "slice_size=16", "--controls", "none")
+BRIEF = ("--set", "horizon=20", "--set", "exam_every=19", "--set", "slice_size=16", "--controls", "none")
 SIX = ("--set", "data_classes=6", "--set", "stream_items=600", "--set", "expert_classes=1")
 FIGURES = ("expert", "general", "average", "global", "directionality", "forgetting", "top5")
 DATA = ("--data", "digits")
 USES = ("expert", "student", "grown", "masc")
 
 
+def ended(folder, *settings):
+    """The folder of a tiny run by the command line."""
+    with pytest.raises(SystemExit) as done:
+        cli.main(["run", "masc-digits", *settings, "--out", str(folder), "--json"])
+    assert not done.value.code
+    return folder
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """The folder of a tiny run by the command line."""
-    folder = tmp_path_factory.mktemp("ran") / "run"
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["run", "masc-digits", "--seeds", "2,5", *TINY, "--out", str(folder), "--json"])
-    assert not ended.value.code
-    return folder
+    """A run."""
+    return ended(tmp_path_factory.mktemp("ran") / "run", "--seeds", "2,5", *TINY)
+
+
+@pytest.fixture(scope="module")
+def of_six(tmp_path_factory):
+    """A run on six of the classes."""
+    return ended(tmp_path_factory.mktemp("of_six") / "run", "--seeds", "0", *BRIEF, *SIX)
 
 
 @pytest.fixture(autouse=True)
@@ -310,9 +321,8 @@ def test_a_network_that_is_not_finite(call):
     assert "holds weights that are not finite" in refused(call, "run")
 
 
-def test_networks_of_different_data(call, tmp_path):
-    code, _, _ = call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")
-    assert code == 0
+def test_networks_of_different_data(call, of_six):
+    shutil.copytree(of_six, "other")
     strange = ["--student", "other/stages/seed_0/student.zip", *files(grown="grown_0"), *DATA]
     assert "are of different data: give networks of one run" in refused(call, *strange)
     shutil.copy("other/stages/seed_0/grown_1.zip", "run/stages/seed_2/grown_1.zip")
@@ -350,8 +360,8 @@ def test_a_file_under_the_name_of_another_agent(call):
     assert "student_0.zip is everybody's, unlike its name" in refused(call, "run", "--use", "student")
 
 
-def test_a_run_on_some_of_the_classes_is_tested_on_these(found, call):
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *SIX, "--out", "other")[0] == 0
+def test_a_run_on_some_of_the_classes_is_tested_on_these(found, of_six):
+    shutil.copytree(of_six, "other")
     trial = found("other")
     assert trial["classes"] == 6
     report = json.loads(Path("other/report.json").read_text())["metrics"]["open"]
@@ -399,7 +409,7 @@ def test_grey_pictures_for_a_network_of_coloured_ones(call, tmp_path):
     for path in folder.rglob("*.png"):
         Image.open(path).convert("RGB").save(path)
     settings = ("--set", f"data={folder}", "--set", "stream_items=900", "--out", "other")
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *settings)[0] == 0
+    assert call("run", "masc-digits", "--seeds", "0", *BRIEF, *settings)[0] == 0
     said = refused(call, "other", "--data", "digits")
     assert (
         "pictures of digits are grey, and other/stages/seed_0/expert_0.zip reads coloured ones: give" in said
@@ -429,7 +439,7 @@ def test_a_network_that_somebody_removed(call, found):
 
 def test_policies_that_leave_experts_only_or_nothing(call, found):
     for policy in ("finetuning", "fedavg"):
-        settings = ("--seeds", "0", *TINY, "--set", f"policy={policy}", "--set", "public_labels=1.0")
+        settings = ("--seeds", "0", *BRIEF, "--set", f"policy={policy}", "--set", "public_labels=1.0")
         assert call("run", "masc-digits", *settings, "--out", policy)[0] == 0
     said = refused(call, "finetuning")
     assert "holds no student: finetuning leaves experts only; take --use expert" in said
@@ -445,7 +455,7 @@ def test_the_legend_tells_of_the_columns_that_are_there(call):
 
 def test_each_with_a_student_of_its_own(call, found):
     ring = ("--set", "topology=ring")
-    assert call("run", "masc-digits", "--seeds", "0", *TINY, *ring, "--out", "ring")[0] == 0
+    assert call("run", "masc-digits", "--seeds", "0", *BRIEF, *ring, "--out", "ring")[0] == 0
     report = json.loads(Path("ring/report.json").read_text())["metrics"]["open"]
     for use in USES:
         trial = found("ring", "--use", use)

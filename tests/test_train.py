@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,20 @@ def _tiny(monkeypatch, tmp_path):
     monkeypatch.setitem(registry, "tiny", SCENARIO)
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a training that has ended."""
+    folder = tmp_path_factory.mktemp("trained") / "mine"
+    train(quick(), folder)
+    return folder
+
+
+@pytest.fixture
+def mine(trained, tmp_path):
+    """A copy of it, called ``mine``, in the folder where commands run."""
+    return shutil.copytree(trained, tmp_path / "mine")
 
 
 def quick(**options):
@@ -68,9 +83,8 @@ def test_train_writes_policies_that_run(call, tmp_path):
     assert LearnedPolicy(found["last"]).about["timesteps"] == 96
 
 
-def test_a_trained_policy_runs_by_path(tmp_path):
-    train(quick(timesteps=48), tmp_path / "run")
-    path = str(tmp_path / "run" / "best.zip")
+def test_a_trained_policy_runs_by_path(trained):
+    path = str(trained / "best.zip")
     assert isinstance(make_policy(path), LearnedPolicy)
     again = rollout(Scenario("again", "", env="society-v0", policy=path, env_kwargs=WORLD | {"agents": 5}))
     assert 0 <= again.metrics["open"]["mean"][0] <= 1
@@ -295,17 +309,16 @@ def test_ctrl_c_in_a_process_and_resume(call, tmp_path):
     same_training(found, json.loads(call(*command, "--out", "whole")[1]))
 
 
+@pytest.mark.usefixtures("mine")
 def test_more_timesteps_go_on_from_the_end(call):
-    call("train", "tiny", *QUICK, "--out", "mine")
     code, out, _ = call("train", "tiny", "--resume", "mine", "--timesteps", "144", "--json")
     found = json.loads(out)
     assert code == 0
     assert [entry["timesteps"] for entry in found["evaluations"]] == [0, 48, 96, 144]
 
 
+@pytest.mark.usefixtures("mine")
 def test_what_cannot_be_taken_up_again(call, tmp_path):
-    call("train", "tiny", *QUICK, "--out", "mine")
-
     def says(*arguments):
         code, out, err = call("train", *arguments)
         assert (code, out, len(err.splitlines())) == (2, "", 1)

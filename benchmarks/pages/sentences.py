@@ -21,6 +21,7 @@ Formats, with the mean alone to so many decimals where ``.1`` stands behind, or 
 | `seconds` | whole seconds |
 """
 
+import functools
 import json
 import math
 import operator
@@ -97,8 +98,14 @@ def _inside(found: Any, keys: list[str]) -> Any:
 def _file(name: str) -> Any:
     for folder in FOLDERS:
         if (path := folder / f"{name}.json").exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return _parsed(path.read_text(encoding="utf-8"))
     raise LookupError(name)
+
+
+@functools.cache
+def _parsed(text: str) -> Any:
+    """What a file holds, to read: a page asks for the same few files hundreds of times."""
+    return json.loads(text)
 
 
 def _documented() -> dict[str, dict[str, float]]:

@@ -6,9 +6,11 @@ imported when a command needs them, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -117,6 +119,12 @@ def _options(
     """Worlds in which neural networks learn from each other."""
 
 
+@functools.cache
+def _command() -> Callable[..., Any]:
+    """All commands with their options, put together once a process."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -124,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # no window is opened, and what the environment says may not be there
     try:
         with quit_on_interrupt(), warnings_in_one_line():
-            app(given, prog_name="studyhall")
+            _command()(given, prog_name="studyhall")
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

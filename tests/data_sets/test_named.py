@@ -78,6 +78,7 @@ def test_folder_names_are_no_patterns(fake_mnist, tmp_path):
     assert len(load_dataset("mnist", data_dir=odd).test) == 20
 
 
+@pytest.mark.slow
 def test_real_mnist(real_data):
     data = load_dataset("mnist")
     check_invariants(data)
