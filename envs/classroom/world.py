@@ -138,6 +138,8 @@ from ..arguments import refuse, share_out
 from ..channel import Channel, DelayLine, Neighbours, RoomSettings, Route, ledger, rearranged
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.last import Last
+from ..engine.masks import every
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import HEARD, LISTENED, Listening, Outcome, World
@@ -226,6 +228,7 @@ class Classroom(World):
         afford(self.num_worlds, "agents or slice_size", **told, senders=1 + self.channel.slots)
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
+        self._exam = Last(self._items_of)
         self.host: Host | None = None
         self._declare(rows, self.exam.size)
         if learners is not None:
@@ -378,10 +381,10 @@ class Classroom(World):
             return actions
         allowed = state["present"] & self.moving[:, None]
         listened = self.host.learn(actions, self._feedback(state, self.host), allowed)
-        examined = self.exam.today(self._clock).any()
+        examined = self.exam.day(self._clock) != "none"
         said = self.host.publications(
             self._flat("stream", self._shown(state))[:, 0],
-            self._flat("exam", state["exam"]) if examined else None,
+            self._exam(state["exam"])[0].flatten(2) if examined else None,
         )
         acts = {**actions, "listened": listened, **said}
         if not examined:
@@ -451,9 +454,9 @@ class Classroom(World):
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        if self.exam.day(self._clock) == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         given, abstained = self.read(answers)
         marks = self._counted(state, self.mark(state, given, abstained, labels))
         return marks | self._by_task(state, given, abstained)
@@ -468,7 +471,7 @@ class Classroom(World):
         """What an exam says of each task; nothing where the stream's order has none."""
         if self.tasks is None:
             return {}
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         correct = (best(answers) == labels[:, None]) & ~abstained
         today = self.exam.today(state["clock"] - 1)
         return self.tasks.noted(state, correct, today[:, None] & state["present"])
@@ -616,10 +619,16 @@ class Classroom(World):
         day = self.exam.day(self._clock)
         if day == "none":
             return torch.zeros(1, device=self.device).expand(expanded)
-        exam = self.dataset.inputs("exam", index)
-        if day == "some":
+        exam, _ = self._exam(index)
+        if day == "all":
+            exam = exam.clone()
+        else:
             exam = exam * self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
         return exam[:, None].expand(expanded)
+
+    def _items_of(self, exam: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs ``[W, E, D…]`` and classes ``[W, E]`` of an exam, int64 ``[W, E]``."""
+        return self.dataset.inputs("exam", exam), self.dataset.labels("exam", exam)
 
     def _exam_now(self, state: TensorDict) -> Tensor:
         """Whether the coming step's answers count, int8 ``[W, N, 1]``."""
@@ -643,7 +652,7 @@ class Classroom(World):
     @property
     def _returned(self) -> bool:
         """Whether in all worlds feedback on a slice has come (host)."""
-        return not self._runs_out and bool((self._clock > self.channel.delay).all())
+        return not self._runs_out and every(self._clock > self.channel.delay)
 
     def _inputs(self, index: Tensor, sure: bool) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1, if not ``sure``."""

@@ -317,7 +317,7 @@ class Collective(Classroom):
 
     def _examine(self, state: TensorDict, answers: Tensor, bids: Tensor) -> tuple[TensorDict, TensorDict]:
         """The marks after this step's answers, and what the exam adds to the counts, where it is a day for it."""
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        if self.exam.day(self._clock) == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}, {}
         given, abstained = self.read(answers)
         abstained = abstained | ~state["present"][..., None]
@@ -339,7 +339,7 @@ class Collective(Classroom):
             abstained: bool ``[W, N, E]``.
             bids: ``[W, N, E]``, 0 where one abstained.
         """
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         own, correct = self.exam.score(answers, abstained, labels)
         together = self.mixing.mix(self.mixing.weights(bids), answers)[:, None]  # [W, 1, E, C]
         score, right = self.exam.score(together, together.sum(-1) == 0, labels)
@@ -426,9 +426,9 @@ class Collective(Classroom):
         card = self.samples.card(under(state, "class/"))
         rows = self.samples.features(card, host.answers(self._flat("stream", self._shown(state))[:, 0]))
         items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
-        if self.exam.today(clock).any():
+        if self.exam.day(clock) != "none":
             today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
-            items = self.samples.features(card, host.answers(self._flat("exam", state["exam"]))) * today
+            items = self.samples.features(card, host.answers(self._exam(state["exam"])[0].flatten(2))) * today
         return {"samples": rows, "answers_samples": items}
 
     def privileged(self) -> TensorDict:
