@@ -229,6 +229,9 @@ class Classroom(World):
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
         self._exam = Last(self._items_of)
+        kept = 2 * (1 + self.private)  # the slices to come and those that feedback is about
+        self._dealt, self._told = Last(self._inputs_dealt, kept), Last(self._labels_dealt, kept)
+        self._read = Last(self._inputs_read, kept)
         self.host: Host | None = None
         self._declare(rows, self.exam.size)
         if learners is not None:
@@ -362,7 +365,7 @@ class Classroom(World):
         if self.channel.churn:
             reward = reward * state["present"]
         spoken = ~silent
-        correct = (best(targets) == self.dataset.labels("stream", self._shown(state))) & spoken
+        correct = (best(targets) == self._labels(self._shown(state), not self._runs_out)) & spoken
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],
@@ -383,7 +386,7 @@ class Classroom(World):
         listened = self.host.learn(actions, self._feedback(state, self.host), allowed)
         examined = self.exam.day(self._clock) != "none"
         said = self.host.publications(
-            self._flat("stream", self._shown(state))[:, 0],
+            self._read(self._shown(state))[:, 0],
             self._exam(state["exam"])[0].flatten(2) if examined else None,
         )
         acts = {**actions, "listened": listened, **said}
@@ -656,11 +659,17 @@ class Classroom(World):
 
     def _inputs(self, index: Tensor, sure: bool) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1, if not ``sure``."""
-        x = self.dataset.inputs("stream", index) if sure else self.dataset.dealt(index)
+        x = self._dealt(index, sure=sure).clone()
         return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
 
     def _labels(self, index: Tensor, sure: bool) -> Tensor:
         """Classes of what was dealt, int64 ``[W, A, B]``; −1 where −1, if not ``sure``."""
+        return self._told(index, sure=sure)
+
+    def _inputs_dealt(self, index: Tensor, *, sure: bool) -> Tensor:
+        return self.dataset.inputs("stream", index) if sure else self.dataset.dealt(index)
+
+    def _labels_dealt(self, index: Tensor, *, sure: bool) -> Tensor:
         return self.dataset.labels("stream", index) if sure else self.dataset.dealt_labels(index)
 
     def _shown(self, state: TensorDict) -> Tensor:
@@ -688,16 +697,20 @@ class Classroom(World):
         """What hosted learners learn the last slice from."""
         told, labels = self.told(state)
         heard = host.heard(under(state, "fb/"), self.channel.neighbours(state))
-        own = self._flat("stream", state["fb/slice"])
+        own = self._read(state["fb/slice"])
         if not self.private:
             return Feedback(own[:, 0], labels, told, None, heard, None)
-        public = self._flat("stream", state["fb/public"]).expand_as(own)
+        public = self._read(state["fb/public"]).expand_as(own)
         prior = (state["stream/skew"] > 0).float().mean(-1) if host.settings.detect else None
         return Feedback(own, labels, told, public, heard, prior)
 
     def _flat(self, split: Any, index: Tensor) -> Tensor:
         """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""
         return self.dataset.inputs(split, index.clamp_min(0)).flatten(index.dim())
+
+    def _inputs_read(self, index: Tensor) -> Tensor:
+        """What hosted learners read of a slice."""
+        return self._flat("stream", index)
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
         """Class distributions of the hosted learners, ``[W, N, M, C]``; see :meth:`World.predict`."""

@@ -394,7 +394,7 @@ class Collective(Classroom):
 
     def _prequential(self, state: TensorDict, targets: Tensor, silent: Tensor, said: Tensor) -> TensorDict:
         """Accuracy on the slice at hand, of each member where it speaks, and of the collective."""
-        labels = self.dataset.dealt_labels(self._shown(state))
+        labels = self._labels(self._shown(state), not self._runs_out)
         correct = (targets.argmax(-1) == labels) & ~silent
         right = (said.argmax(-1) == labels[:, 0]) & (said.sum(-1) > 0)
         return {
@@ -418,13 +418,13 @@ class Collective(Classroom):
         beliefs = state["fb/beliefs"]
         told = state["fb/served"][..., None, None] & beliefs.any(-1, keepdim=True)
         if self.private:  # those are about the public slice
-            beliefs = host.answers(self._flat("stream", state["fb/slice"]))
+            beliefs = host.answers(self._read(state["fb/slice"]))
         return beliefs * told, self.dataset.dealt_labels(state["fb/slice"])
 
     def _coming(self, state: TensorDict, clock: np.ndarray, host: Host) -> TensorDict:
         """Features of the coming samples, ``[W, N, B or E, F]``; ``clock [W]`` are the steps made, on the host."""
         card = self.samples.card(under(state, "class/"))
-        rows = self.samples.features(card, host.answers(self._flat("stream", self._shown(state))[:, 0]))
+        rows = self.samples.features(card, host.answers(self._read(self._shown(state))[:, 0]))
         items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
         if self.exam.day(clock) != "none":
             today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
