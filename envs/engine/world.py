@@ -184,6 +184,7 @@ class World(Restorable):
         self._metrics: tuple[str, ...] = ()
         self._alike: dict[tuple[torch.Size, torch.dtype], list[str]] = {}  # metrics that are of a kind
         self._storages: tuple[TensorDict, set[int]] = {}, set()
+        self._rooted: tuple[np.ndarray | None, str, Tensor] = None, "", self._everyone
         self._screens: dict[int, Screen] = {}  # where each world is shown to a person
         super().__init__(self.num_worlds)
 
@@ -282,10 +283,9 @@ class World(Restorable):
         if not some(chosen):
             return
         moving, old = self._let_move(chosen), self._state
-        key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
         zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
         episode = zero if first_episode or not old else old["episode"] + 1
-        key = rng.fold(key, episode)
+        key = rng.fold(self._root(), episode)
         for part in self.parts.values():
             part.reset(key, moving)
         fresh = {"clock": zero, "episode": episode, "key": key}
@@ -297,6 +297,14 @@ class World(Restorable):
             self._state = {k: old[k].index_copy(0, worlds, v) for k, v in anew.items()}
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0
+
+    def _root(self) -> Tensor:
+        """What the keys of episodes come from, int64 ``[W]``; made anew where seeds or domain are others."""
+        seeds, domain, root = self._rooted
+        if seeds is not self.seeds or domain != self.domain:
+            root = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
+            self._rooted = self.seeds, self.domain, root
+        return root
 
     def _begin(self, fresh: TensorDict, worlds: Tensor) -> TensorDict:
         """The state of new episodes in all worlds, from their clocks, numbers and keys ``[W]``."""
