@@ -361,6 +361,11 @@ class Channel(RoomSettings):
         return "isolated" in self._modes
 
     @property
+    def deafens(self) -> bool:
+        """Whether in some world nobody hears anybody."""
+        return self.isolates or "mute" in self._modes
+
+    @property
     def isolated(self) -> Tensor:
         """Which worlds are in isolated mode, bool ``[W]``."""
         return self._in_mode("isolated")

@@ -248,7 +248,8 @@ class Collective(Classroom):
         """As a classroom's; hosted specialists sit their first exam under equal bids."""
         if self.host is not None:
             answers, silent = self._first_answers(fresh, self.host)
-            return self.grade(fresh, answers, silent, (~silent).float())
+            bids = (~silent).float()
+            return self.grade(fresh, answers, silent, bids, self.mixing.weights(bids))
         marks = super().first_marks(fresh)
         none = torch.zeros_like(fresh["card"])
         return marks | {
@@ -264,10 +265,13 @@ class Collective(Classroom):
         acts = self._brought(state, actions)
         state = {**state, **self._listened(state, acts)}
         targets, silent = self.read(acts["soft_targets"])
-        silent = silent | ~present[..., None]
+        if self.channel.churn:
+            silent = silent | ~present[..., None]
         bids = torch.where(silent, 0.0, acts["bids"].detach())
         weights = self.mixing.weights(bids)
-        told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
+        told = weights
+        if self.channel.deafens:
+            told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
         on_air, _ = self.channel.on_air(targets, state, draws, state["clock"])
         rows = (weights > 0).sum(-1)  # [W, N]
         said = self.said(acts, targets, on_air * (told > 0)[..., None], state) | {"weights": told}
@@ -320,17 +324,23 @@ class Collective(Classroom):
         if self.exam.day(self._clock) == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}, {}
         given, abstained = self.read(answers)
-        abstained = abstained | ~state["present"][..., None]
+        if self.channel.churn:
+            abstained = abstained | ~state["present"][..., None]
         bids = torch.where(abstained, 0.0, bids)
-        marks = self._counted(state, self.grade(state, given, abstained, bids))
+        weights = self.mixing.weights(bids)
+        marks = self._counted(state, self.grade(state, given, abstained, bids, weights))
         marks |= self._by_task(state, given, abstained)
-        tally = self._tally(self.mixing.weights(bids), given, abstained)
+        tally = self._tally(weights, given, abstained)
+        if self.exam.day(self._clock) == "all":
+            return marks, tally
         today = self.exam.today(state["clock"] - 1)
         return marks, {
             k: torch.where(today if v.dim() == 1 else today[:, None], v, 0.0) for k, v in tally.items()
         }
 
-    def grade(self, state: TensorDict, answers: Tensor, abstained: Tensor, bids: Tensor) -> TensorDict:
+    def grade(
+        self, state: TensorDict, answers: Tensor, abstained: Tensor, bids: Tensor, weights: Tensor
+    ) -> TensorDict:
         """Marks of one exam, not smoothed: of members ``[W, N]`` and of the collective ``[W]``.
 
         Args:
@@ -338,10 +348,11 @@ class Collective(Classroom):
             answers: Distributions, float32 ``[W, N, E, C]``.
             abstained: bool ``[W, N, E]``.
             bids: ``[W, N, E]``, 0 where one abstained.
+            weights: ``[W, N, E]``, of these bids.
         """
         _, labels = self._exam(state["exam"])
         own, correct = self.exam.score(answers, abstained, labels)
-        together = self.mixing.mix(self.mixing.weights(bids), answers)[:, None]  # [W, 1, E, C]
+        together = self.mixing.mix(weights, answers)[:, None]  # [W, 1, E, C]
         score, right = self.exam.score(together, together.sum(-1) == 0, labels)
         without = self.mixing.without_each(bids, answers)
         contribution = score - self.exam.score(without, without.sum(-1) == 0, labels)[0]
