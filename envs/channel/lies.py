@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,9 +36,7 @@ def liars(codes: Tensor, kinds: frozenset[str], most: int) -> Liars:
     return Liars(places, codes, known)
 
 
-def with_lies(
-    published: Tensor, liars: Liars, shift: Tensor, draws: rng.DrawDict, awake: Tensor
-) -> Tensor:
+def with_lies(published: Tensor, liars: Liars, shift: Tensor, draws: rng.DrawDict, awake: Tensor) -> Tensor:
     """What goes on the air, liars among those who publish; lies are made of them alone.
 
     Args:

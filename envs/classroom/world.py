@@ -624,10 +624,9 @@ class Classroom(World):
             return torch.zeros(1, device=self.device).expand(expanded)
         exam, _ = self._exam(index)
         if day == "all":
-            exam = exam.clone()
-        else:
-            exam = exam * self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
-        return exam[:, None].expand(expanded)
+            return exam.clone()[:, None].expand(expanded)
+        today = self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
+        return (exam * today)[:, None].expand(expanded)
 
     def _items_of(self, exam: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs ``[W, E, D…]`` and classes ``[W, E]`` of an exam, int64 ``[W, E]``."""

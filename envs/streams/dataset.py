@@ -197,9 +197,7 @@ class Dataset:
         found = self
         if classes is not None:
             count = whole("data_classes", classes, 1, self.num_classes)
-            splits: dict[str, Any] = {
-                name: self.split(name).first_classes(count) for name in _SPLITS
-            }
+            splits: dict[str, Any] = {name: self.split(name).first_classes(count) for name in _SPLITS}
             found = replace(found, **splits, classes=self.classes[:count])
         if stream_items is not None:
             found = replace(found, stream=found.stream.evenly(whole("stream_items", stream_items, 1)))

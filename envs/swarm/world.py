@@ -112,8 +112,8 @@ from torch.nn import functional as F
 from ...learners.plain import Plain
 from ..channel import Channel, ledger
 from ..engine import rng
-from ..engine.last import Last
 from ..engine.batch import Batch
+from ..engine.last import Last
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
@@ -364,7 +364,6 @@ class SwarmWorld(World):
 
     def _progress(self, before: Tensor, now: Tensor) -> Tensor:
         """Decades won since the step before, float32 ``[W, N]``, from what bests are worth."""
-
         (own, swarm), (own_now, swarm_now) = self._in_decades(before), self._in_decades(now)
         own, swarm = own - own_now, swarm - swarm_now
         return ((1 - self.cooperation) * own + self.cooperation * swarm).float()
