@@ -65,7 +65,7 @@ def single(found: dict) -> str:
 def neighbours_speed(found: dict) -> str:
     """Time and memory of hosted learners on sparse graphs."""
     rows = []
-    for graph, sizes in found.items():
+    for graph, sizes in found["speed"].items():
         for agents, entry in sizes.items():
             spread = f"{entry['agent_us_min']:,.0f}–{entry['agent_us_max']:,.0f}"
             memory = 1024 * (entry["peak_mib"] - entry["without_mib"]) / int(agents)
@@ -101,7 +101,7 @@ def neighbours_accuracy(found: dict) -> str:
             *(known(entry[mode], 1) for mode in ("open", "mute")),
             known(entry["gain"], 1, signed=True),
         )
-        for graph, sizes in found.items()
+        for graph, sizes in found["accuracy"].items()
         for agents, entry in sizes.items()
     ]
     return markdown(("topology", "agents", "open", "mute", "gain"), rows)
