@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .engine import rng
 from .engine.kernels import due, recorded
+from .engine.masks import every, some
 from .errors import ConfigError
 from .streams import Split
 from .validation import keep, real, whole
@@ -42,7 +43,7 @@ where it is due in all nothing of before need be kept."""
 
 def extent(due: np.ndarray) -> Extent:
     """Of a mask of worlds on the host, bool ``[W]``."""
-    return "all" if due.all() else "some" if due.any() else "none"
+    return "all" if every(due) else "some" if some(due) else "none"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Exam:
         quota = -(-self.size // classes)
         offered = (split.offsets[:, None] + torch.arange(quota, device=device)).flatten()  # [C * quota]
         extra = self.size - (quota - 1) * classes  # classes that give one item more
-        rank = draws["exam/classes"].permutation().argsort(dim=-1)  # [W, C]
+        rank = draws["exam/classes"].ranks()  # [W, C]
         last = torch.arange(quota, device=device) == quota - 1
         skipped = (last & (rank >= extra)[..., None]).flatten(1)  # [W, C * quota]
         chosen = skipped.long().argsort(dim=-1, stable=True)[:, : self.size]

@@ -164,8 +164,8 @@ def spend(shares: Tensor, budget: int, luck: Tensor | None = None) -> Tensor:
     if luck is not None:
         order = shares.clamp_min(1e-30).log() + rng.gumbel(luck)
     order = torch.where(shares > 0, order, -torch.inf)
-    rank = order.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
-    return (rank < budget) & (shares > 0)
+    first = order.argsort(dim=-1, descending=True, stable=True)[..., :budget]
+    return torch.zeros_like(shares, dtype=torch.bool).scatter_(-1, first, True).logical_and_(shares > 0)
 
 
 def agreement(ratings: Tensor) -> Tensor:

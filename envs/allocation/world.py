@@ -127,6 +127,7 @@ from ..arguments import refuse, share_out
 from ..channel import ledger
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.last import Last
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import Outcome, World
@@ -195,6 +196,7 @@ class Allocation(World):
         self.exam = self.study.exam(self.dataset.exam, self.horizon)
         options = {"hidden": hidden, "optimiser": optimiser, "lr": lr, "steps": learning_steps}
         self.reader = make_reader(reader, self.tokens, self.dataset.num_classes, self.device, **options)
+        self._slice, self._exam = Last(self._look_at_slice, kept=2), Last(self._look_at_exam)
         self._declare(self.schedule.rows, self.exam.size)
 
     def _declare(self, rows: int, exam_size: int) -> None:
@@ -263,8 +265,7 @@ class Allocation(World):
         ratings, bids = self._rated(actions["relevance"], actions["bids"])
         weights = self.mixing.weights(bids)
         read = self._spend(self.mixing.mix(weights, ratings), draws, "spend/slice")
-        slice_ = state["stream/slice"][:, 0]
-        tokens, labels = self.tokens.cut(self.dataset.dealt(slice_)), self.dataset.dealt_labels(slice_)
+        tokens, labels, _ = self._slice(state["stream/slice"])
         loss, sound = self._loss(self.reader.logits(tokens, read), labels)
         marks = self._examine(state, actions, draws)
         # By chance: a reader that learnt from what the scorers choose would learn to read their choice.
@@ -344,10 +345,11 @@ class Allocation(World):
         together = self.mixing.mix(self.mixing.weights(bids), ratings)[:, None]  # [W, 1, E, T]
         shares = torch.cat([together, self.mixing.without_each(bids, ratings)], dim=1)
         read = self._spend(shares, draws, "spend/exam")  # [W, 1 + N, E, T]
-        tokens = self.tokens.cut(self.dataset.inputs("exam", state["exam"]))[:, None].expand(*read.shape, -1)
+        items, labels, _ = self._exam(state["exam"])
+        tokens = items[:, None].expand(*read.shape, -1)
         logits = self.reader.logits(tokens.flatten(1, 2), read.flatten(1, 2))
         answers, silent = distributions(softmax(logits).unflatten(1, read.shape[1:3]))
-        scores, correct = self.exam.score(answers, silent, self.dataset.labels("exam", state["exam"]))
+        scores, correct = self.exam.score(answers, silent, labels)
         reader, contribution = scores[:, :1], scores[:, :1] - scores[:, 1:]
         marks = {
             "score": reader + self.contribution_weight * contribution,
@@ -368,14 +370,15 @@ class Allocation(World):
 
         budget = torch.full((w, n), self.budget / self.tokens.count, device=self.device)
         today = self.exam.today(state["clock"])
+        _, labels, shown = self._slice(state["fb/slice"])
         return {
-            "tokens": self._glimpsed(state["stream/slice"]),
+            "tokens": self._slice(state["stream/slice"])[2].clone(),
             "exam": self._exam_shown(state["exam"], today),
             "exam_now": alike(today.to(torch.int8)[:, None]),
-            "fb_tokens": self._glimpsed(state["fb/slice"]),
+            "fb_tokens": shown.clone(),
             "fb_read": alike(state["fb/read"].to(torch.int8)),
             "fb_loss": alike(state["fb/loss"]),
-            "fb_labels": alike(self.dataset.dealt_labels(state["fb/slice"][:, 0])),
+            "fb_labels": alike(labels.clone()),
             "report": torch.stack([state["card"], budget], dim=-1),
             "agent_id": torch.eye(n, dtype=torch.int8, device=self.device).expand(w, n, n),
             "elapsed": alike((state["clock"].float() / self.horizon)[:, None]),
@@ -383,14 +386,25 @@ class Allocation(World):
 
     def _exam_shown(self, index: Tensor, today: Tensor) -> Tensor:
         """What is seen of the exam ``[W, N, E, T, F]`` in the worlds where it is ``today``, zeros in the others."""
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        day = self.exam.day(self._clock)
+        if day == "none":  # the host knows: most days need not be computed
             seen = (index.shape[1], self.tokens.count, self.glimpses.features)
             return torch.zeros(1, device=self.device).expand(self.num_worlds, self.num_agents, *seen)
-        return self.glimpses.of(self.tokens.cut(self.dataset.inputs("exam", index)) * today.view(-1, 1, 1, 1))
+        tokens, _, shown = self._exam(index)
+        return shown.clone() if day == "all" else self.glimpses.of(tokens * today.view(-1, 1, 1, 1))
 
-    def _glimpsed(self, index: Tensor) -> Tensor:
-        """What each scorer sees of a slice ``[W, 1, B]``, ``[W, N, B, T, F]``."""
-        return self.glimpses.of(self.tokens.cut(self.dataset.dealt(index[:, 0])))
+    def _look(self, items: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens ``[W, R, T, P]``, classes ``[W, R]``, and what each scorer sees of them, ``[W, N, R, T, F]``."""
+        tokens = self.tokens.cut(items)
+        return tokens, labels, self.glimpses.of(tokens)
+
+    def _look_at_slice(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a slice, int64 ``[W, 1, B]``."""
+        return self._look(self.dataset.dealt(index[:, 0]), self.dataset.dealt_labels(index[:, 0]))
+
+    def _look_at_exam(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of an exam, int64 ``[W, E]``."""
+        return self._look(self.dataset.inputs("exam", index), self.dataset.labels("exam", index))
 
     def summary(self, state: TensorDict) -> TensorDict:
         """See Metrics."""

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ..engine import rng
+from ..engine.last import Last
 from ..errors import ConfigError, one_of, short
 from ..validation import keep, real, whole
-from .lies import claim, with_lies
+from .lies import Liars, claim, liars, with_lies
 from .settings import LIAR_KINDS, MODES, TOPOLOGIES, RoomSettings, modes_of
 from .topology import (
     Neighbours,
@@ -204,7 +205,7 @@ class Channel(RoomSettings):
             state["neighbours"] = relabelled_lattice(self.degree, draws["channel/order"].permutation())
         state["edges"] = self._edges(draws, self.neighbours(state)).expand(w, n, self.slots).contiguous()
         if self.liars:
-            rank = draws["channel/liar"].permutation().argsort(dim=-1)
+            rank = draws["channel/liar"].ranks()
             codes = torch.tensor([LIAR_KINDS.index(kind) for kind in self.liar_kinds], device=self.device)
             kind = codes[draws["channel/kind"].integers(len(codes))]
             count = torch.where(kind == LIAR_KINDS.index("collude"), min(max(self.liars, 2), n), self.liars)
@@ -334,12 +335,20 @@ class Channel(RoomSettings):
     ) -> Tensor:
         """Lies and noise, at the sender."""
         if self.liars:
-            kinds = sorted(set(self.liar_kinds) - {"none"})
-            most = min(self.num_agents, max(self.liars, 2 if "collude" in kinds else 1))
-            published = with_lies(published, kinds, most, state, draws, clock > self.wake)
+            who = self._liars(state["liar"])
+            published = with_lies(published, who, state["shift"], draws, clock > self.wake)
         if self.noise:
             published = (published + self.noise * draws["channel/noise"].normal()).clamp_min(0.0)
         return published
+
+    @functools.cached_property
+    def _liars(self) -> Last[Liars]:
+        return Last(self._who_lies)
+
+    def _who_lies(self, codes: Tensor) -> Liars:
+        """Who lies, of what each agent is, int64 ``[W, N]``."""
+        kinds = frozenset(self.liar_kinds) - {"none"}
+        return liars(codes, kinds, min(self.num_agents, max(self.liars, 2 if "collude" in kinds else 1)))
 
     @property
     def shuffles(self) -> bool:
@@ -350,6 +359,11 @@ class Channel(RoomSettings):
     def isolates(self) -> bool:
         """Whether some world is in isolated mode."""
         return "isolated" in self._modes
+
+    @property
+    def deafens(self) -> bool:
+        """Whether in some world nobody hears anybody."""
+        return self.isolates or "mute" in self._modes
 
     @property
     def isolated(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,38 +12,52 @@ from ..engine import rng
 from .settings import LIAR_KINDS
 
 
-def with_lies(
-    published: Tensor,
-    kinds: Sequence[str],
-    most: int,
-    state: Mapping[str, Tensor],
-    draws: rng.DrawDict,
-    awake: Tensor,
-) -> Tensor:
+class Liars(NamedTuple):
+    """Who lies in an episode, and how."""
+
+    places: Tensor  # who they are, int64 [W, L]; honest agents where a world has fewer
+    codes: Tensor  # of these, int64 [W, L]: indices into LIAR_KINDS, 0 = honest
+    lying: dict[str, Tensor]  # of each kind, bool [W, L, 1, 1]
+
+
+def liars(codes: Tensor, kinds: frozenset[str], most: int) -> Liars:
+    """The liars among agents.
+
+    Args:
+        codes: What each is, int64 ``[W, N]``: an index into :data:`LIAR_KINDS`, 0 = honest.
+        kinds: Kinds that there may be; those that there are, where looking is free.
+        most: How many liars a world may have.
+    """
+    if codes.device.type == "cpu":
+        kinds &= {LIAR_KINDS[code] for code in codes.flatten().unique().tolist()}
+    places = (codes == 0).int().argsort(dim=1, stable=True)[:, :most]  # liars first, in order of index
+    codes = codes.gather(1, places)
+    known = {kind: (codes == LIAR_KINDS.index(kind))[:, :, None, None] for kind in sorted(kinds)}
+    return Liars(places, codes, known)
+
+
+def with_lies(published: Tensor, liars: Liars, shift: Tensor, draws: rng.DrawDict, awake: Tensor) -> Tensor:
     """What goes on the air, liars among those who publish; lies are made of them alone.
 
     Args:
         published: What the agents mean, ``[W, N, B, C]``.
-        kinds: Kinds of liars that there may be, of :data:`~studyhall.envs.channel.settings.LIAR_KINDS`.
-        most: How many liars a world may have.
-        state: The world's, for who lies (``liar``) and by how many classes (``shift``).
+        liars: Who lies.
+        shift: By how many classes, int64 ``[W]``.
         draws: This step's draws.
         awake: bool ``[W]``: whether sleepers lie.
     """
-    places = (
-        (state["liar"] == 0).int().argsort(dim=1, stable=True)[:, :most]
-    )  # liars first, in order of index
-    liar = state["liar"].gather(1, places)
+    if not liars.lying:
+        return published
+    places = liars.places
     meant = said = _of(published, places)
     best = meant.argmax(-1)  # [W, L, B]
-    for kind in kinds:
-        lying = liar == LIAR_KINDS.index(kind)
+    for kind, lying in liars.lying.items():
         if kind == "sleeper":
-            lying = lying & awake[:, None]
+            lying = lying & awake[:, None, None, None]
         if kind == "fickle":
-            lying = lying & _of(draws["channel/mood"].below(0.5), places)
-        told = _lie(kind, meant, best, liar, state["shift"], draws, places)
-        said = torch.where(lying[:, :, None, None], told, said)
+            lying = lying & _of(draws["channel/mood"].below(0.5), places)[:, :, None, None]
+        told = _lie(kind, meant, best, liars.codes, shift, draws, places)
+        said = torch.where(lying, told, said)
     return published.scatter(1, _index(places, published), said)
 
 

@@ -138,6 +138,8 @@ from ..arguments import refuse, share_out
 from ..channel import Channel, DelayLine, Neighbours, RoomSettings, Route, ledger, rearranged
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.last import Last
+from ..engine.masks import every
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.weights import Weights
 from ..engine.world import HEARD, LISTENED, Listening, Outcome, World
@@ -226,6 +228,10 @@ class Classroom(World):
         afford(self.num_worlds, "agents or slice_size", **told, senders=1 + self.channel.slots)
         afford(self.num_worlds, "agents, slice_size or delay", **told, delay=self.channel.delay)
         self.line = DelayLine(self.channel.delay)
+        self._exam = Last(self._items_of)
+        kept = 2 * (1 + self.private)  # the slices to come and those that feedback is about
+        self._dealt, self._told = Last(self._inputs_dealt, kept), Last(self._labels_dealt, kept)
+        self._read = Last(self._inputs_read, kept)
         self.host: Host | None = None
         self._declare(rows, self.exam.size)
         if learners is not None:
@@ -359,7 +365,7 @@ class Classroom(World):
         if self.channel.churn:
             reward = reward * state["present"]
         spoken = ~silent
-        correct = (best(targets) == self.dataset.labels("stream", self._shown(state))) & spoken
+        correct = (best(targets) == self._labels(self._shown(state), not self._runs_out)) & spoken
         info = {
             "score": marks["score"],
             "exam_accuracy": marks["accuracy"],
@@ -378,10 +384,10 @@ class Classroom(World):
             return actions
         allowed = state["present"] & self.moving[:, None]
         listened = self.host.learn(actions, self._feedback(state, self.host), allowed)
-        examined = self.exam.today(self._clock).any()
+        examined = self.exam.day(self._clock) != "none"
         said = self.host.publications(
-            self._flat("stream", self._shown(state))[:, 0],
-            self._flat("exam", state["exam"]) if examined else None,
+            self._read(self._shown(state))[:, 0],
+            self._exam(state["exam"])[0].flatten(2) if examined else None,
         )
         acts = {**actions, "listened": listened, **said}
         if not examined:
@@ -451,9 +457,9 @@ class Classroom(World):
 
     def _sit_exam(self, state: TensorDict, answers: Tensor) -> TensorDict:
         """The marks after this step's answers, ``[W, N]``, where it is a day for them."""
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        if self.exam.day(self._clock) == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         given, abstained = self.read(answers)
         marks = self._counted(state, self.mark(state, given, abstained, labels))
         return marks | self._by_task(state, given, abstained)
@@ -468,7 +474,7 @@ class Classroom(World):
         """What an exam says of each task; nothing where the stream's order has none."""
         if self.tasks is None:
             return {}
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         correct = (best(answers) == labels[:, None]) & ~abstained
         today = self.exam.today(state["clock"] - 1)
         return self.tasks.noted(state, correct, today[:, None] & state["present"])
@@ -616,10 +622,15 @@ class Classroom(World):
         day = self.exam.day(self._clock)
         if day == "none":
             return torch.zeros(1, device=self.device).expand(expanded)
-        exam = self.dataset.inputs("exam", index)
-        if day == "some":
-            exam = exam * self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
-        return exam[:, None].expand(expanded)
+        exam, _ = self._exam(index)
+        if day == "all":
+            return exam.clone()[:, None].expand(expanded)
+        today = self.exam.today(state["clock"]).view(-1, 1, *[1] * len(shape))
+        return (exam * today)[:, None].expand(expanded)
+
+    def _items_of(self, exam: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs ``[W, E, D…]`` and classes ``[W, E]`` of an exam, int64 ``[W, E]``."""
+        return self.dataset.inputs("exam", exam), self.dataset.labels("exam", exam)
 
     def _exam_now(self, state: TensorDict) -> Tensor:
         """Whether the coming step's answers count, int8 ``[W, N, 1]``."""
@@ -643,15 +654,21 @@ class Classroom(World):
     @property
     def _returned(self) -> bool:
         """Whether in all worlds feedback on a slice has come (host)."""
-        return not self._runs_out and bool((self._clock > self.channel.delay).all())
+        return not self._runs_out and every(self._clock > self.channel.delay)
 
     def _inputs(self, index: Tensor, sure: bool) -> Tensor:
         """Stream inputs of ``index [W, A, B]`` for every agent, ``[W, N, B, D…]``; zeros where −1, if not ``sure``."""
-        x = self.dataset.inputs("stream", index) if sure else self.dataset.dealt(index)
+        x = self._dealt(index, sure=sure).clone()
         return x.expand(self.num_worlds, self.num_agents, *x.shape[2:])
 
     def _labels(self, index: Tensor, sure: bool) -> Tensor:
         """Classes of what was dealt, int64 ``[W, A, B]``; −1 where −1, if not ``sure``."""
+        return self._told(index, sure=sure)
+
+    def _inputs_dealt(self, index: Tensor, *, sure: bool) -> Tensor:
+        return self.dataset.inputs("stream", index) if sure else self.dataset.dealt(index)
+
+    def _labels_dealt(self, index: Tensor, *, sure: bool) -> Tensor:
         return self.dataset.labels("stream", index) if sure else self.dataset.dealt_labels(index)
 
     def _shown(self, state: TensorDict) -> Tensor:
@@ -679,16 +696,20 @@ class Classroom(World):
         """What hosted learners learn the last slice from."""
         told, labels = self.told(state)
         heard = host.heard(under(state, "fb/"), self.channel.neighbours(state))
-        own = self._flat("stream", state["fb/slice"])
+        own = self._read(state["fb/slice"])
         if not self.private:
             return Feedback(own[:, 0], labels, told, None, heard, None)
-        public = self._flat("stream", state["fb/public"]).expand_as(own)
+        public = self._read(state["fb/public"]).expand_as(own)
         prior = (state["stream/skew"] > 0).float().mean(-1) if host.settings.detect else None
         return Feedback(own, labels, told, public, heard, prior)
 
     def _flat(self, split: Any, index: Tensor) -> Tensor:
         """Inputs of a split, samples flattened; −1 stands for the first item, and nobody learns from it."""
         return self.dataset.inputs(split, index.clamp_min(0)).flatten(index.dim())
+
+    def _inputs_read(self, index: Tensor) -> Tensor:
+        """What hosted learners read of a slice."""
+        return self._flat("stream", index)
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
         """Class distributions of the hosted learners, ``[W, N, M, C]``; see :meth:`World.predict`."""

@@ -248,7 +248,8 @@ class Collective(Classroom):
         """As a classroom's; hosted specialists sit their first exam under equal bids."""
         if self.host is not None:
             answers, silent = self._first_answers(fresh, self.host)
-            return self.grade(fresh, answers, silent, (~silent).float())
+            bids = (~silent).float()
+            return self.grade(fresh, answers, silent, bids, self.mixing.weights(bids))
         marks = super().first_marks(fresh)
         none = torch.zeros_like(fresh["card"])
         return marks | {
@@ -264,10 +265,13 @@ class Collective(Classroom):
         acts = self._brought(state, actions)
         state = {**state, **self._listened(state, acts)}
         targets, silent = self.read(acts["soft_targets"])
-        silent = silent | ~present[..., None]
+        if self.channel.churn:
+            silent = silent | ~present[..., None]
         bids = torch.where(silent, 0.0, acts["bids"].detach())
         weights = self.mixing.weights(bids)
-        told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
+        told = weights
+        if self.channel.deafens:
+            told = torch.where(self.channel.unheard[:, None, None], self.mixing.alone(bids), weights)
         on_air, _ = self.channel.on_air(targets, state, draws, state["clock"])
         rows = (weights > 0).sum(-1)  # [W, N]
         said = self.said(acts, targets, on_air * (told > 0)[..., None], state) | {"weights": told}
@@ -317,20 +321,26 @@ class Collective(Classroom):
 
     def _examine(self, state: TensorDict, answers: Tensor, bids: Tensor) -> tuple[TensorDict, TensorDict]:
         """The marks after this step's answers, and what the exam adds to the counts, where it is a day for it."""
-        if not self.exam.today(self._clock).any():  # the host knows: most days need not be computed
+        if self.exam.day(self._clock) == "none":  # the host knows: most days need not be computed
             return {name: state[name] for name in self.marks}, {}
         given, abstained = self.read(answers)
-        abstained = abstained | ~state["present"][..., None]
+        if self.channel.churn:
+            abstained = abstained | ~state["present"][..., None]
         bids = torch.where(abstained, 0.0, bids)
-        marks = self._counted(state, self.grade(state, given, abstained, bids))
+        weights = self.mixing.weights(bids)
+        marks = self._counted(state, self.grade(state, given, abstained, bids, weights))
         marks |= self._by_task(state, given, abstained)
-        tally = self._tally(self.mixing.weights(bids), given, abstained)
+        tally = self._tally(weights, given, abstained)
+        if self.exam.day(self._clock) == "all":
+            return marks, tally
         today = self.exam.today(state["clock"] - 1)
         return marks, {
             k: torch.where(today if v.dim() == 1 else today[:, None], v, 0.0) for k, v in tally.items()
         }
 
-    def grade(self, state: TensorDict, answers: Tensor, abstained: Tensor, bids: Tensor) -> TensorDict:
+    def grade(
+        self, state: TensorDict, answers: Tensor, abstained: Tensor, bids: Tensor, weights: Tensor
+    ) -> TensorDict:
         """Marks of one exam, not smoothed: of members ``[W, N]`` and of the collective ``[W]``.
 
         Args:
@@ -338,10 +348,11 @@ class Collective(Classroom):
             answers: Distributions, float32 ``[W, N, E, C]``.
             abstained: bool ``[W, N, E]``.
             bids: ``[W, N, E]``, 0 where one abstained.
+            weights: ``[W, N, E]``, of these bids.
         """
-        labels = self.dataset.labels("exam", state["exam"])
+        _, labels = self._exam(state["exam"])
         own, correct = self.exam.score(answers, abstained, labels)
-        together = self.mixing.mix(self.mixing.weights(bids), answers)[:, None]  # [W, 1, E, C]
+        together = self.mixing.mix(weights, answers)[:, None]  # [W, 1, E, C]
         score, right = self.exam.score(together, together.sum(-1) == 0, labels)
         without = self.mixing.without_each(bids, answers)
         contribution = score - self.exam.score(without, without.sum(-1) == 0, labels)[0]
@@ -394,7 +405,7 @@ class Collective(Classroom):
 
     def _prequential(self, state: TensorDict, targets: Tensor, silent: Tensor, said: Tensor) -> TensorDict:
         """Accuracy on the slice at hand, of each member where it speaks, and of the collective."""
-        labels = self.dataset.dealt_labels(self._shown(state))
+        labels = self._labels(self._shown(state), not self._runs_out)
         correct = (targets.argmax(-1) == labels) & ~silent
         right = (said.argmax(-1) == labels[:, 0]) & (said.sum(-1) > 0)
         return {
@@ -418,17 +429,17 @@ class Collective(Classroom):
         beliefs = state["fb/beliefs"]
         told = state["fb/served"][..., None, None] & beliefs.any(-1, keepdim=True)
         if self.private:  # those are about the public slice
-            beliefs = host.answers(self._flat("stream", state["fb/slice"]))
+            beliefs = host.answers(self._read(state["fb/slice"]))
         return beliefs * told, self.dataset.dealt_labels(state["fb/slice"])
 
     def _coming(self, state: TensorDict, clock: np.ndarray, host: Host) -> TensorDict:
         """Features of the coming samples, ``[W, N, B or E, F]``; ``clock [W]`` are the steps made, on the host."""
         card = self.samples.card(under(state, "class/"))
-        rows = self.samples.features(card, host.answers(self._flat("stream", self._shown(state))[:, 0]))
+        rows = self.samples.features(card, host.answers(self._read(self._shown(state))[:, 0]))
         items = torch.zeros(*rows.shape[:2], self.exam.size, rows.shape[-1], device=self.device)
-        if self.exam.today(clock).any():
+        if self.exam.day(clock) != "none":
             today = self.exam.today(state["clock"]).view(-1, 1, 1, 1)
-            items = self.samples.features(card, host.answers(self._flat("exam", state["exam"]))) * today
+            items = self.samples.features(card, host.answers(self._exam(state["exam"])[0].flatten(2))) * today
         return {"samples": rows, "answers_samples": items}
 
     def privileged(self) -> TensorDict:

@@ -37,7 +37,7 @@ def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ("do
 
 def in_whole_numbers(space: spaces.Space) -> bool:
     """Whether what lies in a space is whole numbers: choices, and a Box of them."""
-    return not isinstance(space, spaces.Box) or np.issubdtype(space.dtype, np.integer)
+    return not isinstance(space, spaces.Box) or space.dtype.kind in "iu"
 
 
 def check_actions(
@@ -63,7 +63,7 @@ def check_actions(
         raise ActionError(
             f"actions must be a dict of tensors with the keys {sorted(space.spaces)}, got {type(actions).__name__}"
         )
-    if set(actions) != set(space.spaces):
+    if actions.keys() != space.spaces.keys():
         missing, extra = sorted(set(space.spaces) - set(actions)), sorted(set(actions) - set(space.spaces))
         raise ActionError(
             "actions "
@@ -82,7 +82,7 @@ def check_actions(
         if not isinstance(value, Tensor):
             raise ActionError(f"action {key!r} must be a torch tensor, got {type(value).__name__}")
         shape = (*batch, *(part.shape or ()))
-        if tuple(value.shape) != shape:
+        if value.shape != shape:
             raise ActionError(f"action {key!r} must have shape {shape}, got {tuple(value.shape)}")
         if value.device != device:
             raise ActionError(f"action {key!r} is on {value.device}, the world is on {device}: move it there")

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from . import rng_torch as plain
 from .kernels import due
-from .rng_torch import FEW, GOLDEN, mix, shift, signed
+from .rng_torch import FEW, GOLDEN, mix, signed
 
 DOMAINS = ("train", "eval", "demo")
 """Seed domains: equal seeds in different domains are unrelated worlds."""
@@ -128,7 +128,7 @@ class Draw:
 
     def integers(self, high: Tensor | int) -> Tensor:
         """int64 in [0, high) from the top 32 bits, ``(u32 * high) >> 32``; ``0 < high <= 2**31``."""
-        return (shift(self.bits(), 32) * high).bitwise_right_shift_(32)
+        return plain.integers(self.bits(), high)
 
     def at(self, index: Tensor) -> Draw:
         """The numbers of some places alone; of these, bits and what is made of each by itself are the same.
@@ -156,10 +156,11 @@ class Draw:
 
         The index sits in the low bits, so no two keys are equal and every device sorts alike.
         """
-        n = self.shape[-1]
-        low = max(1, (n - 1).bit_length())
-        keys = (shift(self.bits(), low + 1) << low) | torch.arange(n, device=self.device)
-        return keys.argsort(dim=-1)
+        return plain.order(self.bits())
+
+    def ranks(self) -> Tensor:
+        """The place of each entry in :meth:`permutation`."""
+        return plain.inverse(self.permutation())
 
     @property
     def _states(self) -> Tensor:
@@ -239,15 +240,21 @@ class Draws:
         self._total = sum(self._sizes)
         self._layouts: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def __call__(self, key: Tensor) -> DrawDict:
-        """Draw for keys ``[W]``."""
+    def __call__(self, key: Tensor, counter: Tensor | int | None = None) -> DrawDict:
+        """Draw for keys ``[W]``, with a counter folded into them where there is one."""
         if not self.shapes:
             return {}
-        few = len(key) * self._total <= FEW
+        few = key.shape[0] * self._total <= FEW
         numbers: Tensor | None = None
-        if few and plain.by_numpy(key):
+        by_numpy = few and plain.by_numpy(key)
+        if counter is not None and not by_numpy:
+            key = plain.fold(key, counter)
+        if by_numpy:
             ids, owner, index = self._on_host
-            host = plain.mixed(plain.unsigned(key)[:, None] ^ ids)
+            keys = plain.unsigned(key)
+            if counter is not None:
+                keys = plain.folded(keys, plain.host(counter))
+            host = plain.mixed(keys[:, None] ^ ids)
             state, numbers = plain.tensor(host), plain.tensor(plain.mixed(host.take(owner, axis=1) + index))
         else:
             purposes, owners, places = self._layout(key.device)

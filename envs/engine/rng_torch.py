@@ -29,6 +29,7 @@ def signed(value: int) -> int:
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 """Constants of splitmix64."""
 _GOLDEN, _MIX_1, _MIX_2, _30, _27, _31 = map(np.uint64, (GOLDEN, MIX_1, MIX_2, 30, 27, 31))
+_32, _40, _UNIT = np.uint64(32), np.uint64(40), np.float32(2.0**-24)
 
 LOG = (
     *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
@@ -87,6 +88,11 @@ def tensor(x: np.ndarray) -> Tensor:
     return torch.from_numpy(x.view(np.int64))
 
 
+def host(counter: Tensor | int) -> np.ndarray | np.uint64:
+    """A counter as numpy has it, uint64."""
+    return unsigned(counter) if isinstance(counter, Tensor) else np.uint64(counter % (1 << 64))
+
+
 def mixed(x: np.ndarray) -> np.ndarray:
     """:func:`mix` of uint64."""
     x = (x ^ (x >> _30)) * _MIX_1
@@ -94,11 +100,15 @@ def mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> _31)
 
 
+def folded(key: np.ndarray, counter: np.ndarray | np.uint64) -> np.ndarray:
+    """:func:`fold` of uint64."""
+    return mixed((key ^ counter) + _GOLDEN)
+
+
 def fold(key: Tensor, counter: Tensor | int) -> Tensor:
     """Mix a counter into keys; shapes broadcast."""
     if by_numpy(key) and (not isinstance(counter, Tensor) or by_numpy(counter)):
-        other = unsigned(counter) if isinstance(counter, Tensor) else np.uint64(counter % (1 << 64))
-        return tensor(mixed((unsigned(key) ^ other) + _GOLDEN))
+        return tensor(folded(unsigned(key), host(counter)))
     return mix((key ^ counter) + signed(GOLDEN))
 
 
@@ -111,12 +121,42 @@ def bits(state: Tensor, count: int) -> Tensor:
 
 def uniform(drawn: Tensor) -> Tensor:
     """Float32 in [0, 1) from the top 24 bits, a number of each draw."""
+    if by_numpy(drawn):
+        return torch.from_numpy((unsigned(drawn) >> _40).astype(np.float32) * _UNIT)
     return shift(drawn, 40).to(torch.float32).mul_(2.0**-24)
 
 
 def below(drawn: Tensor, limit: int) -> Tensor:
     """Whether the top 24 bits are below a limit, bool."""
+    if by_numpy(drawn):
+        return torch.from_numpy(unsigned(drawn) >> _40 < np.uint64(limit))
     return shift(drawn, 40) < limit
+
+
+def integers(drawn: Tensor, high: Tensor | int) -> Tensor:
+    """int64 in [0, high) from the top 32 bits; shapes broadcast."""
+    if by_numpy(drawn) and (not isinstance(high, Tensor) or by_numpy(high)):
+        ends = unsigned(high) if isinstance(high, Tensor) else np.uint64(high)
+        return tensor((unsigned(drawn) >> _32) * ends >> _32)
+    return (shift(drawn, 32) * high).bitwise_right_shift_(32)
+
+
+def order(drawn: Tensor) -> Tensor:
+    """The places of each row from the one with the least number on; of equal ones, all but low bits, the first."""
+    n = drawn.shape[-1]
+    low = max(1, (n - 1).bit_length())
+    if by_numpy(drawn):
+        keys = unsigned(drawn) >> np.uint64(low + 1) << np.uint64(low) | np.arange(n, dtype=np.uint64)
+        return torch.from_numpy(keys.argsort(-1))
+    keys = (shift(drawn, low + 1) << low) | torch.arange(n, device=drawn.device)
+    return keys.argsort(dim=-1)
+
+
+def inverse(order: Tensor) -> Tensor:
+    """The place of each entry in orders ``[…, n]``."""
+    if by_numpy(order):
+        return torch.from_numpy(order.numpy().argsort(-1))
+    return order.argsort(dim=-1)
 
 
 def normal(drawn: Tensor, count: int) -> Tensor:

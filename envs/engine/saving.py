@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -42,7 +43,12 @@ class Restorable(ABC):
     @property
     def parts(self) -> dict[str, Part]:
         """What changes in place, by the names of the attributes that hold it."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
+        return {name: getattr(self, name) for name in self._parts}
+
+    @functools.cached_property
+    def _parts(self) -> tuple[str, ...]:
+        """Attributes that hold parts: looked for once, since they are assigned in ``__init__``."""
+        return tuple(name for name, value in vars(self).items() if isinstance(value, Part))
 
     def _begun(self) -> TensorDict:
         """The state, once there is one."""

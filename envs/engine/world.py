@@ -44,6 +44,7 @@ from .actions import check_actions, check_options, check_values
 from .batch import Batch
 from .compiling import USELESS, check_compiler
 from .flat import join, joined_space
+from .masks import every, some
 from .saving import Restorable
 from .state import TensorDict
 from .window import Screen
@@ -180,8 +181,10 @@ class World(Restorable):
         self.agents = [f"{self.agent_noun}_{i}" for i in range(self.num_agents)]
         self._everyone = torch.ones(self.num_worlds, dtype=torch.bool, device=self.device)
         self._moving, self.moving = np.ones(self.num_worlds, dtype=bool), self._everyone
-        self._metrics: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        self._metrics: tuple[str, ...] = ()
+        self._alike: dict[tuple[torch.Size, torch.dtype], list[str]] = {}  # metrics that are of a kind
         self._storages: tuple[TensorDict, set[int]] = {}, set()
+        self._rooted: tuple[np.ndarray | None, str, Tensor] = None, "", self._everyone
         self._screens: dict[int, Screen] = {}  # where each world is shown to a person
         super().__init__(self.num_worlds)
 
@@ -259,11 +262,11 @@ class World(Restorable):
         chosen = self._world_mask(mask)
         domain = check_options(options).get("domain", self.domain if seed is None else "train")
         one_of("seed domain", domain, rng.DOMAINS)
-        if not self._state and not chosen.all():
+        if not self._state and not every(chosen):
             raise EpisodeEnded("the first reset must start every world: call reset() without a mask")
         if self.seeds is None and seed is None:
             seed = secrets.randbits(48)
-        if domain != self.domain and not chosen.all():
+        if domain != self.domain and not every(chosen):
             raise ConfigError("the seed domain belongs to all worlds: change it in a reset without a mask")
         fresh_seed = seed is not None or domain != self.domain
         if seed is not None:
@@ -277,17 +280,16 @@ class World(Restorable):
 
     def _restart(self, chosen: np.ndarray, *, first_episode: bool) -> None:
         """Put fresh state where ``chosen`` (host bool ``[W]``), leaving the rest bit-identical."""
-        if not chosen.any():
+        if not some(chosen):
             return
         moving, old = self._let_move(chosen), self._state
-        key = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
         zero = torch.zeros(self.num_worlds, dtype=torch.int64, device=self.device)
         episode = zero if first_episode or not old else old["episode"] + 1
-        key = rng.fold(key, episode)
+        key = rng.fold(self._root(), episode)
         for part in self.parts.values():
             part.reset(key, moving)
         fresh = {"clock": zero, "episode": episode, "key": key}
-        if chosen.all():
+        if every(chosen):
             self._state = self._begin(fresh, torch.arange(self.num_worlds, device=self.device))
         else:
             worlds = torch.from_numpy(np.flatnonzero(chosen)).to(self.device)
@@ -296,6 +298,14 @@ class World(Restorable):
         for host in (self._clock, self._terminated, self._truncated):
             host[chosen] = 0
 
+    def _root(self) -> Tensor:
+        """What the keys of episodes come from, int64 ``[W]``; made anew where seeds or domain are others."""
+        seeds, domain, root = self._rooted
+        if seeds is not self.seeds or domain != self.domain:
+            root = rng.world_key(torch.as_tensor(self.seeds, device=self.device), self.domain)
+            self._rooted = self.seeds, self.domain, root
+        return root
+
     def _begin(self, fresh: TensorDict, worlds: Tensor) -> TensorDict:
         """The state of new episodes in all worlds, from their clocks, numbers and keys ``[W]``."""
         nothing = torch.zeros(self.num_worlds, self.num_agents, device=self.device)
@@ -303,7 +313,7 @@ class World(Restorable):
         if self.hosts_learners:
             fresh["sound"] = torch.ones_like(nothing, dtype=torch.bool)
         with torch.no_grad():  # a fresh episode has no past; the worlds that go on keep theirs
-            draws = self.reset_draws(rng.fold(fresh["key"], 0))
+            draws = self.reset_draws(fresh["key"], 0)
             return fresh | self.start(draws, {**fresh, "world": worlds})
 
     def _at(self, worlds: Tensor) -> World:
@@ -318,7 +328,7 @@ class World(Restorable):
 
     def _let_move(self, chosen: np.ndarray) -> Tensor:
         """Note which worlds move (host bool ``[W]``); on the device the mask is made only where it changes."""
-        if chosen.all():
+        if every(chosen):
             self._moving, self.moving = chosen, self._everyone
         elif not np.array_equal(chosen, self._moving):
             self._moving, self.moving = chosen, torch.from_numpy(chosen).to(self.device)
@@ -341,7 +351,7 @@ class World(Restorable):
         self._begun()
         over = self.ended
         chosen = self._world_mask(mask) if mask is not None else ~over
-        if (chosen & over).any() or not chosen.any():
+        if not some(chosen) or (mask is not None and some(chosen & over)):
             which = np.flatnonzero(over).tolist()
             raise EpisodeEnded(
                 f"the episode of world{'s' if len(which) > 1 else ''} {which} is over: "
@@ -364,7 +374,7 @@ class World(Restorable):
         """The transition proper, of the worlds that are ``chosen`` (host bool ``[W]``)."""
         old, moving = self._state, self._let_move(chosen)
         clock = old["clock"] + 1
-        draws = self.step_draws(rng.fold(old["key"], clock))
+        draws = self.step_draws(old["key"], clock)
         outcome = self.advance({**old, "clock": clock}, actions, draws)
         reward = outcome.reward.detach()
         loss = torch.zeros_like(reward) if outcome.loss is None else outcome.loss
@@ -384,17 +394,19 @@ class World(Restorable):
         given = self._hand_out({"reward": reward, "loss": loss})
         info = {**self._hand_out(info), "episode": self._episode_metrics(ended)}
         terminated, truncated = self._flags(self._terminated), self._flags(self._truncated)
-        if self.autoreset and ended.any():
+        if self.autoreset and some(ended):
             self._restart(ended, first_episode=False)
             obs = self.obs
         return Step(obs, given["reward"], given["loss"], terminated, truncated, final_obs, info)
 
     def _advance_clock(self, moved: np.ndarray) -> np.ndarray:
         """Advance the host's clock; returns which worlds ended in this step."""
-        self._clock[moved] += 1
-        over = self.exhausted(self._clock) | self._spoilt(moved)
-        self._terminated[moved] = over[moved]
-        self._truncated[moved] = (self._clock >= self.horizon)[moved] & ~self._terminated[moved]
+        self._clock += moved
+        over = self.exhausted(self._clock)
+        if self.hosts_learners:
+            over = over | self._spoilt(moved)
+        np.copyto(self._terminated, over, where=moved)
+        np.copyto(self._truncated, (self._clock >= self.horizon) & ~over, where=moved)
         return moved & self.ended
 
     def _spoilt(self, moved: np.ndarray) -> np.ndarray:
@@ -404,10 +416,8 @@ class World(Restorable):
         (``"sound"``) in every step where looking is free.
         """
         spoilt = np.zeros(self.num_worlds, dtype=bool)
-        if not self.hosts_learners:
-            return spoilt
         due = moved & (self._clock % LOOK_EVERY == 0)
-        if due.any():
+        if some(due):
             spoilt |= due & ~self._all_finite().all(-1).cpu().numpy()
         if self.device.type == "cpu":
             spoilt |= ~self._state["sound"].all(-1).numpy()
@@ -423,26 +433,22 @@ class World(Restorable):
 
     def _episode_metrics(self, ended: np.ndarray) -> TensorDict:
         """Final metrics where a world ended, NaN elsewhere; the same keys and shapes at every step."""
-        if ended.any() or not self._metrics:
+        if some(ended) or not self._metrics:
             found = self.metrics()
-            self._metrics = {k: (v.shape, v.dtype) for k, v in found.items()}
+            self._metrics, self._alike = tuple(found), {}
+            for name, v in found.items():
+                self._alike.setdefault((v.shape, v.dtype), []).append(name)
             where = torch.from_numpy(ended).to(self.device)
             return {k: torch.where(_expand(where, v), v, torch.nan) for k, v in found.items()}
-        alike: dict[tuple[torch.Size, torch.dtype], list[str]] = {}
-        for name, kind in self._metrics.items():
-            alike.setdefault(kind, []).append(name)
         absent: TensorDict = {}
-        for (
-            shape,
-            dtype,
-        ), names in alike.items():  # one tensor for all of a shape: a call costs more than its numbers
+        for (shape, dtype), names in self._alike.items():  # a call costs more than its numbers
             made = torch.full((len(names), *shape), torch.nan, dtype=dtype, device=self.device)
             absent |= zip(names, made.unbind(), strict=True)
         return {name: absent[name] for name in self._metrics}
 
     def _flags(self, host: np.ndarray) -> Tensor:
         """A host mask ``[W]`` on the device; nothing is copied there while nothing is set."""
-        if not host.any():
+        if not some(host):
             return torch.zeros(self.num_worlds, dtype=torch.bool, device=self.device)
         return torch.from_numpy(host.copy()).to(self.device)
 
@@ -506,7 +512,7 @@ class World(Restorable):
         A world in a batch then equals the same world alone only to rounding (batched matrix products), instead of bit
         for bit.
         """
-        return bool(self.parts)
+        return bool(self._parts)
 
     def predict(self, x: Tensor, *, dropout: int | None = None) -> Tensor | None:
         """Class distributions ``[W, N, M, C]`` of hosted learners for inputs ``[M, D…]``, for reports; None if none.

@@ -7,6 +7,7 @@ whenever it is repeated.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -42,10 +43,12 @@ class Heard:
         index = torch.arange(agents * sources, device=mask.device).view(agents, sources)
         return cls(messages.flatten(1, 2), Neighbours(index), mask)
 
+    @functools.cached_property
     def messages(self) -> Tensor:
         """By source, ``[W, N, S, B, C]``; zero where not heard."""
         # Classes before samples in memory, as learners give them: sums over classes are fast so.
-        return self.who.of(self.rows.mT).mT * self.mask[..., None, None]
+        with torch.inference_mode(False):  # they are kept, and graphs may need them
+            return self.who.of(self.rows.mT).mT * self.mask[..., None, None]
 
     def confidence(self) -> Tensor:
         """The greatest probability of each row, ``[W, N, S, B]``."""
@@ -68,7 +71,7 @@ class Heard:
         weights = weights * self.mask
         if loops := self._loops():
             return loops.mixture(self.rows, self.who.index, weights, by_row)
-        mixed = weighted_sum(weights[..., None] * (1.0 if by_row is None else by_row), self.messages())
+        mixed = weighted_sum(weights[..., None] * (1.0 if by_row is None else by_row), self.messages)
         total = mixed.sum(-1, keepdim=True)
         weight = weights.sum(-1).clamp(max=1.0)[..., None, None]
         return torch.where(total > 1e-12, mixed / total.clamp_min(1e-12) * weight, 0.0)
@@ -85,7 +88,7 @@ class Heard:
         """
         if loops := self._loops():
             return loops.likeness(self.rows, self.who.index, self.mask, beliefs)
-        messages = self.messages()
+        messages = self.messages
         voices = self.mask.sum(-1).clamp_min(1)[..., None, None]  # [W, N, 1, 1]
         told = messages.sum(2)
         others = ((told + beliefs)[:, :, None] - messages) / voices[:, :, None]

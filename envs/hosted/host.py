@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...learners import Detection, make_networks, softmax, teach
 from ..channel import Neighbours, rearranged
+from ..engine.last import Last
 from ..engine.state import TensorDict
 from ..errors import ConfigError, one_of
 from ..validation import MOST_STEPS, flag, keep, real, whole
@@ -143,6 +144,7 @@ class Host(Learners):
         self.settings = settings
         self.sources = Sources(agents, slots)
         self.energies = energies
+        self._heard = Last(self._hear)  # learnt from in the step after it came
         self.source_features = (*FEATURES, ENERGY) if energies else FEATURES
         self.form = FORMS[settings.form](self.sources.count, rows, classes, teacher, energies)
 
@@ -176,7 +178,12 @@ class Host(Learners):
                 the air and ``own_energies [W, N, B]`` as they were meant.
             who: Which agent each source is.
         """
-        return Heard(self._arriving(came, came["published"]), who, came["heard"])
+        order = (came["order"],) if "order" in came else ()
+        return self._heard(came["published"], came["heard"], who.index, *order)
+
+    def _hear(self, published: Tensor, mask: Tensor, index: Tensor, order: Tensor | None = None) -> Heard:
+        rows = published if order is None else rearranged(published, order)
+        return Heard(rows, Neighbours(index), mask)
 
     def _arriving(self, came: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """Rows ``[W, N, B, …]`` of a slice as they arrive."""

@@ -141,7 +141,7 @@ class Imitate(Form):
     def observe(self, seen: Seen) -> TensorDict:
         """What was said, what oneself believed, the report cards of the sources, and energies where they cross."""
         return {
-            "messages": seen.heard.messages(),
+            "messages": seen.heard.messages.clone(),
             "beliefs": seen.beliefs,
             "cards": seen.cards,
             **seen.energies,
@@ -157,7 +157,7 @@ class Imitate(Form):
     def shares(self, actions: TensorDict, heard: Heard) -> Tensor:
         """The targets' weight, divided by how much each message has in common with them: Σ_c min(p_c, q_c)."""
         targets = self.targets(actions, heard)
-        common = torch.minimum(targets[:, :, None], heard.messages()).sum((-1, -2))  # [W, N, S]
+        common = torch.minimum(targets[:, :, None], heard.messages).sum((-1, -2))  # [W, N, S]
         return common / common.sum(-1, keepdim=True).clamp_min(1e-12) * targets.sum(-1).mean(-1, keepdim=True)
 
 

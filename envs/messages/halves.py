@@ -133,6 +133,9 @@ class Halves(MessageWorld):
             raise ConfigError(
                 f"the pictures of {self.dataset.name} have a part that is always the same: cut otherwise"
             )
+        n = self.num_agents
+        self._mean_parts = self.mean_part[self._others].view(n, n - 1, 1, *self.part_shape)
+        self._chance = self._worst[self._others].mean(-1)  # MSE of mean parts, [N]
         sample = math.prod(self.picture_shape)
         afford(
             self.num_worlds, "grid or slice_size", agents=self.num_agents, slice_size=self.rows, pixels=sample
@@ -207,7 +210,7 @@ class Halves(MessageWorld):
     def judge(self, answer: Tensor, state: TensorDict) -> tuple[Tensor, Tensor]:
         """MSE of the paintings ``[W, N, N − 1, B, C, h, w]``, and how much better they are than mean parts."""
         mse = self._errors(answer, state).mean((2, 3))
-        return mse, 1 - mse / self._worst[self._others].mean(-1)
+        return mse, 1 - mse / self._chance
 
     def _errors(self, answer: Tensor, state: TensorDict) -> Tensor:
         """Mean squared error of every painted part, ``[W, N, N − 1, B]``."""
@@ -219,8 +222,7 @@ class Halves(MessageWorld):
 
     def unanswered(self, state: TensorDict) -> Tensor:
         """Mean parts."""
-        mean = self.mean_part[self._others].view(self.num_agents, self.num_agents - 1, 1, *self.part_shape)
-        return mean.expand(self.num_worlds, -1, -1, self.rows, -1, -1, -1)
+        return self._mean_parts.expand(self.num_worlds, -1, -1, self.rows, -1, -1, -1)
 
     def figures(self, state: TensorDict) -> TensorDict:
         """The summed MSE."""

@@ -35,13 +35,17 @@ The last two need data of several domains (:mod:`~studyhall.envs.streams.domains
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..engine import rng
+from ..engine.last import Last
+from ..engine.masks import some
 from ..errors import ConfigError, one_of
 from ..validation import keep, real, whole
 from .dataset import Split
@@ -58,6 +62,14 @@ TASK_ORDERS = ("drawn", "given")
 _SKEW_LEVELS = 4096  # Dirichlet weights as whole numbers: sampling stays exact integer arithmetic
 _FADED = 256  # steps in which one domain fades into the next
 _GAMMA_TRIES = 8  # proposals per Gamma variate; all are rejected less than once in 1e10
+
+
+class _Tickets(NamedTuple):
+    """Which of a lottery's numbers stand for items of which class, int64 ``[W, A, C]``."""
+
+    skew: Tensor  # how many an item has
+    starts: Tensor
+    ends: Tensor
 
 
 @dataclass(frozen=True)
@@ -237,7 +249,7 @@ class Schedule:
             state["task"] = self._domain_places(draws, worlds, device)
         if self.order == "topical":
             state["topic"] = torch.ones(worlds, self.classes, dtype=torch.bool, device=device)
-        return self.advance(state, draws, clock)
+        return self.advance(state, draws, clock, np.zeros(worlds, dtype=np.int64))
 
     def _places(self, draws: rng.DrawDict, worlds: int, device: torch.device) -> Tensor:
         """Each class's place in the order of tasks, int64 ``[W, C]``; −1 of one that never comes."""
@@ -247,14 +259,14 @@ class Schedule:
             return places.scatter(0, order, torch.arange(len(order), device=device)).repeat(worlds, 1)
         if self.task_order == "given":
             return torch.arange(self.classes, device=device).repeat(worlds, 1)
-        return draws[self._purpose("tasks")].permutation().argsort(-1)
+        return draws[self._purpose("tasks")].ranks()
 
     def _domain_places(self, draws: rng.DrawDict, worlds: int, device: torch.device) -> Tensor:
         """When the domain of each class comes, int64 ``[W, C]``."""
         domains = self.split.domain_count
         places = torch.arange(domains, device=device).repeat(worlds, 1)
         if self.task_order == "drawn":
-            places = draws[self._purpose("domains")].permutation().argsort(-1)
+            places = draws[self._purpose("domains")].ranks()
         each = torch.arange(self.classes, device=device) // (self.classes // domains)
         return places[:, each]
 
@@ -272,11 +284,11 @@ class Schedule:
         """
         if self._begins_pass(made):
             state = self._shuffle(state, clock, key)
-        return self.advance(state, draws, clock)
+        return self.advance(state, draws, clock, made)
 
     def _begins_pass(self, clock: np.ndarray) -> bool:
         """Whether some world's pass is used up after ``clock`` steps and a new one begins (host)."""
-        return self.order == "passes" and bool((clock % self.slices_per_pass == 0).any())
+        return self.order == "passes" and some(clock % self.slices_per_pass == 0)
 
     def _shuffle(self, state: dict[str, Tensor], clock: Tensor, key: Tensor) -> dict[str, Tensor]:
         """A new permutation in the worlds where a pass begins; ``key [W]`` are the episodes' keys."""
@@ -285,41 +297,67 @@ class Schedule:
         due = (clock % self.slices_per_pass == 0)[:, None]
         return {**state, "pass": torch.where(due, drawn.permutation().to(torch.int32), state["pass"])}
 
-    def advance(self, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor) -> dict[str, Tensor]:
+    def advance(
+        self, state: dict[str, Tensor], draws: rng.DrawDict, clock: Tensor, made: np.ndarray
+    ) -> dict[str, Tensor]:
         """The schedule's state with the slice to be shown after ``clock [W]`` steps.
 
         Args:
             state: As :meth:`start` gave it.
             draws: This step's draws.
             clock: int64 ``[W]``.
+            made: ``clock`` on the host.
         """
         if self.dealt:
             return self._deal(state, clock)
-        state = dict(state)
-        if self.order == "topical":
-            rank = draws[self._purpose("topic")].permutation().argsort(-1)
+        state, drawn = dict(state), draws[self._purpose("items")]
+        if self._even:
+            state["slice"] = drawn.integers(len(self.split.y))
+            return state
+        if self.order == "topical" and some(made % self.topic_steps == 0):
+            rank = draws[self._purpose("topic")].ranks()
             change = (clock % self.topic_steps == 0)[:, None]
             state["topic"] = torch.where(change, rank < self.topic_classes, state["topic"])
-        on = self._classes_on(state, clock)
-        skew = state["skew"] if on is None else self._masked(state["skew"], on[:, None, :])
-        if self.order == "drifting":
-            skew = skew * self._faded(state["task"], clock)[:, None]
-        weights = skew * self.split.counts
-        ends = weights.cumsum(-1)  # exact: whole numbers
-        ticket = draws[self._purpose("items")].integers(ends[..., -1:])
-        drawn_class = torch.searchsorted(ends, ticket, right=True)
-        offset = ticket - (ends - weights).gather(-1, drawn_class)
-        item = offset // skew.expand_as(ends).gather(-1, drawn_class)
-        state["slice"] = self.split.offsets[drawn_class] + item
+        tickets = self._tickets(state["skew"], *self._limits(state, clock))
+        ticket = drawn.integers(tickets.ends[..., -1:])
+        drawn_class = torch.searchsorted(tickets.ends, ticket, right=True)
+        offset = ticket - tickets.starts.gather(-1, drawn_class)
+        if self._uneven:  # a ticket each item elsewhere
+            offset = offset // tickets.skew.gather(-1, drawn_class)
+        state["slice"] = self.split.offsets[drawn_class] + offset
         return state
 
-    def _classes_on(self, state: dict[str, Tensor], clock: Tensor) -> Tensor | None:
-        """Which classes the order allows now, bool ``[W, C]``; None allows all."""
+    @property
+    def _even(self) -> bool:
+        """Whether every item of the split is as likely as any other, at all times."""
+        return self.order == "iid" and self.share in ("shared", "own")
+
+    @property
+    def _uneven(self) -> bool:
+        """Whether classes that are on may be more or less likely than their items are many."""
+        return self.order == "drifting" or self.share == "dirichlet"
+
+    @functools.cached_property
+    def _tickets(self) -> Last[_Tickets]:
+        return Last(self._share_out)
+
+    def _share_out(self, skew: Tensor, *limits: Tensor) -> _Tickets:
+        """Tickets of the classes, of whose items so many are drawn, by what limits these now."""
+        if self.order == "drifting":
+            skew = skew * limits[0][:, None]
+        elif limits:
+            skew = self._masked(skew, limits[0][:, None, :])
+        weights = skew * self.split.counts
+        ends = weights.cumsum(-1)  # exact: whole numbers
+        return _Tickets(skew, ends - weights, ends)
+
+    def _limits(self, state: dict[str, Tensor], clock: Tensor) -> tuple[Tensor, ...]:
+        """Which classes the order allows now, bool ``[W, C]``; while domains drift how much, int64; () allows all."""
         if self.order == "topical":
-            return state["topic"]
+            return (state["topic"],)
         if self.order in ("class_incremental", "domain_incremental"):
-            return state["task"] == self.task_at(clock)[:, None]
-        return None
+            return (state["task"] == self.task_at(clock)[:, None],)
+        return (self._faded(state["task"], clock),) if self.order == "drifting" else ()
 
     def _faded(self, places: Tensor, clock: Tensor) -> Tensor:
         """How strong each class's domain is, int64 ``[W, C]``: one in full, or two, one of which goes as one comes."""
@@ -346,7 +384,7 @@ class Schedule:
             if self.deal == "sorted":
                 rank = torch.arange(self.classes, device=device).expand(worlds, -1)  # [W, C]
             else:
-                rank = draws[self._purpose("experts")].permutation().argsort(-1)
+                rank = draws[self._purpose("experts")].ranks()
             each = self.expert_classes or -(-self.classes // self.num_agents)
             first = torch.arange(self.num_agents, device=device) * each
             return ((rank[:, None, :] - first[:, None]) % self.classes < each).long()

@@ -161,15 +161,18 @@ def features(
     # The squares of small float32 numbers would vanish.
     velocity, to_best, to_guide = velocity.double(), to_best.double(), to_guide.double()
     speed, own, led = (torch.linalg.vector_norm(way, dim=-1) for way in (velocity, to_best, to_guide))
-    root = velocity.shape[-1] ** 0.5
+    # What is alike is made at once: in small swarms an operation costs more than its numbers.
+    ages = torch.stack([since, guide_since])
+    lengths = torch.stack([own, led, speed])
+    near = 1 + (lengths / velocity.shape[-1] ** 0.5).clamp(1e-12, 1).log10() / 6
+    ahead = torch.stack([torch.linalg.vecdot(velocity, way) for way in (to_guide, to_best)])
+    ahead = ahead / torch.stack([speed * led, speed * own]).clamp_min(_TINY)
     parts = [
-        since == 0,
-        since / (since + _PATIENCE),
-        guide_since / (guide_since + _PATIENCE),
-        leads,
+        (since == 0).float(),
+        *(ages / (ages + _PATIENCE)).unbind(),
+        leads.float(),
         better_heard,
-        *(1 + (length / root).clamp(1e-12, 1).log10() / 6 for length in (own, led, speed)),
-        torch.linalg.vecdot(velocity, to_guide) / (speed * led).clamp_min(_TINY),
-        torch.linalg.vecdot(velocity, to_best) / (speed * own).clamp_min(_TINY),
+        *near.float().unbind(),
+        *ahead.float().unbind(),
     ]
-    return torch.stack([part.float() for part in parts], dim=-1).clamp(-1, 1)
+    return torch.stack(parts, dim=-1).clamp(-1, 1)

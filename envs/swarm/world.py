@@ -113,6 +113,7 @@ from ...learners.plain import Plain
 from ..channel import Channel, ledger
 from ..engine import rng
 from ..engine.batch import Batch
+from ..engine.last import Last
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import Outcome, World
 from ..errors import ConfigError, one_of
@@ -187,6 +188,7 @@ class SwarmWorld(World):
         self.refine_rate = real("refine_rate", refine_rate, 0)
         self.cooperation = real("cooperation", cooperation, 0, 1)
         self.precision = real("precision", precision, 1e-30)
+        self._in_decades = Last(self._decades, kept=2)  # of before and now
         self.channel = Channel(
             self.num_agents,
             self.num_worlds,
@@ -308,7 +310,8 @@ class SwarmWorld(World):
 
     def _worth(self, x: Tensor, value: Tensor, instance: TensorDict) -> Tensor:
         """What bests are worth to the one who pays, ``[W, N]``; what is no number counts as the worst."""
-        return _valued(self.objective.judge(x, value, instance), x).nan_to_num(torch.inf, torch.inf)
+        worth = self.objective.judge(x, value, instance)
+        return worth if worth is value else _valued(worth, x).nan_to_num(torch.inf, torch.inf)
 
     def _velocity(self, state: TensorDict, actions: TensorDict, draws: rng.DrawDict) -> Tensor:
         """Next velocities ``[W, N, D]``, bounded; 0 of those who abstain."""
@@ -361,13 +364,17 @@ class SwarmWorld(World):
 
     def _progress(self, before: Tensor, now: Tensor) -> Tensor:
         """Decades won since the step before, float32 ``[W, N]``, from what bests are worth."""
+        (own, swarm), (own_now, swarm_now) = self._in_decades(before), self._in_decades(now)
+        own, swarm = own - own_now, swarm - swarm_now
+        return ((1 - self.cooperation) * own + self.cooperation * swarm).float()
+
+    def _decades(self, worth: Tensor) -> tuple[Tensor, Tensor]:
+        """log₁₀ of what bests are worth, float64 ``[W, N]``, and of the best of all, ``[W, 1]``."""
 
         def decades(worth: Tensor) -> Tensor:
             return torch.log10((worth.double() - self.objective.optimum).clamp(0, 1e40) + self.precision)
 
-        own = decades(before) - decades(now)
-        swarm = decades(before.amin(1, keepdim=True)) - decades(now.amin(1, keepdim=True))
-        return ((1 - self.cooperation) * own + self.cooperation * swarm).float()
+        return decades(worth), decades(worth.amin(1, keepdim=True))
 
     # ---- what is seen -------------------------------------------------------------------------------
 
@@ -426,7 +433,8 @@ class SwarmWorld(World):
 
 def _seen(position: Tensor) -> Tensor:
     """What pictures show of positions ``[W, N, D]``: the first two coordinates, float32 ``[W, N, 2]``."""
-    return F.pad(position[..., :2], (0, max(0, 2 - position.shape[-1]))).float()
+    seen = position[..., :2].float()
+    return seen if seen.shape[-1] == 2 else F.pad(seen, (0, 1))
 
 
 def _valued(value: Any, x: Tensor) -> Tensor:

@@ -109,6 +109,6 @@ class RoundRobin(Bidding):
         n, k = self.world.num_agents, self.groups.capacity
         steps, turns = self.world.steps, math.ceil(n / k)
         key = rng.fold(self.world.keys, steps // turns)
-        place = rng.draw(key, "policy/turns", (n,)).permutation().argsort(-1)
+        place = rng.draw(key, "policy/turns", (n,)).ranks()
         mine = place // k == (steps % turns)[:, None]
         return torch.where(mine, 0.0, -torch.inf)
