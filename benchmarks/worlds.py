@@ -35,7 +35,7 @@ LARGE = {
 }
 """Worlds that are measured with many side by side, and how many."""
 
-NEW = ("modular-v0",)
+NEW = ("modular-v0", "hierarchy-v0")
 """Worlds that the commit before does not have."""
 
 STAGGERED, LENGTH = 64, 64

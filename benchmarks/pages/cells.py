@@ -24,6 +24,7 @@ TEXTS = {
     "policy",
     "variant",
     "contender",
+    "what",
     "messenger",
     "network",
     "topology",

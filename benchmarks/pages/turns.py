@@ -31,7 +31,7 @@ def payload(found: dict) -> str:
             _table(found, speeds, "agent-steps a second"),
             "The share of a step that all its products would take at the speed of one product of two matrices of "
             "1,024 × 1,024:",
-            markdown(("contender", *contenders), rows),
+            markdown(("what", *contenders), rows),
         )
     )
 
@@ -58,7 +58,7 @@ def single(found: dict) -> str:
                 f"{counts['now']['median']:,.0f}",
             )
         )
-    header = ("contender", "agent-steps a second", "over before", "operations before", "operations now")
+    header = ("what", "agent-steps a second", "over before", "operations before", "operations now")
     return f"{_heading(found)}\n\n{markdown(header, rows)}"
 
 
@@ -126,7 +126,7 @@ def _table(found: dict, names: Sequence[str], unit: str) -> str:
         ratios = (_times(of[who]) if who in of else "" for who in contenders if who != "before")
         rows.append((name, f"{of['before']['median']:,.0f}", *ratios))
     others = (_WHAT.get(who, who) for who in contenders if who != "before")
-    return markdown(("contender", f"before, {unit}", *others), rows)
+    return markdown(("what", f"before, {unit}", *others), rows)
 
 
 def _times(of: Mapping) -> str:
