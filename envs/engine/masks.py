@@ -12,4 +12,4 @@ def some(mask: np.ndarray) -> bool:
 
 def every(mask: np.ndarray) -> bool:
     """Whether everything is set."""
-    return np.count_nonzero(mask) == mask.size
+    return bool(np.count_nonzero(mask) == mask.size)

@@ -146,8 +146,8 @@ def order(drawn: Tensor) -> Tensor:
     n = drawn.shape[-1]
     low = max(1, (n - 1).bit_length())
     if by_numpy(drawn):
-        keys = unsigned(drawn) >> np.uint64(low + 1) << np.uint64(low) | np.arange(n, dtype=np.uint64)
-        return torch.from_numpy(keys.argsort(-1))
+        few = unsigned(drawn) >> np.uint64(low + 1) << np.uint64(low) | np.arange(n, dtype=np.uint64)
+        return torch.from_numpy(few.argsort(-1))
     keys = (shift(drawn, low + 1) << low) | torch.arange(n, device=drawn.device)
     return keys.argsort(dim=-1)
 
