@@ -7,7 +7,7 @@ import numpy as np
 
 def some(mask: np.ndarray) -> bool:
     """Whether anything is set."""
-    return np.count_nonzero(mask) > 0
+    return bool(np.count_nonzero(mask) > 0)
 
 
 def every(mask: np.ndarray) -> bool:
