@@ -242,7 +242,7 @@ def sound(answers: Tensor) -> tuple[Tensor, Tensor]:
         answers: ``[…, C]``; rows of zeros abstain, too.
     """
     abstained = ~(answers.sum(-1) > 0)
-    return torch.where(abstained[..., None], 0.0, answers), abstained
+    return answers.masked_fill(abstained[..., None], 0.0), abstained
 
 
 def best(rows: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def teach(
         if learns:
             loss, slope = _labels(logits[..., :rows], labels)
             losses += lesson.label * loss
-            gradient[..., :rows] += slope.mul_(lesson.label[..., None, None])
+            gradient[..., :rows].add_(slope.mul_(lesson.label[..., None, None]))
         if learns and detect is not None:
             loss, slope = _detection(logits, labels >= 0, detect.prior, temperature)
             weight = detect.weight * lesson.label
@@ -100,7 +100,7 @@ def teach(
         if imitates:
             loss, slope = _distillation(logits[..., -rows:], lesson, temperature)
             losses += distill_scale * loss
-            gradient[..., -rows:] += slope.mul_(distill_scale)
+            gradient[..., -rows:].add_(slope.mul_(distill_scale))
         return losses, gradient.mT
 
     return population.learn(inputs, loss, rate=active * lesson.rate)

@@ -277,8 +277,10 @@ class MLP:
             delta = torch.baddbmm(h, weight.mT, delta, beta=0, alpha=scale)
             # ReLU's own derivative; what dropout stopped is zero just as well.
             delta = torch.ops.aten.threshold_backward(delta, h, 0.0)
-        sizes = [len(block.parameters[0]) for block in blocks]
-        parts = [tensor.split(sizes) for tensor in (delta, delta.sum(dim=2), *gradients)]
+        parts: list[Sequence[Tensor]] = [(tensor,) for tensor in (delta, delta.sum(dim=2), *gradients)]
+        if len(blocks) > 1:
+            sizes = [len(block.parameters[0]) for block in blocks]
+            parts = [tensor.split(sizes) for (tensor,) in parts]
         for block, own, *others in zip(blocks, *parts, strict=True):
             groups, rows, _ = block.x.shape
             wide = product(own.reshape(groups, -1, rows), block.x.mT)

@@ -31,11 +31,11 @@ class Neighbours:
 
     def of(self, x: Tensor) -> Tensor:
         """What is each agent's, ``[W, N, …]``, by slot: ``[W, N, K, …]``."""
-        return self._look_up(x, self.index)
+        return self._look_up(x, self.index, self._in_a_row)
 
     def with_oneself(self, x: Tensor) -> Tensor:
         """As :meth:`of`, with one's own before: ``[W, N, 1 + K, …]``, a new tensor."""
-        return self._look_up(x, self._with_oneself)
+        return self._look_up(x, self._with_oneself, self._with_oneself.reshape(-1))
 
     def by_agent(self, known: Tensor) -> Tensor:
         """What each knows of itself and its neighbours, ``[W, N, 1 + K, …]``, by agent: ``[W, N, N, …]``; else zero."""
@@ -63,11 +63,15 @@ class Neighbours:
         own = torch.arange(self.index.shape[-2], device=self.index.device)[:, None]
         return torch.cat([own.expand(*self.index.shape[:-1], 1), self.index], dim=-1)
 
-    def _look_up(self, x: Tensor, index: Tensor) -> Tensor:
+    @functools.cached_property
+    def _in_a_row(self) -> Tensor:
+        return self.index.reshape(-1)
+
+    def _look_up(self, x: Tensor, index: Tensor, in_a_row: Tensor) -> Tensor:
         if index.dim() == 2 and recorded(x):  # the gradient of what is faster is in no fixed order on a GPU
             return x[:, index]
         if index.dim() == 2:
-            return x.index_select(1, index.view(-1)).view(len(x), *index.shape, *x.shape[2:])
+            return x.index_select(1, in_a_row).view(len(x), *index.shape, *x.shape[2:])
         return x[torch.arange(len(x), device=x.device)[:, None, None], index]
 
 

@@ -401,7 +401,7 @@ class Classroom(World):
         """How much hosted learners listen to whom: a running mean, exact at first, then exponential."""
         if self.host is None:
             return {}
-        rate = (1 / state["clock"].clamp(1, _REMEMBERED))[:, None, None]
+        rate = state["clock"].clamp(1, _REMEMBERED).view(-1, 1, 1).reciprocal()
         return {"listened": state["listened"] + rate * (acts["listened"] - state["listened"])}
 
     def _ask(self, acts: TensorDict, state: TensorDict, draws: rng.DrawDict) -> Answer:

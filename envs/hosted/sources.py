@@ -122,10 +122,10 @@ class Sources:
         seen, own = heard.likeness(beliefs)
         weight = heard.mask[..., None].float()
         times = known["times"] + heard.mask
-        step = (1 / times.clamp_min(1)).clamp_min(1 - self.decay)[..., None]
+        step = times.clamp_min(1).reciprocal().clamp_min(1 - self.decay)[..., None]
         believes = beliefs.any(-1).any(-1)  # not before the first slice has come back
         own_times = known["own_times"] + believes
-        own_step = believes * (1 / own_times.clamp_min(1)).clamp_min(1 - self.decay)
+        own_step = believes * own_times.clamp_min(1).reciprocal().clamp_min(1 - self.decay)
         return {
             "now": seen * weight,
             "mean": known["mean"] + weight * step * (seen - known["mean"]),
