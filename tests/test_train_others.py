@@ -362,7 +362,7 @@ def rewrite(path, target, about=None, tensors=None):
         ({"sample_features": 3, "observations": 4}, None),
         ({}, {}),
         ({}, {"of_sample.weight": torch.zeros(())}),
-        ({"format": "studyhall set scorer, 1"}, None),
+        ({"format": "studyhall listener, 2"}, None),
     ],
 )
 def test_a_tampered_file_says_so_in_one_line(bidder, about, tensors):
