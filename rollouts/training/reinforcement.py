@@ -215,7 +215,7 @@ def learn(
             )
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+            nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 0.5)  # others keep stale ones
             optimiser.step()
 
 
