@@ -196,6 +196,8 @@ def test_settings_of_a_training_for_a_suite_are_named():
         configure(SUITE, ["imitation.update=3"])
     with pytest.raises(ConfigError, match="worlds must be"):
         configure(SUITE, ["reinforcement.worlds=0"])
+    with pytest.raises(ConfigError, match="exploration must be"):
+        configure(SUITE, ["reinforcement.exploration=0"])
 
 
 def test_reward_moves_the_network_and_the_pull_holds_it():

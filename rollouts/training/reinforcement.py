@@ -43,7 +43,7 @@ class ReinforcementConfig:
         worlds: Of a task, side by side, to learn in and to choose on.
         updates: Of the network; 0 leaves the clone as it is.
         steps: Of every world between two updates.
-        epochs: How often an update sees every sample.
+        epochs: How often an update goes through its samples; each task gives as many as the one that has fewest.
         batch: Samples of each task in a step of Adam.
         learning_rate: Of Adam.
         discount: γ.
@@ -76,8 +76,9 @@ class ReinforcementConfig:
             whole(name, getattr(self, name), 1)
         for name in ("seed", "updates", "before"):
             whole(name, getattr(self, name), 0)
-        for name in ("learning_rate", "clip", "exploration", "pull"):
+        for name in ("learning_rate", "clip", "pull"):
             real(name, getattr(self, name), 0)
+        real("exploration", self.exploration, 1e-6)  # densities are divided by it
         for name in ("discount", "trace"):
             real(name, getattr(self, name), 0, 1)
 
@@ -214,7 +215,7 @@ def learn(
             )
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+            nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 0.5)  # others keep stale ones
             optimiser.step()
 
 
