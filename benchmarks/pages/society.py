@@ -77,9 +77,7 @@ def _worlds(policies: dict) -> int:
 def transfer(found: dict) -> str:
     """The same protocols, untrained further, elsewhere: a table a setting."""
     settings = {
-        name: entry["policies"]
-        for name, entry in found.items()
-        if name != "base" and "policies" in entry
+        name: entry["policies"] for name, entry in found.items() if name != "base" and "policies" in entry
     }
     everyone = [name for name in found["base"]["policies"] if "(" not in name]
     return "\n\n".join(_elsewhere(name, policies, everyone) for name, policies in settings.items())

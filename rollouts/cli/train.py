@@ -213,7 +213,8 @@ def _for_suite(
     if as_json:
         output.print_json({"best": str(found.best), "clone": str(found.clone), "seconds": found.seconds})
         return
-    print(f"{found.seconds:.0f} s; studyhall evaluate {found.best} --suite {suite}")
+    evaluates = shlex.join(["studyhall", "evaluate", str(found.best), "--suite", suite])
+    output.console().print(f"{found.seconds:.0f} s; {evaluates}", markup=False, soft_wrap=True)
 
 
 def _once_for_each(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ...envs import make_world
 from ...envs.bridges.flat import FlatActions
 from ...envs.engine import TensorDict
+from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
 from ...policies.listening.tournament import Tournament
 from ...scenarios.suites import Suite, Task
@@ -52,7 +53,7 @@ class ReinforcementConfig:
         exploration: Standard deviation of actions, whose bounds are −1 and 1.
         pull: Weight of the divergence from the clone.
         before: The first so many updates teach the value alone.
-        choose_every: Updates between two evaluations.
+        choose_every: Updates between two evaluations; there is one after the last, too.
     """
 
     suite: Suite
@@ -74,7 +75,8 @@ class ReinforcementConfig:
     def __post_init__(self) -> None:
         for name in ("worlds", "steps", "epochs", "batch", "choose_every"):
             whole(name, getattr(self, name), 1)
-        for name in ("seed", "updates", "before"):
+        whole("seed", self.seed, 0, CHOOSE_SEED - self.worlds)  # others are to choose on
+        for name in ("updates", "before"):
             whole(name, getattr(self, name), 0)
         for name in ("learning_rate", "clip", "pull"):
             real(name, getattr(self, name), 0)
@@ -183,7 +185,9 @@ def reinforce(config: ReinforcementConfig, clone: Tournament, show: Callable[[st
         optimiser = torch.optim.Adam(learned, lr=config.learning_rate * (10 if alone else 1))
         data = [batch.collect(network, config, random) for batch in batches]
         learn(network, clone, data, optimiser, config, alone, random)
-        if (update + 1) % config.choose_every == 0:
+        if (update + 1) % config.choose_every == 0 or update + 1 == config.updates:
+            if not all(bool(weights.isfinite().all()) for weights in every):
+                raise ConfigError("the listener's weights are not finite: lower reinforcement.learning_rate")
             found = chosen_by(network, config)
             if found > reached:
                 best, reached = copy.deepcopy(network), found
