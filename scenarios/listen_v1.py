@@ -9,7 +9,14 @@ from typing import Any
 
 from .suites import Suite, Task, register_suite
 
-_LEARNERS = {"learners": "mlp", "hidden": (64, 64), "dropout": 0.0, "lr": 3e-3, "temperature": 1.0}
+_LEARNERS: dict[str, Any] = {
+    "learners": "mlp",
+    "hidden": (64, 64),
+    "dropout": 0.0,
+    "lr": 3e-3,
+    "temperature": 1.0,
+    "exam_every": 10,  # on the days of report cards: nothing else that is seen or reported looks at exams
+}
 _KINDS = ("sharp", "roll", "noise", "modest", "sleeper")
 _SOCIETY = _LEARNERS | {"data": "digits", "horizon": 400, "agents": 5, "liars": 0, "liar_kinds": _KINDS}
 _CLASS = _LEARNERS | {"data": "digits", "horizon": 200, "agents": 8, "slice_size": 16, "liar_kinds": _KINDS}

@@ -154,7 +154,7 @@ def test_listen_v1_is_frozen(monkeypatch):
     """Another list is another version: give it another name."""
     monkeypatch.undo()
     suite = get_suite("listen-v1")
-    assert suite.digest == "650b40a20118dff6"
+    assert suite.digest == "4635d4bfd3b559d8"
     held_out = {task.name for task in suite.tasks if task.held_out}
     assert {"budget10", "budget40", "budget20-16", "soc16-3liars", "soc5-fickle", "soc5-mnist"} <= held_out
     assert held_out.isdisjoint(task.name for task in suite.to_train_on)
