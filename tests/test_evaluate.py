@@ -170,9 +170,9 @@ SMALL = [
     ),
     *(
         f"reinforcement.{name}={value}"
-        for name, value in (("worlds", 2), ("updates", 2), ("steps", 4), ("before", 1))
+        for name, value in (("worlds", 2), ("updates", 2), ("n_steps", 4), ("before", 1))
     ),
-    *("reinforcement.choose_every=1", "reinforcement.epochs=1", "reinforcement.batch=8"),
+    *("reinforcement.choose_every=1", "reinforcement.n_epochs=1", "reinforcement.batch_size=8"),
 ]
 """A few steps of both stages."""
 
@@ -207,11 +207,11 @@ def test_reward_moves_the_network_and_the_pull_holds_it():
     told = {
         "suite": SUITE,
         "worlds": 2,
-        "steps": 6,
+        "n_steps": 6,
         "updates": 4,
         "before": 1,
         "choose_every": 100,
-        "batch": 16,
+        "batch_size": 16,
     }
     assert reinforce(ReinforcementConfig(**told | {"updates": 0}), clone, print) is clone
 

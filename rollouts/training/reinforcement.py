@@ -25,6 +25,7 @@ from ...envs.bridges.flat import FlatActions
 from ...envs.engine import TensorDict
 from ...envs.errors import ConfigError
 from ...envs.validation import real, whole
+from ...policies.listening.learned import ScorerPolicy
 from ...policies.listening.tournament import Tournament
 from ...scenarios.suites import Suite, Task
 from ..metrics.measure import honest_mean
@@ -43,13 +44,13 @@ class ReinforcementConfig:
         seed: Of everything that is random; worlds have the seeds from there on.
         worlds: Of a task, side by side, to learn in and to choose on.
         updates: Of the network; 0 leaves the clone as it is.
-        steps: Of every world between two updates.
-        epochs: How often an update goes through its samples; each task gives as many as the one that has fewest.
-        batch: Samples of each task in a step of Adam.
+        n_steps: Of every world between two updates.
+        n_epochs: How often an update goes through its samples; each task gives as many as the one that has fewest.
+        batch_size: Samples of each task in a step of Adam.
         learning_rate: Of Adam.
-        discount: γ.
-        trace: λ of generalised advantage estimation (Schulman et al. 2016).
-        clip: By how much the ratio of probabilities may change.
+        gamma: γ.
+        gae_lambda: λ of generalised advantage estimation (Schulman et al. 2016).
+        clip_range: By how much the ratio of probabilities may change.
         exploration: Standard deviation of actions, whose bounds are −1 and 1.
         pull: Weight of the divergence from the clone.
         before: The first so many updates teach the value alone.
@@ -60,28 +61,28 @@ class ReinforcementConfig:
     seed: int = 0
     worlds: int = 8
     updates: int = 30
-    steps: int = 50
-    epochs: int = 4
-    batch: int = 512
+    n_steps: int = 50
+    n_epochs: int = 4
+    batch_size: int = 512
     learning_rate: float = 3e-4
-    discount: float = 0.99
-    trace: float = 0.95
-    clip: float = 0.2
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
     exploration: float = 0.135
     pull: float = 0.02
     before: int = 5
     choose_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("worlds", "steps", "epochs", "batch", "choose_every"):
+        for name in ("worlds", "n_steps", "n_epochs", "batch_size", "choose_every"):
             whole(name, getattr(self, name), 1)
         whole("seed", self.seed, 0, CHOOSE_SEED - self.worlds)  # others are to choose on
         for name in ("updates", "before"):
             whole(name, getattr(self, name), 0)
-        for name in ("learning_rate", "clip", "pull"):
+        for name in ("learning_rate", "clip_range", "pull"):
             real(name, getattr(self, name), 0)
         real("exploration", self.exploration, 1e-6)  # densities are divided by it
-        for name in ("discount", "trace"):
+        for name in ("gamma", "gae_lambda"):
             real(name, getattr(self, name), 0, 1)
 
 
@@ -111,7 +112,7 @@ class Batch:
             number of it ``matters``; ``log_prob``, ``advantage`` (of unit spread) and ``return``, ``[M]``.
         """
         seen: list[TensorDict] = []
-        for _ in range(config.steps):
+        for _ in range(config.n_steps):
             obs = self.obs
             with torch.no_grad():
                 scores, value = network(obs)
@@ -129,10 +130,10 @@ class Batch:
             next_value = network(self.obs)[1]
         found = {key: torch.stack([sample[key] for sample in seen]) for key in seen[0]}
         advantage, later = torch.empty_like(found["reward"]), torch.zeros_like(next_value)
-        for t in reversed(range(config.steps)):  # an episode's end is the end of what it pays
+        for t in reversed(range(config.n_steps)):  # an episode's end is the end of what it pays
             goes_on = found["goes_on"][t]
-            surprise = found["reward"][t] + config.discount * next_value * goes_on - found["value"][t]
-            later = surprise + config.discount * config.trace * goes_on * later
+            surprise = found["reward"][t] + config.gamma * next_value * goes_on - found["value"][t]
+            later = surprise + config.gamma * config.gae_lambda * goes_on * later
             advantage[t], next_value = later, found["value"][t]
         found["return"] = advantage + found.pop("value")
         found["advantage"] = advantage / advantage.std().clamp_min(1e-8)
@@ -179,10 +180,11 @@ def reinforce(config: ReinforcementConfig, clone: Tournament, show: Callable[[st
     best, reached = clone, chosen_by(clone, config)
     every = list(network.parameters())
     of_value = [*network.judge.parameters(), *network.value.parameters()]
+    first = torch.optim.Adam(of_value, lr=10 * config.learning_rate)  # the value begins from nothing
+    then = torch.optim.Adam(every, lr=config.learning_rate)
     for update in range(config.updates):
         alone = update < config.before
-        learned = of_value if alone else every
-        optimiser = torch.optim.Adam(learned, lr=config.learning_rate * (10 if alone else 1))
+        optimiser = first if alone else then
         data = [batch.collect(network, config, random) for batch in batches]
         learn(network, clone, data, optimiser, config, alone, random)
         if (update + 1) % config.choose_every == 0 or update + 1 == config.updates:
@@ -206,8 +208,8 @@ def learn(
 ) -> None:
     """One update: every sample so many times, as many of each task in a step."""
     fewest = min(len(part["action"]) for part in data)
-    size = min(config.batch, fewest)
-    for _ in range(config.epochs):
+    size = min(config.batch_size, fewest)
+    for _ in range(config.n_epochs):
         orders = [torch.randperm(len(part["action"]), generator=random) for part in data]
         for first in range(0, fewest - size + 1, size):
             rows = [
@@ -232,7 +234,7 @@ def reinforcement_loss(
     if alone:
         return of_value
     ratio = (log_prob(scores, data, config.exploration) - data["log_prob"]).exp()
-    held = ratio.clamp(1 - config.clip, 1 + config.clip)
+    held = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
     gained = torch.minimum(ratio * data["advantage"], held * data["advantage"]).mean()
     with torch.no_grad():
         before = clone(data)[0]
@@ -258,10 +260,9 @@ def cards(network: Tournament, task: Task, seeds: Iterable[int]) -> Tensor:
     """Last report cards of the honest, means over them ``[W]``, in worlds of the training domain."""
     seeds = list(seeds)
     world = made(task, len(seeds), autoreset=False)
-    flat = FlatActions(world.action_space)
+    policy = ScorerPolicy(network, asks=True)
+    policy.bind(world)
     obs = world.reset(seed=seeds)
     while not world.ended.all():
-        with torch.no_grad():
-            scores = network(obs)[0]
-        obs = world.step(flat.split(scores if "ask" in flat.sizes else scores[..., 1:])).obs
+        obs = world.step(policy.act(obs)).obs
     return honest_mean(world, obs["report"][..., 0])
