@@ -56,6 +56,8 @@ register_policy(
 RULES = {
     "ask_evenly": "labels at even intervals",
     "ask_evenly_best_card": "labels at even intervals, the best card in between",
+    "even_two": "labels at even intervals, the best card in between if it beats one's own",
+    "even_trust": "the same among sources that agree with oneself",
     "listen_nobody": "ask always, then stop (the control)",
     "listen_two_phase": "the teacher, then the best card",
     "mean": "everyone from everyone",
