@@ -9,13 +9,15 @@ world shows of it. Bids change nothing of what the specialists learn here (nobod
 collective's score. Kept is the snapshot that was best on other training worlds, on which fixed rules are tuned too.
 
 Rivals are rules: features of a sample to a power, without and with one's own report card, the best of each chosen on
-training worlds. Two controls know more: the same network, told on training worlds of the same setting which answers
-were right (what the features can say), and an oracle that bids for right answers alone. A figure is the collective's
+training worlds. Three controls know more: the same network, told on training worlds which answers were right, stopped
+where the exams of selection worlds are best and carried over like the learned one; the same, told anew in every
+setting (what the features can say); and an oracle that bids for right answers alone. A figure is the collective's
 accuracy on an exam of 200, mean over three moments of an episode. All but the first setting are transfer, without
 further training. Everything runs on one thread.
 """
 
 import argparse
+import copy
 import itertools
 import time
 from pathlib import Path
@@ -186,7 +188,7 @@ def trained(timesteps, seed, exams):
 
 
 def told(exams, steps, seed=0):
-    """A scorer fitted to which answers were right, by logistic loss on ``exams``."""
+    """Fit a scorer to which answers were right, by logistic loss on ``exams``; yields it after every step."""
     torch.manual_seed(seed)
     sittings = [(obs, right(world)) for world, obs in exams.moments]
     scorer = BidScorer(len(SAMPLE_FEATURES), sum(sittings[0][0][key].shape[-1] for key in OWN))
@@ -199,7 +201,25 @@ def told(exams, steps, seed=0):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return scorer
+        yield scorer
+
+
+def informed(exams, selection, steps, seed=0, every=None):
+    """Bids of a scorer told the labels of ``exams``: stopping and power are what does best in ``selection``.
+
+    Args:
+        exams: What it is fitted to.
+        selection: What the choice is made on.
+        steps: Of the fit.
+        seed: Of the first weights.
+        every: Steps between two snapshots; None looks at the last one only.
+    """
+    found = {}
+    for step, scorer in enumerate(told(exams, steps, seed), 1):
+        if step == steps or (every and step % every == 0):
+            found |= {f"{step}, {power:g}": by_chance(copy.deepcopy(scorer), power) for power in POWERS}
+    (fitted,) = best("step, power", found, selection).values()
+    return fitted
 
 
 # ---- report -----------------------------------------------------------------------------------------
@@ -214,6 +234,7 @@ def best(label, bidders, exams):
 def run(file, quick):
     """Everything that the file lacks; trainings go before all else, whose networks are not kept."""
     worlds, timesteps, tuning = (4, 40_000, 4) if quick else (100, 640_000, 32)
+    steps, every = (50, 25) if quick else (400, 20)
     cases = dict(itertools.islice(CASES.items(), 2)) if quick else CASES
     seeds = range(HELD_OUT, HELD_OUT + worlds)
     file.only(("cases",), seeds)
@@ -246,16 +267,25 @@ def run(file, quick):
         snapshot,
         Choice(rule, list(rules), "training domain", where, STATISTIC),
         Choice(with_card, list(with_cards), "training domain", where, STATISTIC),
+        Choice(
+            "when to stop telling, and the power",
+            f"{every} steps, {POWERS}",
+            "training domain",
+            where,
+            STATISTIC,
+        ),
     )
+    fits = Exams(tuning, TUNED_ON + 1000, "train")
+    carried = [informed(fits, exams, steps, seed, every) for seed in TRAININGS]
     for label, changed in cases.items():
         if file.has(("cases", label), seeds):
             continue
         held_out = Exams(worlds, HELD_OUT, "eval", **changed)
         ours = np.stack([held_out.accuracy(by_scorer(scorer)) for scorer in scorers])
-        informed = told(Exams(tuning, TUNED_ON + 1000, "train", **changed), 50 if quick else 400)
-        chances = {f"{power:g}": by_chance(informed, power) for power in POWERS}
-        (fitted,) = best("power", chances, Exams(tuning, TUNED_ON, "train", **changed)).values()
+        anew = (Exams(tuning, first, "train", **changed) for first in (TUNED_ON + 1000, TUNED_ON))
+        fitted = informed(*anew, steps)
         theirs = {name: held_out.accuracy(bidder) for name, bidder in rivals.items()}
+        theirs["told once, carried over"] = np.mean([held_out.accuracy(bidder) for bidder in carried], axis=0)
         theirs["told there who was right"] = held_out.accuracy(fitted)
         _, theirs["best member, in hindsight"] = held_out.sat(rivals["uniform"])
         file.add(("cases", label), compared(ours, theirs), seeds=seeds, chosen=choices)

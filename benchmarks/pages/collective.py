@@ -108,7 +108,10 @@ def moe_time(found: dict) -> str:
     return f"{title}\n\n{markdown(header, rows)}"
 
 
-NAMES = {"told there who was right": "fitted with labels (upper control)"}
+NAMES = {
+    "told once, carried over": "fitted with labels once, carried over",
+    "told there who was right": "fitted with labels in each setting (upper control)",
+}
 """Rivals in plain words."""
 
 
