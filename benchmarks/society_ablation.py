@@ -24,7 +24,7 @@ from society import KINDS, RANGES, honest_accuracy, summarise
 from studyhall import make_world
 from studyhall.envs.bridges.sb3 import WorldVecEnv
 from studyhall.envs.errors import ConfigError
-from studyhall.envs.hosted.sources import FEATURES, OBSERVED, OWN_FEATURES
+from studyhall.envs.hosted.sources import FEATURES, OWN_FEATURES
 from studyhall.policies.listening.learned import ScorerPolicy
 from studyhall.rollouts.train import configure, make_model
 from studyhall.scenarios import get_scenario
@@ -33,17 +33,12 @@ WITHOUT = {
     "everything": (),
     "without cards": ("card",),
     "without running means": ("mean_",),
-    "without the present": ("now",),
-    "without confidence": ("confidence",),
     "without agreement with oneself": ("self",),
-    "without agreement with the class": ("class_agreement",),
-    "without relative features": ("relative_",),
 }
 """Variants, and what is taken away: of the sources, of oneself, and with cards one's own report card, too."""
 
 REWARDS = {
     "raw score": {"gamma": 0.95, "gae_lambda": 0.9},
-    "raw score, far-sighted": {"gamma": 0.999, "gae_lambda": 0.95},
     "final score only": {"gamma": 1.0, "gae_lambda": 0.95},
 }
 """Other rewards, with what PPO needs for them: the raw score pays every step for what is known by then; the final
@@ -55,8 +50,6 @@ def concerns(name: str, what: str) -> bool:
     base = name.removeprefix("relative_").removeprefix("mean_")
     if what == "self":
         return base in ("agreement", "anchored_agreement")
-    if what == "now":
-        return "mean_" not in name and base in OBSERVED
     return what in name
 
 
@@ -94,7 +87,7 @@ class Blinded(WorldVecEnv):
     def step_wait(self):
         score, earned = self._known()
         obs, reward, dones, infos = super().step_wait()
-        if self.reward.startswith("raw score"):
+        if self.reward == "raw score":
             reward = 0.1 * (score + reward / self.world.pay.reward_scale)
         elif self.reward == "final score only":
             reward = np.where(dones, earned + reward, 0.0)
@@ -169,7 +162,7 @@ def main() -> None:
     )
     parser.add_argument("--variants", nargs="+", choices=variants, default=variants)
     parser.add_argument("--timesteps", type=int, default=300_000)
-    parser.add_argument("--train-seeds", type=int, nargs="+", default=[1000, 2000, 3000])
+    parser.add_argument("--train-seeds", type=int, nargs="+", default=[1000, 2000, 3000, 4000, 5000])
     parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-109")
     parser.add_argument("--out", type=Path, help="JSON; variants it holds of the same seeds are kept")
     options = parser.parse_args()
