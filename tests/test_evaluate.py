@@ -18,7 +18,7 @@ from studyhall.policies.listening.tournament import Tournament
 from studyhall.rollouts.reports.evaluations import Evaluation
 from studyhall.rollouts.training import for_suites
 from studyhall.rollouts.training.for_suites import configure
-from studyhall.rollouts.training.reinforcement import Batch, ReinforcementConfig, learn, reinforce
+from studyhall.rollouts.training.reinforcement import Batch, ReinforcementConfig, learn, matters, reinforce
 from studyhall.scenarios import Suite, Task, get_suite, suites
 
 _SMALL = {"learners": "mlp", "hidden": (8,), "slice_size": 4, "exam_size": 10, "horizon": 3}
@@ -170,7 +170,7 @@ SMALL = [
     ),
     *(
         f"reinforcement.{name}={value}"
-        for name, value in (("worlds", 2), ("updates", 2), ("n_steps", 4), ("before", 1))
+        for name, value in (("worlds", 2), ("updates", 2), ("n_steps", 4), ("value_updates", 1))
     ),
     *("reinforcement.choose_every=1", "reinforcement.n_epochs=1", "reinforcement.batch_size=8"),
 ]
@@ -194,10 +194,19 @@ def test_a_listener_is_trained_on_what_is_not_held_out_and_can_be_evaluated(tmp_
 def test_settings_of_a_training_for_a_suite_are_named():
     with pytest.raises(UnknownName, match=r"did you mean 'imitation.updates'"):
         configure(SUITE, ["imitation.update=3"])
-    with pytest.raises(ConfigError, match="worlds must be"):
+    with pytest.raises(ConfigError, match=r"reinforcement\.worlds must be"):
         configure(SUITE, ["reinforcement.worlds=0"])
-    with pytest.raises(ConfigError, match="exploration must be"):
+    with pytest.raises(ConfigError, match=r"reinforcement\.exploration must be"):
         configure(SUITE, ["reinforcement.exploration=0"])
+    with pytest.raises(ConfigError, match="seed must be"):
+        configure(SUITE, seed=9_995)  # some of its worlds would be those to choose on
+
+
+def test_what_has_no_effect_does_not_matter():
+    heard = torch.tensor([[True, False], [True, False], [False, False]])
+    action = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, -1.2, 0.5], [0.0, 0.0, 0.5, 0.5]])
+    assert matters(action, heard, may_ask=True).tolist() == [[1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0]]
+    assert matters(action, heard, may_ask=False)[:, 0].tolist() == [0, 0, 0]
 
 
 def test_reward_moves_the_network_and_the_pull_holds_it():
@@ -209,7 +218,7 @@ def test_reward_moves_the_network_and_the_pull_holds_it():
         "worlds": 2,
         "n_steps": 6,
         "updates": 4,
-        "before": 1,
+        "value_updates": 1,
         "choose_every": 100,
         "batch_size": 16,
     }

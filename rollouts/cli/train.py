@@ -207,6 +207,7 @@ def _for_suite(
 
     torch.set_num_threads(threads or 1)
     words = ["studyhall", "train", "--suite", suite, "--seed", str(seed)]
+    words += [] if threads is None else ["--threads", str(threads)]
     for assignment in assignments:
         words += ["--set", assignment]
     found = train(configure(chosen, assignments, seed), out, shlex.join(words))

@@ -28,7 +28,7 @@ from ...policies.listening.rule import Talk
 from ...policies.listening.tournament import Tournament
 from ...policies.listening.weights import Weighted
 from ...scenarios.suites import Suite, Task
-from .samples import READ, padded
+from .samples import CHOOSE_SEED, READ, padded
 
 _KEPT = 8192
 """Samples of a task and gathering that are learnt from."""
@@ -61,9 +61,9 @@ class ImitationConfig:
 
     def __post_init__(self) -> None:
         for name in ("worlds", "gatherings", "updates", "batch", "width"):
-            whole(name, getattr(self, name), 1)
-        whole("seed", self.seed, 0)
-        real("learning_rate", self.learning_rate, 0)
+            whole(f"imitation.{name}", getattr(self, name), 1)
+        whole("seed", self.seed, 0, CHOOSE_SEED - self.gatherings * self.worlds)
+        real("imitation.learning_rate", self.learning_rate, 0)
 
 
 def teacher_of(task: Task) -> str:
@@ -134,8 +134,8 @@ def gather(task: Task, network: Tournament | None, seeds: range, random: torch.G
         random: Draws which samples are kept.
 
     Returns:
-        Of M samples what the network reads, ``target [M, P + S]`` as of its scores, and ``taught [M]``: whether there
-        is a teacher of labels to ask.
+        Of M samples what the network reads, ``target [M, P + S]`` as of its scores, and ``may_ask [M]``: whether
+        there is a teacher of labels to ask.
     """
     kwargs = {**task.env_kwargs, "actions": "targets"}
     world: Any = make_world(task.env, num_worlds=len(seeds), autoreset=False, **kwargs)
@@ -145,10 +145,10 @@ def gather(task: Task, network: Tournament | None, seeds: range, random: torch.G
     obs = world.reset(seed=list(seeds))
     if not isinstance(teacher, LearnedPolicy):
         teacher.reset()
-    taught = "ask" in world.action_space.spaces
+    may_ask = "ask" in world.action_space.spaces
     sizes = observed_sizes(world.observation_space.spaces, "imitation")
     rows, classes = world.action_space["targets"].shape
-    form = FORMS["gated"](sizes.sources, rows, classes, taught)
+    form = FORMS["gated"](sizes.sources, rows, classes, may_ask)
     flat = FlatActions(spaces.Dict(form.action_parts()))
     seen: list[TensorDict] = []
     while not world.ended.all():
@@ -156,14 +156,14 @@ def gather(task: Task, network: Tournament | None, seeds: range, random: torch.G
         seen.append({key: obs[key] for key in READ} | {"target": target})
         with torch.no_grad():
             scores = target if network is None else network(obs)[0]
-            actions = flat.split(scores if taught else scores[..., 1:])
+            actions = flat.split(scores if may_ask else scores[..., 1:])
             heard = Heard.by_slot(obs["messages"], obs["sources_mask"] == 1)
-            asked = {"ask": actions["ask"]} if taught else {}
+            asked = {"ask": actions["ask"]} if may_ask else {}
             obs = world.step({"targets": form.targets(actions, heard), **asked}).obs
     found = {key: torch.stack([part[key] for part in seen]).flatten(0, 2) for key in seen[0]}
     kept = torch.randperm(len(found["target"]), generator=random)[:_KEPT]
     found = {key: value[kept] for key, value in found.items()}
-    return found | {"taught": torch.full((len(kept),), float(taught))}
+    return found | {"may_ask": torch.full((len(kept),), float(may_ask))}
 
 
 def would_do(teacher: Any, obs: TensorDict) -> Tensor:
@@ -198,4 +198,4 @@ def imitation_loss(network: Tournament, data: TensorDict) -> Tensor:
     heard = data["sources_mask"].float()
     listens = ((target[:, 2:] > -1) * heard).any(-1)
     of_sources = (listen * heard).sum(-1) / heard.sum(-1).clamp_min(1)
-    return (of_sources + gate[:, 0] * listens + ask[:, 0] * data["taught"]).mean()
+    return (of_sources + gate[:, 0] * listens + ask[:, 0] * data["may_ask"]).mean()

@@ -29,10 +29,7 @@ from ...policies.listening.learned import ScorerPolicy
 from ...policies.listening.tournament import Tournament
 from ...scenarios.suites import Suite, Task
 from ..metrics.measure import honest_mean
-from .samples import READ, padded
-
-CHOOSE_SEED = 10_000
-"""First seed of the worlds, of the training domain, that a listener is chosen on."""
+from .samples import CHOOSE_SEED, READ, padded
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class ReinforcementConfig:
         clip_range: By how much the ratio of probabilities may change.
         exploration: Standard deviation of actions, whose bounds are −1 and 1.
         pull: Weight of the divergence from the clone.
-        before: The first so many updates teach the value alone.
+        value_updates: The first so many, which teach the value alone.
         choose_every: Updates between two evaluations; there is one after the last, too.
     """
 
@@ -70,20 +67,20 @@ class ReinforcementConfig:
     clip_range: float = 0.2
     exploration: float = 0.135
     pull: float = 0.02
-    before: int = 5
+    value_updates: int = 5
     choose_every: int = 10
 
     def __post_init__(self) -> None:
         for name in ("worlds", "n_steps", "n_epochs", "batch_size", "choose_every"):
-            whole(name, getattr(self, name), 1)
+            whole(f"reinforcement.{name}", getattr(self, name), 1)
         whole("seed", self.seed, 0, CHOOSE_SEED - self.worlds)  # others are to choose on
-        for name in ("updates", "before"):
-            whole(name, getattr(self, name), 0)
+        for name in ("updates", "value_updates"):
+            whole(f"reinforcement.{name}", getattr(self, name), 0)
         for name in ("learning_rate", "clip_range", "pull"):
-            real(name, getattr(self, name), 0)
-        real("exploration", self.exploration, 1e-6)  # densities are divided by it
+            real(f"reinforcement.{name}", getattr(self, name), 0)
+        real("reinforcement.exploration", self.exploration, 1e-6)  # densities are divided by it
         for name in ("gamma", "gae_lambda"):
-            real(name, getattr(self, name), 0, 1)
+            real(f"reinforcement.{name}", getattr(self, name), 0, 1)
 
 
 class Batch:
@@ -99,7 +96,7 @@ class Batch:
         self.task = task
         self.world = made(task, worlds)
         self.flat = FlatActions(self.world.action_space)
-        self.taught = "ask" in self.world.action_space.spaces
+        self.may_ask = "ask" in self.world.action_space.spaces
         self.obs = self.world.reset(seed=list(range(seed, seed + worlds)))
 
     def collect(
@@ -118,10 +115,10 @@ class Batch:
                 scores, value = network(obs)
             noise = torch.randn(scores.shape, generator=random)
             action = scores + config.exploration * noise
-            counts = matters(obs["sources_mask"], self.taught)
+            counts = matters(action, obs["sources_mask"], self.may_ask)
             sample = {key: obs[key] for key in READ} | {"action": action, "matters": counts, "value": value}
             sample["log_prob"] = -(noise.square() * counts).sum(-1) / 2
-            step = self.world.step(self.flat.split(action if self.taught else action[..., 1:]))
+            step = self.world.step(self.flat.split(action if self.may_ask else action[..., 1:]))
             self.obs = step.obs
             after = step.final_obs["report"][..., 0]
             over = (step.terminated | step.truncated).float()[:, None]
@@ -146,13 +143,14 @@ def made(task: Task, worlds: int, **others: Any) -> Any:
     return make_world(task.env, num_worlds=worlds, **{**task.env_kwargs, "actions": "gated", **others})
 
 
-def matters(heard: Tensor, taught: bool) -> Tensor:
-    """Which numbers of an action have an effect, 1 or 0 ``[…, P + S]``.
+def matters(action: Tensor, heard: Tensor, may_ask: bool) -> Tensor:
+    """Which numbers of an action ``[…, P + S]`` have an effect, 1 or 0.
 
-    Asking has where there is a teacher, the gate always, and weights of sources that were heard.
+    Asking has where there is a teacher, weights have of sources that were heard, and the gate where any weighs.
     """
-    pooled = heard.new_tensor([taught, True]).expand(*heard.shape[:-1], 2)
-    return torch.cat([pooled, heard], dim=-1).float()
+    weighs = (heard.bool() & (action[..., 2:] > -1)).any(-1)
+    pooled = torch.stack([torch.full_like(weighs, may_ask), weighs], dim=-1)
+    return torch.cat([pooled.float(), heard.float()], dim=-1)
 
 
 def log_prob(scores: Tensor, data: TensorDict, width: float) -> Tensor:
@@ -183,10 +181,10 @@ def reinforce(config: ReinforcementConfig, clone: Tournament, show: Callable[[st
     first = torch.optim.Adam(of_value, lr=10 * config.learning_rate)  # the value begins from nothing
     then = torch.optim.Adam(every, lr=config.learning_rate)
     for update in range(config.updates):
-        alone = update < config.before
-        optimiser = first if alone else then
+        of_value_alone = update < config.value_updates
+        optimiser = first if of_value_alone else then
         data = [batch.collect(network, config, random) for batch in batches]
-        learn(network, clone, data, optimiser, config, alone, random)
+        learn(network, clone, data, optimiser, config, of_value_alone, random)
         if (update + 1) % config.choose_every == 0 or update + 1 == config.updates:
             if not all(bool(weights.isfinite().all()) for weights in every):
                 raise ConfigError("the listener's weights are not finite: lower reinforcement.learning_rate")
@@ -203,7 +201,7 @@ def learn(
     data: list[TensorDict],
     optimiser: torch.optim.Optimizer,
     config: ReinforcementConfig,
-    alone: bool,
+    of_value_alone: bool,
     random: torch.Generator,
 ) -> None:
     """One update: every sample so many times, as many of each task in a step."""
@@ -217,7 +215,7 @@ def learn(
                 for part, order in zip(data, orders, strict=True)
             ]
             loss = reinforcement_loss(
-                network, clone, padded(rows, {"action": 0.0, "matters": 0.0}), config, alone
+                network, clone, padded(rows, {"action": 0.0, "matters": 0.0}), config, of_value_alone
             )
             optimiser.zero_grad()
             loss.backward()
@@ -226,19 +224,23 @@ def learn(
 
 
 def reinforcement_loss(
-    network: Tournament, clone: Tournament, data: TensorDict, config: ReinforcementConfig, alone: bool
+    network: Tournament,
+    clone: Tournament,
+    data: TensorDict,
+    config: ReinforcementConfig,
+    of_value_alone: bool,
 ) -> Tensor:
     """What is minimised; of the value alone, or of all."""
     scores, value = network(data)
     of_value = (value - data["return"]).square().mean()
-    if alone:
+    if of_value_alone:
         return of_value
     ratio = (log_prob(scores, data, config.exploration) - data["log_prob"]).exp()
     held = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
     gained = torch.minimum(ratio * data["advantage"], held * data["advantage"]).mean()
     with torch.no_grad():
-        before = clone(data)[0]
-    apart = ((scores - before) / config.exploration).square() * data["matters"]
+        cloned = clone(data)[0]
+    apart = ((scores - cloned) / config.exploration).square() * data["matters"]
     return -gained + of_value / 2 + config.pull * apart.sum(-1).mean() / 2
 
 

@@ -14,6 +14,9 @@ OF_SOURCES = ("sources", "sources_mask", "history")
 READ = (*OF_SOURCES, *OWN)
 """What a listener's network reads."""
 
+CHOOSE_SEED = 10_000
+"""First seed of the worlds, of the training domain, that a listener is chosen on; it is taught in those below."""
+
 
 def padded(parts: Sequence[TensorDict], of_scores: Mapping[str, float]) -> TensorDict:
     """Samples of all tasks together, with as many sources as the most have; those that are not there are not heard.
