@@ -42,6 +42,7 @@ TEXTS = {
     "task",
     "on what",
     "best policy",
+    "best rule",
     "second policy",
     "worlds measured",
 }

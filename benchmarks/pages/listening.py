@@ -1,16 +1,21 @@
 """The leaderboard of listen-v1: who listens best, over all tasks and on each."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from studyhall.rollouts import interval, spread
 from studyhall.rollouts.reports.figures import figure
 from studyhall.scenarios.suites import Suite, get_suite
 
 from .cells import markdown
 
 SUITE = get_suite("listen-v1")
+ANYONE = "listen-anyone"
+"""Begins the names of entries of its trainings."""
 Entries = Mapping[str, Mapping[str, Any]]
 
 
@@ -93,6 +98,55 @@ def best(entries: Entries) -> str:
         mark = " *" if task.held_out else ""
         rows.append((task.name + mark, task.summary, *known, *told, *["–"] * (4 - len(told))))
     return markdown(header, rows)
+
+
+def against_best(entries: Entries) -> str:
+    """Trainings of one listener beside the rule that is best on each task, world by world."""
+    trained = [entry for name, entry in entries.items() if name.startswith(ANYONE)]
+    rules = {
+        name: entry
+        for name, entry in entries.items()
+        if entry["policy_digest"] is None and not name.startswith("oracle")
+    }
+    if not trained:
+        return f"No training of `{ANYONE}` was measured yet."
+    header = (
+        "task",
+        "on what",
+        "best rule",
+        "accuracy",
+        ANYONE,
+        "each training",
+        f"{ANYONE} − it",
+        "worst world",
+    )
+    rows = []
+    for task in SUITE.tasks:
+        means = {
+            name: value for name in rules if (value := _of(rules[name], task.name, "accuracy")) is not None
+        }
+        each = [entry["tasks"].get(task.name, {}).get("accuracy") for entry in trained]
+        mark = task.name + (" *" if task.held_out else "")
+        if not means or None in each:
+            rows.append((mark, task.summary, *["–"] * (len(header) - 2)))
+            continue
+        best = max(means, key=lambda name: means[name])
+        rule, *found = _as_long(rules[best]["tasks"][task.name]["accuracy"], *each)
+        own = np.mean(found, axis=0)
+        told = "…".join(figure(100 * at(np.mean(found, axis=1)), 1) for at in (np.min, np.max))
+        values = [spread(interval(x), digits=1) for x in (rule, own)]
+        ahead = spread(interval(own - rule), signed=True, digits=1)
+        rows.append((mark, task.summary, f"`{best}`", *values, told, ahead, figure(100 * np.min(found), 1)))
+    title = (
+        f"Test accuracy of the honest in per cent, {len(trained)} trainings; `{ANYONE}` is their mean, world by world, "
+        "and the difference is paired. ± is a 95 % interval over worlds; the worst world is that of all trainings."
+    )
+    return f"{title}\n\n{markdown(header, rows)}"
+
+
+def _as_long(*values: Sequence[float]) -> np.ndarray:
+    """As many worlds of each as the one that has fewest, ``[K, W]``."""
+    return np.array([list(own)[: min(map(len, values))] for own in values], dtype=float)
 
 
 def accuracies(entries: Entries) -> str:
