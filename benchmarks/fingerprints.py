@@ -58,6 +58,10 @@ FINGERPRINTS: dict[str, Callable[[], Figures]] = {
     "k1": lambda: played("k1-quick"),
     "k1_bidder": lambda: played("k1-quick", "policy=vocabulary"),
     "k1_hierarchy": lambda: played("k1-structure"),
+    "listen_parts": lambda: (
+        played("society-liar-digits", "policy=society-gated", "actions=gated")
+        | named("budget", played("classroom-budget-digits", "policy=even_trust"))
+    ),
     "masc": lambda: played("masc-digits", steps=12),
     "masc_tuning": lambda: played("masc-digits", steps=12),
     "messages_rl": lambda: trained(

@@ -180,6 +180,7 @@ SECTIONS: dict[str, Section | Sources | listening.Leaderboard] = {
     "listen_v1": leaderboard(listening.ranking),
     "listen_v1_best": leaderboard(listening.best),
     "listen_v1_against_best": leaderboard(listening.against_best),
+    "listen_parts": benchmark("listen_parts", listening.parts),
     "listen_v1_accuracy": leaderboard(listening.accuracies),
     "listen_v1_brier": leaderboard(listening.brier),
     "sources": Sources(),

@@ -149,6 +149,32 @@ def _as_long(*values: Sequence[float]) -> np.ndarray:
     return np.array([list(own)[: min(map(len, values))] for own in values], dtype=float)
 
 
+def parts(found: dict) -> str:
+    """Trainings without a part of the network, and what the part buys, paired by training."""
+    (whole, *_), tasks = found.values(), next(iter(found.values()))[0]["tasks"]
+    header = ("variant", *tasks, "mean over these")
+    rows, lost = [], []
+    for variant, runs in found.items():
+        by_task = np.array([[np.mean(run["tasks"][task]["accuracy"]) for task in tasks] for run in runs])
+        of_whole = np.array([[np.mean(run["tasks"][task]["accuracy"]) for task in tasks] for run in whole])
+        rows.append((variant, *_over_trainings(by_task)))
+        if runs is not whole:
+            shared = min(len(by_task), len(of_whole))
+            lost.append((variant, *_over_trainings(by_task[:shared] - of_whole[:shared], signed=True)))
+    title = (
+        f"Test accuracy of the honest in per cent, {len(whole)} trainings by imitation alone, "
+        f"{len(whole[0]['worlds'])} worlds a task; ± is a 95 % interval over trainings."
+    )
+    against = "Points against the whole network, paired by the seed of training:"
+    return "\n\n".join((title, markdown(header, rows), against, markdown(header, lost)))
+
+
+def _over_trainings(values: np.ndarray, signed: bool = False) -> list[str]:
+    """A cell for each column of ``[K, T]``, and one for their mean."""
+    columns = [*values.T, values.mean(1)]
+    return [spread(interval(column), signed=signed, digits=1) for column in columns]
+
+
 def accuracies(entries: Entries) -> str:
     """Test accuracy of the honest by policy and task, per cent."""
     return _by_task(entries, "accuracy")

@@ -75,6 +75,14 @@ class Tournament(nn.Module):
         network.load_state_dict(state, assign=True)
         return network
 
+    def derive(self, obs: Mapping[str, Tensor], heard: Tensor) -> tuple[Tensor, Tensor]:
+        """See :func:`derived`."""
+        return derived(obs, heard)
+
+    def compete(self, keys: Tensor, there: Tensor) -> Tensor:
+        """See :func:`ranks`."""
+        return ranks(keys, there)
+
     def forward(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores and value.
 
@@ -91,7 +99,7 @@ class Tournament(nn.Module):
             scores, value = self({**obs, **{key: F.pad(obs[key], pad) for key, pad in one.items()}})
             return scores[..., :-1], value
         heard = obs["sources_mask"] == 1
-        of_sources, of_self = derived(obs, heard)
+        of_sources, of_self = self.derive(obs, heard)
         there = heard[..., None]
         inputs = torch.cat([obs["sources"], obs["history"], of_sources], dim=-1) * there
         own = self.of_self(torch.cat([*(obs[key] for key in OWN), of_self], dim=-1))
@@ -100,7 +108,7 @@ class Tournament(nn.Module):
         greatest = encoded.masked_fill(~there, -1.0).amax(-2)
         about = torch.cat([average, greatest, torch.tanh(own)], dim=-1)
         context = torch.tanh(self.context(about))
-        rank = ranks(self.key(torch.cat([inputs, encoded], dim=-1)), there)
+        rank = self.compete(self.key(torch.cat([inputs, encoded], dim=-1)), there)
         mixed = torch.tanh(self.mix(torch.cat([encoded, rank], dim=-1)) + context[..., None, :])
         scores = self.score(mixed)[..., 0].masked_fill(~heard, -1.0)
         if self.heads is not None:

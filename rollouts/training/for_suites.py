@@ -103,7 +103,7 @@ def train(config: SuiteConfig, out: Path | None, command: str) -> Listener:
 
         def kept(network: Tournament, name: str) -> Path:
             weights = {f"scorer.{key}": value for key, value in network.state_dict().items()}
-            save(folder / name, _about(config, command), weights)
+            save(folder / name, about(config, command), weights)
             return folder / name
 
         cloned = imitate(first, show)
@@ -112,7 +112,7 @@ def train(config: SuiteConfig, out: Path | None, command: str) -> Listener:
     return Listener(best, clone, time.perf_counter() - begun)
 
 
-def _about(config: SuiteConfig, command: str) -> Mapping[str, Any]:
+def about(config: SuiteConfig, command: str) -> Mapping[str, Any]:
     """What a file says of itself."""
     tasks = config.imitation.suite.to_train_on
     settings = {

@@ -72,12 +72,15 @@ def teacher_of(task: Task) -> str:
     return "even_trust" if limited else "society-gated"
 
 
-def imitate(config: ImitationConfig, show: Callable[[str], None]) -> Tournament:
+def imitate(
+    config: ImitationConfig, show: Callable[[str], None], kind: type[Tournament] = Tournament
+) -> Tournament:
     """Teach a fresh network what teachers do.
 
     Args:
         config: How.
         show: Called after every task that was gathered and every hundred updates, with a few words.
+        kind: Of the network.
 
     Raises:
         ConfigError: A task's data are not there.
@@ -93,7 +96,7 @@ def imitate(config: ImitationConfig, show: Callable[[str], None]) -> Tournament:
             known[task.name].append(gather(task, network, range(first, first + config.worlds), random))
             show(f"worlds of {task.name}")
         if network is None:
-            network = _begun(config, known)
+            network = _begun(config, known, kind)
         data = padded([part for parts in known.values() for part in parts], {"target": -1.0})
         starts = torch.tensor([sum(len(p["target"]) for p in parts) for parts in known.values()]).cumsum(0)
         sizes = starts.diff(prepend=torch.zeros(1, dtype=torch.int64))
@@ -115,13 +118,13 @@ def imitate(config: ImitationConfig, show: Callable[[str], None]) -> Tournament:
     return network
 
 
-def _begun(config: ImitationConfig, known: dict[str, list[TensorDict]]) -> Tournament:
+def _begun(config: ImitationConfig, known: dict[str, list[TensorDict]], kind: type[Tournament]) -> Tournament:
     """A fresh network for what was gathered."""
     (part, *_), *_ = known.values()
     own = sum(part[key].shape[-1] for key in OWN)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Tournament(part["sources"].shape[-1], own, len(POOLED), config.width)
+        return kind(part["sources"].shape[-1], own, len(POOLED), config.width)
 
 
 def gather(task: Task, network: Tournament | None, seeds: range, random: torch.Generator) -> TensorDict:
