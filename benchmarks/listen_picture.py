@@ -52,8 +52,9 @@ def watched(policy_name: str, task: str, worlds: int) -> dict[str, np.ndarray]:
     found = {"asks": [], "spent": [], "weights": []}
     while not world.ended.all():
         actions = policy.act(obs)
-        found["asks"].append(actions["ask"] > 0)
-        found["spent"].append(1 - obs["report"][..., 1].mean(-1))
+        left = obs["report"][..., 1]
+        found["asks"].append((actions["ask"] > 0) & (left > 0))
+        found["spent"].append(1 - left.mean(-1))
         followed = obs["history"][..., HISTORY.index("followed")]
         cards = obs["sources"][..., FEATURES.index("card")].masked_fill(obs["sources_mask"] == 0, -1)
         best = cards == cards.amax(-1, keepdim=True)
