@@ -8,10 +8,8 @@ from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.callbacks import MaskableEvalCallback
 from sb3_contrib.common.maskable.evaluation import evaluate_policy
 from stable_baselines3 import PPO
-from torchrl.envs import GymEnv, PettingZooWrapper
-from torchrl.envs.utils import check_env_specs
 
-from studyhall import make_env, make_sb3, registry
+from studyhall import make_sb3
 
 HOSTED = {"learners": "mlp", "hidden": (4,), "agents": 3, "horizon": 3, "slice_size": 4, "exam_size": 10}
 QUICK = {"n_steps": 4, "batch_size": 8, "n_epochs": 1, "device": "cpu"}
@@ -43,28 +41,6 @@ def test_sb3_trains_on_the_joint_choices():
     PPO(
         "MlpPolicy", gymnasium.make("studyhall/consensus-v0", flat=True, **talk), **{**QUICK, "batch_size": 4}
     ).learn(8)
-
-
-SMALL_MODEL = {"layers": 1, "width": 8, "feedforward": 8, "length": 6, "slice_size": 4, "exam_size": 2}
-
-
-@pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize(
-    "id",
-    [pytest.param(id, marks=pytest.mark.slow) if id == "hierarchy-v0" else id for id in sorted(registry)],
-)
-def test_torchrl_takes_every_world(id, flat):
-    form = {"agents": 3} if "agents" in registry[id].arguments() else {}
-    if flat and id == "hierarchy-v0":  # a choice beside a number is no vector
-        form["actions"] = "discrete"
-    check_env_specs(PettingZooWrapper(make_env(id, flat=flat, **form)), seed=0)
-    check_env_specs(GymEnv(f"studyhall/{id}", flat=flat, **form), seed=0)  # which tries arguments out
-
-
-@pytest.mark.parametrize("actions", ["listen", "discrete"])
-def test_torchrl_rolls_out_what_is_observed(actions):
-    env = PettingZooWrapper(make_env("society-v0", actions=actions, **HOSTED), use_mask=True).to("cpu")
-    assert env.rollout(5).batch_size == (3,)
 
 
 def test_gymnasiums_wrappers_add_what_they_add():
