@@ -175,6 +175,7 @@ def measured(
     row: Found = {"steps": found["steps"]}
     if part == "hybrid":
         row |= {"error": spread(found["best"].tolist())}
+        row |= {"escaped": (found["best"] < ESCAPED).float().tolist()}
         row |= {"log_error": interval(found["log_error"].clamp_min(-16).tolist())._asdict()}
     else:
         accuracy = found["accuracy"].tolist()
