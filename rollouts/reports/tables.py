@@ -85,9 +85,8 @@ def _of_class(report: Report) -> Table:
         rows = []
         for metric in report.gains:
             gains = {mode: interval(v) for mode, v in report.social_gain(metric).items()}
-            if gains:
-                cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
-                rows.append((human(metric, noun=report.noun), "", *cells))
+            cells = [spread(gains[mode], signed=True) for mode in report.modes[1:]]
+            rows.append((human(metric, noun=report.noun), "", *cells))
         _section(table, "social gain, points", rows)
     return table
 
