@@ -501,7 +501,10 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
         (["run", "--resume", "nothing", "--steps", "3"], "goes on as the run began"),
         (["reproduce", "clasroom"], "unknown system 'clasroom': did you mean 'classroom'"),
         (["reproduce", "classroom-digits"], "no figures are documented for classroom-digits"),
-        (["run", "halves-v0"], "halves-v0 is a world: run one of its scenarios, halves-digits, halves-quadrants"),
+        (
+            ["run", "halves-v0"],
+            "halves-v0 is a world: run one of its scenarios, halves-digits, halves-quadrants",
+        ),
         (["bench", "nothing.json", "nothing.json"], "nothing.json: No such file or directory"),
         (["list", "polices"], "did you mean 'policies'"),
     ],

@@ -203,7 +203,9 @@ def test_what_is_forgotten_is_of_ones_own_classes_or_of_tasks(run):
     assert "forgetting: the best on one's own classes so far" in own
     scenario = get_scenario("classroom-digits").within(10)
     in_turn = {**scenario.env_kwargs, "order": "class_incremental", "agents": 2}
-    of_tasks = "\n".join(shown(rollout(dataclasses.replace(scenario, env_kwargs=in_turn, controls=()), seeds=0)))
+    of_tasks = "\n".join(
+        shown(rollout(dataclasses.replace(scenario, env_kwargs=in_turn, controls=()), seeds=0))
+    )
     assert "exam by task, %" in of_tasks
     assert "exam by task: ACC, BWT, FWT; forgetting: the best on a task" in of_tasks
     assert "own classes" not in of_tasks

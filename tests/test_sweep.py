@@ -231,9 +231,15 @@ def test_the_folder_of_a_sweep_is_none_of_a_run(whole, call):
         (("compare", folder, point), f"{of_sweep} run"),
         (("report", folder), f"goes on with: studyhall sweep --resume {folder}"),
         (("export", folder), f"{of_sweep} run"),
-        (("sweep", "--resume", point), f"{point} is the folder of a run, not of a sweep: it goes on with: studyhall"),
+        (
+            ("sweep", "--resume", point),
+            f"{point} is the folder of a run, not of a sweep: it goes on with: studyhall",
+        ),
         (("train", "--resume", point), f"studyhall run --resume {point}"),
-        (("compare", point, f"{folder}/table.csv"), f"{folder}/table.csv is a file: give the folder of a run"),
+        (
+            ("compare", point, f"{folder}/table.csv"),
+            f"{folder}/table.csv is a file: give the folder of a run",
+        ),
         (("export", f"{point}/config.json"), "config.json is a file: give the folder of a run"),
     ):
         code, out, err = call(*arguments)

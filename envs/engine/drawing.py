@@ -254,7 +254,12 @@ def legend_below(axes: Axes) -> None:
     """What the colours of bars mean, below the panel's ticks, where no bar is."""
     count = len(axes.get_legend_handles_labels()[1])
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=2.0, ncols=count, frameon=False, fontsize=SMALL
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=2.0,
+        ncols=count,
+        frameon=False,
+        fontsize=SMALL,
     )
 
 

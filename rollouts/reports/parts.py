@@ -34,7 +34,7 @@ def parts_table(report: Report) -> Table:
         table.add_row(f"[bold]{mode}[/bold]")
         for part in report.parts:
             found = (report.metrics[mode].get(f"{part}_{figure}") for figure in COLUMNS)
-            table.add_row(f"  {part}", *(spread(own and interval(own), digits=1) for own in found))
+            table.add_row(f"  {part}", *(spread(interval(own) if own else None, digits=1) for own in found))
         table.add_section()
     return table
 

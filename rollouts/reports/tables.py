@@ -79,7 +79,9 @@ def _of_class(report: Report) -> Table:
         names = {f"{m}@{step}": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
         _section(table, f"at step {step:,}, %", _rows(report, [m for m in names if m in has], names))
     names = {m: name.removesuffix(", exam").removeprefix("exam, ") for m, name in OF_TASKS.items()}
-    exam = "exam by task, %" if "final_accuracy" in has else "exam, own classes, %"  # of a society without tasks
+    exam = (
+        "exam by task, %" if "final_accuracy" in has else "exam, own classes, %"
+    )  # of a society without tasks
     _section(table, exam, _rows(report, [m for m in OF_TASKS if m in has], names))
     _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
     if report.scenario.controls:

@@ -28,7 +28,11 @@ _CHECKSUM = "checksum"
 ANEW = {"run": "run the scenario anew", "training": "train anew", "sweep": "sweep anew"}
 """What to do where a folder cannot be taken up, by what it is of."""
 _COMMAND = {"run": "run", "training": "train", "sweep": "sweep"}  # which goes on in a folder, by the same
-_TELLS = {"sweep": "sweep", "training": "algorithm", "run": "seeds"}  # what only its config.json has, in this order
+_TELLS = {
+    "sweep": "sweep",
+    "training": "algorithm",
+    "run": "seeds",
+}  # what only its config.json has, in this order
 
 
 @contextlib.contextmanager
