@@ -77,7 +77,7 @@ def test_figures_that_were_not_measured_are_said(found):
         lambda: found.interval("shuffled", "soft_vote"),
         lambda: found.social_gain("soft_votes"),
     ):
-        with pytest.raises(UnknownName, match="did you mean 'soft_vote'|known are mute, open"):
+        with pytest.raises(UnknownName, match=r"did you mean 'soft_vote'|known are mute, open"):
             asked()
     assert found.interval("mute", "title") is not None
 

@@ -23,7 +23,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what listening is worth in a society with a liar. Nobody is heard, all alike, or whom a learned protocol hears."""
+    """Show what listening is worth in a society with a liar. Nobody is heard, all alike, or whom a protocol chose."""
     import torch
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
