@@ -54,6 +54,20 @@ def register_policy(spec: PolicySpec) -> None:
     )
 
 
+def policy_name(name: Any) -> str:
+    """The name of a policy, if it is text.
+
+    Raises:
+        ConfigError: It is not; of a class of a user's own, or what was made of it, says how it is named.
+    """
+    kind = name if isinstance(name, type) else type(name)
+    if issubclass(kind, (Policy, Protocol)):
+        raise ConfigError(
+            f"a policy is given by its name: for one of your own say '{kind.__module__}:{kind.__name__}'"
+        )
+    return text("policy", name, "classroom")
+
+
 def policy_spec(name: str) -> PolicySpec:
     """The spec of a policy's name; of a trained one the name is that of its file, of one's own ``"module:Class"``.
 
@@ -61,7 +75,7 @@ def policy_spec(name: str) -> PolicySpec:
         UnknownName: Lists the near ones.
         ConfigError: The name is no text.
     """
-    if text("policy", name, "classroom") in registry:
+    if policy_name(name) in registry:
         return registry[name]
     shipped = trained()
     if name in shipped or is_path(name):

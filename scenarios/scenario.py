@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..envs.errors import ConfigError, one_of
+from ..envs.errors import ConfigError, UnknownName, one_of, text
 from ..envs.registration import add_to_registry, spec
 from ..envs.validation import real
 from .source import get_source
@@ -174,7 +174,11 @@ def get_scenario(name: str) -> Scenario:
     """A scenario by name.
 
     Raises:
-        UnknownName: Lists the near ones.
+        UnknownName: Lists the near ones, of a world its scenarios.
         ConfigError: The name is no text.
     """
-    return registry[one_of("scenario", name, registry)]
+    asked = text("scenario", name, next(iter(registry)))
+    of_world = [scenario.name for scenario in registry.values() if scenario.env == asked]
+    if of_world and asked not in registry:
+        raise UnknownName(f"{asked} is a world: run one of its scenarios, {', '.join(of_world)}")
+    return registry[one_of("scenario", asked, registry)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shlex
 import signal
 import statistics
@@ -142,6 +143,15 @@ def test_version_and_help(call):
     for command in ((), ("list",), ("doctor",), ("run",), ("test",), ("reproduce",)):
         assert call(*command, "-h") == call(*command, "--help")
         assert call(*command, "-h")[0] == 0
+
+
+def test_help_says_what_each_command_does_in_whole_sentences(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = call("--help")[1].partition("Commands:\n")[2].splitlines()
+    assert len(commands) > 10
+    for line in commands:
+        assert line.endswith("."), line
+        assert not line.endswith("..."), line
 
 
 def test_list_as_json(call):
@@ -490,6 +500,12 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
         (["run", "--resume", "nothing"], "nothing is no folder of a run"),
         (["run", "--resume", "nothing", "--steps", "3"], "goes on as the run began"),
         (["reproduce", "clasroom"], "unknown system 'clasroom': did you mean 'classroom'"),
+        (["reproduce", "classroom-digits"], "no figures are documented for classroom-digits"),
+        (
+            ["run", "halves-v0"],
+            "halves-v0 is a world: run one of its scenarios, halves-digits, halves-quadrants",
+        ),
+        (["bench", "nothing.json", "nothing.json"], "nothing.json: No such file or directory"),
         (["list", "polices"], "did you mean 'policies'"),
     ],
 )
@@ -763,6 +779,13 @@ def test_pages_of_policies_and_scenarios_say_how_to_use_them(call):
     assert "policy: classroom with preset=faithful" in out
     assert "studyhall run classroom-digits" in out
     assert "(collaborative classroom, its published code)" in call("show", "classroom-mnist-as-published")[1]
+    assert not re.search(r":\w+:`|``", call("show", "k1_hierarchy")[1] + call("show", "moe")[1])
+    Path("bare.py").write_text(
+        "from studyhall.policies.policy import RandomPolicy\nclass Bare(RandomPolicy):\n    pass\n"
+    )
+    page = call("show", "bare:Bare")[1]
+    assert page.splitlines()[0] == "policy bare:Bare: a user's own"
+    assert "Random" not in page  # that is what its base says of itself
     code, _, err = call("show", "classroom-v1")
     assert code == 2
     assert err.startswith("studyhall: unknown name 'classroom-v1': did you mean 'classroom-v0'")

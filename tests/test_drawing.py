@@ -65,6 +65,7 @@ def texts_of(picture):
     yield picture.texts
     for axes in picture.axes:
         yield [axes.title]
+        yield axes.get_legend().get_texts() if axes.get_legend() else []
         yield axes.texts
         for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
             low, high = sorted(axis.get_view_interval())

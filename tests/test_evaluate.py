@@ -62,6 +62,9 @@ def test_a_task_is_scored_between_its_floor_and_its_ceiling():
     assert found.held_out.value == 0
     above = dict(zip(found.thresholds, found.profile, strict=True))
     assert (above[0], above[45], above[50]) == (0.5, 0.5, 0.25)
+    assert "class *" in str(found)
+    assert "*: held out" in str(found)
+    assert "*" not in str(Evaluation.of(SUITE, entry(society=[0.35, 0.6])))
 
 
 def test_the_worst_tenth_shows_what_the_mean_hides():

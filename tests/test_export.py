@@ -332,5 +332,10 @@ def test_where_there_is_nothing_to_export_one_line_says_so(tmp_path, call):
         2,
         f"studyhall: nobody learns in the run in {tmp_path}/run, so there is nothing to export\n",
     )
+    run_of(tmp_path / "class", "classroom-v0", "mutual", CLASSROOM, {"hidden": [4]})
+    assert call("export", str(tmp_path / "class"))[0] == 0
+    code, _, err = call("export", str(tmp_path / "class"))
+    assert code == 2
+    assert "class/export is not empty (it holds seed_0): choose a new" in err  # there is nothing to --resume
     code, _, err = call("export", str(tmp_path / "none"))
     assert (code, err) == (2, f"studyhall: {tmp_path}/none is no folder of a run: it has no config.json\n")

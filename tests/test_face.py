@@ -15,6 +15,7 @@ import pytest
 import studyhall
 from studyhall import rollout, train
 from studyhall.envs.errors import ConfigError, StudyhallError, UnknownName
+from studyhall.policies.policy import RandomPolicy
 from studyhall.rollouts import Report, Result, Stopped
 from studyhall.rollouts.runs.progress import LiveProgress
 from studyhall.rollouts.runs.run import Live
@@ -70,6 +71,17 @@ def test_a_result_as_frames(found):
         pd.testing.assert_frame_equal(written, history, check_dtype=False)
 
 
+def test_figures_that_were_not_measured_are_said(found):
+    for asked in (
+        lambda: found.interval("open", "soft_votes"),
+        lambda: found.interval("shuffled", "soft_vote"),
+        lambda: found.social_gain("soft_votes"),
+    ):
+        with pytest.raises(UnknownName, match=r"did you mean 'soft_vote'|known are mute, open"):
+            asked()
+    assert found.interval("mute", "title") is not None
+
+
 def test_a_result_is_drawn_and_shown(found):
     figure = found.plot()
     assert figure.axes[0].get_title().startswith("classroom-digits (2 seeds")
@@ -86,6 +98,8 @@ def test_what_is_kept_is_found_again(found, call):
         found.save("kept")
     with pytest.raises(ConfigError, match="nothing is no folder of a run"):
         Result.load("nothing")
+    with pytest.raises(ConfigError, match="kept kept no checkpoint"):
+        studyhall.export("kept")
 
 
 def test_a_folder_is_that_of_the_command_line(found):
@@ -138,6 +152,9 @@ def test_data_and_factories_are_given_as_they_are():
         ({"topologie": "ring"}, UnknownName, "did you mean 'topology'"),
         ({"students": 3}, StudyhallError, "it is called 'agents' here"),
         ({"policy": "mutul"}, UnknownName, "did you mean 'mutual'"),
+        ({"policy": RandomPolicy}, ConfigError, "say 'studyhall.policies.policy:RandomPolicy'"),
+        ({"policy": RandomPolicy()}, ConfigError, "say 'studyhall.policies.policy:RandomPolicy'"),
+        ({"policy": 5}, ConfigError, "policy must be text"),
         ({"policy_kwargs": {"lrr": 1}}, StudyhallError, "did you mean 'lr'"),
         ({"controls": "mut"}, UnknownName, "did you mean 'mute'"),
         ({"controls": ["mute", "mute"]}, ConfigError, "twice"),

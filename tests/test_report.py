@@ -122,6 +122,15 @@ def test_several_runs_stand_side_by_side(folder, tmp_path):
     assert "No pictures were kept" in page.texts["seen"]
 
 
+def test_a_page_says_first_what_was_changed(tmp_path):
+    changes = {"policy": "mutual", "agents": 2, "topology": "ring", "controls": (), "seeds": 0, "steps": 2}
+    one = rollout("classroom-digits", **changes, policy_kwargs={"hidden": [4]})
+    page = report(one, out=tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "no controls. Changed in this run: policy, agents, topology.</p>" in page
+    same = report(rollout(TINY), out=tmp_path / "same.html").read_text(encoding="utf-8")
+    assert "Changed in this run" not in same  # of a scenario that nobody registered nothing is known
+
+
 def test_claims_are_judged_where_the_run_is_the_scenario_alone(tmp_path):
     scenario = get_scenario("classroom-mnist-budgeted")
     found = Report(scenario, (0, 1, 2), curves={"open": [[[0.5]] * 3]}, steps=[1])

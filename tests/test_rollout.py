@@ -29,7 +29,6 @@ from studyhall.rollouts.reports.cells import TRANSDUCTIVE
 from studyhall.rollouts.reports.claims import claims_table, judged, judged_anew
 from studyhall.rollouts.reports.comparisons import comparison
 from studyhall.rollouts.reports.figures import as_interval
-from studyhall.rollouts.reports.report import GAINS
 from studyhall.rollouts.reports.tables import result
 from studyhall.rollouts.settings import customise
 from studyhall.rollouts.storage.text import as_json
@@ -170,7 +169,9 @@ def test_who_predicts_nothing_is_not_measured():
         "exam_accuracy",
     }
     assert report.students == {}
-    assert report.as_json()["social_gain"] == {metric: {} for metric in GAINS}
+    assert report.as_json()["social_gain"] == {}
+    with pytest.raises(UnknownName, match="unknown metric 'mean': known are calls,"):
+        report.social_gain()
 
 
 # ---- what runs beside what ------------------------------------------------------------------------------

@@ -197,6 +197,20 @@ def test_only_where_some_may_lie_there_are_honest_ones(run):
     assert any(line.strip().startswith("others' classes ") for line in lines)
 
 
+def test_what_is_forgotten_is_of_ones_own_classes_or_of_tasks(run):
+    own = "\n".join(shown(run.report))
+    assert "exam, own classes, %" in own
+    assert "forgetting: the best on one's own classes so far" in own
+    scenario = get_scenario("classroom-digits").within(10)
+    in_turn = {**scenario.env_kwargs, "order": "class_incremental", "agents": 2}
+    of_tasks = "\n".join(
+        shown(rollout(dataclasses.replace(scenario, env_kwargs=in_turn, controls=()), seeds=0))
+    )
+    assert "exam by task, %" in of_tasks
+    assert "exam by task: ACC, BWT, FWT; forgetting: the best on a task" in of_tasks
+    assert "own classes" not in of_tasks
+
+
 def test_worlds_without_parts_are_told_of_as_ever():
     scenario = dataclasses.replace(get_scenario("classroom-digits"), controls=())
     report = rollout(scenario.within(3), seeds=0)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -176,8 +177,9 @@ def test_nothing_is_run_where_a_point_cannot_be(call):
     ):
         arguments = [text for value in given for text in ("--set", value)]
         code, out, err = call("sweep", "classroom-digits", "--steps", "2", "--seeds", "0", *arguments, *SET)
-        assert (code, out) == (2, ""), given
-        assert words in err.splitlines()[-1]
+        assert (code, out, err.count("\n")) == (2, "", 1), given
+        assert words in err
+    assert not Path("runs").exists()
     code, _, err = call("sweep", "classroom-digits", "--resume", "x")
     assert code == 2
     assert "goes on as the sweep began" in err
@@ -222,14 +224,27 @@ def test_a_file_names_no_code(call, tmp_path, monkeypatch):
 def test_the_folder_of_a_sweep_is_none_of_a_run(whole, call):
     folder = str(whole.folder)
     point = next(str(path) for path in whole.folder.iterdir() if path.is_dir())
-    for arguments in (
-        ("run", "--resume", folder),
-        ("train", "--resume", folder),
-        ("compare", folder, point),
-        ("sweep", "--resume", point),
+    of_sweep = f"{folder} is the folder of a sweep, not of a"
+    for arguments, words in (
+        (("run", "--resume", folder), f"{of_sweep} run: its runs or trainings are the folders in it"),
+        (("train", "--resume", folder), f"{of_sweep} training"),
+        (("compare", folder, point), f"{of_sweep} run"),
+        (("report", folder), f"goes on with: studyhall sweep --resume {folder}"),
+        (("export", folder), f"{of_sweep} run"),
+        (
+            ("sweep", "--resume", point),
+            f"{point} is the folder of a run, not of a sweep: it goes on with: studyhall",
+        ),
+        (("train", "--resume", point), f"studyhall run --resume {point}"),
+        (
+            ("compare", point, f"{folder}/table.csv"),
+            f"{folder}/table.csv is a file: give the folder of a run",
+        ),
+        (("export", f"{point}/config.json"), "config.json is a file: give the folder of a run"),
     ):
         code, out, err = call(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), arguments
+        assert words in err
 
 
 def test_data_of_ones_own_are_points_apart():
@@ -266,6 +281,9 @@ def test_trainings_of_several_seeds_are_one_command(call):
     assert code == 0
     losses = json.loads(again)["points"][0]["metrics"]["held-out"]["loss"]
     assert losses == point["metrics"]["held-out"]["loss"]
+    table = call("sweep", "--resume", "trained")[1]
+    assert re.search(r"^ +scenario +held-out", table, re.MULTILINE)  # not the folder of one seed
+    assert re.search(r"^ +halves-digits +\d", table, re.MULTILINE)
     code, _, err = call("train", "halves-digits", "--seeds", "0-1", "--seed", "3")
     assert (code, err.count("\n")) == (2, 1)
 

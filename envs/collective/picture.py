@@ -60,7 +60,7 @@ def as_image(world: CollectiveView, state: TensorDict, w: int) -> np.ndarray:
     shares.barh(places + 0.2, metrics["load"], height=0.38, color=drawing.ORANGE, label="load")
     drawing.name_rows(shares, [str(i) for i in places])
     shares.set(xlim=(0, 1), title="consulted, and load")
-    shares.legend(loc="upper right")
+    drawing.legend_below(shares)
     past, asked = (state[f"past/{name}"][w].cpu().numpy() for name in ("consulted", "asked"))
     when = np.where(asked[:, None] > 0, past / np.maximum(asked, 1)[:, None], np.nan)  # [MOMENTS, N]
     drawing.heat(times, when.T, "share of samples", extent=(0, world.horizon, world.num_agents - 0.5, -0.5))

@@ -250,6 +250,19 @@ def bars(
             axes.text(1.02, row, told, transform=right, va="center", fontsize=SMALL)
 
 
+def legend_below(axes: Axes) -> None:
+    """What the colours of bars mean, below the panel's ticks, where no bar is."""
+    count = len(axes.get_legend_handles_labels()[1])
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=2.0,
+        ncols=count,
+        frameon=False,
+        fontsize=SMALL,
+    )
+
+
 def heat(axes: Axes, values: np.ndarray, label: str, **how: Any) -> None:
     """Numbers ``[rows, columns]`` as colours, with their scale.
 

@@ -77,6 +77,6 @@ def as_image(world: TreeView, state: TensorDict, w: int) -> np.ndarray:
         label.set_horizontalalignment("left")
     used.tick_params(axis="y", pad=72 * (beside - 0.1))
     used.set(title="weight, summed over steps")
-    used.legend(loc="lower right")
+    drawing.legend_below(used)
     learnt.set(title="steps learnt")
     return picture.pixels()

@@ -77,7 +77,7 @@ def as_image(world: SocietyView, state: TensorDict, w: int) -> np.ndarray:
     marks.barh(places + 0.2, found["general"], height=0.38, color=drawing.ORANGE, label="others'")
     drawing.name_rows(marks, names, [drawing.RED if kind else "black" for kind in lies])
     marks.set(xlim=(0, 1), title="exam accuracy")
-    marks.legend(loc="lower right")
+    drawing.legend_below(marks)
     share = attention(world, state, w)
     drawing.bars(heard, told, share, limits=(0, max(0.01, float(share.max()))), colour=colours)
     heard.set(title="heard by" if world.host is None else "listened to")

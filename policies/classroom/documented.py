@@ -40,7 +40,7 @@ def classroom(preset: str = "faithful", **kwargs: Any) -> Students:
     """The documented classroom.
 
     Args:
-        preset: One of :data:`PRESETS`.
+        preset: "as_published", "budgeted", "faithful", "stop_at_budget", "isolated" or "single_pass".
         **kwargs: Arguments of the preset's protocol or of :class:`Students`; they win over the preset.
     """
     one_of("preset of the classroom", preset, PRESETS)

@@ -52,7 +52,7 @@ def list_command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List worlds, policies, scenarios, data sets; `studyhall show ID` is the page of one."""
+    """List worlds, policies, scenarios and data sets. `studyhall show ID` is the page of one."""
     from ..terminal import output
     from .catalogue import catalogue
 
@@ -119,6 +119,13 @@ def _options(
     """Worlds in which neural networks learn from each other."""
 
 
+def _said(fault: Exception) -> str:
+    """What is wrong, without the number that the system has for it."""
+    if isinstance(fault, OSError) and fault.filename is not None:
+        return f"{fault.filename}: {fault.strerror}"
+    return str(fault)
+
+
 @functools.cache
 def _command() -> Callable[..., Any]:
     """All commands with their options, put together once a process."""
@@ -142,5 +149,5 @@ def main(arguments: list[str] | None = None) -> None:
     except (StudyhallError, OSError) as fault:
         if DEBUG in given:
             raise
-        print(f"studyhall: {' '.join(str(fault).split())}", file=sys.stderr)
+        print(f"studyhall: {' '.join(_said(fault).split())}", file=sys.stderr)
         sys.exit(2)

@@ -29,7 +29,7 @@ def bench(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure how fast worlds step on one thread of the CPU, where a step goes, and what it costs by size."""
+    """Measure how fast worlds step on one thread of the CPU. And where a step goes, and what it costs by size."""
     from ..bench import report
     from ..terminal import output
 

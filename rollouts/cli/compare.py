@@ -29,7 +29,7 @@ def compare(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Hold runs of the same world and seeds beside each other, seed by seed."""
+    """Hold runs of one world and the same seeds beside each other."""
     from ..runs.compare import compare as compared
     from ..terminal import output
 

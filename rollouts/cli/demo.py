@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Debug, Json, Seeds
+from .options import Debug, Json
 
 _EVERY = 10  # steps between two pictures
 
@@ -17,11 +17,13 @@ def demo(
         Path,
         typer.Option(metavar="FILE", help="Where the moving picture goes: a .gif, or with moviepy .mp4."),
     ] = Path("demo.gif"),
-    seeds: Seeds = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="One society each, like 3, 0-4 or 0,2,5; five by default.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what listening is worth: one society with a liar, heard by nobody, by all alike, by a learned protocol."""
+    """Show what listening is worth in a society with a liar. Nobody is heard, all alike, or whom a protocol chose."""
     import torch
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

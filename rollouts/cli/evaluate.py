@@ -42,7 +42,7 @@ def evaluate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a policy on every task of a suite: see docs/leaderboard.md."""
+    """Measure a policy on every task of a suite. See docs/leaderboard.md."""
     import torch
 
     from ..runs.evaluate import evaluate as evaluated

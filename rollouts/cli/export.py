@@ -21,7 +21,7 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Take the learners of a run out of it, as plain PyTorch modules and safetensors."""
+    """Take the learners of a run out of it. They become plain PyTorch modules and safetensors."""
     from ..runs.export import export as take_out
     from ..terminal import output
 

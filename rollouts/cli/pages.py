@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from ...envs import EnvSpec
     from ...scenarios import Scenario
+
+
+_ROLE = re.compile(r":\w+:`([~.]?)([^`]+)`")  # how docstrings name code
 
 
 @dataclass(frozen=True)
@@ -162,9 +166,9 @@ def _policy(name: str) -> Page:
     if isinstance(factory, type) and issubclass(factory, Protocol):
         defaults, kinds = defaults | _defaults(Students), _types(Students) | kinds
         defaults.pop("protocol", None)
-    texts = [inspect.getdoc(factory) or ""]
+    texts = [_read(factory.__doc__)]  # not what a base says of itself
     if [s.entry_point.partition(":")[0] for s in registry.values()].count(factory.__module__) == 1:
-        texts.append(inspect.getdoc(sys.modules[factory.__module__]) or "")  # a module of its own is its page
+        texts.append(_read(sys.modules[factory.__module__].__doc__))  # a module of its own is its page
     return Page(
         "policy",
         name,
@@ -174,6 +178,12 @@ def _policy(name: str) -> Page:
         facts={**facts, "scenarios": _scenarios_with("policy", name)},
         use=_set_policy(name),
     )
+
+
+def _read(docstring: str | None) -> str:
+    """A docstring as a person reads it: ``:class:`~studyhall.policies.Students``` is "Students"."""
+    named = _ROLE.sub(lambda found: found[2].rpartition(".")[2] if found[1] else found[2], docstring or "")
+    return inspect.cleandoc(named.replace("``", ""))
 
 
 def _set_policy(name: str) -> list[str]:

@@ -27,7 +27,7 @@ def report(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; 0 takes a free one.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Write a page about runs: curves, who listened to whom, costs, pictures, claims, settings; it works offline."""
+    """Write a page about runs, which works offline. It has curves, who listened to whom, costs, pictures, claims."""
     from ..runs import report as pages
     from ..terminal import output
 

@@ -60,7 +60,7 @@ def sweep(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run a scenario with many settings, each in a folder of its own, and put what was found in one table."""
+    """Run a scenario with many settings. Each has a folder of its own, and what was found is in one table."""
     if scenario is None and resume is None:
         raise ConfigError("which scenario? see `studyhall list scenarios`")
     from ..reports.loggers import loggers_of

@@ -48,7 +48,7 @@ def trial(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Test networks that a run of masc left, by themselves, on the test split of its data or of others."""
+    """Test networks that a run of masc left, by themselves. It is done on the test split of its data, or of others."""
     import torch
 
     from ..runs.run_folder import RunFolder

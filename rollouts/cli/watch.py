@@ -26,7 +26,7 @@ def watch(
     fps: Annotated[float, typer.Option(min=0.1, max=60, help="Pictures a second of the film.")] = 10.0,
     debug: Debug = False,
 ) -> None:
-    """Watch a scenario's world while it runs, in a window, or as a film."""
+    """Watch a scenario's world while it runs, in a window or a film."""
     os.environ.pop("MPLBACKEND", None)  # here a window is wanted: matplotlib takes the first kind that works
     from ..runs.launch import configure
     from ..runs.watch import watch as show

@@ -199,8 +199,10 @@ def table(found: Evaluation) -> Group:
     legend = [
         "score: 0 learns alone, 100 is the best that was known when the suite was frozen; below 0 counts as 0",
         "±: 95 % interval over worlds, by Student's t; [low, high]: stratified bootstrap over worlds" + few,
-        "*: held out, nothing may be trained on it; worst tenth: the mean score of the worst tenth of worlds",
+        "worst tenth: the mean score of the worst tenth of worlds",
     ]
+    if found.held_out is not None:
+        legend.append("*: held out, nothing may be trained on it")
     refused = {of.refused: of.task.name for of in found.tasks if of.refused}
     legend += [f"–: cannot act there ({name}: {why}), which counts as 0" for why, name in refused.items()]
     if any(scales[of.task.name].provisional for of in found.tasks):

@@ -33,8 +33,8 @@ def parts_table(report: Report) -> Table:
     for mode in report.modes:
         table.add_row(f"[bold]{mode}[/bold]")
         for part in report.parts:
-            found = (report.interval(mode, f"{part}_{figure}") for figure in COLUMNS)
-            table.add_row(f"  {part}", *(spread(cell, digits=1) for cell in found))
+            found = (report.metrics[mode].get(f"{part}_{figure}") for figure in COLUMNS)
+            table.add_row(f"  {part}", *(spread(interval(own) if own else None, digits=1) for own in found))
         table.add_section()
     return table
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...envs.archive import name_of
+from ...envs.errors import one_of, unknown
 from ...scenarios import Scenario
 from ..metrics.names import EXAM
 from .stats import Interval, interval
@@ -70,8 +71,9 @@ class Report:
 
     @property
     def gains(self) -> tuple[str, ...]:
-        """Metrics whose social gain is reported."""
-        return GAINS if self.headline == EXAM else (self.headline,)
+        """Metrics whose social gain is reported, of those that were measured."""
+        asked = GAINS if self.headline == EXAM else (self.headline,)
+        return tuple(metric for metric in asked if metric in self.metrics.get("open", {}))
 
     @property
     def modes(self) -> list[str]:
@@ -79,18 +81,30 @@ class Report:
         return ["open", *self.scenario.controls]
 
     def interval(self, mode: str, metric: str) -> Interval | None:
-        """Mean and 95 % interval over seeds; None where the metric was not measured."""
-        values = self.metrics.get(mode, {}).get(metric)
+        """Mean and 95 % interval over seeds; None where the metric was measured in other modes only.
+
+        Raises:
+            UnknownName: No such mode ran, or the metric was measured in none; lists the near ones.
+        """
+        one_of("mode", mode, self.modes)
+        known = dict.fromkeys(name for found in self.metrics.values() for name in found)
+        if metric not in known:
+            raise unknown("metric", str(metric), known)
+        values = self.metrics[mode].get(metric)
         return interval(values) if values else None
 
     def social_gain(self, metric: str = "mean") -> dict[str, list[float]]:
-        """Control to open − control, seed by seed; empty where the metric was not measured.
+        """Control to open − control, seed by seed.
 
         Of a metric whose lower values are better, a gain is below zero.
+
+        Raises:
+            UnknownName: The metric was not measured; lists the near ones.
         """
-        own = self.metrics.get("open", {}).get(metric)
-        if own is None:
-            return {}
+        found = self.metrics.get("open", {})
+        if metric not in found:
+            raise unknown("metric", str(metric), found)
+        own = found[metric]
         return {
             mode: [a - b for a, b in zip(own, self.metrics[mode][metric], strict=True)]
             for mode in self.scenario.controls

@@ -171,7 +171,10 @@ def read_found(name: str, described: Mapping[str, Any]) -> Found:
 
 
 def sweep_table(swept: Swept) -> Group:
-    """A row a point: what is not the same in all, then the metric by mode, and differences from the open worlds."""
+    """A row a point: what is not the same in all, then the metric by mode, and differences from the open worlds.
+
+    A single point is named as its scenario.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.markup import escape
@@ -187,12 +190,12 @@ def sweep_table(swept: Swept) -> Group:
     names = dict.fromkeys(name for one in points for name in one.settings)
     varied = [n for n in names if len({repr(one.settings.get(n, ...)) for one in points}) > 1]
     table = Table(box=SIMPLE_HEAD)
-    for title in varied or ["point"]:
+    for title in varied or ["scenario"]:
         table.add_column(title)
     for title in (*modes, *(f"open − {mode}" for mode in modes[1:])):
         table.add_column(title, justify="right")
     for one in points:
-        told = [escape(_told(one.settings.get(n, "–"))) for n in varied] or [one.name]
+        told = [escape(_told(one.settings.get(n, "–"))) for n in varied] or [swept.scenario]
         values = [one.metrics.get(mode, {}).get(metric) for mode in modes]
         cells = [spread(_over(own), **how) for own in values]
         cells += [spread(_difference(values[0], own), signed=True, **how) for own in values[1:]]

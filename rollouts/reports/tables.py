@@ -79,15 +79,17 @@ def _of_class(report: Report) -> Table:
         names = {f"{m}@{step}": human(m, noun=report.noun) for m in CLASS_ACCURACIES}
         _section(table, f"at step {step:,}, %", _rows(report, [m for m in names if m in has], names))
     names = {m: name.removesuffix(", exam").removeprefix("exam, ") for m, name in OF_TASKS.items()}
-    _section(table, "exam by task, %", _rows(report, [m for m in OF_TASKS if m in has], names))
+    exam = (
+        "exam by task, %" if "final_accuracy" in has else "exam, own classes, %"
+    )  # of a society without tasks
+    _section(table, exam, _rows(report, [m for m in OF_TASKS if m in has], names))
     _section(table, "cost and return", _rows(report, [m for m in COSTS if m in has]))
     if report.scenario.controls:
         rows = []
         for metric in report.gains:
             gains = {mode: interval(v) for mode, v in report.social_gain(metric).items()}
-            if gains:
-                cells = [spread(gains.get(mode), signed=True) for mode in report.modes[1:]]
-                rows.append((human(metric, noun=report.noun), "", *cells))
+            cells = [spread(gains[mode], signed=True) for mode in report.modes[1:]]
+            rows.append((human(metric, noun=report.noun), "", *cells))
         _section(table, "social gain, points", rows)
     return table
 
@@ -128,15 +130,22 @@ _MEANINGS = {
     "dropout_vote": "dropout left on: as when learning; dropout vote: N such draws of one {agent}",
     "honest": "mean of the honest: test accuracy of the agents that do not lie",
     "expert": "honest, own/others' classes: on test items of the classes they are dealt or not",
+    "final_accuracy": "exam by task: ACC, BWT, FWT; forgetting: the best on a task, less the end",
     "return": "return: rewards in all, mean over agents: progress × reward_scale, less prices",
 }
 """What rows of a class mean, by a metric that is measured where they are there."""
+
+
+_FORGETTING = "forgetting: the best on one's own classes so far, less that in the end"
+"""What it is in a society whose classes are there all the time."""
 
 
 def _legend(report: Report) -> list[str]:
     """What the rows that are there mean, in lines that fit 80 columns."""
     has, of_class = report.metrics["open"], report.headline == EXAM
     lines = [line for metric, line in _MEANINGS.items() if metric in has] if of_class else []
+    if of_class and "forgetting" in has and "final_accuracy" not in has:
+        lines.insert(-1, _FORGETTING)
     lines = [line.replace("{agent}", report.noun) for line in lines]
     if "honest" not in has:
         lines = [line.removeprefix("honest, ") for line in lines]

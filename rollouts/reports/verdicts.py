@@ -22,6 +22,8 @@ def worth(report: Report) -> list[str]:
     lines, whose = [], report.headline
     if report.headline == EXAM:
         whose = "honest" if "honest" in report.metrics["open"] else "mean"
+    if whose not in report.metrics["open"]:
+        return []
     percent = is_fraction(whose, report.headline)
     for mode, values in report.social_gain(whose).items():
         gain = interval(values)

@@ -43,7 +43,7 @@ def export(
         ConfigError: There is no run, it has no checkpoint yet, nobody learns in it, or a folder cannot be written.
     """
     path = Path(run)
-    training = "algorithm" in read_config(path, "run")
+    training = "algorithm" in read_config(path, "run", "training")
     rollout = (_trained if training else _taken_up)(path, policy, named)
     scenario = rollout.scenario
     found: dict[str, tuple[Plain, dict[str, Any]]] = {}
@@ -86,6 +86,11 @@ def _taken_up(path: Path, policy: str | None, named: Mapping[str, Any]) -> Rollo
     config = dataclasses.replace(config, scenario=_again(config.scenario, named), device="cpu")
     rollout = set_up(config, f"as {path}/config.json says")
     if not rollout.load_if_saved(folder.checkpoints):
+        if folder.report_file.exists():
+            raise ConfigError(
+                f"the run in {path} kept no checkpoint, as where it was saved afterwards: run it into a folder, "
+                "by studyhall run or rollout(…, out=…)"
+            )
         raise ConfigError(f"the run in {path} has no checkpoint yet: wait for the first")
     return rollout
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...envs.errors import DataError, unknown
+from ...envs.errors import DataError, UnknownName, unknown
 from ...envs.streams import DATASETS
 from ...scenarios import Scenario, registry
 from ..reports.claims import judged
@@ -31,6 +31,8 @@ def scenarios_of(name: str | None) -> list[Scenario]:
     """
     known = [s for s in registry.values() if s.system is not None or s.claims]
     found = [s for s in known if name == s.name or (s.system is not None and name in (None, s.system))]
+    if not found and name in registry:
+        raise UnknownName(f"no figures are documented for {name}: run it with: studyhall run {name}")
     if not found:
         systems = dict.fromkeys(s.system for s in known if s.system is not None)
         raise unknown("system", str(name), [*systems, *(s.name for s in known)])

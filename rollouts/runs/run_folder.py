@@ -145,7 +145,7 @@ class RunFolder:
         """
         try:
             return self._read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             read_config(self.path, "run")  # says so where there is none
             raise ConfigError(
                 f"the run in {self.path} has not ended: go on with: studyhall run --resume {self.path}"
@@ -154,7 +154,7 @@ class RunFolder:
     def _read(self) -> Report:
         try:
             found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
-        except (FileNotFoundError, StudyhallError):
+        except (FileNotFoundError, NotADirectoryError, StudyhallError):
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault

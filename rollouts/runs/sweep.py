@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from ...envs import make_world
 from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, warn
 from ...envs.validation import whole
 from ...scenarios import Scenario, get_scenario
@@ -135,11 +136,13 @@ class SweepConfig:
         """
         if "seed" in (self.training or {}):
             raise ConfigError("the seeds of trainings are given by seeds, one training each: leave out seed")
+        tried: set[tuple[str, str]] = set()
         for point in self.examples:
             if self.training is None:
-                self.run(point)
+                _try_names(self.run(point).scenario, point, tried)
                 continue
             config = configure_training(self.scenario, assignments=point, seed=self.seeds[0], **self.options)
+            _try_names(config.scenario, point, tried)
             near = min(
                 (b - a for a, b in zip(sorted(self.seeds), sorted(self.seeds)[1:], strict=False)),
                 default=None,
@@ -149,6 +152,18 @@ class SweepConfig:
                     f"a training has the worlds SEED … SEED + {config.worlds - 1}: these seeds are {near} apart, so "
                     f"trainings share worlds; independent ones are {config.worlds} apart or more"
                 )
+
+
+def _try_names(scenario: Scenario, point: Point, tried: set[tuple[str, str]]) -> None:
+    """Make the world of a point that names something as no point before: whether it is there, only the world knows."""
+    names = {
+        (name, value)
+        for name, value in point.items()
+        if isinstance(value, str) and name in scenario.env_kwargs
+    }
+    if names - tried:
+        make_world(scenario.env, **scenario.env_kwargs)
+        tried |= names
 
 
 def sweep(

@@ -35,16 +35,18 @@ def customise(
 
     Raises:
         ConfigError: An assignment is no ``KEY=VALUE``, belongs elsewhere, has a value of the wrong type, or is an
-            argument of hosted learners where there are none.
+            argument of hosted learners where there are none; or a policy is not named by text.
         UnknownName: No such argument; lists the near ones.
     """
+    from ...policies.registration import policy_name
+
     given = parse_assignments(assignments)
     if type(horizon := given.get("horizon", steps)) is int:
         scenario = scenario.within(horizon)
     env, policy = dict(scenario.env_kwargs), dict(scenario.policy_kwargs)
     name = scenario.policy
     if "policy" in given:
-        name = str(given.pop("policy"))
+        name = policy_name(given.pop("policy"))
         policy = policy if name == scenario.policy else {}
     ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
     theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}

@@ -41,7 +41,7 @@ def read_scenario(found: Any, own_policy: str | None = None, advice: str = NAME_
         ConfigError: It says what cannot be, or names a policy that only the user may name.
         UnknownName: No such world, policy or argument.
     """
-    from ...policies.registration import is_own
+    from ...policies.registration import is_own, policy_name
 
     scenario = Scenario.from_json(found)
     _check_types(scenario)
@@ -60,7 +60,7 @@ def read_scenario(found: Any, own_policy: str | None = None, advice: str = NAME_
             f"the folder names {policy!r} as its policy, and a file never says what is run: "
             f"if that is a class of your own, {advice.format(policy=policy)}"
         )
-    if own_policy not in (None, policy):
+    if own_policy is not None and policy_name(own_policy) != policy:
         raise ConfigError(
             f"the folder is of policy {policy!r}, not of {own_policy!r}: name that one, or none"
         )

@@ -27,6 +27,12 @@ _CONFIG = "config.json"
 _CHECKSUM = "checksum"
 ANEW = {"run": "run the scenario anew", "training": "train anew", "sweep": "sweep anew"}
 """What to do where a folder cannot be taken up, by what it is of."""
+_COMMAND = {"run": "run", "training": "train", "sweep": "sweep"}  # which goes on in a folder, by the same
+_TELLS = {
+    "sweep": "sweep",
+    "training": "algorithm",
+    "run": "seeds",
+}  # what only its config.json has, in this order
 
 
 @contextlib.contextmanager
@@ -140,7 +146,7 @@ def _refuse_what_is_there(path: Path) -> None:
     held = [name for name in names if name != _LOCK and not fnmatch(name, PARTIAL)]
     if not held:
         return
-    if _LOCK in names:
+    if _LOCK in names and _CONFIG in names:  # what is without one, such as an export, cannot be taken up
         raise ConfigError(
             f"{path} holds a run already: choose another folder with --out, or take it up with --resume {path}"
         )
@@ -200,24 +206,35 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     write_sealed(folder / _CONFIG, {**config, "versions": made_by(), "started": started}, indent=2)
 
 
-def read_config(folder: Path, kind: str) -> dict[str, Any]:
+def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
     """What ``config.json`` says.
 
     Args:
-        folder: Of the run or training.
-        kind: "run" or "training".
+        folder: Of what was done there.
+        *kinds: What that may be: "run", "training" or "sweep".
 
     Raises:
-        ConfigError: It is not there, or not as it was written.
+        ConfigError: It is not there, not as it was written, or of another kind; then it says what goes on there.
     """
+    kind = kinds[0]
     advice = f"if there is a checkpoint, it is of another configuration; restore the file, or {ANEW[kind]}"
     try:
-        return read_sealed(folder / _CONFIG, advice)
-    except FileNotFoundError:
+        found = read_sealed(folder / _CONFIG, advice)
+    except (FileNotFoundError, NotADirectoryError):
         raise _no_folder(folder, kind) from None
     except OSError as fault:
         raise ConfigError(f"{folder / _CONFIG} cannot be read ({fault.strerror}): {advice}") from fault
+    held = next((name for name, key in _TELLS.items() if key in found), None)
+    if held is not None and held not in kinds:
+        inside = "its runs or trainings are the folders in it; " if held == "sweep" else ""
+        raise ConfigError(
+            f"{folder} is the folder of a {held}, not of a {kind}: {inside}it goes on with: studyhall "
+            f"{_COMMAND[held]} --resume {folder}"
+        )
+    return found
 
 
 def _no_folder(path: Path, kind: str) -> ConfigError:
+    if path.is_file():
+        return ConfigError(f"{path} is a file: give the folder of a {kind}")
     return ConfigError(f"{path} is no folder of a {kind}: it has no config.json")

@@ -96,6 +96,8 @@ def _header(subjects: Sequence[Subject]) -> str:
         size = f"{steps:,} steps, {len(report.seeds)} {'seed' if len(report.seeds) == 1 else 'seeds'}"
         said = f"{report.scenario.summary[:1].upper()}{report.scenario.summary[1:]}."
         said += f" {size}; {_modes(report.modes)}."
+        if changed := [name for name in sections.changes(report) if name != "horizon"]:
+            said += f" Changed in this run: {', '.join(changed)}."
         lines.append(text("p", f"{subject.name}: {said}" if len(subjects) > 1 else said, class_="lead"))
     noscript = "Curves and the graph of who listened to whom need JavaScript, which is in this file; the rest does not."
     return tag("header", text("h1", _title(subjects)) + "".join(lines) + tag("noscript", text("p", noscript)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ....envs.errors import UnknownName
 from ....envs.registration import spec
-from ....scenarios import get_scenario
+from ....scenarios import registry
 from ..claims import HOLDS, cited, claims_table, judged, sources_table
 from ..report import Report
 from ..tables import result
@@ -101,7 +101,9 @@ def claims(subject: Subject) -> str:
     scenario = report.scenario
     if not scenario.claims:
         return text("p", f"No figures are documented for {scenario.name}, so none is judged.")
-    changed = _changes(report)
+    changed = changes(report)
+    if scenario.name not in registry:
+        changed = ["its name: no such scenario is registered"]
     entry: dict[str, Any] = {
         "name": scenario.name,
         "headline": report.headline,
@@ -118,19 +120,19 @@ def claims(subject: Subject) -> str:
     return "".join([*found, shown(claims_table([entry])), shown(sources_table(cited([entry])))])
 
 
-def _changes(report: Report) -> list[str]:
-    """In what a run's scenario differs from the registered one, as far as its figures hang on it."""
+def changes(report: Report) -> list[str]:
+    """In what a run's scenario differs from the registered one, as far as its figures hang on it; empty without one."""
     scenario = report.scenario
-    try:
-        registered = get_scenario(scenario.name)
-    except UnknownName:
-        return ["its name: no such scenario is registered"]
+    if scenario.name not in registry:
+        return []
+    registered = registry[scenario.name]
     found = [name for name in ("env", "policy") if getattr(scenario, name) != getattr(registered, name)]
-    for name in ("env_kwargs", "policy_kwargs"):
+    arguments = {"env_kwargs": ""} if "policy" in found else {"env_kwargs": "", "policy_kwargs": "policy."}
+    for name, prefix in arguments.items():  # another policy has arguments of its own
         ours, theirs = (
             json.loads(json.dumps(dict(getattr(s, name)), default=str)) for s in (scenario, registered)
         )
-        found += sorted(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
+        found += sorted(prefix + key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
     return found
 
 
