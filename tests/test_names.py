@@ -1,6 +1,5 @@
 """What is observed, done and told has names that no library takes for its own."""
 
-
 import pytest
 import torch
 
