@@ -158,7 +158,7 @@ def test_list_as_json(call):
     code, out, err = call("list", "--json")
     found = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(found) == ["envs", "policies", "scenarios", "data"]
+    assert list(found) == ["envs", "policies", "scenarios", "data", "suites"]
     assert "classroom-v0" in [row["id"] for row in found["envs"]]
     assert list(json.loads(call("list", "envs", "--json")[1])) == ["envs"]
 
@@ -757,7 +757,7 @@ def test_everything_listed_has_a_page(call):
         for page in pages(name):
             assert json.loads(json.dumps(page.as_json()))["id"] == name
             assert page.summary
-            assert page.kind in ("world", "policy", "scenario", "data set")
+            assert page.kind in ("world", "policy", "scenario", "data set", "suite")
 
 
 def test_a_worlds_page_has_its_arguments_with_defaults_and_types(call):
@@ -779,6 +779,9 @@ def test_pages_of_policies_and_scenarios_say_how_to_use_them(call):
     assert "policy: classroom with preset=faithful" in out
     assert "studyhall run classroom-digits" in out
     assert "(collaborative classroom, its published code)" in call("show", "classroom-mnist-as-published")[1]
+    page = call("show", "listen-v1")[1]
+    assert "budget10 (held out): eight students, ten calls; 0 is " in page
+    assert "studyhall evaluate POLICY --suite listen-v1" in page
     assert not re.search(r":\w+:`|``", call("show", "k1_hierarchy")[1] + call("show", "moe")[1])
     Path("bare.py").write_text(
         "from studyhall.policies.policy import RandomPolicy\nclass Bare(RandomPolicy):\n    pass\n"

@@ -47,12 +47,12 @@ app = typer.Typer(
 @app.command("list")
 def list_command(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[envs|policies|scenarios|data]", help="All by default.")
+        str | None, typer.Argument(metavar="[envs|policies|scenarios|data|suites]", help="All by default.")
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List worlds, policies, scenarios and data sets. `studyhall show ID` is the page of one."""
+    """List worlds, policies, scenarios, data sets and suites. `studyhall show ID` is the page of one."""
     from ..terminal import output
     from .catalogue import catalogue
 

@@ -1,4 +1,4 @@
-"""What there is to run: worlds, policies, scenarios and data sets, as plain rows."""
+"""What there is: worlds, policies, scenarios, data sets and suites, as plain rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-KINDS = ("envs", "policies", "scenarios", "data")
-_ALSO = {"worlds": "envs", "env": "envs", "world": "envs", "policy": "policies", "scenario": "scenarios"}
+KINDS = ("envs", "policies", "scenarios", "data", "suites")
+_ALSO = {
+    "worlds": "envs",
+    "env": "envs",
+    "world": "envs",
+    "policy": "policies",
+    "scenario": "scenarios",
+    "suite": "suites",
+}
 
 
 def catalogue(kind: str | None = None) -> dict[str, Rows]:
@@ -25,7 +32,7 @@ def catalogue(kind: str | None = None) -> dict[str, Rows]:
         UnknownName: No such kind.
     """
     kind = _ALSO.get(kind or "", kind)
-    readers = dict(zip(KINDS, (_envs, _policies, _scenarios, _data), strict=True))
+    readers = dict(zip(KINDS, (_envs, _policies, _scenarios, _data, _suites), strict=True))
     if kind is not None and kind not in readers:
         raise unknown("list", kind, KINDS)
     return {name: read() for name, read in readers.items() if kind in (None, name)}
@@ -83,10 +90,9 @@ def _trained() -> Rows:
     for name in trained():
         spec, made = policy_spec(name), saved_policy(name)
         about = made.about
-        summary = (
-            f"trained: {about['algorithm']} on {about.get('scenario', about.get('env'))}, "
-            f"{about['timesteps']:,} agent-steps"
-        )
+        where = next(about[key] for key in ("suite", "scenario", "env") if key in about)
+        length = f", {about['timesteps']:,} agent-steps" if "timesteps" in about else ""
+        summary = f"trained: {about['algorithm']} on {where}{length}"
         rows.append(
             {
                 "id": name,
@@ -124,3 +130,13 @@ def _data() -> Rows:
 
     texts = {name: f"corpus: {summary}" for name, summary in CORPORA.items()}
     return [{"id": name, "summary": summary} for name, summary in {**DATASETS, **texts}.items()]
+
+
+def _suites() -> Rows:
+    """Frozen lists of tasks that policies are evaluated on."""
+    from ...scenarios.suites import registry
+
+    return [
+        {"id": suite.name, "summary": suite.summary, "tasks": [task.name for task in suite.tasks]}
+        for suite in registry.values()
+    ]

@@ -1,4 +1,4 @@
-"""The page of anything that has a name: a world, a policy, a scenario, a data set.
+"""The page of anything that has a name: a world, a policy, a scenario, a data set, a suite.
 
 What it says and how it is called are those of the code: docstrings, and the arguments of constructors with their
 defaults and types.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ...envs import EnvSpec
-    from ...scenarios import Scenario
+    from ...scenarios import Scenario, Suite
 
 
 _ROLE = re.compile(r":\w+:`([~.]?)([^`]+)`")  # how docstrings name code
@@ -53,7 +53,7 @@ class Page:
     """A page; it prints, and notebooks show it.
 
     Args:
-        kind: "world", "policy", "scenario" or "data set".
+        kind: "world", "policy", "scenario", "data set" or "suite".
         id: Its name.
         summary: One line.
         text: The page of the code.
@@ -89,7 +89,7 @@ class Page:
 
 
 def show(name: str) -> Page:
-    """The page of a world, policy, scenario or data set; of a name with several, the first in this order.
+    """The page of a world, policy, scenario, data set or suite; of a name with several, the first in this order.
 
     Args:
         name: E.g. ``"classroom-v0"``.
@@ -113,6 +113,7 @@ def pages(name: str) -> list[Page]:
     from ...policies.files import is_path, trained
     from ...policies.registration import is_own
     from ...scenarios import registry as scenarios
+    from ...scenarios.suites import registry as suites
 
     name = text("a name", name, "classroom-v0").removeprefix(f"{NAMESPACE}/")
     found = []
@@ -124,8 +125,11 @@ def pages(name: str) -> list[Page]:
         found.append(_scenario(scenarios[name]))
     if name in DATASETS or name in CORPORA:
         found.append(_data(name, {**CORPORA, **DATASETS}[name]))
+    if name in suites:
+        found.append(_suite(suites[name]))
     if not found:
-        raise unknown("name", name, [*worlds, *policies, *trained(), *scenarios, *DATASETS, *CORPORA])
+        known = [*worlds, *policies, *trained(), *scenarios, *DATASETS, *CORPORA, *suites]
+        raise unknown("name", name, known)
     return found
 
 
@@ -224,6 +228,21 @@ def _data(name: str, summary: str) -> Page:
     text_of_worlds = f'make_env("modular-v0", corpora={{"{name}": "{name}"}})'
     use = [text_of_worlds if name in CORPORA else f"studyhall run SCENARIO --set data={name}"]
     return Page("data set", name, summary, facts={"scenarios": ", ".join(with_it)}, use=use)
+
+
+def _suite(suite: Suite) -> Page:
+    scales = suite.scales
+    tasks = [
+        f"{task.name}{' (held out)' if task.held_out else ''}: {task.summary}; 0 is {scales[task.name].floor:.1%}, 100 "
+        f"is {scales[task.name].ceiling:.1%}"
+        for task in suite.tasks
+    ]
+    facts = {"worlds of a task": str(suite.worlds), "score 0": suite.floor, "tasks": "\n" + "\n".join(tasks)}
+    use = [
+        f"studyhall evaluate POLICY --suite {suite.name} [--quick]",
+        f"studyhall train --suite {suite.name}: on what is not held out",
+    ]
+    return Page("suite", suite.name, suite.summary, facts=facts, use=use)
 
 
 def _scenarios_with(what: str, name: str) -> str:

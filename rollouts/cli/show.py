@@ -14,7 +14,7 @@ def show(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the page of a world, policy, scenario or data set. It says what that is, and names its arguments."""
+    """Show the page of a world, policy, scenario, data set or suite. It says what that is, and names its arguments."""
     from ..terminal import output
     from .pages import pages, shown
 

@@ -17,7 +17,13 @@ from .doctor import Check
 if TYPE_CHECKING:
     from ..reports.sweeps import Swept
 
-_LISTED = {"envs": "worlds", "policies": "policies", "scenarios": "scenarios", "data": "data sets"}
+_LISTED = {
+    "envs": "worlds",
+    "policies": "policies",
+    "scenarios": "scenarios",
+    "data": "data sets",
+    "suites": "suites",
+}
 
 
 def listing(kind: str, rows: Rows) -> Table:
