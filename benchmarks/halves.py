@@ -4,7 +4,7 @@ Every row is trained for the same processor time on one thread, or for the same 
 the test split, the same for all, with messages, muted, and with messages shuffled between samples. A figure is the
 summed MSE (of one's painting, summed over the viewers); its interval is over training seeds.
 
-    python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120 | --updates 2500] [--train-seeds 1000-1002]
+    python benchmarks/halves.py [--rows NAME …] [--cpu-seconds 120 | --updates 1000] [--train-seeds 1000-1002]
         [--out FILE] [--plot FILE]
 
 Rows that are in FILE already are not trained again. Those of equal updates can be repeated on any machine.

@@ -28,7 +28,7 @@ def halves(found: dict) -> str:
             _halves(equal),
         ]
     else:
-        parts.append("At equal updates: not measured yet (`python benchmarks/halves.py --updates 2500`).")
+        parts.append("At equal updates: not measured yet (`python benchmarks/halves.py --updates 1000`).")
     return "\n\n".join(parts)
 
 
