@@ -34,6 +34,7 @@ from pages import (
 )
 from pages.cells import changed, markdown
 from pages.recorded import recorded
+from record import FINGERPRINTS
 
 from studyhall.rollouts.reports.claims import SOURCE_COLUMNS, source_rows
 from studyhall.scenarios import sources
@@ -74,7 +75,8 @@ class Section(NamedTuple):
             plot = f" --plot {self.plot}" if self.plot else ""
             return f"Not measured yet: `{self.command} --out {self.json}{plot}`."
         part = found if self.part is None else found[self.part]
-        parts = [self.render(found), *recorded(part, self.command, self._fresh())]
+        rows = {key: value for key, value in found.items() if key != FINGERPRINTS}
+        parts = [self.render(rows), *recorded(part, self.command, self._fresh())]
         if self.plot is not None and (ROOT / self.plot).exists():
             link = Path(os.path.relpath(self.plot, Path(self.json).parent)).as_posix()
             parts.append(f"![{Path(self.plot).stem}]({link})")
