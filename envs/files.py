@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import ConfigError, DataError, short
+from .errors import ConfigError, DataError, StudyhallError, short
 
 PARTIAL = ".studyhall-*.part"
 """How files are called that are being written; what a killed process leaves of them is nobody's."""
@@ -18,21 +18,26 @@ PARTIAL = ".studyhall-*.part"
 _FULL = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
 
 
-def as_path(name: str, given: Any) -> Path:
-    """The path that a user gave for something to read, with ``~`` made a home folder; nothing need be there.
+def as_path(name: str, given: Any, error: type[StudyhallError] = DataError) -> Path:
+    """The path that a user gave, with ``~`` made a home folder; nothing need be there.
+
+    Args:
+        name: Of the argument.
+        given: The path.
+        error: What is raised; of data that are read a DataError.
 
     Raises:
-        DataError: It is no path, or one that cannot be looked at: of an unknown home, too long, closed to us.
+        StudyhallError: It is no path, or one that cannot be looked at: of an unknown home, too long, closed to us.
     """
     if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str):
-        raise DataError(f"{name} must be a path, got {short(given)}")
+        raise error(f"{name} must be a path, got {short(given)}")
     try:
         path = Path(given).expanduser()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
     except (OSError, RuntimeError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else str(fault).rstrip(".")
-        raise DataError(
+        raise error(
             f"{name} {short(str(given))} is no path that can be read ({reason}): give another"
         ) from fault
     return path
@@ -49,7 +54,7 @@ def whole_file(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     Raises:
         ConfigError: It cannot be written; names the file.
     """
-    partial = path.with_name(PARTIAL.replace("*", secrets.token_hex(8)))
+    partial = _partial(path)
     try:
         with partial.open("xb") as file:
             yield file
@@ -63,6 +68,43 @@ def whole_file(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before what is to be in it is made.
+
+    Raises:
+        ConfigError: It names no file, is a folder, or its folder is not there or takes none; says which.
+    """
+    try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder: name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise ConfigError(f"{path.parent} is no folder: make it first")
+        partial = _partial(path)
+        partial.touch(exist_ok=False)
+        partial.unlink()
+    except OSError as fault:
+        raise unwritable(path, fault) from fault
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise unwritable(path, fault) from fault
+
+
+def _partial(path: Path) -> Path:
+    """Beside a file, what it is called while it is written."""
+    if not path.name:
+        raise ConfigError(f"{short(str(path))} names no file: give it a name")
+    return path.with_name(PARTIAL.replace("*", secrets.token_hex(8)))
 
 
 def unwritable(path: Path | str, fault: OSError) -> ConfigError:

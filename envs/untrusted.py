@@ -1,12 +1,17 @@
-"""Zips and tensors out of files that anybody may have written."""
+"""Zips, tensors and arrays out of files that anybody may have written."""
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
 import struct
+import tokenize
 import zipfile
 import zlib
 from typing import Any, BinaryIO
+
+import numpy as np
 
 # What zipfile and torch make of files that are cut, scribbled over or crafted. ``weights_only`` refuses whatever is
 # no tensor, but its reader trusts the bytes to be a pickle and stumbles in all these ways over those that are none.
@@ -63,6 +68,31 @@ def load_tensors(file: BinaryIO, device: Any = "cpu") -> Any:
         file.seek(0)
         return torch.load(file, map_location=device, weights_only=True)
     except _UNREADABLE as fault:
+        raise _unreadable(fault) from fault
+
+
+def load_array(file: BinaryIO) -> np.ndarray:
+    """What ``np.save`` wrote of plain numbers.
+
+    Args:
+        file: Open for reading, at its start, with nothing behind the array.
+
+    Raises:
+        Unreadable: It is something else, or says that it is of another length than it has.
+    """
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+        said = file.tell() + math.prod(shape) * dtype.itemsize
+        if said != file.seek(0, os.SEEK_END):
+            raise Unreadable("an array is not as long as it says")
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
+    except (
+        *_UNREADABLE,
+        SyntaxError,
+        tokenize.TokenError,
+    ) as fault:  # its head is Python's text of a dictionary
         raise _unreadable(fault) from fault
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -128,6 +128,19 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be true or false, got {short(value)}")
     return bool(value)
+
+
+def mapping(name: str, value: Any) -> dict[str, Any]:
+    """The argument as a dict, if it is a mapping of names to values; an empty one of None.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{name} must be a mapping of names to values, got {short(value)}")
+    return dict(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -141,6 +141,8 @@ class Scenario:
         Raises:
             KeyError, TypeError: It is no description of a scenario.
         """
+        if not isinstance(found, Mapping):
+            raise TypeError(f"a scenario is a mapping, got {type(found).__name__}")
         entries = dict(found)
         for name in ("seeds", "controls", "measure_at"):
             entries[name] = tuple(entries[name])

@@ -309,6 +309,70 @@ def test_another_policy_starts_from_its_own_defaults(call):
     assert found["scenario"]["policy_kwargs"] == {"lr": 0.01}
 
 
+@pytest.mark.parametrize("command", ["run", "sweep", "watch", "train"])
+def test_a_setting_given_twice_is_refused(call, command):
+    scenario = "halves-digits" if command == "train" else "classroom-digits"
+    code, out, err = call(command, scenario, "--set", "drop=0", "--set", "drop=0.5")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--set gives drop twice: give " in err
+
+
+@pytest.mark.parametrize("seeds", ["9223372036854775808", "9" * 5000, "0-" + "9" * 30])
+def test_a_seed_beyond_all_is_one_line_and_leaves_nothing(call, seeds):
+    for command in (("run", "classroom-digits"), ("sweep", "classroom-digits"), ("demo",)):
+        code, out, err = call(*command, "--seeds", seeds)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "a seed is 9223372036854775807 at most, got " in err
+        assert len(err) < 300
+    assert not list(Path().iterdir())
+
+
+def test_a_device_of_no_name_is_none(call):
+    for command in (
+        ("run", "classroom-digits"),
+        ("sweep", "classroom-digits"),
+        ("watch", "classroom-digits"),
+    ):
+        code, _, err = call(*command, "--device", "")
+        assert (code, err) == (
+            2,
+            "studyhall: unknown device '': use 'cpu', or 'cuda' (cuda:1, …) for a GPU\n",
+        )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demo", "--out"),
+        ("watch", "classroom-digits", "--video"),
+        ("bench", "--plot"),
+        ("evaluate", "even_trust", "--quick", "--out"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("folder.gif", "folder.gif is a folder: name a file in it"),
+        ("none/a.gif", "none is no folder: make it first"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_what_takes_long(call, command, name, words):
+    Path("folder.gif").mkdir()
+    assert call(*command, name) == (2, "", f"studyhall: {words}\n")
+
+
+def test_a_file_of_no_name_is_one_line(call):
+    from studyhall.envs.files import whole_file
+
+    with pytest.raises(ConfigError, match=r"'\.' names no file: give it a name"), whole_file(Path()):
+        pass
+    code, _, err = call("bench", "--plot", "")
+    assert (code, err) == (2, "studyhall: . is a folder: name a file in it\n")
+    code, _, err = call("bench", "before.json", "after.json")
+    assert code == 2
+    assert "before.json cannot be read (No such file or directory)" in err
+
+
 # ---- hosted worlds --------------------------------------------------------------------------------------
 
 SOCIETY = ("run", "society-liar-digits", "--steps", "3", "--seeds", "0", "--controls", "none", "--json")
@@ -505,7 +569,10 @@ def test_mistakes_about_hosted_worlds_are_one_line(call, trained_file, given, wo
             ["run", "halves-v0"],
             "halves-v0 is a world: run one of its scenarios, halves-digits, halves-quadrants",
         ),
-        (["bench", "nothing.json", "nothing.json"], "nothing.json: No such file or directory"),
+        (
+            ["bench", "nothing.json", "nothing.json"],
+            "nothing.json cannot be read (No such file or directory)",
+        ),
         (["list", "polices"], "did you mean 'policies'"),
     ],
 )

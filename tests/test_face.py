@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import types
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 import studyhall
-from studyhall import rollout, train
+from studyhall import compare, export, report, rollout, sweep, train
 from studyhall.envs.errors import ConfigError, StudyhallError, UnknownName
 from studyhall.policies.policy import RandomPolicy
 from studyhall.rollouts import Report, Result, Stopped
@@ -161,6 +162,26 @@ def test_data_and_factories_are_given_as_they_are():
         ({"device": "gpu"}, StudyhallError, "unknown device"),
         ({"seeds": ()}, ConfigError, "at least one seed"),
         ({"resume": "run"}, ConfigError, "leave out what would change it"),
+        ({"controls": 5}, ConfigError, "controls are modes by name"),
+        ({"policy_kwargs": [1]}, ConfigError, "policy_kwargs must be a mapping of names to values"),
+        ({"policy_kwargs": {"hidden": {(1,): 2}}}, ConfigError, "policy.hidden must be a list"),
+        ({"policy_kwargs": {"hidden": ["x"] * 999}}, ConfigError, "got .{80}…$"),
+        ({"log": 5}, ConfigError, "log names loggers"),
+        ({"out": 5}, ConfigError, "out must be a path, got 5"),
+        ({"out": "a\0b"}, ConfigError, "out 'a.x00b' is no path"),
+        ({"device": ""}, ConfigError, "unknown device ''"),
+        ({"steps": math.nan}, ConfigError, "horizon must be a whole number"),
+        ({"seeds": range(10**9)}, ConfigError, "1,000,000,000 seeds are too many"),
+        (
+            {"steps": 2, "out": "run", "checkpoint_every": math.nan},
+            ConfigError,
+            "checkpoint_every must be a number",
+        ),
+        (
+            {"steps": 2, "out": "run", "checkpoint_every": "x"},
+            ConfigError,
+            "checkpoint_every must be a number",
+        ),
     ],
 )
 def test_mistakes_are_one_line(given, error, words):
@@ -271,3 +292,55 @@ def test_the_package_names_what_it_has():
     assert all(getattr(studyhall, name) for name in studyhall.__all__)
     with pytest.raises(AttributeError):
         studyhall.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("given", [5, ["run"], "a\0b", "x" * 5000])
+def test_what_is_no_path_is_one_line_wherever_it_is_given(found, given):
+    calls = [
+        lambda: rollout(resume=given),
+        lambda: sweep(resume=given),
+        lambda: train(resume=given),
+        lambda: compare(given, found),
+        lambda: report(given),
+        lambda: report(found, out=given),
+        lambda: export(given),
+        lambda: export("run", out=given),
+        lambda: Result.load(given),
+        lambda: found.save(given),
+        lambda: compare(found, found).save_plot(given),
+    ]
+    for place, called in enumerate(calls):
+        with pytest.raises(
+            ConfigError, match=r" must be a path, got | is no path that can be read "
+        ) as caught:
+            called()
+        assert len(str(caught.value)) < 300, place
+    assert not list(Path().iterdir())
+
+
+def test_a_home_folder_may_be_named_by_its_sign(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found.save("~/kept")
+    assert Result.load(tmp_path / "home" / "kept") == Result.load("~/kept") == found
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"policy_kwargs": 5}, "policy_kwargs must be a mapping of names to values, got 5"),
+        ({"settings": [1]}, "settings must be a mapping of names to values"),
+        ({"algorithm": 5}, "algorithm must be text, such as 'backprop', got 5"),
+    ],
+)
+def test_what_is_no_training_is_one_line(given, words):
+    with pytest.raises(ConfigError, match=words):
+        train("halves-digits", **given)
+
+
+def test_names_of_compared_runs_are_text(found):
+    with pytest.raises(ConfigError, match="the name of a run must be text, such as 'mine', got 5"):
+        compare({5: found, 6: found})
+    with pytest.raises(ConfigError, match="lower must be true or false, got 'yes'"):
+        compare(found, found, lower="yes")
+    with pytest.raises(UnknownName, match="unknown metric of run 1 ''"):
+        compare(found, found, metric="")

@@ -20,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_folders import SMALL, contents, refused, rewrite, run_to_the_end
 
 import studyhall
 from studyhall.envs.archive import save
@@ -28,17 +29,15 @@ from studyhall.policies import make_policy
 from studyhall.policies.collective.bids import BidScorer
 from studyhall.policies.files import read, trained
 from studyhall.policies.listening.tournament import Tournament
-from studyhall.rollouts import backprop, cli, train
+from studyhall.rollouts import backprop, train
 from studyhall.rollouts.runs.run import Rollout
 from studyhall.rollouts.settings.read_scenario import read_scenario
 from studyhall.rollouts.storage.checkpoints import Checkpoints, Misfit
-from studyhall.rollouts.storage.folders import new_folder, own_folder, read_sealed, write_sealed
+from studyhall.rollouts.storage.folders import new_folder, own_folder, read_sealed
 from studyhall.rollouts.training.sb3_state import put_back, state_of
 from studyhall.scenarios import Scenario, registry
 from studyhall.testing.tools import copied, leaves, same
 
-SMALL = ("classroom-digits", "--steps", "4", "--seeds", "0-1", "--controls", "none")
-SMALL = (*SMALL, "--set", "agents=2", "--set", "policy.hidden=[4]", "--set", "exam_size=10")
 OWN = """
 print("imported", flush=True)
 from studyhall.policies.policy import RandomPolicy
@@ -53,15 +52,6 @@ def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def refused(call, *arguments: str) -> str:
-    """The one line that a command says, and nothing else."""
-    code, out, err = call(*arguments)
-    assert (code, out) == (2, ""), (code, out, err)
-    assert err.startswith("studyhall: ")
-    assert err.count("\n") == 1
-    return err
-
-
 def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
@@ -74,11 +64,7 @@ def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory) -> Path:
     """The folder of a run that has ended."""
-    folder = tmp_path_factory.mktemp("ended") / "run"
-    with pytest.raises(SystemExit) as ended, contextlib.redirect_stdout(io.StringIO()):
-        cli.main(["run", *SMALL, "--out", str(folder)])
-    assert not ended.value.code
-    return folder
+    return run_to_the_end(tmp_path_factory.mktemp("ended") / "run")
 
 
 @pytest.fixture
@@ -87,17 +73,6 @@ def stopped(ended) -> Path:
     shutil.copytree(ended, "run")
     Path("run/report.json").unlink()
     return Path("run")
-
-
-def rewrite(path: Path, change) -> None:
-    """Change a sealed file as somebody would who knows how it is sealed."""
-    found = read_sealed(path, "")
-    change(found)
-    write_sealed(path, found)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # ---- a file never says what is run --------------------------------------------------------------------------
@@ -248,6 +223,8 @@ def test_every_scenario_survives_its_config(tmp_path):
         ({"env": "nowhere-v0"}, "unknown environment"),
         ({"controls": ["loud"]}, "not what a run writes"),
         ({"env_kwargs": []}, "not what a run writes"),
+        ({"scenario": "x"}, "not what a run writes"),
+        ({"versions": 5}, "not what studyhall writes"),
         ({"threads": 0}, "threads must be"),
         ({"seeds": ["a"]}, "each seed must be a whole number"),
         ({"device": "gpu"}, "gpu"),
@@ -411,7 +388,7 @@ def test_a_full_disk_is_told_with_the_file(call):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
     try:
-        said = refused(call, "run", *SMALL, "--set", "policy.hidden=[64]", "--out", "run")
+        said = refused(call, "run", *SMALL, "--set", "slice_size=64", "--out", "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "cannot write to run/checkpoints/checkpoint.pt (File too large): make room there" in said
@@ -503,6 +480,9 @@ def assert_same(before, now):
         _with([1, "2"], "report", "steps"),
         _with({"loud": []}, "report", "curves"),
         _with(0.5, "report", "budget_spent_at"),
+        _with(5, "pictures"),
+        _with([torch.zeros(4)], "pictures"),
+        _with([torch.zeros(4, dtype=torch.uint8)], "pictures"),
     ],
 )
 def test_a_crafted_checkpoint_is_one_line(tmp_path, run_and_checkpoint, change):

@@ -340,6 +340,21 @@ def test_the_checkpoint_before_is_used_where_the_last_one_is_damaged(tmp_path, c
     Rollout(scenario, seeds=(0,)).load(tmp_path)
 
 
+def test_pictures_before_a_stop_are_kept(tmp_path):
+    scenario = dataclasses.replace(TINY, controls=())
+    whole = Rollout(scenario, seeds=(0,))
+    whole.run(pictures=6)
+    stopped = Rollout(scenario, seeds=(0,))
+    with pytest.raises(Stopped):
+        stopped.run(checkpoint=tmp_path, pictures=6, stop=lambda: stopped.done == 13)
+    assert 0 < len(stopped.pictures) < len(whole.pictures)
+    resumed = Rollout(scenario, seeds=(0,))
+    resumed.load(tmp_path)
+    resumed.run(pictures=6)
+    assert len(resumed.pictures) == len(whole.pictures)
+    assert all(map(np.array_equal, resumed.pictures, whole.pictures))
+
+
 # ---- reports --------------------------------------------------------------------------------------------
 
 

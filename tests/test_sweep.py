@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from studyhall.envs.errors import ConfigError, UnknownName
 from studyhall.rollouts import Rollout, Stopped
 from studyhall.rollouts.settings.points import parse_choices, points_of
 from studyhall.rollouts.settings.search import Search, search_of
-from studyhall.rollouts.storage.folders import write_sealed
+from studyhall.rollouts.storage.folders import read_sealed, write_sealed
 from studyhall.rollouts.storage.text import plain
 
 SMALL = {"agents": 3, "policy_kwargs": {"hidden": [[16]]}, "controls": ()}
@@ -80,6 +81,10 @@ def test_numbers_are_drawn_from_distributions():
     [
         (["drop"], None, "--set takes KEY=VALUE"),
         (["drop=0,0"], None, "names a value twice"),
+        (["drop=0", "drop=.5"], None, "--set gives drop twice"),
+        (["drop=uniform(0,1)", "drop=.5"], 2, "--set gives drop twice"),
+        (["drop=.5", "drop=uniform(0,1)"], 2, "--set gives drop twice"),
+        (["lr=uniform(-1e308,1e308)"], 3, "two numbers in order"),
         (["lr=loguniform(0,1)"], 3, "two numbers in order, above 0"),
         (["lr=uniform(1,0)"], 3, "two numbers in order"),
         (["lr=uniform(0,1)"], None, "say how many points to draw, with --samples"),
@@ -192,7 +197,10 @@ def test_a_point_that_fails_keeps_the_others(call):
     given = ("--set", "exam_size=20,20000", "--steps", "2", "--seeds", "0", "--out", "swept")
     code, _, err = call("sweep", "classroom-digits", *given, *SET)
     assert code == 2
-    assert "1 of 2 are kept; go on with: studyhall sweep --resume swept" in err.splitlines()[-1]
+    assert (
+        "1 of 2 are kept; once that is mended, go on with: studyhall sweep --resume swept"
+        in err.splitlines()[-1]
+    )
     assert len(pd.read_csv("swept/table.csv")) == 1
 
 
@@ -402,3 +410,100 @@ def test_a_search_that_cannot_be_is_one_line(call, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else there(name))
     lacking = said("--set", "drop=0,.2", "--samples", "2", "--sampler", "tpe")
     assert lacking == "sampler tpe needs Optuna: pip install 'studyhall[sweep]'"
+
+
+@pytest.mark.parametrize(
+    ("choices", "options", "words"),
+    [
+        ({"a": {1, 2}}, {}, r"a must be a list where it is several values, got \{1, 2\}"),
+        ({"a": (i for i in range(2))}, {}, "a must be a list where it is several values"),
+        ({"a": range(10**12)}, {}, "a has 1,000,000,000,000 values: give 10,000 at most"),
+        ({"a": [1]}, {"samples": "x"}, "samples must be a whole number of at least 1, got 'x'"),
+        ({"a": [1]}, {"samples": 0}, "samples must be a whole number of at least 1, got 0"),
+        ({"a": [1]}, {"samples": 1, "seed": "x"}, "seed must be a whole number"),
+    ],
+)
+def test_what_code_gives_that_is_no_list_of_values_is_one_line(choices, options, words):
+    with pytest.raises(ConfigError, match=words):
+        points_of(choices, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"training": 5}, "training must be a mapping of names to values, got 5"),
+        ({"training": {1: 2}}, "training must be a mapping of names to values"),
+        ({"training": {"assignments": ["rounds=3"]}}, "give each setting by its name"),
+        ({"training": {"updates": 1}, "steps": 3}, "steps and controls are of runs"),
+        ({"training": {"updates": 1}, "controls": "mute"}, "steps and controls are of runs"),
+        ({"policy_kwargs": 5}, "policy_kwargs must be a mapping of names to values, got 5"),
+        ({"metric": 5}, "metric must be text, such as 'mean', got 5"),
+        ({"out": 5}, "out must be a path, got 5"),
+    ],
+)
+def test_what_is_no_sweep_is_one_line_and_leaves_nothing(given, words):
+    with pytest.raises(ConfigError, match=words):
+        sweep("consensus-vector", **{"seeds": 0, "out": "swept", **given})
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"samples": 5},
+        {"sampler": "tpe"},
+        {"seed": 3},
+        {"lower": True},
+        {"controls": "mute"},
+        {"training": {"updates": 1}},
+        {"device": "cpu"},
+    ],
+)
+def test_a_sweep_that_goes_on_is_not_changed(whole, given):
+    with pytest.raises(ConfigError, match="leave out what would change it"):
+        sweep(resume=whole.folder, **given)
+
+
+def test_a_sweep_that_goes_on_draws_by_the_seed_it_began_with(whole, call):
+    code, _, err = call("sweep", "--resume", str(whole.folder), "--seed", "3")
+    assert (code, err) == (
+        2,
+        "studyhall: --resume goes on as the sweep began: leave out what would change it\n",
+    )
+
+
+def _found(**changes):
+    return lambda found: [one.update(changes) for one in found.values()]
+
+
+def _config(**changes):
+    return lambda config: config["sweep"].update(changes)
+
+
+def _search(choices):
+    return _config(points=[], search={"choices": choices, "samples": 2, "sampler": "tpe"})
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("results.json", _found(metrics={}), "is something else: remove results.json"),
+        ("results.json", _found(metrics={"open": {"mean": ["x", "y"]}}), "is something else"),
+        ("results.json", _found(settings=[1]), "is something else"),
+        ("results.json", _found(point="x"), "is something else"),
+        ("results.json", _found(seeds="01"), "is something else"),
+        ("config.json", _config(points=[{"drop": 0.1}, {}]), "holds no sweep"),
+        ("config.json", _config(scenario="x"), "holds no sweep"),
+        ("config.json", _search({"drop": {"range": [1, 0, False]}}), "holds no sweep"),
+        ("config.json", _search({"drop": {"range": [-1, 1, True]}}), "holds no sweep"),
+        ("config.json", _search(5), "holds no sweep"),
+    ],
+)
+def test_a_crafted_sweep_is_one_line(whole, call, file, change, words):
+    shutil.copytree(whole.folder, "swept")
+    described = read_sealed(Path("swept", file), "")
+    change(described)
+    write_sealed(Path("swept", file), described)
+    code, out, err = call("sweep", "--resume", "swept")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err

@@ -195,3 +195,63 @@ def test_a_first_signal_asks_and_a_second_one_interrupts(number):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+def test_names_are_no_markup(call, tmp_path, monkeypatch):
+    """Brackets and colons are what some consoles read styles and emojis from."""
+    monkeypatch.chdir(tmp_path)
+    run = (*SHORT[:3], "2", "--seeds", "0", "--controls", "none", *SHORT[6:])
+    for name in ("[", "a[red]b :x: naïve 名"):
+        folder = f"{name}/x]" if name == "[" else name
+        code, out, err = call(*run, "--out", folder)
+        assert (code, err) == (0, "")
+        assert f"everything is in {folder}\n" in out
+        for command, said in (("export", f"in {folder}/export; "), ("report", f"is {folder}/report.html ")):
+            code, out, err = call(command, folder)
+            assert (code, err) == (0, "")
+            assert said in out
+    assert Path("a[red]b :x: naïve 名/report.html").exists()
+
+
+def test_a_long_name_is_not_folded(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = "/".join(["a rather long name of a folder"] * 8)
+    _, out, _ = call(*SHORT[:3], "2", "--seeds", "0", "--controls", "none", *SHORT[6:], "--out", folder)
+    assert f"everything is in {folder}\n" in out
+
+
+def test_no_terminal_obeys_an_error(call):
+    code, _, err = call("run", "--resume", "\x1b[2J")
+    assert (code, err) == (2, "studyhall: \\x1b[2J is no folder of a run: it has no config.json\n")
+
+
+def test_what_is_no_text_is_printed_all_the_same():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(stream):
+        fit_any_code_page()
+        print("\udcff ± 名")
+    stream.flush()
+    assert stream.buffer.getvalue().decode() == "? ± 名\n"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-"])
+def test_a_closed_stream_is_no_trouble(tmp_path, closed):
+    command = f"{sys.executable} -m studyhall {' '.join(SHORT)} --controls none --out run {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / "report.json").exists()
+
+
+def test_a_request_within_another_is_for_both():
+    """As of a run in a sweep, between whose runs nobody would hear it."""
+    before = signal.getsignal(signal.SIGINT)
+    with stop_requests() as sweep:
+        with stop_requests() as run:
+            assert not run()
+        signal.raise_signal(signal.SIGINT)
+        assert sweep()
+        with stop_requests() as run:
+            assert run()
+    assert signal.getsignal(signal.SIGINT) is before
+    with stop_requests() as again:
+        assert not again()

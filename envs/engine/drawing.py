@@ -163,6 +163,11 @@ def as_png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def from_png(content: bytes) -> np.ndarray:
+    """The picture, uint8 ``[H, W, 3]``, in the content of a PNG file that :func:`as_png` made."""
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
 def write_pictures(pictures: Sequence[np.ndarray], path: Path) -> None:
     """Write :func:`stacked` pictures as one PNG, whole or not at all."""
     with whole_file(path) as file:

@@ -26,6 +26,7 @@ from ..engine.parts import Part
 from ..engine.state import TensorDict, prefixed, under
 from ..engine.world import World
 from ..errors import ConfigError, one_of, short
+from ..files import make_folder
 from ..validation import afford, real
 from .files import SUFFIX, check_fits, exported, read_models, write_model
 from .models import Learning, Models
@@ -412,7 +413,7 @@ class LanguageWorld(World):
         learnt = [names[d] for d in every if d in self.known or (d in dealt and d in examined)]
         model = int(self.model_of(np.array([domain]))[0])
         found = self._begun()["nats"][world].tolist()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_model(
             folder / f"{'model' if self.ended[world] else f'after_{names[domain]}'}{SUFFIX}",
             self.net,

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ..errors import warn
 from ..files import as_path
+from ..untrusted import load_array
 
 Array = npt.NDArray[Any]
 _FORMAT = 2  # part of every fingerprint: raise it when decoding changes
@@ -57,11 +58,11 @@ def read(entry: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The arrays and notes of an entry, or None where it is absent, damaged or unreadable."""
     try:
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
-        arrays = {name: np.load(entry / f"{name}.npy", allow_pickle=False) for name in meta["checksums"]}
+        arrays = {name: _array(entry / f"{name}.npy") for name in meta["checksums"]}
         intact = all(_checksum(array) == meta["checksums"][name] for name, array in arrays.items())
         return (arrays, meta["notes"]) if intact else None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
-        # What a missing, cut or scribbled-over file makes of open, np.load, json and the look-ups above.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # What a missing, cut or scribbled-over file makes of open, json and the look-ups above.
         return None
 
 
@@ -87,6 +88,11 @@ def write(entry: Path, arrays: Mapping[str, Array], notes: Mapping[str, Any]) ->
             )
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _array(path: Path) -> Array:
+    with path.open("rb") as file:
+        return load_array(file)
 
 
 def _checksum(array: Array) -> int:

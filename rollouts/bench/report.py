@@ -102,13 +102,15 @@ def read(path: Path) -> Found:
     """What ``studyhall bench --json`` printed into a file.
 
     Raises:
-        ConfigError: It is no such file.
+        ConfigError: It cannot be read, or is no such file.
     """
     try:
         found = json.loads(read_file(path))
         if found["format"] != FORMAT:
             raise ValueError
         _by_width(found)
+    except OSError as fault:
+        raise ConfigError(f"{path} cannot be read ({fault.strerror}): give a file that it printed") from fault
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is not of this version's `studyhall bench --json`: measure anew") from None
     return found

@@ -119,13 +119,6 @@ def _options(
     """Worlds in which neural networks learn from each other."""
 
 
-def _said(fault: Exception) -> str:
-    """What is wrong, without the number that the system has for it."""
-    if isinstance(fault, OSError) and fault.filename is not None:
-        return f"{fault.filename}: {fault.strerror}"
-    return str(fault)
-
-
 @functools.cache
 def _command() -> Callable[..., Any]:
     """All commands with their options, put together once a process."""
@@ -149,5 +142,15 @@ def main(arguments: list[str] | None = None) -> None:
     except (StudyhallError, OSError) as fault:
         if DEBUG in given:
             raise
-        print(f"studyhall: {' '.join(_said(fault).split())}", file=sys.stderr)
+        print(f"studyhall: {_line(fault)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _line(fault: Exception) -> str:
+    """What went wrong, on one line that no terminal obeys."""
+    from ..terminal.output import harmless
+
+    said = str(fault)
+    if isinstance(fault, OSError) and fault.strerror:
+        said = fault.strerror if fault.filename is None else f"{fault.filename}: {fault.strerror}"
+    return harmless(" ".join(said.split()))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ...envs.errors import ConfigError
+from ...envs.files import check_writable
 from .options import Debug, Json
 
 
@@ -53,6 +54,8 @@ def bench(
     from ..terminal.progress import ProgressBar
     from .memory import keep_memory_of
 
+    if plot is not None:
+        check_writable(plot)
     cases, plan = cases_of(world), measure.QUICK if quick else measure.Plan()
     torch.set_num_threads(1)
     keep_memory_of(max(plan.widths))

@@ -57,7 +57,5 @@ def demo(
     for one in played:
         table.add_row(one.way.title, spread(interval(one.honest)))
     output.console().print(table)
-    output.console().print(
-        f"five experts of two digits each; mean over {len(chosen)} societies ± 95 % interval\n"
-        f"the moving picture of the first is {out}"
-    )
+    output.say(f"five experts of two digits each; mean over {len(chosen)} societies ± 95 % interval")
+    output.say(f"the moving picture of the first is {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -30,5 +31,5 @@ def export(
         output.print_json({"learners": [str(folder) for folder in folders]})
         return
     many = "1 learner" if len(folders) == 1 else f"{len(folders)} learners"
-    output.console().print(f"{many} in {run / 'export' if out is None else out}; the first is loaded by")
-    output.console().print(f'torch.hub.load("{folders[0]}", "learner", source="local")', soft_wrap=True)
+    output.say(f"{many} in {run / 'export' if out is None else out}; the first is loaded by")
+    output.say(f'torch.hub.load({json.dumps(str(folders[0]))}, "learner", source="local")')

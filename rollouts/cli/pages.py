@@ -306,15 +306,15 @@ def shown(page: Page) -> Group:
 
 def _table(arguments: Iterable[Argument]) -> Table:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("argument", "default", "type", box=SIMPLE_HEAD)
     hosted = False
     for argument in arguments:
         if argument.hosted and not hosted:
             table.add_section()
-            table.add_row("[bold]with learners=…[/bold]")
+            table.add_row(Text("with learners=…", style="bold"))
             hosted = True
-        table.add_row(argument.name, escape(argument.default), escape(argument.type))
+        table.add_row(argument.name, argument.default, argument.type)
     return table

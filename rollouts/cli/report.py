@@ -32,7 +32,7 @@ def report(
     from ..terminal import output
 
     path = pages.report(*runs, out=out)
-    output.console().print(f"the report is {path} ({path.stat().st_size / 2**20:.1f} MiB)", soft_wrap=True)
+    output.say(f"the report is {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     if serve:
         server = pages.server_of(path, port)
         print(f"serving it at {pages.address_of(server)} until Ctrl-C", flush=True)

@@ -56,7 +56,7 @@ def reproduce(
     from ..storage.provenance import provenance
     from ..terminal import output
 
-    where = parse_device(device or "auto")
+    where = parse_device("auto" if device is None else device)
     torch.set_num_threads(threads or 1)
     scenarios = scenarios_of(system)
     chosen = None if seeds is None else parse_seeds(seeds)

@@ -54,7 +54,7 @@ def run(
             steps=steps,
             seeds=None if seeds is None else parse_seeds(seeds),
             controls=controls,
-            device=device or "auto",
+            device="auto" if device is None else device,
             threads=threads or 1,
         )
         keep_memory_of(config.worlds)
@@ -76,4 +76,4 @@ def run(
     from ..reports.tables import result
 
     output.console().print(result(report))
-    output.console().print(f"{report.seconds:.1f} s on {config.device}; everything is in {folder.path}")
+    output.say(f"{report.seconds:.1f} s on {config.device}; everything is in {folder.path}")

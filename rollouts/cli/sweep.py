@@ -40,7 +40,7 @@ def sweep(
         ),
     ] = None,
     lower: Annotated[bool, typer.Option("--lower", help="With --sampler: so that it gets low.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draws, 0 by default.")] = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -71,10 +71,8 @@ def sweep(
 
     choices, loggers = parse_choices(assignments or ()), loggers_of(log)
     if resume is not None:
-        if any(
-            given not in (None, False)
-            for given in (scenario, seeds, steps, controls, samples, sampler, lower, device, threads, out)
-        ):
+        begun = (scenario, seeds, steps, controls, samples, sampler, seed, device, threads, out)
+        if lower or any(given is not None for given in begun):
             raise ConfigError("--resume goes on as the sweep began: leave out what would change it")
         show_sweep(take_up_sweep(resume, choices, metric, loggers), as_json)
         return
@@ -84,12 +82,12 @@ def sweep(
         seeds=None if seeds is None else parse_seeds(seeds),
         steps=steps,
         controls=controls,
-        device=device or "auto",
+        device="auto" if device is None else device,
         threads=threads or 1,
         samples=samples,
         sampler=sampler,
         lower=lower,
-        seed=seed,
+        seed=seed or 0,
         metric=metric,
     )
     show_sweep(begin_sweep(config, out, metric, loggers), as_json)

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..reports.cells import marked, note
 from ..terminal import output
@@ -51,13 +51,13 @@ def show_sweep(found: Swept, as_json: bool) -> None:
     from ..reports.sweeps import sweep_table
 
     output.console().print(sweep_table(found))
-    output.console().print(f"everything is in {found.folder}", markup=False, soft_wrap=True)
+    output.say(f"everything is in {found.folder}")
 
 
 def examination(checks: list[Check]) -> Table:
     """The doctor's table."""
     table = Table("", "", "found", "what to do", box=SIMPLE_HEAD)
     for check in checks:
-        mark = "[green]✓[/green]" if check.ok else "[red]✗[/red]"
-        table.add_row(mark, check.name, escape(check.found), escape(check.advice))
+        mark = Text("✓", style="green") if check.ok else Text("✗", style="red")
+        table.add_row(mark, check.name, check.found, check.advice)
     return table

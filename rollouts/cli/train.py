@@ -183,7 +183,7 @@ def train(
     if as_json:
         output.print_json(found.as_json())
     elif not found.stopped:
-        output.console().print(str(found), markup=False, soft_wrap=True)
+        output.say(str(found))
     if found.stopped:
         raise interrupted(found)
 
@@ -215,7 +215,7 @@ def _for_suite(
         output.print_json({"best": str(found.best), "clone": str(found.clone), "seconds": found.seconds})
         return
     evaluates = shlex.join(["studyhall", "evaluate", str(found.best), "--suite", suite])
-    output.console().print(f"{found.seconds:.0f} s; {evaluates}", markup=False, soft_wrap=True)
+    output.say(f"{found.seconds:.0f} s; {evaluates}")
 
 
 def _once_for_each(
@@ -241,7 +241,7 @@ def _once_for_each(
         scenario,
         parse_choices(assignments),
         seeds=parse_seeds(seeds),
-        device=device or "cpu",
+        device="cpu" if device is None else device,
         threads=threads or 1,
         training=given if algo is None else {**given, "algorithm": algo},
     )

@@ -60,7 +60,7 @@ def trial(
         refuse_file(run)
     files = {"expert": expert, "student": student, "grown": grown}
     use = _use(use, {part for part, path in files.items() if path is not None}, run is not None, USES)
-    where = parse_device(device or "auto")
+    where = parse_device("auto" if device is None else device)
     torch.set_num_threads(threads or 1)
     subjects: LeftByARun | list[Networks]
     if run is not None:

@@ -38,7 +38,7 @@ def watch(
         steps=steps,
         seeds=None if seed is None else (seed,),
         controls=(),
-        device=device or "auto",
+        device="auto" if device is None else device,
     )
     config = dataclasses.replace(config, seeds=config.seeds[:1])
     found = show(config, every=every, video=video, fps=fps, how=" ".join(assignments or ()))
@@ -47,4 +47,4 @@ def watch(
 
         output.console().print(result(found))
     if video is not None:
-        output.console().print(f"the film is {video}")
+        output.say(f"the film is {video}")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...envs.errors import ConfigError, one_of
+from ...envs.files import as_path
 from ..metrics.names import EXAM, human, is_fraction
 from ..storage.text import plain
 from ..terminal import output
@@ -116,9 +117,13 @@ class Comparison:
         """Interquartile means with their intervals, and performance profiles."""
         return draw(self)
 
-    def save_plot(self, path: Path) -> None:
-        """Write :meth:`plot` as PNG, whole or not at all."""
-        draw(self).write(path)
+    def save_plot(self, path: str | Path) -> None:
+        """Write :meth:`plot` as PNG, whole or not at all.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        draw(self).write(as_path("path", path, ConfigError))
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain JSON types."""
@@ -154,7 +159,8 @@ def compare(
                 f"{first} has seeds {_told(of_first.seeds)}, {name} {_told(report.seeds)}: runs are paired by seed, "
                 "so run both with the same"
             )
-    metric = metric or ("mean" if of_first.headline == EXAM else of_first.headline)
+    if metric is None:
+        metric = "mean" if of_first.headline == EXAM else of_first.headline
     values = {}
     for name, report in reports.items():
         found = report.metrics[one_of(f"mode of {name}", mode, report.metrics)]

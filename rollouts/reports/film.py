@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ...envs.engine.drawing import as_png
+from ...envs.engine.drawing import as_png, from_png
 from ...envs.errors import ConfigError, short
-from ...envs.files import whole_file
+from ...envs.files import check_writable, whole_file
 
 VIDEOS = (".mp4", ".webm", ".mov", ".mkv")
 _CODECS = {".webm": "libvpx-vp9"}
@@ -26,7 +25,7 @@ class Film:
         fps: Pictures a second.
 
     Raises:
-        ConfigError: No such kind of file, no moviepy for a video, or a folder that is not there.
+        ConfigError: No such kind of file, one that cannot be written, or no moviepy for a video.
     """
 
     def __init__(self, path: Path, fps: float = 10.0) -> None:
@@ -35,8 +34,7 @@ class Film:
         self._high = self._wide = 0
         if path.suffix.lower() not in (".gif", *VIDEOS):
             raise ConfigError(f"{short(str(path))} is no file of a film: {_FORMS}")
-        if not path.absolute().parent.is_dir():
-            raise ConfigError(f"{path.parent} is no folder: make it first")
+        check_writable(path)
         if path.suffix.lower() in VIDEOS:
             try:
                 import moviepy  # noqa: F401
@@ -87,7 +85,7 @@ class Film:
 
     def _framed(self, png: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
         """A picture with white around it where another is larger."""
-        picture = np.asarray(Image.open(io.BytesIO(png)))
+        picture = from_png(png)
         wide, high = size or (self._wide, self._high)
         missing = ((0, high - picture.shape[0]), (0, wide - picture.shape[1]), (0, 0))
         return np.ascontiguousarray(np.pad(picture, missing, constant_values=255))

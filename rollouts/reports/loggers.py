@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...envs.errors import ConfigError, one_of, warn
+from ...envs.errors import ConfigError, one_of, short, warn
 from ..storage.text import plain
 
 Figures = Mapping[str, float]
@@ -167,8 +167,10 @@ def loggers_of(log: str | Iterable[str] | None) -> Loggers:
 
     Raises:
         UnknownName: There is no such logger.
-        ConfigError: Its library is not installed.
+        ConfigError: It is no name, or its library is not installed.
     """
+    if not isinstance(log, (str, Iterable, type(None))):
+        raise ConfigError(f"log names loggers, e.g. 'wandb', got {short(log)}")
     names = () if log is None else (log,) if isinstance(log, str) else tuple(log)
     for name in names:
         one_of("logger", name, LOGGERS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from .figures import limits, spread
 from .stats import interval, verdict
@@ -31,7 +32,7 @@ def parts_table(report: Report) -> Table:
     for figure in COLUMNS:
         table.add_column(figure.replace("_", " "), justify="right")
     for mode in report.modes:
-        table.add_row(f"[bold]{mode}[/bold]")
+        table.add_row(Text(mode, style="bold"))
         for part in report.parts:
             found = (report.metrics[mode].get(f"{part}_{figure}") for figure in COLUMNS)
             table.add_row(f"  {part}", *(spread(interval(own) if own else None, digits=1) for own in found))

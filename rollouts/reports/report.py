@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...envs.archive import name_of
 from ...envs.errors import one_of, unknown
+from ...envs.validation import LAST_SEED, MOST
 from ...scenarios import Scenario
 from ..metrics.names import EXAM
 from .stats import Interval, interval
@@ -221,20 +223,23 @@ def is_measured(report: Report) -> bool:
     modes, seeds = report.modes, len(report.seeds)
     steps = report.steps
     return (
-        _mapping(report.metrics, modes)
+        all(type(seed) is int and 0 <= seed <= LAST_SEED for seed in report.seeds)
+        and _mapping(report.metrics, modes)
         and all(
-            _mapping(found) and all(_rows(v, seeds) for v in found.values())
+            _mapping(found) and all(are_numbers(v, seeds) for v in found.values())
             for found in report.metrics.values()
         )
         and _mapping(report.students, modes)
-        and all(_rows(rows, seeds, 1) for rows in report.students.values())
+        and all(are_numbers(rows, seeds, 1) for rows in report.students.values())
         and isinstance(steps, list)
-        and all(type(step) is int and step > 0 for step in steps)
+        and all(type(step) is int and 0 < step <= MOST for step in steps)
         and _mapping(report.curves, modes)
-        and all(_rows(points, len(steps), 2) for points in report.curves.values())
+        and all(are_numbers(points, len(steps), 2) for points in report.curves.values())
         and all(len(point) == seeds for points in report.curves.values() for point in points)
+        and _even(agents for points in report.curves.values() for point in points for agents in point)
+        and _even(agents for rows in report.students.values() for agents in rows)
         and type(report.budget_spent_at) in (int, type(None))
-        and type(report.seconds) in (int, float)
+        and _is_number(report.seconds)
         and 0 <= report.seconds < math.inf
         and isinstance(report.device, str)
         and type(report.transductive) is bool
@@ -242,15 +247,36 @@ def is_measured(report: Report) -> bool:
         and isinstance(report.noun, str)
         and _mapping(report.diverged, modes)
         and all(
-            _mapping(worlds) and all(_mapping(agents) for agents in worlds.values())
+            _mapping(worlds)
+            and all(
+                _mapping(agents) and all(type(step) is int for step in agents.values())
+                for agents in worlds.values()
+            )
             for worlds in report.diverged.values()
         )
         and _mapping(report.decisions, modes)
         and all(
-            _mapping(worlds) and all(isinstance(told, list) for told in worlds.values())
+            _mapping(worlds) and all(_are_decisions(told) for told in worlds.values())
             for worlds in report.decisions.values()
         )
     )
+
+
+def has_ended(report: Report) -> bool:
+    """Whether figures built as :func:`is_measured` has it are all there that a run leaves in the end."""
+    modes = set(report.modes)
+    metrics = report.metrics.get("open", {})
+    return (
+        report.metrics.keys() == report.curves.keys() == modes
+        and bool(metrics and report.steps)
+        and all(found.keys() == metrics.keys() for found in report.metrics.values())
+        and report.students.keys() in (set(), modes)
+    )
+
+
+def _even(rows: Iterable[Sequence[float]]) -> bool:
+    """Whether all have as many numbers."""
+    return len({len(row) for row in rows}) <= 1
 
 
 def _mapping(found: Any, names: Sequence[str] | None = None) -> bool:
@@ -259,10 +285,23 @@ def _mapping(found: Any, names: Sequence[str] | None = None) -> bool:
     )
 
 
-def _rows(found: Any, count: int | None, depth: int = 0) -> bool:
+def are_numbers(found: Any, count: int | None, depth: int = 0) -> bool:
     """Whether something is a list, of lists to a depth, of numbers; ``count``: entries of the outermost."""
     if not isinstance(found, list) or count not in (None, len(found)):
         return False
     if depth:
-        return all(_rows(entry, None, depth - 1) for entry in found)
-    return all(value is None or type(value) in (int, float) for value in found)
+        return all(are_numbers(entry, None, depth - 1) for entry in found)
+    return all(value is None or _is_number(value) for value in found)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something is a number that a float can be; whole numbers of JSON may be beyond it."""
+    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+
+
+def _are_decisions(told: Any) -> bool:
+    texts = ("agent", "what", "why")
+    return isinstance(told, list) and all(
+        _mapping(one) and type(one.get("step")) is int and all(isinstance(one.get(n), str) for n in texts)
+        for one in told
+    )

@@ -13,7 +13,7 @@ from ..metrics.names import EXAM, human, is_fraction
 from ..terminal import output
 from .cells import style
 from .figures import spread
-from .report import numbers
+from .report import are_numbers, numbers
 from .stats import Interval, interval
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Swept:
         known = [metric for one in self.found for metrics in one.metrics.values() for metric in metrics]
         headline = self.found[0].headline
         usual = "mean" if headline == EXAM and "mean" in known else headline
-        return one_of("metric", self.metric or usual, dict.fromkeys(known))
+        return one_of("metric", usual if self.metric is None else self.metric, dict.fromkeys(known))
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain JSON types."""
@@ -163,11 +163,27 @@ def read_found(name: str, described: Mapping[str, Any]) -> Found:
     """
     try:
         found = Found(name=name, **{**described, "metrics": numbers(described["metrics"])})
-        if not all(len(v) == len(found.seeds) for m in found.metrics.values() for v in m.values()):
+        if not _is_found(found):
             raise TypeError
     except (KeyError, TypeError, AttributeError) as fault:
         raise ConfigError(f"what was found in {name} is something else: remove results.json") from fault
     return found
+
+
+def _is_found(found: Found) -> bool:
+    """Whether its parts have the types that tables suppose, and there is a figure of every seed."""
+    return (
+        isinstance(found.settings, dict)
+        and isinstance(found.seeds, list)
+        and all(type(seed) is int for seed in found.seeds)
+        and type(found.point) is int
+        and isinstance(found.headline, str)
+        and all(found.metrics.values())
+        and bool(found.metrics)
+        and all(
+            are_numbers(v, len(found.seeds)) for of_mode in found.metrics.values() for v in of_mode.values()
+        )
+    )
 
 
 def sweep_table(swept: Swept) -> Group:
@@ -177,7 +193,6 @@ def sweep_table(swept: Swept) -> Group:
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
@@ -195,7 +210,7 @@ def sweep_table(swept: Swept) -> Group:
     for title in (*modes, *(f"open − {mode}" for mode in modes[1:])):
         table.add_column(title, justify="right")
     for one in points:
-        told = [escape(_told(one.settings.get(n, "–"))) for n in varied] or [swept.scenario]
+        told = [str(one.settings.get(n, "–")) for n in varied] or [swept.scenario]
         values = [one.metrics.get(mode, {}).get(metric) for mode in modes]
         cells = [spread(_over(own), **how) for own in values]
         cells += [spread(_difference(values[0], own), signed=True, **how) for own in values[1:]]
@@ -220,7 +235,3 @@ def _difference(one: list[float] | None, other: list[float] | None) -> Interval 
     if one is None or other is None:
         return None
     return interval([a - b for a, b in zip(one, other, strict=True)])
-
-
-def _told(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)

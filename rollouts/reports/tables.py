@@ -194,7 +194,7 @@ def _section(table: Table, title: str | None, rows: Iterable[tuple[str, ...]]) -
     if not rows:
         return
     if title is not None:
-        table.add_row(f"[bold]{title}[/bold]")
+        table.add_row(Text(title, style="bold"))
     for row in rows:
         table.add_row(f"  {row[0]}", *row[1:])
     table.add_section()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...envs.untrusted import Unreadable, read_entry
+from ...envs.untrusted import Unreadable, load_array, read_entry
 
 BUDGET = "budget"
 """The figure that is the share of the teacher's budget left, ``[P, W]``."""
@@ -93,9 +93,7 @@ class Trace:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 about = json.loads(read_entry(archive, _ABOUT, _MOST))
                 arrays = {
-                    name.removesuffix(".npy"): np.load(
-                        io.BytesIO(read_entry(archive, name, _MOST)), allow_pickle=False
-                    )
+                    name.removesuffix(".npy"): load_array(io.BytesIO(read_entry(archive, name, _MOST)))
                     for name in archive.namelist()
                     if name.endswith(".npy")
                 }
@@ -137,7 +135,11 @@ class Trace:
 
     def fits(self, worlds: int, seeds: int) -> bool:
         """Whether it is of so many worlds, of so many seeds."""
-        return all(values.shape[1] == worlds for values in self.figures.values()) and len(self.liars) == seeds
+        return (
+            all(values.shape[1] == worlds for values in self.figures.values())
+            and len(self.liars) == seeds
+            and len(self.who) in (0, seeds)
+        )
 
     def _is_whole(self) -> bool:
         points, agents = len(self.steps), len(self.labels)
@@ -149,8 +151,8 @@ class Trace:
             and all(type(number) is int and number >= 0 for number in numbers)
             and all(
                 v.dtype == np.float32
-                and len(v) == points
                 and v.ndim in (2, 3)
+                and len(v) == points
                 and v.shape[2:] in ((), (agents,))
                 for v in self.figures.values()
             )
@@ -158,9 +160,14 @@ class Trace:
             and self.who.dtype == np.int32
             and self.liars.dtype == np.bool_
             and self.liars.ndim == 2
+            and self.liars.shape[1:] in ((0,), (agents,))
             and self.weights.ndim == 4
+            and self.who.ndim == 3
             and (self.weights.shape == (points, *self.who.shape) or not self.weights.size)
-            and (not self.who.size or bool((self.who >= 0).all() and (self.who < agents).all()))
+            and (
+                not self.who.size
+                or (self.who.shape[1] == agents and bool((self.who >= 0).all() and (self.who < agents).all()))
+            )
         )
 
 

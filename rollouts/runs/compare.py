@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...envs.errors import ConfigError
+from ...envs.errors import ConfigError, text
+from ...envs.validation import flag
 from ..reports.compare import Comparison
 from ..reports.compare import compare as compared
 from ..reports.report import Report
@@ -33,10 +34,12 @@ def compare(
         ConfigError: There are fewer than two runs, they are of different worlds or seeds, or one cannot be read.
         UnknownName: A run has no such metric or mode; lists the near ones.
     """
+    flag("lower", lower)
     named: dict[str, Report] = {}
     for place, run in enumerate(runs):
         entries = run if isinstance(run, Mapping) else {_name(run, place): run}
         for name, entry in entries.items():
+            text("the name of a run", name, "mine")
             if name in named:
                 raise ConfigError(f"{name} is named twice: every run is compared once")
             named[name] = entry if isinstance(entry, Report) else Result.load(entry)

@@ -15,8 +15,8 @@ import torch
 
 from ...envs import make_world
 from ...envs.errors import ConfigError
-from ...envs.files import read_file
-from ...envs.validation import whole
+from ...envs.files import as_path, check_writable, read_file
+from ...envs.validation import mapping, whole
 from ...policies import make_policy
 from ...policies.files import digest
 from ...scenarios import Scenario
@@ -74,9 +74,11 @@ def evaluate(
         chosen = tuple(task for task in chosen if task.quick)
     if not chosen:
         raise ConfigError(f"{suite.name} has no tasks for a quick evaluation: leave out quick")
-    given = dict(policy_kwargs or {})
+    given = mapping("policy_kwargs", policy_kwargs)
     make_policy(policy, **given)  # says so where there is none
-    path = None if out is None else Path(out)
+    path = None if out is None else as_path("out", out, ConfigError)
+    if path is not None:
+        check_writable(path)
     entry = _entry(suite, policy, given, suite.seeds[:count], _command(policy, suite, given, count, quick))
     if path is not None and path.exists():
         entry = _taken_up(path, entry)

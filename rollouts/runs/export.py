@@ -8,11 +8,12 @@ from pathlib import Path
 from re import fullmatch
 from typing import Any
 
-from ...envs.errors import ConfigError, short
+from ...envs.errors import ConfigError, StudyhallError, short
+from ...envs.files import as_path
 from ...learners.plain import Plain
 from ...scenarios import Scenario
 from ..settings.read_scenario import read_scenario
-from ..storage.folders import new_folder, read_config
+from ..storage.folders import ANEW, new_folder, read_config
 from ..storage.plain import write_plain
 from ..storage.text import plain
 from .launch import set_up
@@ -42,7 +43,8 @@ def export(
     Raises:
         ConfigError: There is no run, it has no checkpoint yet, nobody learns in it, or a folder cannot be written.
     """
-    path = Path(run)
+    path = as_path("run", run, ConfigError)
+    target = path / "export" if out is None else as_path("out", out, ConfigError)
     training = "algorithm" in read_config(path, "run", "training")
     rollout = (_trained if training else _taken_up)(path, policy, named)
     scenario = rollout.scenario
@@ -73,7 +75,7 @@ def export(
         )
     data = getattr(rollout.world, "dataset", None)
     described = {} if data is None else {"data": data.described}
-    with new_folder(path / "export" if out is None else Path(out), "export") as folder:
+    with new_folder(target, "export") as folder:
         for place, (learner, about) in found.items():
             write_plain(folder / place, learner, about | described)
     return [folder / place for place in found]
@@ -100,7 +102,13 @@ def _trained(path: Path, policy: str | None, named: Mapping[str, Any]) -> Rollou
     best = path / "best.zip"
     if not best.exists():
         raise ConfigError(f"the training in {path} has kept no policy yet: wait for its first evaluation")
-    scenario = _again(read_scenario(read_config(path, "training")["scenario"], policy, _NAME_AGAIN), named)
+    try:
+        described = read_scenario(read_config(path, "training")["scenario"], policy, _NAME_AGAIN)
+    except StudyhallError:
+        raise
+    except (KeyError, TypeError) as fault:
+        raise ConfigError(f"{path}/config.json is not what a training writes: {ANEW['training']}") from fault
+    scenario = _again(described, named)
     of_policy: Mapping[str, Any] = {"policy": str(best), "policy_kwargs": {}}
     if policy is not None:
         of_policy = {"policy_kwargs": {**scenario.policy_kwargs, "weights": str(best)}}

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from ...envs.errors import ConfigError, StudyhallError, short, warn
+from ...envs.files import as_path
+from ...envs.validation import mapping
 from ...scenarios import Scenario, get_scenario
 from ..reports.events import following
 from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
@@ -81,7 +83,9 @@ def rollout(
         Stopped: The user stopped a run that has a folder; a checkpoint was saved.
     """
     assignments = {**changes, **({} if policy is None else {"policy": policy})}
-    assignments |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
+    assignments |= {
+        f"policy.{name}": value for name, value in mapping("policy_kwargs", policy_kwargs).items()
+    }
     loggers = loggers_of(log)
     if resume is not None:
         given = (seeds, steps, controls, out, policy_kwargs)
@@ -90,7 +94,7 @@ def rollout(
                 "resume goes on as the run began: leave out what would change it, but for device, and a policy of "
                 "your own"
             )
-        folder = RunFolder(Path(resume))
+        folder = RunFolder(as_path("resume", resume, ConfigError))
         config = folder.config(policy)
         if device is not None:
             config = dataclasses.replace(config, device=parse_device(device))
@@ -103,12 +107,12 @@ def rollout(
         steps=steps,
         seeds=None if seeds is None else seeds_of(seeds),
         controls=controls,
-        device=device or "cpu",
+        device="cpu" if device is None else device,
         threads=torch.get_num_threads(),
     )
     if out is not None:
         shown: dict[str, Any] = {"progress": progress, "on_step": on_step, "log": loggers}
-        return launch(config, Path(out), assignments, checkpoint_every, **shown)[1]
+        return launch(config, as_path("out", out, ConfigError), assignments, checkpoint_every, **shown)[1]
     run = set_up(config, _as_given(assignments))
     with _shown(run, progress, on_step) as tell, following(run.report, loggers, None) as follow:
         return run.run(on_step=tell, after_step=follow if loggers else None)

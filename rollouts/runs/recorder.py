@@ -52,18 +52,18 @@ class Recorder:
         if self._listens and (found := self.world.listening()) is not None:
             self._weights.append(_as_bytes(found, self.seeds))
 
-    def keep_scene(self, step: int, picture: np.ndarray) -> None:
+    def keep_scene(self, step: int, picture: bytes) -> None:
         """Keep how the first open world looks after a step: as text, and what its agents see and make, or its picture.
 
         Args:
             step: Which.
-            picture: Of the world, uint8 ``[H, W, 3]``.
+            picture: Of the world, as PNG.
         """
         from ...envs.engine.drawing import as_png
 
-        shown = self.world.exhibits() or {"": picture}
+        shown = {name: as_png(image) for name, image in self.world.exhibits().items()} or {"": picture}
         text = str(self.world.render("ansi")) if "ansi" in self.world.metadata["render_modes"] else ""
-        self.trace.scenes.append(Scene(step, text, {name: as_png(image) for name, image in shown.items()}))
+        self.trace.scenes.append(Scene(step, text, shown))
 
     def made(self) -> Trace:
         """What was kept so far."""

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ...envs.errors import ConfigError, StudyhallError, warn
+from ...envs.files import as_path, check_writable
 from ...envs.language.files import SUFFIX, read_model
 from ..reports.page.document import page
 from ..reports.page.sections import Subject
@@ -41,11 +42,8 @@ def report(*runs: str | Path | Report, out: str | Path | None = None) -> Path:
     if out is None:
         (first, *others) = runs
         out = Path(FILE) if others or isinstance(first, Report) else Path(first) / FILE
-    path = Path(out)
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a file in it, e.g. {path / FILE}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path.parent} is no folder: make it first")
+    path = as_path("out", out, ConfigError)
+    check_writable(path)
     write_text(path, page(subjects))
     return path
 
@@ -53,7 +51,7 @@ def report(*runs: str | Path | Report, out: str | Path | None = None) -> Path:
 def _subject(run: str | Path | Report, place: int) -> Subject:
     if isinstance(run, Report):
         return Subject(f"run {place + 1}", run, {"versions": made_by()})
-    folder = RunFolder(Path(run))
+    folder = RunFolder(as_path("a run", run, ConfigError))
     found = folder.found()
     return Subject(str(run), found, read_config(folder.path, "run"), _written(folder, found))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ...envs.errors import ConfigError
+from ...envs.files import as_path
 from ..reports.report import Report
 from ..terminal import output
 from .run_folder import RunConfig, RunFolder
@@ -90,7 +92,7 @@ class Result(Report):
             ConfigError: It cannot be written, or holds something.
         """
         config = RunConfig(self.scenario, self.seeds, self.device, torch.get_num_threads())
-        with RunFolder.create(Path(folder), config) as made:
+        with RunFolder.create(as_path("folder", folder, ConfigError), config) as made:
             made.finish(self)
             return made.path
 
@@ -101,7 +103,7 @@ class Result(Report):
         Raises:
             ConfigError: There is no run in it, none that has ended, or its report is not as it was written.
         """
-        return cls.of(RunFolder(Path(folder)).found())
+        return cls.of(RunFolder(as_path("folder", folder, ConfigError)).found())
 
     @classmethod
     def of(cls, report: Report) -> Self:

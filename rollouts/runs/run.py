@@ -6,7 +6,7 @@ import dataclasses
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from torch import Tensor
 from ...envs import make_world
 from ...envs.engine import TensorDict
 from ...envs.engine.fits import Misfit, check_fits
-from ...envs.errors import ConfigError
-from ...envs.validation import LAST_SEED, whole
+from ...envs.errors import ConfigError, short
+from ...envs.files import make_folder
+from ...envs.validation import LAST_SEED, MOST_WORLDS, real, whole
 from ...policies import make_policy
 from ...scenarios import Scenario, get_scenario
 from ..metrics.divergence import sound
@@ -120,7 +121,7 @@ class Rollout:
         )
         self._done = 0
         self._before = 0.0  # seconds spent before a resume
-        self.pictures: list[np.ndarray] = []
+        self._pictures: list[bytes] = []  # as PNG
         self._recorder = Recorder(self.world, len(self.seeds))
         self._left: set[Path] = set()
 
@@ -140,6 +141,13 @@ class Rollout:
     def done(self) -> int:
         """Steps made."""
         return self._done
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """Those of the first open world that were kept, uint8 ``[H, W, 3]`` each."""
+        from ...envs.engine.drawing import from_png
+
+        return [from_png(picture) for picture in self._pictures]
 
     def run(
         self,
@@ -183,7 +191,7 @@ class Rollout:
         Args:
             on_step: Is told the live figures, some ten times a second and at the last step.
             checkpoint: Folder to save into every ``checkpoint_every`` seconds, and at the end.
-            checkpoint_every: Seconds.
+            checkpoint_every: Seconds, 0 or more.
             stop: Is asked after every step whether to stop there.
             pictures: How many of the first open world to keep in ``pictures`` at most, at steps further and further
                 apart, since most happens early; fewer where there are fewer steps, none of a world that cannot be
@@ -194,7 +202,9 @@ class Rollout:
 
         Raises:
             Stopped: ``stop`` said so; a checkpoint was saved where there is a folder for it.
+            ConfigError: ``checkpoint_every`` is no time, or a file cannot be written.
         """
+        real("checkpoint_every", checkpoint_every, 0)
         begun = saved = shown = time.perf_counter()
         every = max(1, self.steps // _CURVE_POINTS)
         drawn = _instants(self.steps, pictures if "rgb_array" in self.world.metadata["render_modes"] else 0)
@@ -218,8 +228,7 @@ class Rollout:
             if over or self._done % self._recorder.every == 0:
                 self._recorder.look(self._done)
             if drawn and (over or self._done in drawn):
-                self.pictures.append(np.asarray(self.world.render("rgb_array")))
-                self._recorder.keep_scene(self._done, self.pictures[-1])
+                self._draw()
             if self._done in self.scenario.measure_at:
                 self._record(findings(self.world, self.policy), f"@{self._done}")
             if networks is not None and (over or self._done in milestones):
@@ -237,6 +246,13 @@ class Rollout:
                 saved = now
             if stopping:
                 raise Stopped(self._done, self.steps)
+
+    def _draw(self) -> None:
+        """Keep a picture of the first open world."""
+        from ...envs.engine.drawing import as_png
+
+        self._pictures.append(as_png(np.asarray(self.world.render("rgb_array"))))
+        self._recorder.keep_scene(self._done, self._pictures[-1])
 
     def _over(self) -> bool:
         """Whether every world's episode has ended; known on the host."""
@@ -333,7 +349,7 @@ class Rollout:
                 own = []
                 if network.agent is not None and experts is not None:
                     own = experts[row, network.agent].nonzero().flatten().tolist()
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 write_network(path, network, self.world.dataset, own, origin)  # type: ignore[attr-defined]
                 self._left.add(path)
 
@@ -347,7 +363,9 @@ class Rollout:
         """
         report = {name: getattr(self.report, name) for name in _SAVED}
         state = {"world": self.world.state_dict(), "policy": self.policy.state_dict(), "done": self._done}
-        self._checkpoints(folder).write({**state, "report": report, "trace": self._recorder.state()})
+        pictures = [torch.frombuffer(bytearray(picture), dtype=torch.uint8) for picture in self._pictures]
+        kept = {"trace": self._recorder.state(), "pictures": pictures}
+        self._checkpoints(folder).write({**state, "report": report, **kept})
 
     def load(self, folder: Path) -> None:
         """Take up a run where its last checkpoint left it.
@@ -360,6 +378,7 @@ class Rollout:
         try:
             report = self._saved_report(saved.pop("report", None))
             trace = saved.pop("trace", None)  # those of earlier versions had none
+            pictures = _saved_pictures(saved.pop("pictures", []))  # nor these
             check_fits(saved, {"world": ..., "policy": ..., "done": 0})  # these two look at theirs themselves
             self.world.load_state_dict(saved["world"])
             clock, domain = self.world.clock, self.world.domain
@@ -372,6 +391,7 @@ class Rollout:
             self.world.load_state_dict(before)
             raise checkpoints.misfit(fault) from fault
         self._done, self.report, self._before = saved["done"], report, report.seconds
+        self._pictures = pictures
         self.obs = self.world.obs
 
     def load_if_saved(self, folder: Path) -> bool:
@@ -395,17 +415,44 @@ class Rollout:
         return Checkpoints(folder, {**configuration, "seeds": self.seeds}, ANEW["run"])
 
 
+def _saved_pictures(saved: Any) -> list[bytes]:
+    """Pictures of a checkpoint as PNG, each of which can be read."""
+    from PIL import Image
+
+    from ...envs.engine.drawing import from_png
+
+    if not isinstance(saved, list) or not all(
+        isinstance(p, Tensor) and p.dtype == torch.uint8 for p in saved
+    ):
+        raise Misfit("pictures are something else")
+    pictures = [picture.cpu().numpy().tobytes() for picture in saved]
+    try:
+        whole = all(from_png(picture).shape[2:] == (3,) for picture in pictures)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
+        raise Misfit("pictures cannot be read") from fault
+    if not whole:
+        raise Misfit("pictures are something else")
+    return pictures
+
+
 def seeds_of(given: int | Iterable[int]) -> tuple[int, ...]:
-    """Checked seeds, as Python's numbers."""
+    """Checked seeds, as Python's numbers.
+
+    Raises:
+        ConfigError: There are none, more than a batch has worlds, one is no seed, or one is there twice.
+    """
     if isinstance(given, str) or not isinstance(given, (Iterable, numbers.Integral)):
-        raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {given!r}")
-    seeds = tuple(
-        whole("a seed", seed, 0, LAST_SEED) for seed in (given if isinstance(given, Iterable) else (given,))
-    )
+        raise ConfigError(f"seeds are one whole number or several, e.g. 3 or range(5), got {short(given)}")
+    several = given if isinstance(given, Iterable) else (given,)
+    if isinstance(several, Sized) and len(several) > MOST_WORLDS:
+        raise ConfigError(
+            f"{len(several):,} seeds are too many: each is a world, of which a batch has {MOST_WORLDS:,}"
+        )
+    seeds = tuple(whole("a seed", seed, 0, LAST_SEED) for seed in several)
     if not seeds:
         raise ConfigError("a run needs at least one seed")
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds {list(seeds)} name a seed twice: every seed is one world")
+        raise ConfigError(f"seeds {short(list(seeds))} name a seed twice: every seed is one world")
     return seeds
 
 

@@ -29,9 +29,9 @@ from ...envs.files import read_file, whole_file
 from ...envs.untrusted import Unreadable
 from ...envs.validation import LAST_SEED, whole
 from ...scenarios import Scenario
-from ..reports.report import Report, is_measured
+from ..reports.report import Report, has_ended, is_measured
 from ..reports.trace import Trace
-from ..settings.read_scenario import NAME_AGAIN, read_scenario
+from ..settings.read_scenario import NAME_AGAIN, check_fields, read_scenario
 from ..storage.folders import ANEW, new_folder, read_config, read_sealed, write_config, write_sealed
 from ..storage.text import as_csv, plain, write_text
 
@@ -154,11 +154,12 @@ class RunFolder:
     def _read(self) -> Report:
         try:
             found = Report.from_json(read_sealed(self.report_file, _WITHOUT))
+            check_fields(found.scenario)
         except (FileNotFoundError, NotADirectoryError, StudyhallError):
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             raise ConfigError(f"{self.report_file} is not what a run writes: {_WITHOUT}") from fault
-        if not is_measured(found):
+        if not (is_measured(found) and has_ended(found)):
             raise ConfigError(f"{self.report_file} is of another configuration, or damaged: {_WITHOUT}")
         found.trace = self._trace(found)
         return found
@@ -170,7 +171,8 @@ class RunFolder:
             return None
         try:
             found = Trace.from_bytes(read_file(path))
-            if not found.fits(len(report.modes) * len(report.seeds), len(report.seeds)):
+            whole = not found.figures or report.headline in found.figures
+            if not (whole and found.fits(len(report.modes) * len(report.seeds), len(report.seeds))):
                 raise Unreadable("it is of another run")
         except (OSError, Unreadable) as fault:
             warn(f"{path} cannot be read ({getattr(fault, 'strerror', None) or fault}): going on without it")

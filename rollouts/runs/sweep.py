@@ -17,7 +17,7 @@ import dataclasses
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from typing import Any
 import torch
 
 from ...envs import make_world
-from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, warn
-from ...envs.validation import whole
+from ...envs.errors import ConfigError, StudyhallError, StudyhallWarning, text, warn
+from ...envs.files import as_path
+from ...envs.validation import mapping, whole
 from ...scenarios import Scenario, get_scenario
 from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
 from ..reports.sweeps import HELD_OUT, Found, Swept, read_found
@@ -44,7 +45,7 @@ from ..storage.folders import (
     write_sealed,
 )
 from ..storage.text import as_csv, plain, write_text
-from ..terminal.interrupts import Stopped
+from ..terminal.interrupts import Stopped, stop_requests
 from ..training.begin import begin
 from ..training.begin import configure as configure_training
 from .launch import configure, launch, take_up
@@ -134,8 +135,15 @@ class SweepConfig:
         Raises:
             UnknownName, ConfigError: A name or value that cannot be.
         """
-        if "seed" in (self.training or {}):
-            raise ConfigError("the seeds of trainings are given by seeds, one training each: leave out seed")
+        if self.training is not None:
+            if "seed" in self.training:
+                raise ConfigError(
+                    "the seeds of trainings are given by seeds, one training each: leave out seed"
+                )
+            if "assignments" in self.training:
+                raise ConfigError("what trainings are set to is what is swept: give each setting by its name")
+            if self.steps is not None or self.controls is not None:
+                raise ConfigError("steps and controls are of runs, and trainings are swept: leave them out")
         tried: set[tuple[str, str]] = set()
         for point in self.examples:
             if self.training is None:
@@ -177,11 +185,11 @@ def sweep(
     samples: int | None = None,
     sampler: str | None = None,
     lower: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
     training: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     metric: str | None = None,
     log: str | Iterable[str] | None = None,
     **changes: Any,
@@ -202,12 +210,12 @@ def sweep(
         sampler: ``"tpe"`` or ``"gp"`` of Optuna: each point is chosen by what was found at those before, so that
             ``metric`` gets high. None draws at random.
         lower: Whether it is to get low instead.
-        seed: Of the draws.
+        seed: Of the draws; None is 0.
         training: Trains instead: options of :func:`~studyhall.train`, e.g. ``{"timesteps": 100_000}``, and
             ``"algorithm"``; settings of the algorithm may be swept as ``**{"ppo.learning_rate": […]}``.
         out: Folder to write, new or empty; None takes the first free ``runs/<scenario>-sweep-<n>``.
         resume: Folder of a stopped sweep, instead of a scenario and its settings.
-        device: Where the tensors live; ``"auto"`` is the GPU where there is one.
+        device: Where the tensors live, the CPU where not told; ``"auto"`` is the GPU where there is one.
         metric: What the table shows.
         log: Loggers that are told of each run or training as it is made, ``"wandb"`` or ``"mlflow"``, or both; those of
             a sweep are a group there. Of a sweep that is resumed they are told what is still to do.
@@ -223,36 +231,37 @@ def sweep(
     """
     loggers = loggers_of(log)
     if resume is not None:
-        if (
-            scenario is not None
-            or changes
-            or policy_kwargs
-            or any(v is not None for v in (seeds, steps, out))
-        ):
+        given = (scenario, seeds, steps, controls, samples, sampler, seed, training, out, device)
+        if changes or policy_kwargs or lower or any(value is not None for value in given):
             raise ConfigError("resume goes on as the sweep began: leave out what would change it")
-        return take_up_sweep(Path(resume), {} if policy is None else {"policy": policy}, metric, loggers)
+        return take_up_sweep(
+            as_path("resume", resume, ConfigError),
+            {} if policy is None else {"policy": policy},
+            metric,
+            loggers,
+        )
     if scenario is None:
         raise ConfigError(
             "which scenario? give its name, e.g. sweep('classroom-digits', topology=['ring', 'star'])"
         )
     choices = {**({} if policy is None else {"policy": policy}), **changes}
-    choices |= {f"policy.{name}": value for name, value in (policy_kwargs or {}).items()}
+    choices |= {f"policy.{name}": value for name, value in mapping("policy_kwargs", policy_kwargs).items()}
     config = configure_sweep(
         scenario,
         choices,
         seeds=None if seeds is None else seeds_of(seeds),
         steps=steps,
         controls=controls,
-        device=device,
+        device="cpu" if device is None else device,
         threads=torch.get_num_threads(),
         training=training,
         samples=samples,
         sampler=sampler,
         lower=lower,
-        seed=seed,
+        seed=0 if seed is None else seed,
         metric=metric,
     )
-    return begin_sweep(config, None if out is None else Path(out), metric, loggers)
+    return begin_sweep(config, None if out is None else as_path("out", out, ConfigError), metric, loggers)
 
 
 def configure_sweep(
@@ -275,6 +284,8 @@ def configure_sweep(
     found = scenario if isinstance(scenario, Scenario) else get_scenario(scenario)
     points: list[Point] = []
     search = None
+    if metric is not None:
+        text("metric", metric, "mean")
     if sampler is not None:
         options = {"samples": samples, "sampler": sampler, "seed": seed, "metric": metric, "lower": lower}
         search = search_of(choices, **options)
@@ -291,7 +302,7 @@ def configure_sweep(
         controls=None if controls is None else parse_controls(controls),
         device=parse_device(device),
         threads=threads,
-        training=None if training is None else dict(training),
+        training=None if training is None else mapping("training", training),
     )
 
 
@@ -360,6 +371,11 @@ def _work(config: SweepConfig, swept: Swept) -> Iterator[tuple[str, Point, int, 
 
 
 def _to_the_end(config: SweepConfig, swept: Swept, log: Loggers) -> Swept:
+    with stop_requests() as stop:  # between two runs too
+        return _each(config, swept, log, stop)
+
+
+def _each(config: SweepConfig, swept: Swept, log: Loggers, stop: Callable[[], bool]) -> Swept:
     log = dataclasses.replace(log, group=swept.folder.name)
     done = {one.name for one in swept.found}
     count = config.count * (1 if config.training is None else len(config.seeds))
@@ -369,6 +385,8 @@ def _to_the_end(config: SweepConfig, swept: Swept, log: Loggers) -> Swept:
         print(f"studyhall: {place} of {count}: {name}", file=sys.stderr)
         folder = swept.folder / name
         try:
+            if stop():
+                raise Stopped(0, 0)
             found = (
                 _run(config, name, point, number, folder, log)
                 if seed is None
@@ -379,7 +397,8 @@ def _to_the_end(config: SweepConfig, swept: Swept, log: Loggers) -> Swept:
             raise Stopped(place, count, go_on, what="point") from None
         except StudyhallError as fault:
             kept = (
-                f"{len(swept.found)} of {count} are kept; go on with: studyhall sweep --resume {swept.folder}"
+                f"{len(swept.found)} of {count} are kept; once that is mended, go on with: "
+                f"studyhall sweep --resume {swept.folder}"
             )
             raise ConfigError(f"{name}: {fault} ({kept})") from fault
         swept.found.append(found)
@@ -448,7 +467,9 @@ def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
         found = read_config(folder, "sweep")["sweep"]
         points, training, controls, steps = (found[n] for n in ("points", "training", "controls", "steps"))
         search = None if found.get("search") is None else read_search(found["search"])
-        if not (points or search) or not all(isinstance(point, dict) for point in points):
+        if not (points or search) or not all(
+            isinstance(point, dict) and point.keys() == points[0].keys() for point in points
+        ):
             raise TypeError
         _refuse_unnamed(points if search is None else search.examples(), named)
         return SweepConfig(
@@ -464,7 +485,7 @@ def _read(folder: Path, named: Mapping[str, Any]) -> SweepConfig:
         )
     except StudyhallError:
         raise
-    except (KeyError, TypeError) as fault:
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
         raise ConfigError(f"{folder} holds no sweep: {ANEW['sweep']}") from fault
 
 

@@ -22,6 +22,7 @@ _DECIDED = {
     "autoreset": "a run is one episode",
     "validate": "the actions of a policy are checked by its tests",
 }
+_ECHOED = 80  # characters
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -74,7 +75,13 @@ def _hints(factory: Any) -> dict[str, Any]:
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
-        raise ConfigError(f"{name} must be {_words(hint)}, got {json.dumps(value, default=name_of)}")
+        raise ConfigError(f"{name} must be {_words(hint)}, got {_told(value)}")
+
+
+def _told(value: Any) -> str:
+    """A value as a user types it, at most about 80 characters of it."""
+    said = json.dumps(value, default=name_of, skipkeys=True)
+    return said if len(said) <= _ECHOED else f"{said[:_ECHOED]}…"
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -50,8 +50,10 @@ def customise(
         policy = policy if name == scenario.policy else {}
     ours = {key.removeprefix("policy."): v for key, v in given.items() if key.startswith("policy.")}
     theirs = {key: v for key, v in given.items() if not key.startswith("policy.")}
-    if steps is not None and theirs.setdefault("horizon", steps) != steps:
-        raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
+    if steps is not None:
+        if "horizon" in theirs and theirs["horizon"] != steps:
+            raise ConfigError("--steps sets the horizon: leave out --set horizon=…")
+        theirs["horizon"] = steps
     if theirs.get("learners", "") is None:
         del theirs["learners"]
         env = _without_hosting(scenario)

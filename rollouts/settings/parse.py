@@ -15,6 +15,7 @@ from typing import Any
 
 from ...envs.arguments import find_device
 from ...envs.errors import ConfigError, short, unknown
+from ...envs.validation import LAST_SEED
 
 Assignments = Sequence[str] | Mapping[str, Any]
 """``KEY=VALUE`` each, as on the command line, or keys and values, as in code."""
@@ -30,28 +31,42 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from ``"3"``, ``"0-4"`` or ``"0,2,5-7"``.
 
     Raises:
-        ConfigError: The text is none of these, names a seed twice, or more seeds than memory should hold.
+        ConfigError: The text is none of these, names a seed twice or one that is too great, or more seeds than memory
+            should hold.
     """
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {text!r}")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {short(text)}")
+        if max(len(first), len(last)) > len(str(LAST_SEED)) or int(last or first) > LAST_SEED:
+            raise ConfigError(f"a seed is {LAST_SEED} at most, got {short(text)}")
+        if dash and int(last) < int(first):
+            raise ConfigError(f"seeds look like 3, 0-4 or 0,2,5, got {short(text)}")
         if len(seeds) + int(last or first) - int(first) >= _MOST_SEEDS:
             raise ConfigError(
-                f"{text!r} are too many seeds: each is a world in memory, so run {_MOST_SEEDS:,} at most, "
+                f"{short(text)} are too many seeds: each is a world in memory, so run {_MOST_SEEDS:,} at most, "
                 "and more in parts"
             )
         seeds += range(int(first), int(last or first) + 1)
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds {text!r} name a seed twice: every seed is one world")
+        raise ConfigError(f"seeds {short(text)} name a seed twice: every seed is one world")
     return tuple(seeds)
 
 
 def parse_controls(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Controls from ``"mute,isolated"`` or ``"none"``, or by name."""
+    """Controls from ``"mute,isolated"`` or ``"none"``, or by name.
+
+    Raises:
+        ConfigError: It is neither, or names a mode twice.
+        UnknownName: There is no such mode.
+    """
     if isinstance(given, str):
         given = () if given.strip() == "none" else given.split(",")
+    if not isinstance(given, Iterable):
+        raise ConfigError(
+            f"controls are modes by name, e.g. 'mute' or ['mute', 'isolated'], got {short(given)}"
+        )
     names = tuple(str(name).strip() for name in given)
     for name in names:
         if name not in MODES:
@@ -81,7 +96,7 @@ def parse_assignments(given: Assignments) -> dict[str, Any]:
     """Keys and values of ``KEY=VALUE`` each; see the module's page. Those of a mapping are taken as they are.
 
     Raises:
-        ConfigError: A text is no ``KEY=VALUE``.
+        ConfigError: A text is no ``KEY=VALUE``, or two give the same key.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -90,6 +105,8 @@ def parse_assignments(given: Assignments) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set takes KEY=VALUE, e.g. horizon=200 or policy.lr=0.01, got {text!r}")
+        if key.strip() in found:
+            raise ConfigError(f"--set gives {key.strip()} twice: give it once")
         found[key.strip()] = _value(value)
     return found
 

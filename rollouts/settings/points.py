@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...envs.errors import ConfigError, short
@@ -29,11 +29,13 @@ def parse_choices(texts: Sequence[str]) -> dict[str, Any]:
     """Of each ``KEY=V1,V2,…`` the list of values, or a distribution.
 
     Raises:
-        ConfigError: A text is no ``KEY=VALUE``, or a distribution has no two numbers in order.
+        ConfigError: A text is no ``KEY=VALUE``, two give the same key, or a distribution has no two numbers in order.
     """
     found: dict[str, Any] = {}
     for text in texts:
         key, equals, values = text.partition("=")
+        if key.strip() in found:
+            raise ConfigError(f"--set gives {key.strip()} twice: give all its values at once, with commas")
         parts = _split(values) if equals else [""]
         if len(parts) == 1 and (drawn := _DISTRIBUTION.fullmatch(parts[0].strip())):
             found[key.strip()] = _distribution(text, *drawn.groups())
@@ -57,6 +59,9 @@ def points_of(choices: Mapping[str, Any], *, samples: int | None = None, seed: i
     """
     import numpy as np
 
+    if samples is not None:
+        whole("samples", samples, 1)
+        seed = whole("seed", seed, 0, LAST_SEED)
     lists = {name: values_of(name, given) for name, given in choices.items() if not is_distribution(given)}
     drawn = {name: given for name, given in choices.items() if is_distribution(given)}
     if drawn and samples is None:
@@ -64,14 +69,13 @@ def points_of(choices: Mapping[str, Any], *, samples: int | None = None, seed: i
             f"{', '.join(drawn)} has no list of values: say how many points to draw, with --samples"
         )
     count = math.prod(len(values) for values in lists.values())
-    if max(samples or 0, 0 if samples else count) > MOST:
+    if (wanted := count if samples is None else samples) > MOST:
         raise ConfigError(
-            f"{samples or count:,} points are too many: sweep {MOST:,} at most, or draw some with --samples"
+            f"{wanted:,} points are too many: sweep {MOST:,} at most, or draw some with --samples"
         )
     if samples is None:
         return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
-    whole("samples", samples, 1)
-    rng = np.random.default_rng(whole("seed", seed, 0, LAST_SEED))
+    rng = np.random.default_rng(seed)
     if not drawn:
         chosen = rng.permutation(count)[:samples] if count <= MOST else _some_of(count, samples, rng)
         return [_nth(lists, int(number)) for number in sorted(chosen)]
@@ -104,12 +108,18 @@ def values_of(name: str, given: Any) -> list[Any]:
     """The values of a list, or a single one.
 
     Raises:
-        ConfigError: There is none, or one is there twice.
+        ConfigError: There is none, one is there twice, there are too many, or they have no order.
     """
+    if isinstance(given, (set, frozenset, Iterator)):
+        raise ConfigError(f"{name} must be a list where it is several values, got {short(given)}")
     if not isinstance(given, (list, tuple, range)):
         return [given]
     if not given:
         raise ConfigError(f"{name} has no value: give one or more")
+    if len(given) > MOST:
+        raise ConfigError(
+            f"{name} has {len(given):,} values: give {MOST:,} at most, or a distribution to draw from"
+        )
     values = list(given)
     if len({repr(value) for value in values}) < len(values):
         raise ConfigError(f"{name} names a value twice: {short(values)}")
@@ -125,15 +135,19 @@ def distribution_of(name: str, given: Any) -> tuple[float, float, bool]:
     """The ends of a uniform distribution, and whether it is of logarithms.
 
     Raises:
-        ConfigError: It is another distribution.
+        ConfigError: It is another distribution, or has no end.
     """
     kind = given.dist.name if hasattr(given, "dist") else ""
     if kind not in ("uniform", "loguniform", "reciprocal"):
         raise ConfigError(
             f"{name} must be uniform or loguniform where a sampler chooses, got {kind or short(given)}"
         )
-    low, high = given.support()
-    return float(low), float(high), kind != "uniform"
+    low, high = map(float, given.support())
+    if not high - low < math.inf:
+        raise ConfigError(
+            f"{name} must be between two numbers where a sampler chooses, got {low:g} to {high:g}"
+        )
+    return low, high, kind != "uniform"
 
 
 def _distribution(text: str, kind: str, low: str, high: str) -> Any:
@@ -144,7 +158,7 @@ def _distribution(text: str, kind: str, low: str, high: str) -> Any:
     except ValueError:
         first = last = math.nan
     least = 0 if kind == "loguniform" else -math.inf
-    if not least < first < last < math.inf:
+    if not (least < first < last < math.inf and last - first < math.inf):
         raise ConfigError(
             f"{kind}(LOW,HIGH) takes two numbers in order{', above 0' if least == 0 else ''}, got {text!r}"
         )

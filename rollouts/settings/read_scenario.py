@@ -44,16 +44,7 @@ def read_scenario(found: Any, own_policy: str | None = None, advice: str = NAME_
     from ...policies.registration import is_own, policy_name
 
     scenario = Scenario.from_json(found)
-    _check_types(scenario)
-    for claim in scenario.claims:
-        _check_types(claim)
-    twice = len(set(scenario.controls)) < len(scenario.controls)
-    if (
-        twice
-        or set(scenario.controls) - set(MODES)
-        or not all(type(step) is int for step in scenario.measure_at)
-    ):
-        raise TypeError("controls are modes, each once, and measure_at steps")
+    check_fields(scenario)
     policy = scenario.policy
     if is_own(policy) and own_policy is None:
         raise ConfigError(
@@ -69,6 +60,24 @@ def read_scenario(found: Any, own_policy: str | None = None, advice: str = NAME_
     check_world(scenario, given)
     check_policy(policy, scenario.policy_kwargs)
     return scenario
+
+
+def check_fields(scenario: Scenario) -> None:
+    """Check the types of all that a file says of a scenario, whatever the names in it stand for.
+
+    Raises:
+        TypeError: One is of another type.
+    """
+    _check_types(scenario)
+    for claim in scenario.claims:
+        _check_types(claim)
+    twice = len(set(scenario.controls)) < len(scenario.controls)
+    if (
+        twice
+        or set(scenario.controls) - set(MODES)
+        or not all(type(step) is int for step in scenario.measure_at)
+    ):
+        raise TypeError("controls are modes, each once, and measure_at steps")
 
 
 def _check_types(described: Scenario | Claim) -> None:

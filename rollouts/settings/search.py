@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...envs.errors import ConfigError, one_of
+from ...envs.errors import ConfigError, one_of, text
 from ...envs.validation import LAST_SEED, flag, whole
 from ..storage.text import plain
 from .points import MOST, Point, distribution_of, is_distribution, values_of
@@ -57,6 +57,8 @@ class Search:
         whole("samples", self.samples, 1, MOST)
         whole("seed", self.seed, 0, LAST_SEED)
         flag("lower", self.lower)
+        if self.metric is not None:
+            text("metric", self.metric, "mean")
         if not self.varied:
             raise ConfigError("there is nothing to choose: give a setting several values, or a range")
         if importlib.util.find_spec("optuna") is None:
@@ -140,12 +142,23 @@ def search_of(choices: Mapping[str, Any], **options: Any) -> Search:
 
 
 def read_search(described: Mapping[str, Any]) -> Search:
-    """What a file says of a search; ranges are lists of three there, among lists of one."""
+    """What a file says of a search; ranges are lists of three there, among lists of one.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It is no description of a search.
+        ConfigError: It says what cannot be.
+    """
     choices = {
-        name: Range(*given["range"]) if isinstance(given, Mapping) else list(given)
+        name: _read_range(*given["range"]) if isinstance(given, Mapping) else values_of(name, list(given))
         for name, given in described["choices"].items()
     }
     return Search(**{**described, "choices": choices})
+
+
+def _read_range(low: float, high: float, log: bool) -> Range:
+    if not (0 if log else -math.inf) < low < high < math.inf:
+        raise TypeError("a range is of two numbers in order, above 0 where it is of logarithms")
+    return Range(float(low), float(high), log)
 
 
 def described(search: Search) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import torch
 from ...envs.archive import name_of
 from ...envs.engine.fits import Misfit, check_fits
 from ...envs.errors import ConfigError
-from ...envs.files import read_file, whole_file
+from ...envs.files import make_folder, read_file, whole_file
 from ...envs.untrusted import Unreadable, load_tensors
 
 CHECKPOINT = "checkpoint.pt"
@@ -70,7 +70,7 @@ class Checkpoints:
         """
         buffer = io.BytesIO()
         torch.save({**state, _CONFIGURATION: self._said()}, buffer)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with whole_file(self.path, keep=self.before) as file:
             file.write(buffer.getbuffer())
             file.write(_seal(buffer.getbuffer()))

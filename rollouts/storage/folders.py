@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ...envs.errors import ConfigError
+from ...envs.errors import ConfigError, short
 from ...envs.files import PARTIAL, read_file, unwritable
 from .text import as_json, write_text
 
@@ -48,6 +48,10 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
     """
     if out == Path():
         raise ConfigError("--out names the current folder: give the folder a name of its own, e.g. runs/mine")
+    if out is not None and not _is_text(out):
+        raise ConfigError(
+            f"--out {short(str(out))} is no text in UTF-8, as libraries that write there need it: give another name"
+        )
     try:
         path = _free_folder(name) if out is None else out
         path.mkdir(parents=True, exist_ok=True)
@@ -102,7 +106,9 @@ def _claim(path: Path) -> int:
         os.close(lock)
         raise ConfigError(f"{path} is in use by another process: wait until it has ended")
     for left in path.rglob(PARTIAL):
-        left.unlink()
+        # What is in a folder with a lock of its own, as of a run in a sweep, whoever takes that up sweeps out.
+        if not any((above / _LOCK).exists() for above in left.parents if path in above.parents):
+            left.unlink(missing_ok=True)
     return lock
 
 
@@ -172,11 +178,17 @@ def read_sealed(path: Path, advice: str) -> dict[str, Any]:
         advice: What to do where it is not as it was written.
 
     Raises:
-        FileNotFoundError: It is not there.
-        ConfigError: It was edited or damaged.
+        FileNotFoundError, NotADirectoryError: It is not there.
+        ConfigError: It cannot be read, or was edited or damaged.
     """
     try:
-        found = json.loads(read_file(path))
+        content = read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as fault:
+        raise ConfigError(f"{path} cannot be read ({fault.strerror}): {advice}") from fault
+    try:
+        found = json.loads(content)
         if found.pop(_CHECKSUM) != _checksum(found):
             raise ConfigError(f"{path} is not as it was written (edited, or damaged): {advice}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
@@ -222,8 +234,8 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
         found = read_sealed(folder / _CONFIG, advice)
     except (FileNotFoundError, NotADirectoryError):
         raise _no_folder(folder, kind) from None
-    except OSError as fault:
-        raise ConfigError(f"{folder / _CONFIG} cannot be read ({fault.strerror}): {advice}") from fault
+    if not isinstance(found.get("versions", {}), dict) or not isinstance(found.get("started", ""), str):
+        raise ConfigError(f"{folder / _CONFIG} is not what studyhall writes: {advice}")
     held = next((name for name, key in _TELLS.items() if key in found), None)
     if held is not None and held not in kinds:
         inside = "its runs or trainings are the folders in it; " if held == "sweep" else ""
@@ -232,6 +244,15 @@ def read_config(folder: Path, *kinds: str) -> dict[str, Any]:
             f"{_COMMAND[held]} --resume {folder}"
         )
     return found
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a path is characters all through: names of files may be any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_folder(path: Path, kind: str) -> ConfigError:

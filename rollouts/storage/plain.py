@@ -22,7 +22,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ...envs.files import whole_file
+from ...envs.files import make_folder, whole_file
 from ...learners.plain import Plain, as_sequential, expression
 from .text import as_json, write_text
 
@@ -110,7 +110,7 @@ def write_plain(folder: Path, plain: Plain, about: Mapping[str, Any]) -> None:
         "weights": {key: _told(value) for key, value in module.state_dict().items()},
         **facts,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with whole_file(folder / WEIGHTS) as file:
         file.write(save({key: value.detach().cpu().contiguous() for key, value in _apart(module).items()}))
     write_text(folder / "hubconf.py", code)

@@ -26,9 +26,9 @@ def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; half a surrogate pair, which is no character, as JSON escapes it."""
     with whole_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from ..._start import INTERRUPTED, quit_at_once
 __all__ = ["INTERRUPTED", "Stopped", "quit_on_interrupt", "raise_on_interrupt", "stop_requests"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ASKED: list[threading.Event] = []  # that of the block which the main thread is in, if it is in one
 
 
 class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
@@ -34,9 +35,15 @@ class Stopped(Exception):  # noqa: N818  # no fault: the caller asked for it
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Within it, the first Ctrl-C (or SIGTERM) is a request, which the yielded function reports.
 
-    The second Ctrl-C is an interrupt as usual. Outside the main thread, where signals cannot be had, nothing
-    is ever requested.
+    The second Ctrl-C is an interrupt as usual. Within another such block, as a run in a sweep is, a request is for
+    both. Outside the main thread, where signals cannot be had, nothing is ever requested.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield threading.Event().is_set
+        return
+    if _ASKED:
+        yield _ASKED[0].is_set
+        return
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -44,13 +51,12 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
     before = {number: signal.signal(number, ask) for number in _SIGNALS}
     try:
+        _ASKED.append(asked)
         yield asked.is_set
     finally:
+        _ASKED.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..storage.text import as_json
@@ -12,14 +13,21 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _WIDE = 160  # columns where the output is a file or a pipe, so that tables are not folded
+_AS_IT_IS: Mapping[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+"""No text is code: names and paths may have brackets and colons. What is to be bold is a ``Text``."""
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output, or on standard error."""
     from rich.console import Console
 
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDE)
+    found = Console(stderr=stderr, **_AS_IT_IS)
+    return found if found.is_terminal else Console(stderr=stderr, width=_WIDE, **_AS_IT_IS)
+
+
+def say(line: str) -> None:
+    """Print a line on standard output, however long."""
+    console().print(harmless(line), soft_wrap=True)
 
 
 def as_text(shown: RenderableType) -> str:
@@ -27,7 +35,7 @@ def as_text(shown: RenderableType) -> str:
     from rich.console import Console
 
     to = Console(
-        file=io.StringIO(), width=console().width, highlight=False, color_system=None, force_jupyter=False
+        file=io.StringIO(), width=console().width, color_system=None, force_jupyter=False, **_AS_IT_IS
     )
     with to.capture() as captured:
         to.print(shown)
@@ -38,7 +46,7 @@ def as_html(shown: RenderableType) -> str:
     """What a console prints of something, for a notebook's cell."""
     from rich.console import Console
 
-    to = Console(file=io.StringIO(), width=_WIDE, highlight=False, record=True, force_jupyter=False)
+    to = Console(file=io.StringIO(), width=_WIDE, record=True, force_jupyter=False, **_AS_IT_IS)
     to.print(shown)
     return to.export_html(inline_styles=True, code_format='<pre style="line-height: normal">{code}</pre>')
 

@@ -39,7 +39,7 @@ class ProgressBar:
         self._cell = _Cell(title, total, done) if in_notebook() else None
         if self._cell is None and redraws():
             self._bar = _TwoLines(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 TaskProgressColumn(),
                 TimeRemainingColumn(compact=True),

@@ -39,10 +39,15 @@ _PLAIN = {
 
 
 def fit_any_code_page() -> None:
-    """Let both streams take any text: what their encoding lacks is spelt out in ASCII instead of being an error."""
+    """Let both streams take any text: what their encoding lacks is spelt out in ASCII instead of being an error.
+
+    UTF-8 lacks what Python makes of names of files that are no text. A stream that is closed takes everything.
+    """
     codecs.register_error("studyhall", _spelt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # as long as the process lives
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="studyhall")
 
 

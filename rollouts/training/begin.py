@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...envs import spec
-from ...envs.errors import ConfigError
+from ...envs.errors import ConfigError, text
+from ...envs.files import as_path
+from ...envs.validation import mapping
 from ...scenarios import Scenario, get_scenario
 from ..reports.loggers import NO_LOGGERS, Loggers, loggers_of
 from ..settings.parse import Assignments, own_policy_of, parse_device
@@ -80,19 +82,19 @@ def train(
     """
     if scenario is None and resume is None:
         raise ConfigError("which scenario? give its name, e.g. train('society-liar-digits')")
-    resumed = None if resume is None else Path(resume)
+    resumed = None if resume is None else as_path("resume", resume, ConfigError)
     chosen = scenario if scenario is not None else scenario_of(resumed or Path())
     found = chosen if isinstance(chosen, Scenario) else get_scenario(chosen)
     name = _chosen(algorithm, found, resumed)
     assignments = {**changes, **({} if policy is None else {"policy": policy})}
-    assignments |= {f"policy.{key}": value for key, value in (policy_kwargs or {}).items()}
+    assignments |= {f"policy.{key}": value for key, value in mapping("policy_kwargs", policy_kwargs).items()}
     head = THROUGH_CHANNEL[0] if name in THROUGH_CHANNEL else name
-    assignments |= {f"{head}.{key}": value for key, value in (settings or {}).items()}
+    assignments |= {f"{head}.{key}": value for key, value in mapping("settings", settings).items()}
     return begin(
         found,
         algorithm=name,
         assignments=assignments,
-        out=None if out is None else Path(out),
+        out=None if out is None else as_path("out", out, ConfigError),
         resume=resumed,
         timesteps=timesteps,
         updates=updates,
@@ -224,6 +226,8 @@ def _given(algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def _chosen(asked: str | None, scenario: Scenario, resume: Path | None) -> str:
     """The algorithm; what was not asked for is that of the training that is resumed, or the usual one."""
     usual = "backprop" if spec(scenario.env).load().differentiable else "ppo"
+    if asked is not None:
+        text("algorithm", asked, usual)
     return (asked or (resume and _algorithm_of(resume)) or usual).lower()
 
 

@@ -35,7 +35,7 @@ def test_cache_hit(fake_mnist, tmp_path, decoded):
     ]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "gone", "meta", "pickle", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone", "meta", "pickle", "empty", "head"])
 def test_damaged_cache_is_rebuilt(fake_mnist, tmp_path, decoded, damage):
     first = load_dataset("mnist", data_dir=fake_mnist)
     (entry,) = entries(tmp_path)
@@ -51,6 +51,8 @@ def test_damaged_cache_is_rebuilt(fake_mnist, tmp_path, decoded, damage):
         (entry / "meta.json").write_text(json.dumps([1, 2]))
     elif damage == "pickle":
         np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    elif damage == "head":  # no text of Python's
+        file.write_bytes(raw[:10] + b"{" + b"(" * 117 + raw[128:])
     else:
         file.write_bytes(b"")
     assert same(first, load_dataset("mnist", data_dir=fake_mnist))

@@ -89,5 +89,4 @@ def _of_rich(printed: Table) -> str:
 
 
 def _plain(cell: Any) -> str:
-    said = cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
-    return said.strip()
+    return (cell.plain if isinstance(cell, Text) else str(cell)).strip()
