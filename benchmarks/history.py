@@ -44,11 +44,10 @@ HISTORY: dict[str, tuple[str, ...]] = {
         "leaf instead of by weights, and `k1-structure` deals topics instead of prose alone.",
     ),
     "swarm_hybrid": (
-        "Constants of PSO are the best of a grid by the mean of log₁₀ errors on 8 training worlds, which a single "
-        "world can decide; the table shows medians. Moved and turned, those chosen are worse than the untuned ones.",
-        "The grid was first judged at a quarter of the evaluations and chose w 0.8 c 2 1, which finds the bottom of "
-        "the unmoved function in every world (8.9e-15 in the median, lower than the hybrid). At full length another "
-        "was chosen, and that row and the sentence on it were replaced (f53739b).",
-        "The rate of 3 was chosen on ackley itself.",
+        "Before, constants of PSO were the best of a grid by the mean of log₁₀ errors on 8 training worlds, which a "
+        "single world can decide, while the table showed medians; the constants that find the bottom of the unmoved "
+        "function in every world, w 0.8 c 2 1, had stood in the table and were dropped (f53739b). Everybody was tuned "
+        "anew by the share of worlds that escape, and measured on worlds of seeds 100 to 119, which nobody had looked "
+        "at. Then the hybrid, moved and turned, ended at 3.3e-13 in the median, the ring at 9.4e-08, PSO at 2.6.",
     ),
 }
