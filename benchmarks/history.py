@@ -35,7 +35,8 @@ HISTORY: dict[str, tuple[str, ...]] = {
     ),
     "bold": (_BEFORE,),
     "collective_mnist": (
-        "The learning rate was chosen without a diversity term and is used with all of them.",
+        "Before, the learning rate was chosen without a diversity term and used with all of them, on seeds 0 to 7: "
+        "then the published term was −0.05 ± 0.15 points from none. Now each term has a rate of its own.",
     ),
     "k1_operations": (
         "In first runs, of other seeds, splits, dissolutions and roll backs never happened, and nothing was "
