@@ -183,18 +183,18 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     file = File(given.out, "halves")
-    part = ("rows",) if given.updates is None else ("equal updates",)
+    part = () if given.updates is None else ("equal updates",)
     length = {"cpu_seconds": given.cpu_seconds} if given.updates is None else {"updates": given.updates}
-    file.about(length | {"train_seeds": given.train_seeds})
+    file.about(length | {"train_seeds": given.train_seeds}, part)
     chosen = (Choice("best.zip", "every 500 updates", "exam split", [EVAL_SEED], "loss"),)
     for row, seed in itertools.product(given.rows, given.train_seeds):
-        if not file.find((*part, row), seed=seed):
+        if not file.find((*part, "rows", row), seed=seed):
             run = measure(row, seed, length)
-            file.append((*part, row), run, seeds=_worlds(_SAMPLES // _SLICE), chosen=chosen)
-    found = file.read()
+            file.append((*part, "rows", row), run, seeds=_worlds(_SAMPLES // _SLICE), chosen=chosen)
+    found = file.get(part)
     if given.plot is not None:
         plot(found, given.plot)
-    Console(width=170).print(table(found | {"rows": found[part[0]]}))
+    Console(width=170).print(table(found))
 
 
 if __name__ == "__main__":

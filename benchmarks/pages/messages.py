@@ -24,8 +24,8 @@ def halves(found: dict) -> str:
     parts = [title, _halves(found["rows"])]
     if equal := found.get("equal updates"):
         parts += [
-            f"The same after {found['updates']:,} updates each, however long they took:",
-            _halves(equal),
+            f"The same after {equal['updates']:,} updates each, however long they took:",
+            _halves(equal["rows"]),
         ]
     else:
         parts.append("At equal updates: not measured yet (`python benchmarks/halves.py --updates 1000`).")
