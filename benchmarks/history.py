@@ -8,7 +8,9 @@ _BEFORE = "Policies by PPO are of the network before, which took a mean over sou
 
 HISTORY: dict[str, tuple[str, ...]] = {
     "peer_rules": (
-        "The last rule was chosen on the exam split with other seeds; what was compared then was not kept.",
+        "The last rule was chosen on the exam split with other seeds; what was compared then was not kept. Compared "
+        "again there, with seeds 10000 to 10004 (`peer_rules_exam.json`), it is the best, +0.24 ± 0.18 over the "
+        "control; the next best is +0.06.",
     ),
     "society": (
         "The width of PPO's first exploration (`log_std_init`) was raised from −0.7 to 0 after an ablation on worlds "
