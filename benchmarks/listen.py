@@ -24,7 +24,9 @@ from studyhall.scenarios.suites import FROZEN, get_suite
 
 SUITE = get_suite("listen-v1")
 FOLDER = RESULTS / SUITE.name
-ENTRIES = [rule.name for rule in RULES] + [name for name in trained() if name.startswith(("society", "listen"))]
+ENTRIES = [rule.name for rule in RULES] + [
+    name for name in trained() if name.startswith(("society", "listen"))
+]
 ACTORS = ["composite", "reputation_self", "most_confident_sample", "even_two", "even_trust", "society-gated"]
 """The best of a pilot on some task; oracles, which know the liars, set no scale."""
 
