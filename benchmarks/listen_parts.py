@@ -1,6 +1,6 @@
 """What each part of a listener for all tasks buys: the tournament, features in hundredths, the pace, the memory.
 
-    STUDYHALL_DATA=… python benchmarks/listen_parts.py [--variants NAME …] [--train-seeds 1000 2000 3000]
+    STUDYHALL_DATA=… python benchmarks/listen_parts.py [--variants NAME …] [--train-seeds 1000,2000,3000]
         [--worlds 20] [--out FILE]
 
 Each variant is a network without that part, which imitates the teachers of `listen-v1` as `studyhall train --suite`
@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 from studyhall.envs.archive import save
-from studyhall.envs.errors import ConfigError
 from studyhall.policies.listening.learned import LearnedPolicy
 from studyhall.policies.listening.tournament import Tournament
 from studyhall.rollouts import interval
@@ -117,15 +116,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--train-seeds", type=int, nargs="+", default=[1000, 2000, 3000])
+    parser.add_argument("--train-seeds", type=RANGES.seeds("fit"), default="1000,2000,3000")
     parser.add_argument("--worlds", type=int, default=SUITE.worlds)
     parser.add_argument("--out", type=Path, help="JSON; trainings it holds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        RANGES.checked("fit", options.train_seeds)
-    except ConfigError as fault:
-        parser.error(f"--train-seeds: {fault}")
     file, worlds = File(options.out, "listen_parts"), list(SUITE.seeds[: options.worlds])
     for seed in options.train_seeds:
         for variant in options.variants:

@@ -3,7 +3,7 @@
 Trains the gated protocol of `society-liar-digits` as `studyhall train` does, each time with something taken away, and
 measures it as `benchmarks/society.py` does. A feature is taken away by reading 0, in training and afterwards.
 
-    python benchmarks/society_ablation.py [--variants NAME …] [--train-seeds 1000 …] [--seeds 100-109] [--out FILE]
+    python benchmarks/society_ablation.py [--variants NAME …] [--train-seeds 1000,2000,…] [--seeds 100-109] [--out FILE]
 
 What the last update left is measured: no checkpoint is chosen. Variants that the file holds of the same seeds are not
 measured again.
@@ -23,7 +23,6 @@ from society import KINDS, RANGES, honest_accuracy, summarise
 
 from studyhall import make_world
 from studyhall.envs.bridges.sb3 import WorldVecEnv
-from studyhall.envs.errors import ConfigError
 from studyhall.envs.hosted.sources import FEATURES, OWN_FEATURES
 from studyhall.policies.listening.learned import ScorerPolicy
 from studyhall.rollouts.train import configure, make_model
@@ -162,15 +161,11 @@ def main() -> None:
     )
     parser.add_argument("--variants", nargs="+", choices=variants, default=variants)
     parser.add_argument("--timesteps", type=int, default=300_000)
-    parser.add_argument("--train-seeds", type=int, nargs="+", default=[1000, 2000, 3000, 4000, 5000])
+    parser.add_argument("--train-seeds", type=RANGES.seeds("fit"), default="1000,2000,3000,4000,5000")
     parser.add_argument("--seeds", type=RANGES.seeds("report"), default="100-109")
     parser.add_argument("--out", type=Path, help="JSON; variants it holds of the same seeds are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        RANGES.checked("fit", options.train_seeds)
-    except ConfigError as fault:
-        parser.error(f"--train-seeds: {fault}")
     file = File(options.out, "society_ablation")
     file.only((), options.seeds)
     for variant in options.variants:

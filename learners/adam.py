@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..envs.errors import ConfigError, short
 from ..envs.validation import real
-from .optimiser import Optimiser, along, learners_of
+from .optimiser import Optimiser, along, learners_of, works
 
 _SMALL = 1 << 15  # parameters of a learner up to which a call for each costs more than the work in it
 
@@ -21,11 +21,7 @@ _SMALL = 1 << 15  # parameters of a learner up to which a call for each costs mo
 def fused_available() -> bool:
     """Whether this PyTorch has the fused Adam kernel on the CPU."""
     state = [[torch.zeros(1)] for _ in range(4)] + [[torch.ones(())]]
-    try:
-        _fused(state, 0.0, (0.9, 0.999), 1e-8, 0.0)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
-    return True
+    return works(lambda: _fused(state, 0.0, (0.9, 0.999), 1e-8, 0.0))
 
 
 def _fused(

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..envs.validation import rate
+
+
+def works(kernel: Callable[[], object]) -> bool:
+    """Whether this PyTorch has a kernel of its own, which is no public name: tried on what it would be given.
+
+    Another version may lack the name, take other arguments, or have no such code for a CPU.
+    """
+    try:
+        kernel()
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 class Optimiser(ABC):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..envs.errors import ConfigError
 from ..envs.validation import flag, real
-from .optimiser import Optimiser, along, learners_of
+from .optimiser import Optimiser, along, learners_of, works
 
 
 class StackedSGD(Optimiser):
@@ -101,11 +101,11 @@ class StackedSGD(Optimiser):
 def fused_available() -> bool:
     """Whether this PyTorch has the fused SGD kernel on the CPU."""
     parameters, gradients, velocities = ([torch.zeros(1)] for _ in range(3))
-    try:
-        _fused(parameters, gradients, velocities, lr=0.0, momentum=0.9, weight_decay=0.0, nesterov=False)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
-    return True
+    return works(
+        lambda: _fused(
+            parameters, gradients, velocities, lr=0.0, momentum=0.9, weight_decay=0.0, nesterov=False
+        )
+    )
 
 
 def _fused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,3 +52,20 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
         return int(ended.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run that has ended; nothing in it may be changed."""
+    from small_folders import run_to_the_end
+
+    return run_to_the_end(tmp_path_factory.mktemp("ended") / "run")
+
+
+@pytest.fixture
+def stopped(ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it in an empty folder, but for its report, so that it can be taken up again."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ended, "run")
+    Path("run/report.json").unlink()
+    return Path("run")

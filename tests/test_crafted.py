@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from small_folders import contents, refused, rewrite, run_to_the_end
+from small_folders import contents, refused, rewrite
 
 from studyhall.envs.errors import StudyhallWarning
 from studyhall.rollouts import Result
@@ -17,12 +17,6 @@ from studyhall.rollouts import Result
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory) -> Path:
-    """The folder of a run that has ended."""
-    return run_to_the_end(tmp_path_factory.mktemp("ended") / "run")
 
 
 def scenario_with(**changes):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_folders import SMALL, refused, run_to_the_end
+from small_folders import SMALL, refused
 
 import studyhall
 from studyhall.rollouts.storage.folders import own_folder
@@ -16,20 +16,6 @@ from studyhall.rollouts.storage.folders import own_folder
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory) -> Path:
-    """The folder of a run that has ended."""
-    return run_to_the_end(tmp_path_factory.mktemp("ended") / "run")
-
-
-@pytest.fixture
-def stopped(ended) -> Path:
-    """The same but for its report, so that it can be taken up again."""
-    shutil.copytree(ended, "run")
-    Path("run/report.json").unlink()
-    return Path("run")
 
 
 @pytest.fixture(scope="module")

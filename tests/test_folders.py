@@ -20,7 +20,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_folders import SMALL, contents, refused, rewrite, run_to_the_end
+from small_folders import SMALL, contents, refused, rewrite
 
 import studyhall
 from studyhall.envs.archive import save
@@ -59,20 +59,6 @@ def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **options},
     )
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory) -> Path:
-    """The folder of a run that has ended."""
-    return run_to_the_end(tmp_path_factory.mktemp("ended") / "run")
-
-
-@pytest.fixture
-def stopped(ended) -> Path:
-    """The same but for its report, so that it can be taken up again."""
-    shutil.copytree(ended, "run")
-    Path("run/report.json").unlink()
-    return Path("run")
 
 
 # ---- a file never says what is run --------------------------------------------------------------------------
